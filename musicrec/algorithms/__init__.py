@@ -1,0 +1,1 @@
+"""numpy and torch only, never pyspark: what can be tested without a JVM."""

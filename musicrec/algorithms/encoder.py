@@ -1,0 +1,126 @@
+"""The encoder: an MLP from model inputs to unit vectors, and its files: safetensors beside plain JSON.
+
+The vectors are rounded to half precision. That is what the neighbor join compares, so a published score is
+the cosine of the published vectors, and equal songs have equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from musicrec.algorithms.encodings import Encodings
+
+# Matrix products may round differently for another number of rows. Always the same number makes a song's
+# vector independent of the batch it came in.
+BLOCK_ROWS = 1024
+MIN_NORM = 1e-6
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Widths of the encoder. No hidden layer and no training: the inputs themselves (`trained` is False)."""
+
+    n_inputs: int
+    hidden_layers: tuple[int, ...]
+    embedding_dim: int
+    dropout: float = 0.0
+    trained: bool = True
+
+
+class Encoder(nn.Module):
+    """Linear, LayerNorm, GELU and dropout per hidden layer, then a linear projection."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        width = architecture.n_inputs
+        for next_width in architecture.hidden_layers:
+            layers += [nn.Linear(width, next_width), nn.LayerNorm(next_width), nn.GELU()]
+            layers += [nn.Dropout(architecture.dropout)]
+            width = next_width
+        layers.append(nn.Linear(width, architecture.embedding_dim))
+        self.architecture = architecture
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map (batch, n_inputs) to unit vectors (batch, embedding_dim)."""
+        projected: Tensor = self.layers(inputs)
+        return nn.functional.normalize(projected, dim=1, eps=MIN_NORM)
+
+
+def make_untrained(n_inputs: int) -> Encoder:
+    """Return the encoder that passes the inputs through: what a catalog too small to learn from gets.
+
+    One constant input more keeps a song of exactly average features from the zero vector, which has no
+    direction.
+    """
+    encoder = Encoder(Architecture(n_inputs, (), n_inputs + 1, trained=False))
+    projection = encoder.layers[0]
+    if not isinstance(projection, nn.Linear):
+        raise TypeError("an encoder without hidden layers is one linear map")
+    with torch.no_grad():
+        projection.weight.copy_(torch.eye(n_inputs + 1, n_inputs))
+        projection.bias.zero_()
+        projection.bias[-1] = 0.1
+    return encoder
+
+
+def embed(encoder: Encoder, inputs: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Return the unit vectors of `inputs`.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        On the CPU.
+    inputs : float32 array, shape (n, n_inputs)
+
+    Returns
+    -------
+    float16 array, shape (n, embedding_dim)
+        Length 1 up to the rounding. A row depends on its own inputs alone, whatever n is.
+    """
+    encoder.eval()
+    n, n_inputs = inputs.shape
+    vectors = np.empty((n, encoder.architecture.embedding_dim), dtype=np.float16)
+    block = torch.zeros(BLOCK_ROWS, n_inputs)
+    with torch.inference_mode():
+        for start in range(0, n, BLOCK_ROWS):
+            rows = torch.from_numpy(np.ascontiguousarray(inputs[start : start + BLOCK_ROWS]))
+            block[: len(rows)] = rows
+            vectors[start : start + len(rows)] = encoder(block)[: len(rows)].to(torch.float16).numpy()
+    return vectors
+
+
+def as_files(encoder: Encoder, *, encodings: Encodings) -> tuple[bytes, bytes]:
+    """Return the safetensors file and the JSON file of an encoder: weights, and everything else."""
+    weights = {name: tensor.contiguous() for name, tensor in encoder.state_dict().items()}
+    description = {"architecture": asdict(encoder.architecture), "encodings": encodings.as_dict()}
+    return save_tensors(weights), json.dumps(description, indent=2, sort_keys=True).encode()
+
+
+def from_files(weights: bytes, description: bytes) -> tuple[Encoder, Encodings]:
+    """Return the encoder and its encodings from what `as_files` gave.
+
+    Raises
+    ------
+    ValueError
+        The files do not fit each other.
+    """
+    plain: dict[str, Any] = json.loads(description)
+    shape = plain["architecture"]
+    architecture = Architecture(**{**shape, "hidden_layers": tuple(shape["hidden_layers"])})
+    encoder = Encoder(architecture)
+    try:
+        encoder.load_state_dict(load_tensors(weights))
+    except RuntimeError as error:
+        raise ValueError(f"the weights do not fit the description: {error}") from error
+    return encoder.eval(), Encodings.from_dict(plain["encodings"])

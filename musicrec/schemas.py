@@ -1,0 +1,115 @@
+"""Every dataset as a StructType: what a row is, what is unique, units and ranges."""
+
+from __future__ import annotations
+
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    BooleanType,
+    DataType,
+    DoubleType,
+    FloatType,
+    IntegerType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+)
+
+from musicrec.songs import FEATURES
+
+SCHEMA_VERSION = 1
+
+
+def _schema(**columns: DataType) -> StructType:
+    return StructType([StructField(name, kind) for name, kind in columns.items()])
+
+
+# A song of the catalog. track_id is unique, and so is track_key, its 64-bit hash. A missing feature is
+# NULL. recording_key is shared by the releases of one recording.
+TRACKS = StructType(
+    [
+        StructField("track_key", LongType()),
+        StructField("track_id", StringType()),
+        StructField("recording_key", LongType()),
+        StructField("title", StringType()),
+        StructField("artist", StringType()),
+        StructField("album", StringType()),
+        StructField("release_date", StringType()),
+        StructField("release_year", IntegerType()),
+        StructField("popularity", DoubleType()),
+        StructField("genre", StringType()),
+        StructField("explicit", BooleanType()),
+        *[StructField(name, DoubleType()) for name in FEATURES],
+    ]
+)
+
+# An input row that is no song. Nothing is unique. `row` is the row as JSON, cut to a bounded length.
+QUARANTINE = _schema(track_id=StringType(), reason=StringType(), source_file=StringType(), row=StringType())
+
+# A song's model inputs; track_key is unique. `imputed` names the features that were missing.
+FEATURE_VECTORS = _schema(
+    track_key=LongType(),
+    track_id=StringType(),
+    recording_key=LongType(),
+    imputed=ArrayType(StringType()),
+    features=ArrayType(FloatType()),
+)
+
+# A song's unit vector; track_key is unique. The values are exact in half precision.
+EMBEDDINGS = _schema(
+    track_key=LongType(),
+    track_id=StringType(),
+    recording_key=LongType(),
+    embedding=ArrayType(FloatType()),
+)
+
+# A distinct vector of the catalog: item_key is the smallest track_key of the songs that share it, unique.
+# recording_key is theirs where they agree, else item_key. vector: float16, little endian.
+ITEMS = _schema(item_key=LongType(), recording_key=LongType(), vector=BinaryType())
+
+# The songs of an item that a list can hold; (item_key, track_key) is unique.
+MEMBERS = _schema(
+    item_key=LongType(), track_key=LongType(), track_id=StringType(), recording_key=LongType(), position=IntegerType()
+)
+
+# Items of one bucket that stood in one Arrow batch. Row-major blobs: n int64 keys, n int64 recording keys,
+# n uint8 copies (how many buckets the item is in), n x d float16 vectors.
+BLOCKS = _schema(
+    bucket=LongType(),
+    n=IntegerType(),
+    keys=BinaryType(),
+    recordings=BinaryType(),
+    copies=BinaryType(),
+    vectors=BinaryType(),
+)
+
+# The best neighbors of an item within one bucket; final where n_copies = 1. Scores fall, then keys rise.
+CANDIDATES = _schema(
+    item_key=LongType(),
+    n_copies=IntegerType(),
+    neighbor_keys=ArrayType(LongType()),
+    scores=ArrayType(FloatType()),
+)
+
+# The nearest items of an item; item_key is unique. Scores fall, then keys rise.
+NEIGHBORS = _schema(
+    item_key=LongType(), neighbor_keys=ArrayType(LongType()), scores=ArrayType(FloatType())
+)
+
+# A song of a song's list; (track_id, rank) and (track_id, recommended_track_id) are unique.
+RECOMMENDATIONS = _schema(
+    track_id=StringType(), rank=IntegerType(), recommended_track_id=StringType(), score=FloatType()
+)
+
+# A song of a listener's list; (user_id, rank) and (user_id, track_id) are unique.
+USER_RECOMMENDATIONS = _schema(
+    user_id=StringType(),
+    rank=IntegerType(),
+    track_id=StringType(),
+    score=FloatType(),
+    because_of=StringType(),
+)
+
+# What became of an input song; track_id is unique.
+STATUS = _schema(track_id=StringType(), status=StringType(), reason=StringType(), n_recommendations=IntegerType())

@@ -1,0 +1,104 @@
+"""The Spark session: what correctness needs is always set, the rest only where the launcher is silent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from musicrec.config import SparkConfig
+from musicrec.errors import StorageError
+
+REQUIRED = {
+    # Text that is no number gives an error, not a silent NULL; the stages use try_cast.
+    "spark.sql.ansi.enabled": "true",
+    # A date or timestamp must not depend on where the driver stands.
+    "spark.sql.session.timeZone": "UTC",
+    # The default INT96 is deprecated, and other readers misread it.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # true would silently read around a broken file.
+    "spark.sql.files.ignoreCorruptFiles": "false",
+    "spark.sql.files.ignoreMissingFiles": "false",
+    # track_id = ID and track_id = id are two songs, but column names differ only by their letters.
+    "spark.sql.caseSensitive": "false",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+}
+
+SUGGESTED = {
+    # Batches large enough to amortize a UDF call, small enough for a worker's memory.
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "16384",
+    # zstd files are a third smaller than snappy's at the same speed.
+    "spark.sql.parquet.compression.codec": "zstd",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.ui.enabled": "false",
+    # The driver collects samples only, but a large sample of vectors passes the default of 1g.
+    "spark.driver.maxResultSize": "2g",
+    # A forked worker starts without importing torch again.
+    "spark.python.worker.reuse": "true",
+    "spark.sql.adaptive.enabled": "true",
+    "spark.log.level": "ERROR",
+}
+
+
+def open_session(settings: SparkConfig, *, app_name: str) -> SparkSession:
+    """Return the running session or start one, with `settings` where the launcher is silent.
+
+    Raises
+    ------
+    StorageError
+        Java is missing or the session does not start.
+    """
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    _check_java()
+    submitted = _submitted_settings()
+    wanted = {
+        **{key: value for key, value in _suggested(settings).items() if key not in submitted},
+        **REQUIRED,
+    }
+    try:
+        builder = SparkSession.builder.appName(app_name)
+        for key, value in wanted.items():
+            builder = builder.config(key, value)
+        session = builder.getOrCreate()
+    except (PySparkException, OSError) as error:
+        raise StorageError(
+            f"Spark did not start: {error}", todo="run `musicrec doctor`, which checks Java and Python"
+        ) from error
+    return session
+
+
+def default_partitions(session: SparkSession) -> int:
+    """Return how many partitions a wide stage gets: the session's setting for shuffles."""
+    return int(session.conf.get("spark.sql.shuffle.partitions") or 200)
+
+
+def _suggested(settings: SparkConfig) -> dict[str, str]:
+    cores = os.cpu_count() or 1
+    return {
+        **SUGGESTED,
+        "spark.master": settings.master,
+        "spark.driver.memory": settings.driver_memory,
+        # A few tasks per core even out; Spark's own default of 200 is for clusters.
+        "spark.sql.shuffle.partitions": str(settings.shuffle_partitions or max(8, 4 * cores)),
+    }
+
+
+def _submitted_settings() -> Mapping[str, str]:
+    # spark-submit starts the JVM first and hands its properties over in it; SparkConf sees them only then.
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:
+        return {}
+    from pyspark import SparkConf  # only classic Spark has it, and only then is it needed
+
+    return dict(SparkConf().getAll())
+
+
+def _check_java() -> None:
+    if os.environ.get("SPARK_REMOTE") or os.environ.get("PYSPARK_GATEWAY_PORT"):
+        return
+    home = os.environ.get("JAVA_HOME")
+    if not (home and os.path.exists(os.path.join(home, "bin", "java"))) and not shutil.which("java"):
+        raise StorageError("Java is missing; Spark needs 17 or newer", todo="install it: bash scripts/setup.sh")

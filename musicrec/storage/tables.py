@@ -1,0 +1,218 @@
+"""Read the user's files with declared types; read and write our own Parquet datasets.
+
+Column names come from the file's header, keys or footer, types never do: CSV and JSON are read as text and
+parsed by the cleaning, which knows what each value must be (`inferSchema` would guess from what it happens
+to see, and read the file twice).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
+
+from musicrec.songs import check_no_repeats
+from musicrec.errors import InputError, shorten
+
+# Added to each input row: the row's text where it could not be parsed, and the file it stands in.
+MALFORMED = "_malformed"
+SOURCE_FILE = "_source_file"
+
+ENDINGS = {
+    "csv": "csv",
+    "tsv": "csv",
+    "txt": "csv",
+    "json": "jsonl",
+    "jsonl": "jsonl",
+    "ndjson": "jsonl",
+    "parquet": "parquet",
+    "pq": "parquet",
+}
+
+FILE_IN_MESSAGE = re.compile(r"(?:file|hdfs|s3a?|gs|abfss?|dbfs):/[^\s'\",;\])]+")
+
+
+def read_rows(session: SparkSession, uri: str, *, file_format: str, multiline: bool) -> DataFrame:
+    """Return the rows of a file, directory or glob.
+
+    Parameters
+    ----------
+    uri : str
+        Anything that Spark reads.
+    file_format : {"auto", "csv", "jsonl", "parquet"}
+        "auto" goes by the endings of the files.
+    multiline : bool
+        CSV fields may hold line breaks.
+
+    Returns
+    -------
+    DataFrame
+        The source's columns (text for CSV and JSON, the file's own types for Parquet), `_malformed` and
+        `_source_file`.
+
+    Raises
+    ------
+    InputError
+        No such path, an empty or broken file (named), different headers.
+    """
+    with input_errors(uri):
+        files = _list_files(session, uri)
+        kind = _detect_format(files, uri=uri) if file_format == "auto" else file_format
+        _check_not_empty(session, uri, files, kind=kind)
+        if kind == "csv":
+            return _read_csv(session, uri, files, multiline=multiline)
+        return _read_jsonl(session, uri) if kind == "jsonl" else _read_parquet(session, uri)
+
+
+@contextmanager
+def input_errors(uri: str) -> Iterator[None]:
+    """Turn what Spark says of a broken or missing input file into one sentence that names the file.
+
+    Raises
+    ------
+    InputError
+        Instead of the PySparkException.
+    """
+    try:
+        yield
+    except PySparkException as error:
+        refused = as_input_error(error, uri=uri)
+        if refused is None:
+            raise
+        raise refused from error
+
+
+def as_input_error(error: PySparkException, *, uri: str) -> InputError | None:
+    """Return the refusal that an error of Spark stands for, None where the input is not to blame."""
+    text = str(error)
+    condition = error.getCondition() or ""
+    named = sorted(set(FILE_IN_MESSAGE.findall(text)))
+    where = ", ".join(named[:3]) or uri
+    if condition.startswith("PATH_NOT_FOUND"):
+        return InputError(f"no such path: {uri}", todo="correct the path in [input]")
+    if "CSV header does not conform" in text:
+        return InputError(
+            "CSV files with different headers", where=where, todo="give all files the same columns in the same order"
+        )
+    if condition.startswith("CANNOT_MERGE_SCHEMAS"):
+        return InputError("Parquet files with different types for one column", where=where, todo="rewrite them alike")
+    broken = ("FAILED_READ_FILE", "CANNOT_READ_FILE_FOOTER", "UNABLE_TO_INFER_SCHEMA")
+    if condition.startswith(broken) or "Could not read footer" in text or "is not a Parquet file" in text:
+        return InputError(
+            "a file cannot be read: it is broken or of another format", where=where, todo="replace or remove the file"
+        )
+    return None
+
+
+def read_table(session: SparkSession, path: str, *, schema: StructType) -> DataFrame:
+    """Return one of our own Parquet datasets with its declared columns."""
+    return session.read.schema(schema).parquet(path)
+
+
+def write_table(rows: DataFrame, path: str, *, schema: StructType) -> None:
+    """Write `rows` as Parquet with exactly the declared columns.
+
+    Raises
+    ------
+    ValueError
+        The columns are not the declared ones: a stage broke its promise.
+    """
+    found = {field.name: field.dataType.simpleString() for field in rows.schema.fields}
+    declared = {field.name: field.dataType.simpleString() for field in schema.fields}
+    if found != declared:
+        raise ValueError(f"{path}: declared {declared}, found {found}")
+    rows.select(*schema.names).write.mode("error").parquet(path)
+
+
+def _list_files(session: SparkSession, uri: str) -> list[str]:
+    files = sorted(map(_one_slash, session.read.format("binaryFile").load(uri).inputFiles()))
+    if not files:
+        raise InputError(f"no files under {uri}", todo="correct the path in [input]")
+    return files
+
+
+def _one_slash(uri: str) -> str:
+    # Spark writes a local file as file:///a in one place and as file:/a in another.
+    return re.sub(r"^file:/+", "file:/", uri)
+
+
+def _detect_format(files: Sequence[str], *, uri: str) -> str:
+    kinds: set[str] = set()
+    for file in files:
+        name = file.lower().rsplit("/", 1)[-1]
+        ending = re.sub(r"\.(gz|bz2|zst|lz4|snappy)$", "", name).rpartition(".")[2]
+        kinds.add(ENDINGS.get(ending, f".{ending}"))
+    if len(kinds) == 1 and (kind := kinds.pop()) in ENDINGS.values():
+        return kind
+    raise InputError(
+        f"cannot tell the format by the endings: {', '.join(sorted(kinds))}",
+        where=uri,
+        todo="set input.format to csv, jsonl or parquet, or use a glob such as *.parquet",
+    )
+
+
+def _check_not_empty(session: SparkSession, uri: str, files: Sequence[str], *, kind: str) -> None:
+    # Spark plans no task for a file without bytes, so it never shows up among the rows: only in the listing.
+    sizes = session.read.format("binaryFile").load(uri).select(F.col("_metadata.file_path").alias("path"))
+    filled = {row["path"] for row in sizes.collect()}
+    empty = [file for file in files if file not in filled]
+    # Writers leave empty CSV and JSON parts behind; a Parquet file always has a footer.
+    if empty and (kind == "parquet" or len(empty) == len(files)):
+        raise InputError(
+            f"{'the file is' if len(empty) == 1 else f'{len(empty)} files are'} empty (0 bytes)",
+            where=", ".join(empty[:3]),
+            todo="replace or remove the file",
+        )
+
+
+def _read_csv(session: SparkSession, uri: str, files: Sequence[str], *, multiline: bool) -> DataFrame:
+    tab = all(".tsv" in file.lower().rsplit("/", 1)[-1] for file in files)
+    options = {
+        "header": "true",
+        "multiLine": str(multiline).lower(),
+        "sep": "\t" if tab else ",",
+        # RFC 4180 doubles a quote inside quotes; Spark's default is a backslash.
+        "escape": '"',
+        # Compares each file's header instead of mixing up columns in another order.
+        "enforceSchema": "false",
+        "columnNameOfCorruptRecord": MALFORMED,
+    }
+    names = [name.removeprefix("\ufeff") for name in session.read.options(**options).csv(uri).columns]
+    check_no_repeats(names, where=uri)
+    rows = session.read.options(**options).schema(_text_schema(names)).csv(uri)
+    return _with_source_file(rows)
+
+
+def _read_jsonl(session: SparkSession, uri: str) -> DataFrame:
+    lines = session.read.text(uri)
+    keys = lines.select(F.explode(F.json_object_keys("value")).alias("key")).distinct()
+    names = sorted(row["key"] for row in keys.collect())
+    if not names:
+        raise InputError("no line holds a JSON object", where=uri, todo="write one song per line as a JSON object")
+    with_case = session.read.option("columnNameOfCorruptRecord", MALFORMED)
+    return _with_source_file(with_case.schema(_text_schema(names)).json(uri))
+
+
+def _read_parquet(session: SparkSession, uri: str) -> DataFrame:
+    # Without the merge Spark takes one file's columns for all, and those that only others have are lost.
+    rows = session.read.option("mergeSchema", "true").parquet(uri)
+    return _with_source_file(rows.withColumn(MALFORMED, F.lit(None).cast("string")))
+
+
+def _text_schema(names: Sequence[str]) -> StructType:
+    return StructType([StructField(name, StringType()) for name in (*names, MALFORMED)])
+
+
+def _with_source_file(rows: DataFrame) -> DataFrame:
+    return rows.withColumn(SOURCE_FILE, F.col("_metadata.file_path"))
+
+
+def describe_error(error: PySparkException) -> str:
+    """Return one bounded line for an error of Spark, without its JVM frames."""
+    first = str(error).split("\nJVM stacktrace", 1)[0].split("\n\tat ", 1)[0]
+    return shorten(first)
