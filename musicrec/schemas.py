@@ -64,13 +64,19 @@ EMBEDDINGS = _schema(
     embedding=ArrayType(FloatType()),
 )
 
-# A distinct vector of the catalog: item_key is the smallest track_key of the songs that share it, unique.
-# recording_key is theirs where they agree, else item_key. vector: float16, little endian.
-ITEMS = _schema(item_key=LongType(), recording_key=LongType(), vector=BinaryType())
-
-# The songs of an item that a list can hold; (item_key, track_key) is unique.
+# A song and the item it belongs to: songs with equal vectors are one item, named by their smallest
+# track_key. track_key is unique. item_recording_key is their recording where all agree, else item_key.
+# position orders the songs of an item that a list can hold (1-based), NULL beyond. vector (float16, little
+# endian) stands only where track_key = item_key.
 MEMBERS = _schema(
-    item_key=LongType(), track_key=LongType(), track_id=StringType(), recording_key=LongType(), position=IntegerType()
+    track_key=LongType(),
+    track_id=StringType(),
+    recording_key=LongType(),
+    item_key=LongType(),
+    item_recording_key=LongType(),
+    n_members=LongType(),
+    position=IntegerType(),
+    vector=BinaryType(),
 )
 
 # Items of one bucket that stood in one Arrow batch. Row-major blobs: n int64 keys, n int64 recording keys,

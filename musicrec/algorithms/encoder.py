@@ -91,12 +91,13 @@ def embed(encoder: Encoder, inputs: NDArray[np.float32]) -> NDArray[np.float16]:
     encoder.eval()
     n, n_inputs = inputs.shape
     vectors = np.empty((n, encoder.architecture.embedding_dim), dtype=np.float16)
-    block = torch.zeros(BLOCK_ROWS, n_inputs)
+    block = np.zeros((BLOCK_ROWS, n_inputs), dtype=np.float32)
     with torch.inference_mode():
         for start in range(0, n, BLOCK_ROWS):
-            rows = torch.from_numpy(np.ascontiguousarray(inputs[start : start + BLOCK_ROWS]))
+            rows = inputs[start : start + BLOCK_ROWS]
             block[: len(rows)] = rows
-            vectors[start : start + len(rows)] = encoder(block)[: len(rows)].to(torch.float16).numpy()
+            unit = encoder(torch.from_numpy(block))
+            vectors[start : start + len(rows)] = unit[: len(rows)].to(torch.float16).numpy()
     return vectors
 
 

@@ -65,6 +65,30 @@ def audit_rows(rows: DataFrame, *, columns: Mapping[str, str], settings: InputCo
     )
 
 
+def as_relation(
+    rows: DataFrame, *, columns: Mapping[str, str], owner: str, settings: InputConfig
+) -> DataFrame:
+    """Return the text columns `owner` and `track_id` of playlists or favorites, ids as the songs have them.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        The source's columns.
+    columns : mapping
+        Canonical name -> source name; holds `owner`, and `track_id` unless `settings.id_from` makes it.
+    owner : str
+        "playlist_id" or "user_id".
+    settings : InputConfig
+    """
+    kinds = {field.name: field.dataType for field in rows.schema.fields}
+    source = {name: (_quoted(columns[name]), kinds[columns[name]]) for name in columns}
+    owner_text = _stripped(_as_text(*source[owner]))
+    return rows.where("_malformed IS NULL").select(
+        F.when(owner_text != "", owner_text).alias(owner),
+        _track_id(source.get("track_id"), settings=settings).alias("track_id"),
+    )
+
+
 def keep_tracks(audited: DataFrame) -> DataFrame:
     """Return the songs, with the columns of `schemas.TRACKS`."""
     return audited.where("place = 'track'").select(*TRACKS.names)
@@ -89,7 +113,7 @@ def as_canonical(rows: DataFrame, *, columns: Mapping[str, str], settings: Input
     texts = {name: _text(*source[name], settings=settings) for name in TEXT_COLUMNS if name in source}
     given = [name for name in rows.columns if not name.startswith("_")]
     return rows.select(
-        _track_id(source.get("track_id"), rows, settings=settings).alias("track_id"),
+        _track_id(source.get("track_id"), settings=settings).alias("track_id"),
         *[texts.get(name, F.lit(None).cast("string")).alias(name) for name in TEXT_COLUMNS],
         _release_date(source.get("release_date")).alias("release_date"),
         _popularity(source.get("popularity")).alias("popularity"),
@@ -229,7 +253,7 @@ def _text(column: Column, kind: DataType, *, settings: InputConfig) -> Column:
     return F.when(~text.isin(*NOT_A_NAME), text)
 
 
-def _track_id(source: tuple[Column, DataType] | None, rows: DataFrame, *, settings: InputConfig) -> Column:
+def _track_id(source: tuple[Column, DataType] | None, *, settings: InputConfig) -> Column:
     made = F.lit(None).cast("string")
     if settings.id_from:
         parts = [_stripped(_quoted(name).cast("string")) for name in settings.id_from]

@@ -1,0 +1,62 @@
+"""Vectors and keys as binary blobs and Arrow lists: whole arrays cross the JVM's border, never single values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+VECTOR_TYPE = np.dtype("<f2")
+
+
+def list_column(values: NDArray[Any], lengths: NDArray[np.int64]) -> pa.ListArray:
+    """Return the Arrow lists that `lengths` cut `values` into."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
+
+
+def matrix_column(matrix: NDArray[Any]) -> pa.ListArray:
+    """Return the rows of (n, d) as Arrow lists."""
+    n, d = matrix.shape
+    return list_column(np.ascontiguousarray(matrix).reshape(-1), np.full(n, d, dtype=np.int64))
+
+
+def column_matrix(column: pa.Array) -> NDArray[np.float32]:
+    """Return Arrow lists of one length as (n, d), without a copy.
+
+    Raises
+    ------
+    ValueError
+        The lists differ in length or hold NULL.
+    """
+    flat = column.flatten()
+    if column.null_count or flat.null_count or (len(column) and len(flat) % len(column)):
+        raise ValueError("vectors must have one length and no NULL")
+    lengths = np.diff(column.offsets.to_numpy())
+    if len(column) and (lengths != lengths[0]).any():
+        raise ValueError(f"vectors must have one length, found {lengths.min()} to {lengths.max()}")
+    matrix: NDArray[np.float32] = flat.to_numpy(zero_copy_only=False).reshape(len(column), -1)
+    return matrix
+
+
+def vector_column(vectors: NDArray[np.float16]) -> pa.Array:
+    """Return the rows of (n, d) as one binary each."""
+    n, d = vectors.shape
+    data = np.ascontiguousarray(vectors, dtype=VECTOR_TYPE)
+    offsets = np.arange(n + 1, dtype=np.int32) * (d * VECTOR_TYPE.itemsize)
+    return pa.Array.from_buffers(pa.binary(), n, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+
+
+def column_vectors(column: pa.Array) -> NDArray[np.float16]:
+    """Return binaries of one length as float16 (n, d)."""
+    joined = b"".join(column.to_pylist())
+    vectors: NDArray[np.float16] = np.frombuffer(joined, dtype=VECTOR_TYPE).reshape(len(column), -1)
+    return vectors
+
+
+def numbers(column: pa.Array) -> NDArray[Any]:
+    """Return a column of numbers without NULL."""
+    values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    return values

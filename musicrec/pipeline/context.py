@@ -1,0 +1,52 @@
+"""What every step of a run shares: the session, the configuration, the run, and the record of what happened."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
+
+from musicrec.config import Config
+from musicrec.storage import tables
+from musicrec.storage.runs import Run
+
+log = logging.getLogger("musicrec")
+
+
+@dataclass
+class Context:
+    """A run under way.
+
+    `record` becomes the manifest; `stages` holds what each stage took, in order.
+    """
+
+    session: SparkSession
+    config: Config
+    run: Run
+    record: dict[str, Any] = field(default_factory=dict)
+    stages: list[dict[str, Any]] = field(default_factory=list)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage and log a line when it is done."""
+        started, clock = datetime.now(UTC), time.monotonic()
+        yield
+        seconds = round(time.monotonic() - clock, 2)
+        self.stages.append({"stage": name, "started_at": started.isoformat(), "seconds": seconds})
+        log.info("%-12s %7.1f s", name, seconds)
+
+    def materialize(self, rows: DataFrame, name: str, *, schema: StructType) -> DataFrame:
+        """Write `rows` under the run's work directory and return what stands there, read back.
+
+        What follows then starts from files: a lost executor costs one stage, not all before it, and a
+        Python function never runs twice because two later stages need its rows.
+        """
+        tables.write_table(rows, self.run.table(name), schema=schema)
+        return tables.read_table(self.session, self.run.table(name), schema=schema)

@@ -1,0 +1,104 @@
+"""What the report shows, collected in small samples: lists with titles, a map, scores."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from musicrec import schemas
+from musicrec.arrow import column_matrix, numbers
+from musicrec.pipeline.context import Context
+from musicrec.pipeline.ingest import Catalog
+from musicrec.pipeline.learn import Learned
+from musicrec.report import Example, Pictures
+from musicrec.stages import sample
+from musicrec.storage import publish, tables
+
+N_MAPPED, N_SCORED, N_EXAMPLES, N_LABELS = 5000, 20_000, 10, 8
+
+
+def collect_pictures(context: Context, catalog: Catalog, learned: Learned) -> Pictures:
+    """Return what `render_report` draws, from samples of bounded size."""
+    recommendations = tables.read_table(
+        context.session,
+        publish.staged_path(context.run, "recommendations"),
+        schema=schemas.RECOMMENDATIONS,
+    )
+    points, labels = _map(context, catalog)
+    return Pictures(
+        raw_features=learned.raw_sample,
+        history=[(epoch.number, epoch.loss, epoch.held_out_loss) for epoch in learned.history],
+        points=points,
+        labels=labels,
+        scores=_scores(recommendations, n_rows=context.record["counts"]["n_recommendations"]),
+        examples=_examples(context, catalog, recommendations),
+    )
+
+
+def _map(context: Context, catalog: Catalog) -> tuple[NDArray[np.float32], list[str]]:
+    embeddings = tables.read_table(
+        context.session, context.run.table("embeddings"), schema=schemas.EMBEDDINGS
+    )
+    drawn = sample.keep_sample(
+        embeddings, key="track_key", n_rows=catalog.n_tracks, sample_size=N_MAPPED, seed=2
+    ).select("track_key", "embedding")
+    genres = catalog.tracks.select("track_key", "genre")
+    table = drawn.join(genres, on="track_key", how="inner").toArrow().sort_by("track_key").combine_chunks()
+    vectors = column_matrix(_one_chunk(table.column("embedding")))
+    return _principal_plane(vectors), _common_labels(table.column("genre").to_pylist())
+
+
+def _principal_plane(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the first two principal components (n, 2); 0 where there are fewer."""
+    centered = vectors - vectors.mean(axis=0)
+    _, _, axes = np.linalg.svd(centered, full_matrices=False)
+    plane = np.zeros((len(vectors), 2), dtype=np.float32)
+    plane[:, : len(axes[:2])] = centered @ axes[:2].T
+    return plane
+
+
+def _common_labels(genres: list[str | None]) -> list[str]:
+    common = {name for name, _ in Counter(g for g in genres if g).most_common(N_LABELS)}
+    return ["" if not common else genre if genre in common else "other" for genre in genres]
+
+
+def _scores(recommendations: DataFrame, *, n_rows: int) -> dict[int, NDArray[Any]]:
+    """Return the scores at the first and at the last rank of a sample of songs."""
+    hashed = recommendations.withColumn("key", F.xxhash64("track_id"))
+    drawn = sample.keep_sample(hashed, key="key", n_rows=n_rows, sample_size=N_SCORED * 10, seed=3)
+    table = drawn.select("rank", "score").toArrow()
+    ranks, scores = numbers(table.column("rank")), numbers(table.column("score"))
+    return {int(r): scores[ranks == r] for r in sorted({1, int(ranks.max(initial=1))})}
+
+
+def _examples(context: Context, catalog: Catalog, recommendations: DataFrame) -> list[Example]:
+    titled = catalog.tracks.where("title IS NOT NULL AND artist IS NOT NULL")
+    # The most popular songs are those a reader knows.
+    queries = titled.orderBy(
+        F.col("popularity").desc_nulls_last(), F.xxhash64("track_key", F.lit(5)), "track_id"
+    ).limit(N_EXAMPLES)
+    rows = recommendations.join(F.broadcast(queries.select("track_id")), on="track_id", how="left_semi")
+    chosen = rows.toArrow().sort_by([("track_id", "ascending"), ("rank", "ascending")])
+    wanted = sorted({*chosen.column("track_id").to_pylist(), *chosen.column("recommended_track_id").to_pylist()})
+    ids = context.session.createDataFrame(pa.table({"track_id": pa.array(wanted, type=pa.string())}))
+    named = catalog.tracks.join(F.broadcast(ids), on="track_id", how="left_semi")
+    names = {row["track_id"]: _name(row.asDict()) for row in named.select("track_id", "title", "artist").collect()}
+    lists: dict[str, list[tuple[str, float]]] = {}
+    for row in chosen.to_pylist():
+        lists.setdefault(row["track_id"], []).append((names[row["recommended_track_id"]], row["score"]))
+    return [Example(names[track_id], neighbors) for track_id, neighbors in lists.items()]
+
+
+def _name(row: dict[str, Any]) -> str:
+    known = [str(part) for part in (row["title"], row["artist"]) if part]
+    return " – ".join(known) or str(row["track_id"])
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)

@@ -1,0 +1,163 @@
+"""The report: one self-contained HTML page with pictures, readable on a phone and in the dark."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from musicrec.songs import FEATURES
+
+UNITS = {"loudness": "dB", "tempo": "BPM", "duration_ms": "ms"}
+ACCENT, SECOND, GRAY = "#3d7eff", "#f28e2b", "#8a8f98"
+# Okabe and Ito's colors, which color-blind readers can tell apart.
+PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a800", "#6a3d9a", GRAY)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A song and its list: (name, score) by rank."""
+
+    name: str
+    neighbors: list[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What is drawn.
+
+    Attributes
+    ----------
+    raw_features : float64 array, shape (n, 12)
+        NaN is missing.
+    history : list of (epoch, loss, held-out loss)
+    points : float32 array, shape (m, 2)
+        The map of the catalog.
+    labels : list of str, length m
+        Genres; empty where none is known.
+    scores : dict
+        Rank -> scores of a sample of songs.
+    examples : list of Example
+    """
+
+    raw_features: NDArray[np.float64]
+    history: list[tuple[int, float, float]]
+    points: NDArray[np.float32]
+    labels: list[str]
+    scores: dict[int, NDArray[Any]]
+    examples: list[Example]
+
+
+def render_report(record: dict[str, Any], pictures: Pictures) -> str:
+    """Return the page as HTML; everything from the data is escaped, nothing is loaded from elsewhere.
+
+    Parameters
+    ----------
+    record : dict
+        The manifest's counts, neighbors, model, stages and run.
+    pictures : Pictures
+    """
+    environment = Environment(
+        loader=PackageLoader("musicrec", "."),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    drawn = {
+        "features": _draw(lambda figure: _draw_features(figure, pictures.raw_features), width=9, height=6),
+        "training": _draw_one(lambda axes: _draw_history(axes, pictures.history)) if pictures.history else "",
+        "map": _draw_one(lambda axes: _draw_map(axes, pictures.points, pictures.labels), height=5.0),
+        "scores": _draw_one(lambda axes: _draw_scores(axes, pictures.scores)),
+    }
+    return environment.get_template("report.html.j2").render(
+        record=record, drawn=drawn, examples=pictures.examples, total_s=sum(s["seconds"] for s in record["stages"])
+    )
+
+
+def _draw_one(draw: Callable[[Axes], None], *, height: float = 3.6) -> Markup:
+    return _draw(lambda figure: draw(figure.add_subplot()), width=6.5, height=height)
+
+
+def _draw(draw: Callable[[Figure], None], *, width: float, height: float) -> Markup:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    draw(figure)
+    for axes in figure.axes:
+        _style(axes)
+    picture = io.StringIO()
+    FigureCanvasSVG(figure).print_svg(picture, metadata={"Date": None})
+    # Only the picture: the XML header and document type do not belong inside a page.
+    svg = picture.getvalue()
+    return Markup(svg[svg.index("<svg") :])  # noqa: S704 - matplotlib's own text, which escapes labels
+
+
+def _style(axes: Axes) -> None:
+    # Gray on a transparent ground reads on white and on black.
+    axes.patch.set_alpha(0)
+    axes.figure.patch.set_alpha(0)
+    axes.tick_params(colors=GRAY, labelsize=8)
+    for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
+        text.set_color(GRAY)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(GRAY)
+    legend = axes.get_legend()
+    for text in legend.get_texts() if legend else ():
+        text.set_color(GRAY)
+
+
+def _draw_features(figure: Figure, raw: NDArray[np.float64]) -> None:
+    for i, name in enumerate(FEATURES):
+        axes = figure.add_subplot(3, 4, i + 1)
+        known = raw[~np.isnan(raw[:, i]), i]
+        if name in ("key", "mode"):
+            values, counts = np.unique(known, return_counts=True)
+            axes.bar(values, counts, color=ACCENT, width=0.8)
+        elif len(known):
+            axes.hist(known, bins=40, color=ACCENT, range=_core_range(known))
+        axes.set_title(f"{name}, {UNITS[name]}" if name in UNITS else name, fontsize=9)
+        axes.set_yticks([])
+
+
+def _core_range(values: NDArray[np.float64]) -> tuple[float, float]:
+    # A few songs of an hour would leave one bar for all others.
+    low, high = np.percentile(values, [0.1, 99.9])
+    return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
+
+
+def _draw_history(axes: Axes, history: list[tuple[int, float, float]]) -> None:
+    epochs, losses, held_out = zip(*history, strict=True)
+    axes.plot(epochs, losses, color=ACCENT, label="training")
+    axes.plot(epochs, held_out, color=SECOND, label="held-out artists")
+    axes.set(xlabel="epoch", ylabel="loss, nats")
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _draw_map(axes: Axes, points: NDArray[np.float32], labels: list[str]) -> None:
+    names = sorted(set(labels) - {"other", ""}) + [name for name in ("other", "") if name in labels]
+    for color, name in zip(PALETTE, names, strict=False):
+        chosen = np.array([label == name for label in labels], dtype=bool)
+        # As an image inside: thousands of vector dots would make the page heavy.
+        axes.scatter(*points[chosen].T, s=5, color=color, alpha=0.6, linewidths=0, label=name, rasterized=True)
+    if any(names):
+        axes.legend(frameon=False, fontsize=8, markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.set(xticks=[], yticks=[], xlabel="first principal component", ylabel="second")
+
+
+def _draw_scores(axes: Axes, scores: dict[int, NDArray[Any]]) -> None:
+    filled = {rank: values for rank, values in scores.items() if len(values)}
+    low = min((float(np.percentile(values, 1)) for values in filled.values()), default=0.0)
+    for color, (rank, values) in zip((ACCENT, SECOND), filled.items(), strict=False):
+        axes.hist(values, bins=60, range=(min(low, 0.999), 1.0), alpha=0.6, color=color, label=f"rank {rank}")
+    axes.set(xlabel="score (cosine)", ylabel="songs")
+    if filled:
+        axes.legend(frameon=False, fontsize=8, loc="upper left")

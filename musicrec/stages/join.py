@@ -1,0 +1,235 @@
+"""Blocks → the nearest items of each item.
+
+A bucket is cut into units: a part of its items as queries against all of its items. Parts are bounded, so a
+task holds one part of queries and one part of candidates however large the bucket is, and a bucket that
+holds half of the catalog is many tasks. Nothing depends on which blocks arrived together: a part is sorted
+by key before it is multiplied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import IntegerType, StructField, StructType
+
+from musicrec.algorithms.kernel import Lists, Members, empty_lists, merge_lists, nearest_in_bucket
+from musicrec.algorithms.merging import merge_runs
+from musicrec.arrow import VECTOR_TYPE, list_column, numbers
+from musicrec.schemas import BLOCKS, CANDIDATES, NEIGHBORS
+
+Batches = Iterator[pa.RecordBatch]
+
+UNITS = StructType([*BLOCKS.fields, StructField("unit", IntegerType()), StructField("part", IntegerType())])
+
+
+@dataclass(frozen=True)
+class JoinSettings:
+    """What the leaf kernel needs to know."""
+
+    k: int
+    exclude_same_recording: bool
+
+
+def count_items(blocks: DataFrame) -> DataFrame:
+    """Return `bucket, n_items`, one row per bucket: the histogram that the units are cut by."""
+    return blocks.groupBy("bucket").agg(F.sum("n").alias("n_items"))
+
+
+def as_units(blocks: DataFrame, *, sizes: DataFrame, max_unit_rows: int) -> DataFrame:
+    """Return the blocks with `unit` and `part`, those of large buckets cut and repeated.
+
+    Parameters
+    ----------
+    blocks : DataFrame
+        `schemas.BLOCKS`.
+    sizes : DataFrame
+        `bucket, n_items`.
+    max_unit_rows : int
+        Items of a part, on average.
+    """
+    parts = sizes.select("bucket", F.ceil(F.col("n_items") / max_unit_rows).cast("int").alias("n_parts"))
+    large = F.broadcast(parts.where("n_parts > 1"))
+    # Most buckets fit into one unit: their blocks never see Python here.
+    whole = blocks.join(large, on="bucket", how="left_anti").withColumns(
+        {"unit": F.lit(0), "part": F.lit(0)}
+    )
+    cut = blocks.join(large, on="bucket", how="inner").mapInArrow(_cut, UNITS)
+    return whole.unionByName(cut)
+
+
+def as_candidates(units: DataFrame, *, n_partitions: int, settings: JoinSettings) -> DataFrame:
+    """Return `schemas.CANDIDATES`: the nearest neighbors within each bucket."""
+    # A unit must meet in one task, its own part first: those are the queries.
+    together = units.repartition(n_partitions, "bucket", "unit").sortWithinPartitions(
+        "bucket", "unit", F.col("part") != F.col("unit"), "part"
+    )
+    return together.mapInArrow(_joiner(settings), CANDIDATES)
+
+
+def as_neighbors(candidates: DataFrame, *, n_partitions: int, k: int) -> DataFrame:
+    """Return `schemas.NEIGHBORS`: the lists of items that stand in several buckets merged."""
+    final = candidates.where("n_copies = 1").select(*NEIGHBORS.names)
+    # Lists of one item must meet; sorted, so that a worker holds one batch and not its whole partition.
+    several = candidates.where("n_copies > 1").repartition(n_partitions, "item_key")
+    merged = several.sortWithinPartitions("item_key").mapInArrow(_merger(k), NEIGHBORS)
+    return final.unionByName(merged)
+
+
+def _cut(batches: Batches) -> Batches:
+    for batch in batches:
+        for block in batch.to_pylist():
+            keys, recordings, copies, vectors = _arrays(block)
+            owner = np.mod(keys, block["n_parts"])
+            for part in range(block["n_parts"]):
+                rows = owner == part
+                if rows.any():
+                    blobs = [values[rows].tobytes() for values in (keys, recordings, copies, vectors)]
+                    yield _repeated(block, part, int(rows.sum()), blobs)
+
+
+def _repeated(block: dict[str, Any], part: int, n: int, blobs: list[bytes]) -> pa.RecordBatch:
+    """Return one part of a block once for each unit of its bucket."""
+    n_units = block["n_parts"]
+    values = [block["bucket"], n, *blobs]
+    columns = [pa.array([value] * n_units, type=kind) for value, kind in zip(values, _BLOB_TYPES, strict=True)]
+    columns += [pa.array(range(n_units), type=pa.int32()), pa.array([part] * n_units, type=pa.int32())]
+    return pa.RecordBatch.from_arrays(columns, names=UNITS.names)
+
+
+_BLOB_TYPES = (pa.int64(), pa.int32(), *[pa.binary()] * 4)
+
+
+def _arrays(block: dict[str, Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    n = block["n"]
+    return (
+        np.frombuffer(block["keys"], dtype=np.int64),
+        np.frombuffer(block["recordings"], dtype=np.int64),
+        np.frombuffer(block["copies"], dtype=np.uint8),
+        np.frombuffer(block["vectors"], dtype=VECTOR_TYPE).reshape(n, -1),
+    )
+
+
+def _joiner(settings: JoinSettings) -> Callable[[Batches], Batches]:
+    def join_batches(batches: Batches) -> Batches:
+        torch.set_num_threads(1)
+        unit: _Unit | None = None
+        for (bucket, number), blocks in _by_part(batches):
+            if unit is None or unit.name != (bucket, number):
+                if unit is not None:
+                    yield unit.as_batch()
+                unit = _Unit((bucket, number), blocks, settings)
+            else:
+                unit.add(_members(blocks)[0])
+        if unit is not None:
+            yield unit.as_batch()
+
+    return join_batches
+
+
+def _by_part(batches: Batches) -> Iterator[tuple[tuple[int, int], list[dict[str, Any]]]]:
+    """Yield the blocks of one part of one unit together, in the order of the sort."""
+    held: list[dict[str, Any]] = []
+    name: tuple[int, int, int] | None = None
+    for batch in batches:
+        for block in batch.to_pylist():
+            block_name = (block["bucket"], block["unit"], block["part"])
+            if held and block_name != name:
+                yield (held[0]["bucket"], held[0]["unit"]), held
+                held = []
+            name = block_name
+            held.append(block)
+    if held:
+        yield (held[0]["bucket"], held[0]["unit"]), held
+
+
+def _members(blocks: list[dict[str, Any]]) -> tuple[Members, NDArray[np.uint8]]:
+    """Return the items of blocks by rising key, and in how many buckets each one is."""
+    keys, recordings, copies, vectors = (np.concatenate(c) for c in zip(*map(_arrays, blocks), strict=True))
+    order = np.argsort(keys, kind="stable")
+    return Members(keys[order], recordings[order], vectors[order]), copies[order]
+
+
+class _Unit:
+    """The queries of a unit and their best neighbors so far."""
+
+    def __init__(self, name: tuple[int, int], blocks: list[dict[str, Any]], settings: JoinSettings) -> None:
+        self.name = name
+        self._settings = settings
+        self._queries, self._copies = _members(blocks)
+        self._lists = empty_lists(len(self._queries), settings.k)
+        # A part of a large bucket may be empty of queries: then the first part that comes is another one's.
+        if blocks[0]["part"] != name[1]:
+            self._queries = Members(*[a[:0] for a in vars(self._queries).values()])
+            self._lists, self._copies = empty_lists(0, settings.k), self._copies[:0]
+        else:
+            self.add(self._queries)
+
+    def add(self, candidates: Members) -> None:
+        found = nearest_in_bucket(
+            self._queries,
+            candidates,
+            k=self._settings.k,
+            exclude_same_recording=self._settings.exclude_same_recording,
+        )
+        self._lists = merge_lists(self._lists, found)
+
+    def as_batch(self) -> pa.RecordBatch:
+        """Return the lists as a batch of `schemas.CANDIDATES`."""
+        return pa.RecordBatch.from_arrays(
+            [
+                pa.array(self._queries.keys),
+                pa.array(self._copies.astype(np.int32)),
+                *_list_columns(self._lists),
+            ],
+            names=CANDIDATES.names,
+        )
+
+
+def _list_columns(lists: Lists) -> tuple[pa.ListArray, pa.ListArray]:
+    found = ~np.isnan(lists.scores)
+    lengths = found.sum(axis=1)
+    return list_column(lists.keys[found], lengths), list_column(lists.scores[found], lengths)
+
+
+def _merger(k: int) -> Callable[[Batches], Batches]:
+    def merge_batches(batches: Batches) -> Batches:
+        held: pa.Table | None = None
+        for batch in batches:
+            table = pa.Table.from_batches([batch])
+            table = pa.concat_tables([held, table]) if held is not None else table
+            keys = numbers(table.column("item_key"))
+            if not len(keys):
+                continue
+            # The last item may go on in the next batch.
+            cut = int(np.searchsorted(keys, keys[-1]))
+            held = table.slice(cut)
+            if cut:
+                yield _merged(table.slice(0, cut), k=k)
+        if held is not None and held.num_rows:
+            yield _merged(held, k=k)
+
+    return merge_batches
+
+
+def _merged(table: pa.Table, *, k: int) -> pa.RecordBatch:
+    rows = table.combine_chunks()
+    lists = rows.column("neighbor_keys")
+    items, lengths, neighbor_keys, scores = merge_runs(
+        numbers(rows.column("item_key")),
+        np.array(pa.compute.list_value_length(lists).to_numpy(), dtype=np.int64),
+        pa.compute.list_flatten(lists).to_numpy(),
+        pa.compute.list_flatten(rows.column("scores")).to_numpy(),
+        k=k,
+    )
+    return pa.RecordBatch.from_arrays(
+        [pa.array(items), list_column(neighbor_keys, lengths), list_column(scores, lengths)],
+        names=NEIGHBORS.names,
+    )

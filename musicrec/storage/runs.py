@@ -1,0 +1,224 @@
+"""A run: its name, its lock and its directories.
+
+The output root is a directory of a file system that driver and executors share: a local disk, NFS, or a
+mounted bucket. Everything under way stands in `work/<run_id>/`; readers only ever look under `published/`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+from musicrec.errors import ConfigError, LockError, StorageError
+
+
+@dataclass(frozen=True)
+class Root:
+    """The directories under `output.root`."""
+
+    path: Path
+
+    @property
+    def published(self) -> Path:
+        """What readers see."""
+        return self.path / "published"
+
+    @property
+    def snapshots(self) -> Path:
+        """One immutable directory per published run."""
+        return self.published / "snapshots"
+
+    @property
+    def work(self) -> Path:
+        """One directory per run under way, and that of the newest successful one."""
+        return self.path / "work"
+
+    @property
+    def pointer(self) -> Path:
+        """The file that names the current snapshot."""
+        return self.published / "current.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One refresh."""
+
+    run_id: str
+    root: Root
+
+    @property
+    def work(self) -> Path:
+        """Where all stages of this run write."""
+        return self.root.work / self.run_id
+
+    def table(self, name: str) -> str:
+        """Return the path of a dataset of this run."""
+        return str(self.work / name)
+
+
+def open_root(root: str) -> Root:
+    """Return the directories under `root`.
+
+    Raises
+    ------
+    ConfigError
+        It is not set, or it is not a path of a file system.
+    """
+    if not root:
+        raise ConfigError("output.root is not set", todo="set it in [output] or with --set output.root=DIR")
+    parsed = urlparse(root)
+    if parsed.scheme not in ("", "file"):
+        raise ConfigError(
+            f"output.root must be a directory that is mounted on driver and executors, found {parsed.scheme}://",
+            todo="mount the store (NFS, FUSE) and give the path",
+        )
+    return Root(Path(unquote(parsed.path) if parsed.scheme else root).absolute())
+
+
+@contextlib.contextmanager
+def locked(root: Root) -> Iterator[None]:
+    """Hold the lock of the root; the operating system frees it however the process ends.
+
+    Raises
+    ------
+    LockError
+        Another run holds it.
+    StorageError
+        No write access.
+    """
+    with writing(root.path):
+        root.work.mkdir(parents=True, exist_ok=True)
+        root.snapshots.mkdir(parents=True, exist_ok=True)
+        file = os.open(root.path / "run.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(file, 200).decode(errors="replace").strip() or "unknown"
+            raise LockError(
+                f"another run holds the lock ({holder})",
+                where=str(root.path / "run.lock"),
+                todo="wait for it to end; the lock goes with its process",
+            ) from None
+        os.ftruncate(file, 0)
+        os.write(file, f"process {os.getpid()}".encode())
+        yield
+    finally:
+        os.close(file)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a refused or failed write into a clear error.
+
+    Raises
+    ------
+    StorageError
+        Instead of OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"cannot write: {error.strerror or error}",
+            where=str(error.filename or path),
+            todo="give the user that runs the job write access, and space on the disk",
+        ) from error
+
+
+def check_writable(root: Root) -> None:
+    """Raise where the root, or the directory that it will be made in, cannot be written.
+
+    Raises
+    ------
+    StorageError
+        No write access.
+    """
+    place = root.path
+    while not place.exists():
+        place = place.parent
+    if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+        raise StorageError("cannot write here", where=str(place), todo="choose another output.root")
+
+
+def start_run(root: Root, *, run_date: date) -> Run:
+    """Return a run with a name of its own, the date and a number, and make its work directory."""
+    taken = {path.name for parent in (root.work, root.snapshots) for path in parent.glob(f"{run_date}-*")}
+    number = next(n for n in range(1, len(taken) + 2) if f"{run_date}-{n:03d}" not in taken)
+    run = Run(f"{run_date}-{number:03d}", root)
+    with writing(run.work):
+        run.work.mkdir(parents=True)
+    return run
+
+
+def read_pointer(root: Root) -> dict[str, Any]:
+    """Return what `current.json` says.
+
+    Raises
+    ------
+    StorageError
+        Nothing was published yet, or the file is broken.
+    """
+    try:
+        pointer: dict[str, Any] = json.loads(root.pointer.read_text())
+    except FileNotFoundError:
+        raise StorageError(
+            "nothing is published here yet", where=str(root.pointer), todo="run jobs/refresh.py first"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise StorageError(f"cannot read the pointer: {error}", where=str(root.pointer)) from None
+    return pointer
+
+
+def current_snapshot(root: Root) -> Path:
+    """Return the directory of the current snapshot.
+
+    Raises
+    ------
+    StorageError
+        Nothing is published, or the pointer leads out of the root.
+    """
+    snapshot = (root.published / str(read_pointer(root).get("snapshot", ""))).resolve()
+    if root.snapshots.resolve() not in snapshot.parents:
+        raise StorageError("the pointer leads out of the snapshots", where=str(root.pointer))
+    return snapshot
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file in one step: a reader sees the old text or the new, never a part."""
+    with writing(path):
+        staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        with staged.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        staged.replace(path)
+
+
+def drop_old(root: Root, *, keep_snapshots: int, newest: str) -> list[str]:
+    """Delete all but the newest snapshots with their work, and what failed runs left; return what went.
+
+    Run names sort by date and number. The newest run always stays.
+    """
+    names = sorted((path.name for path in root.snapshots.iterdir() if path.is_dir()), key=_run_order)
+    others = [name for name in names if name != newest]
+    kept = {newest, *others[max(0, len(names) - keep_snapshots) :]}
+    old = [path for parent in (root.snapshots, root.work) for path in parent.iterdir() if path.name not in kept]
+    for path in old:
+        shutil.rmtree(path, ignore_errors=True)
+    return [str(path.relative_to(root.path)) for path in old]
+
+
+def _run_order(name: str) -> tuple[str, int]:
+    day, _, number = name.rpartition("-")
+    return day, int(number) if number.isdigit() else 0
