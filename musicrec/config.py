@@ -87,7 +87,7 @@ class NeighborsConfig(Section):
     n_bits: Annotated[int, Field(ge=0, le=30)] = 0
     max_unit_rows: Annotated[int, Field(ge=64)] = 16_384
     n_truth_queries: Annotated[int, Field(ge=10)] = 2000
-    exclude_same_recording: bool = True
+    one_per_recording: bool = True
 
 
 class FavoritesConfig(Section):

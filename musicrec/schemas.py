@@ -65,9 +65,10 @@ EMBEDDINGS = _schema(
 )
 
 # A song and the item it belongs to: songs with equal vectors are one item, named by their smallest
-# track_key. track_key is unique. item_recording_key is their recording where all agree, else item_key.
-# position orders the songs of an item that a list can hold (1-based), NULL beyond. vector (float16, little
-# endian) stands only where track_key = item_key.
+# track_key. track_key is unique. recording_key is track_key where releases are told apart.
+# item_recording_key is the songs' recording where all agree, else item_key. position orders the songs of an
+# item that a list can hold (1-based), NULL beyond. vector (float16, little endian) stands only where
+# track_key = item_key.
 MEMBERS = _schema(
     track_key=LongType(),
     track_id=StringType(),
@@ -95,6 +96,7 @@ CANDIDATES = _schema(
     item_key=LongType(),
     n_copies=IntegerType(),
     neighbor_keys=ArrayType(LongType()),
+    neighbor_recordings=ArrayType(LongType()),
     scores=ArrayType(FloatType()),
 )
 

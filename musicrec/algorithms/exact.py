@@ -7,12 +7,11 @@ from musicrec.algorithms.kernel import Lists, Members, empty_lists, merge_lists,
 CHUNK_ROWS = 16_384
 
 
-def exact_nearest(queries: Members, candidates: Members, *, k: int, exclude_same_recording: bool) -> Lists:
+def exact_nearest(queries: Members, candidates: Members, *, k: int) -> Lists:
     """Return the exact k nearest of each query, shapes (n_queries, k), in memory for one chunk of candidates."""
     lists = empty_lists(len(queries), k)
     for start in range(0, len(candidates), CHUNK_ROWS):
         rows = slice(start, start + CHUNK_ROWS)
         chunk = Members(candidates.keys[rows], candidates.recordings[rows], candidates.vectors[rows])
-        found = nearest_in_bucket(queries, chunk, k=k, exclude_same_recording=exclude_same_recording)
-        lists = merge_lists(lists, found)
+        lists = merge_lists(lists, nearest_in_bucket(queries, chunk, k=k))
     return lists

@@ -44,59 +44,95 @@ class Members:
 
 @dataclass(frozen=True)
 class Lists:
-    """The best neighbors of each query: keys (n, k), -1 where there is none, and scores (n, k), NaN there."""
+    """The best neighbors of each query, each recording once, by score down, then key up.
+
+    keys and recordings (n, k), -1 where there is no neighbor, and scores (n, k), NaN there.
+    """
 
     keys: Keys
+    recordings: Keys
     scores: Scores
 
 
 def empty_lists(n_queries: int, k: int) -> Lists:
     """Return lists without a neighbor."""
-    return Lists(np.full((n_queries, k), -1), np.full((n_queries, k), np.nan, dtype=np.float32))
+    nobody = np.full((n_queries, k), -1, dtype=np.int64)
+    return Lists(nobody, nobody.copy(), np.full((n_queries, k), np.nan, dtype=np.float32))
 
 
-def nearest_in_bucket(
-    queries: Members, candidates: Members, *, k: int, exclude_same_recording: bool
-) -> Lists:
+def nearest_in_bucket(queries: Members, candidates: Members, *, k: int, n_spare: int = 0) -> Lists:
     """Return the exact k nearest of `candidates` for each query.
 
     Parameters
     ----------
     queries, candidates : Members
-        An item is never its own neighbor (equal keys).
+        An item is never listed for its own recording, hence never for itself, and of several releases of
+        one recording the best is listed. Where that is not wanted, each item is a recording of its own.
     k : int
-    exclude_same_recording : bool
-        Nor is one of the same recording.
+    n_spare : int
+        Places beyond k, filled with what was proposed anyway: 0 to `SLACK`.
 
     Returns
     -------
     Lists
-        Shapes (n_queries, k).
+        Shapes (n_queries, k + n_spare).
     """
     query, candidate = _as_float32(queries.vectors), _as_float32(candidates.vectors)
     # Half-precision vectors are off unit length by up to 1e-4, more than near neighbors differ.
     unit_query, unit_candidate = normalize(query, dim=1), normalize(candidate, dim=1)
-    lists = empty_lists(len(queries), k)
+    lists = empty_lists(len(queries), k + n_spare)
     for start in range(0, len(queries), BLOCK_ROWS):
         rows = np.arange(start, min(start + BLOCK_ROWS, len(queries)))
-        scores = unit_query[rows] @ unit_candidate.T  # (block, n_candidates)
+        products = unit_query[rows] @ unit_candidate.T  # (block, n_candidates)
         pending, width = rows, k + SLACK
         while len(pending):
             width = min(width, len(candidates))
-            best = torch.topk(scores[pending - start], width, dim=1).indices.numpy()
-            allowed = _allowed(queries, candidates, pending, best, exclude_same_recording=exclude_same_recording)
-            done = (allowed.sum(axis=1) >= k) | (width == len(candidates))
-            _fill(lists, pending[done], best[done], allowed[done], query, candidate, candidates.keys)
+            proposed = torch.topk(products[pending - start], width, dim=1).indices.numpy()
+            scores = pair_scores(query[pending][:, None, :], candidate[proposed])  # (pending, width)
+            recordings = candidates.recordings[proposed]
+            scores[recordings == queries.recordings[pending, None]] = np.nan
+            best = best_of(candidates.keys[proposed], recordings, scores, k=k + n_spare)
+            done = (np.count_nonzero(~np.isnan(best.scores), axis=1) >= k) | (width == len(candidates))
+            _fill(lists, pending[done], best, done)
             # Few songs have more releases than the slack: look deeper for those alone.
             pending, width = pending[~done], width * 4
     return lists
 
 
 def merge_lists(first: Lists, second: Lists) -> Lists:
-    """Return the best k of two lists over disjoint candidates, row by row."""
-    keys = np.concatenate([first.keys, second.keys], axis=1)
-    scores = np.concatenate([first.scores, second.scores], axis=1)
-    return _best(keys, scores, first.keys.shape[1])
+    """Return the best of two lists over disjoint candidates, row by row."""
+    return best_of(
+        np.concatenate([first.keys, second.keys], axis=1),
+        np.concatenate([first.recordings, second.recordings], axis=1),
+        np.concatenate([first.scores, second.scores], axis=1),
+        k=first.keys.shape[1],
+    )
+
+
+def best_of(keys: Keys, recordings: Keys, scores: Scores, *, k: int) -> Lists:
+    """Return the k best of each row, each recording once; NaN is no neighbor.
+
+    Parameters
+    ----------
+    keys, recordings, scores : arrays, shape (n, width)
+
+    Returns
+    -------
+    Lists
+        Shapes (n, min(k, width)).
+    """
+    # lexsort puts NaN last, so a place without a neighbor goes to the end.
+    order = np.lexsort((keys, -scores), axis=1)
+    keys, recordings, scores = (np.take_along_axis(a, order, axis=1) for a in (keys, recordings, scores))
+    earlier = np.tri(keys.shape[1], k=-1, dtype=bool)  # (width, width): column before row
+    repeated = ((recordings[:, :, None] == recordings[:, None, :]) & earlier).any(axis=2)
+    none = repeated | np.isnan(scores)
+    order = np.argsort(none, axis=1, kind="stable")[:, :k]
+    keys, recordings, scores, none = (
+        np.take_along_axis(a, order, axis=1) for a in (keys, recordings, scores, none)
+    )
+    keys[none], recordings[none], scores[none] = -1, -1, np.nan
+    return Lists(keys, recordings, scores)
 
 
 def pair_scores(left: Tensor, right: Tensor) -> Scores:
@@ -123,29 +159,8 @@ def _as_float32(vectors: NDArray[np.floating]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(vectors)).float()
 
 
-def _allowed(
-    queries: Members, candidates: Members, rows: Keys, best: Keys, *, exclude_same_recording: bool
-) -> NDArray[np.bool_]:
-    allowed: NDArray[np.bool_] = candidates.keys[best] != queries.keys[rows, None]
-    if exclude_same_recording:
-        allowed &= candidates.recordings[best] != queries.recordings[rows, None]
-    return allowed
-
-
-def _fill(
-    lists: Lists, rows: Keys, best: Keys, allowed: NDArray[np.bool_], query: Tensor, candidate: Tensor, keys: Keys
-) -> None:
-    if not len(rows):
-        return
-    scores = pair_scores(query[rows][:, None, :], candidate[best])  # (rows, width)
-    scores[~allowed] = np.nan
-    chosen = _best(np.where(allowed, keys[best], -1), scores, lists.keys.shape[1])
-    width = chosen.keys.shape[1]
-    lists.keys[rows, :width] = chosen.keys
-    lists.scores[rows, :width] = chosen.scores
-
-
-def _best(keys: Keys, scores: Scores, k: int) -> Lists:
-    # lexsort puts NaN last among rising values, so a place without a neighbor goes to the end.
-    order = np.lexsort((keys, -scores), axis=1)[:, :k]
-    return Lists(np.take_along_axis(keys, order, axis=1), np.take_along_axis(scores, order, axis=1))
+def _fill(lists: Lists, rows: Keys, best: Lists, done: NDArray[np.bool_]) -> None:
+    width = best.keys.shape[1]
+    lists.keys[rows, :width] = best.keys[done]
+    lists.recordings[rows, :width] = best.recordings[done]
+    lists.scores[rows, :width] = best.scores[done]

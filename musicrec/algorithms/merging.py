@@ -2,41 +2,58 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 
 from musicrec.algorithms.kernel import Keys, Scores
 
 
-def merge_runs(
-    items: Keys, lengths: Keys, neighbor_keys: Keys, scores: Scores, *, k: int
-) -> tuple[Keys, Keys, Keys, Scores]:
-    """Merge the lists of equal items.
+@dataclass(frozen=True)
+class Runs:
+    """Lists of different lengths, one after the other.
+
+    items and lengths (n_lists,); keys, recordings and scores (sum of lengths,) of the neighbors.
+    """
+
+    items: Keys
+    lengths: Keys
+    keys: Keys
+    recordings: Keys
+    scores: Scores
+
+
+def merge_runs(runs: Runs, *, k: int) -> Runs:
+    """Merge the lists of equal items, which need not be adjacent.
 
     Parameters
     ----------
-    items : int64 array, shape (n_lists,)
-        Equal ones need not be adjacent.
-    lengths : int64 array, shape (n_lists,)
-        Neighbors of each list.
-    neighbor_keys, scores : int64 and float32 arrays, shape (sum of lengths,)
-        The lists, one after the other.
+    runs : Runs
+        A pair that stands in several lists has the same score in all of them.
     k : int
 
     Returns
     -------
-    items, lengths, neighbor_keys, scores
-        Each item once, rising; at most k different neighbors each, by score down, then key up.
+    Runs
+        Each item once, rising; at most k neighbors each, by score down, then key up, each recording once.
     """
-    owner = np.repeat(items, lengths)
-    # A pair found in two buckets has the same score in both, so its repeats are adjacent.
-    order = np.lexsort((neighbor_keys, -scores, owner))
-    owner, neighbor_keys, scores = owner[order], neighbor_keys[order], scores[order]
-    fresh = np.ones(len(owner), dtype=bool)
-    fresh[1:] = (owner[1:] != owner[:-1]) | (neighbor_keys[1:] != neighbor_keys[:-1])
-    owner, neighbor_keys, scores = owner[fresh], neighbor_keys[fresh], scores[fresh]
-    distinct = np.unique(items)
-    first = np.searchsorted(owner, distinct)
-    place = np.arange(len(owner)) - first[np.searchsorted(distinct, owner)]
-    keep = place < k
-    counts = np.bincount(np.searchsorted(distinct, owner[keep]), minlength=len(distinct)).astype(np.int64)
-    return distinct, counts, neighbor_keys[keep], scores[keep]
+    owner = np.repeat(runs.items, runs.lengths)
+    order = np.lexsort((runs.keys, -runs.scores, owner))
+    order = order[_first_of(owner[order], runs.recordings[order])]
+    distinct, slot = np.unique(owner[order], return_inverse=True)
+    starts = np.searchsorted(owner[order], distinct)
+    order = order[np.arange(len(order)) - starts[slot] < k]
+    items = np.unique(runs.items)
+    lengths = np.bincount(np.searchsorted(items, owner[order]), minlength=len(items)).astype(np.int64)
+    return Runs(items, lengths, runs.keys[order], runs.recordings[order], runs.scores[order])
+
+
+def _first_of(owner: Keys, recording: Keys) -> NDArray[np.bool_]:
+    """Return which elements are the first with their owner and recording."""
+    order = np.lexsort((recording, owner))
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = (owner[order][1:] != owner[order][:-1]) | (recording[order][1:] != recording[order][:-1])
+    kept = np.zeros(len(order), dtype=bool)
+    kept[order[first]] = True
+    return kept

@@ -22,12 +22,7 @@ ROWS_PER_FILE = 1_000_000
 def rank_lists(context: Context, catalog: Catalog, joined: Joined) -> DataFrame:
     """Return `schemas.RECOMMENDATIONS` as they will be published: sorted by track_id, rank."""
     settings = context.config.neighbors
-    lists = rank.as_lists(
-        joined.members,
-        neighbors=joined.neighbors,
-        k=settings.k,
-        exclude_same_recording=settings.exclude_same_recording,
-    )
+    lists = rank.as_lists(joined.members, neighbors=joined.neighbors, k=settings.k)
     path = context.run.table("lists")
     lists.write.parquet(path)
     # Sorted as whole lists, a tenth of the rows; from files, because range partitioning reads its input twice.

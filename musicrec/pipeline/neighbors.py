@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from musicrec import schemas
 from musicrec.algorithms.hashing import Exact, HashFamily, Voronoi, make_hyperplane
-from musicrec.algorithms.kernel import Members
+from musicrec.algorithms.kernel import SLACK, Members
 from musicrec.algorithms.leaders import fit_leaders
 from musicrec.algorithms.metrics import mean_with_bound, recall_per_query
 from musicrec.algorithms.tuning import choose_tau
@@ -60,7 +60,9 @@ def join_neighbors(context: Context, embeddings: DataFrame) -> Joined:
     settings = context.config.neighbors
     with context.stage("compact"):
         members = context.materialize(
-            bucket.as_members(embeddings, k=settings.k), "members", schema=schemas.MEMBERS
+            bucket.as_members(embeddings, k=settings.k, one_per_recording=settings.one_per_recording),
+            "members",
+            schema=schemas.MEMBERS,
         )
         n_items = evaluate.keep_items(members).count()
     with context.stage("truth"):
@@ -88,14 +90,14 @@ def _join(context: Context, blocks: DataFrame, *, sizes: pa.Table) -> DataFrame:
     units = join.as_units(
         blocks, sizes=context.session.createDataFrame(sizes), max_unit_rows=settings.max_unit_rows
     )
-    kernel = join.JoinSettings(k=settings.k, exclude_same_recording=settings.exclude_same_recording)
+    kernel = join.JoinSettings(settings.k, n_spare=SLACK if settings.one_per_recording else 0)
     candidates = context.materialize(
         join.as_candidates(units, n_partitions=n_partitions, settings=kernel),
         "candidates",
         schema=schemas.CANDIDATES,
     )
     return context.materialize(
-        join.as_neighbors(candidates, n_partitions=n_partitions, k=settings.k),
+        join.as_neighbors(candidates, n_partitions=n_partitions, settings=kernel),
         "neighbors",
         schema=schemas.NEIGHBORS,
     )
@@ -108,10 +110,9 @@ def _find_truth(context: Context, members: DataFrame, *, n_items: int) -> Truth:
         items, key="item_key", n_rows=n_items, sample_size=settings.n_truth_queries, seed=seed
     ).toArrow()
     queries = evaluate.as_items(drawn)
-    exact = evaluate.as_exact_candidates(
-        members, queries=drawn, k=settings.k, exclude_same_recording=settings.exclude_same_recording
-    )
-    lists = join.as_neighbors(exact, n_partitions=1, k=settings.k).toArrow().sort_by("item_key")
+    exact = evaluate.as_exact_candidates(members, queries=drawn, k=settings.k)
+    merging = join.JoinSettings(settings.k, n_spare=0)
+    lists = join.as_neighbors(exact, n_partitions=1, settings=merging).toArrow().sort_by("item_key")
     keys = _padded(lists.column("neighbor_keys"), settings.k, fill=-1).astype(np.int64)
     scores = _padded(lists.column("scores"), settings.k, fill=math.nan).astype(np.float32)
     return Truth(queries, scores, _vectors_of(context, items, keys))

@@ -22,33 +22,42 @@ MAX_BLOCK_ROWS = 4096
 BLOCKS_PER_BATCH = 512
 
 
-def as_members(embeddings: DataFrame, *, k: int) -> DataFrame:
+def as_members(embeddings: DataFrame, *, k: int, one_per_recording: bool) -> DataFrame:
     """Return `schemas.MEMBERS`: each song with its item.
 
-    Catalogs are full of songs with equal vectors, and no splitter can divide them: k lists of k equal songs
-    would cost k squared. Of an item's songs a list can hold only the first few by id: at most k of one
-    recording, and 2k + 1 in all, even where the query's own recording is left out.
+    Catalogs are full of songs with equal vectors, and no splitter can divide them: comparing n equal songs
+    would cost n squared. Of an item's songs a list can hold only the first k + 1 recordings by id, one of
+    which may be the query's own.
+
+    Parameters
+    ----------
+    embeddings : DataFrame
+        `schemas.EMBEDDINGS`.
+    k : int
+    one_per_recording : bool
+        A list holds a recording once and never the song's own; else each song is its own recording.
     """
     packed = embeddings.mapInArrow(_pack, "track_key long, track_id string, recording_key long, vector binary")
+    if not one_per_recording:
+        packed = packed.withColumn("recording_key", F.col("track_key"))
     item = Window.partitionBy("vector")
-    first = item.orderBy("track_id").rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    so_far = item.orderBy("track_id").rowsBetween(Window.unboundedPreceding, Window.currentRow)
     of_recording = Window.partitionBy("vector", "recording_key").orderBy("track_id")
-    listed = F.col("n_of_recording") <= k
-    place = F.sum(listed.cast("int")).over(first)
     grouped = packed.withColumns(
         {
-            "n_of_recording": F.row_number().over(of_recording),
+            "is_first": F.row_number().over(of_recording) == 1,
             "item_key": F.min("track_key").over(item),
             "n_members": F.count("*").over(item),
-            "first_recording": F.min("recording_key").over(item),
-            "last_recording": F.max("recording_key").over(item),
+            "one_recording": F.min("recording_key").over(item) == F.max("recording_key").over(item),
         }
     )
-    pure = F.col("first_recording") == F.col("last_recording")
+    place = F.sum(F.col("is_first").cast("int")).over(so_far)
     return grouped.withColumns(
         {
-            "position": F.when(listed & (place <= 2 * k + 1), place).cast("int"),
-            "item_recording_key": F.when(pure, F.col("first_recording")).otherwise(F.col("item_key")),
+            "position": F.when(F.col("is_first") & (place <= k + 1), place).cast("int"),
+            "item_recording_key": F.when(F.col("one_recording"), F.col("recording_key")).otherwise(
+                F.col("item_key")
+            ),
             "vector": F.when(F.col("track_key") == F.col("item_key"), F.col("vector")),
         }
     ).select(*MEMBERS.names)

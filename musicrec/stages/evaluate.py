@@ -16,9 +16,7 @@ from musicrec.arrow import column_vectors, list_column, numbers
 from musicrec.schemas import CANDIDATES
 
 
-def as_exact_candidates(
-    members: DataFrame, *, queries: pa.Table, k: int, exclude_same_recording: bool
-) -> DataFrame:
+def as_exact_candidates(members: DataFrame, *, queries: pa.Table, k: int) -> DataFrame:
     """Return `schemas.CANDIDATES`: for each task the nearest of its items to each query.
 
     Parameters
@@ -28,12 +26,10 @@ def as_exact_candidates(
     queries : pyarrow.Table
         `item_key, item_recording_key, vector` of the sample, a few thousand rows.
     k : int
-    exclude_same_recording : bool
-        As in the join.
     """
     sample = as_items(queries)
     items = keep_items(members)
-    return items.mapInArrow(_searcher(sample, k, exclude_same_recording), CANDIDATES)
+    return items.mapInArrow(_searcher(sample, k), CANDIDATES)
 
 
 def keep_items(members: DataFrame) -> DataFrame:
@@ -52,15 +48,12 @@ def as_items(table: pa.Table) -> Members:
     return Members(keys, recordings, column_vectors(table.column("vector"))).sorted()
 
 
-def _searcher(
-    queries: Members, k: int, exclude_same_recording: bool
-) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _searcher(queries: Members, k: int) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def search_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         torch.set_num_threads(1)
         best = empty_lists(len(queries), k)
         for chunk in _chunks(batches):
-            found = exact_nearest(queries, chunk, k=k, exclude_same_recording=exclude_same_recording)
-            best = merge_lists(best, found)
+            best = merge_lists(best, exact_nearest(queries, chunk, k=k))
         yield _as_batch(queries, best)
 
     return search_batches
@@ -85,7 +78,6 @@ def _as_batch(queries: Members, lists: Lists) -> pa.RecordBatch:
     columns = [
         pa.array(queries.keys),
         pa.array(copies),
-        list_column(lists.keys[found], lengths),
-        list_column(lists.scores[found], lengths),
+        *[list_column(values[found], lengths) for values in (lists.keys, lists.recordings, lists.scores)],
     ]
     return pa.RecordBatch.from_arrays(columns, names=CANDIDATES.names)

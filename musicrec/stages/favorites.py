@@ -40,7 +40,8 @@ def as_user_recommendations(
     Notes
     -----
     The score lies in (0, 1]: 1 would be first in the list of every favorite. `because_of` is the favorite
-    that ranks the song highest. Favorites and other releases of them are left out.
+    that ranks the song highest. Favorites and other releases of them are left out, and of one recording the
+    best release is listed.
     """
     share = F.lit(float(rank_constant + 1)) / (F.lit(rank_constant) + F.col("rank"))
     votes = favorites.join(recommendations, on="track_id", how="inner").select(
@@ -71,6 +72,9 @@ def _drop_owned(scored: DataFrame, *, favorites: DataFrame, tracks: DataFrame) -
 
 
 def _top_k(scored: DataFrame, *, k: int) -> DataFrame:
-    order = Window.partitionBy("user_id").orderBy(F.col("score").desc(), "track_id")
-    ranked = scored.withColumn("rank", F.row_number().over(order)).where(F.col("rank") <= k)
+    order = (F.col("score").desc(), F.col("track_id"))
+    releases = Window.partitionBy("user_id", "recording_key").orderBy(*order)
+    best = scored.withColumn("release", F.row_number().over(releases)).where("release = 1")
+    listener = Window.partitionBy("user_id").orderBy(*order)
+    ranked = best.withColumn("rank", F.row_number().over(listener)).where(F.col("rank") <= k)
     return ranked.withColumn("rank", F.col("rank").cast("int")).select(*USER_RECOMMENDATIONS.names)

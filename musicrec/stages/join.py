@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import torch
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import IntegerType, StructField, StructType
 
-from musicrec.algorithms.kernel import Lists, Members, empty_lists, merge_lists, nearest_in_bucket
-from musicrec.algorithms.merging import merge_runs
+from musicrec.algorithms.kernel import SLACK, Lists, Members, empty_lists, merge_lists, nearest_in_bucket
+from musicrec.algorithms.merging import Runs, merge_runs
 from musicrec.arrow import VECTOR_TYPE, list_column, numbers
 from musicrec.schemas import BLOCKS, CANDIDATES, NEIGHBORS
 
@@ -32,10 +33,12 @@ UNITS = StructType([*BLOCKS.fields, StructField("unit", IntegerType()), StructFi
 
 @dataclass(frozen=True)
 class JoinSettings:
-    """What the leaf kernel needs to know."""
+    """What the leaf kernel needs to know: how many neighbors, and how many more an item of several recordings
+    keeps, because each of its songs drops its own recording from them.
+    """
 
     k: int
-    exclude_same_recording: bool
+    n_spare: int
 
 
 def count_items(blocks: DataFrame) -> DataFrame:
@@ -74,8 +77,9 @@ def as_candidates(units: DataFrame, *, n_partitions: int, settings: JoinSettings
     return together.mapInArrow(_joiner(settings), CANDIDATES)
 
 
-def as_neighbors(candidates: DataFrame, *, n_partitions: int, k: int) -> DataFrame:
+def as_neighbors(candidates: DataFrame, *, n_partitions: int, settings: JoinSettings) -> DataFrame:
     """Return `schemas.NEIGHBORS`: the lists of items that stand in several buckets merged."""
+    k = settings.k + settings.n_spare
     final = candidates.where("n_copies = 1").select(*NEIGHBORS.names)
     # Lists of one item must meet; sorted, so that a worker holds one batch and not its whole partition.
     several = candidates.where("n_copies > 1").repartition(n_partitions, "item_key")
@@ -163,26 +167,25 @@ class _Unit:
     def __init__(self, name: tuple[int, int], blocks: list[dict[str, Any]], settings: JoinSettings) -> None:
         self.name = name
         self._settings = settings
-        self._queries, self._copies = _members(blocks)
-        self._lists = empty_lists(len(self._queries), settings.k)
-        # A part of a large bucket may be empty of queries: then the first part that comes is another one's.
-        if blocks[0]["part"] != name[1]:
-            self._queries = Members(*[a[:0] for a in vars(self._queries).values()])
-            self._lists, self._copies = empty_lists(0, settings.k), self._copies[:0]
-        else:
-            self.add(self._queries)
+        members, copies = _members(blocks)
+        # A part of a large bucket may hold no item: then the first part that comes is another unit's.
+        n_queries = len(members) if blocks[0]["part"] == name[1] else 0
+        self._queries = Members(*(values[:n_queries] for values in vars(members).values()))
+        self._copies = copies[:n_queries]
+        self._lists = empty_lists(n_queries, settings.k + settings.n_spare)
+        self.add(members)
 
     def add(self, candidates: Members) -> None:
         found = nearest_in_bucket(
-            self._queries,
-            candidates,
-            k=self._settings.k,
-            exclude_same_recording=self._settings.exclude_same_recording,
+            self._queries, candidates, k=self._settings.k, n_spare=self._settings.n_spare
         )
         self._lists = merge_lists(self._lists, found)
 
     def as_batch(self) -> pa.RecordBatch:
         """Return the lists as a batch of `schemas.CANDIDATES`."""
+        # An item of one recording needs no more than k; NaN ends its list there.
+        one_recording = self._queries.recordings != self._queries.keys
+        self._lists.scores[one_recording, self._settings.k :] = np.nan
         return pa.RecordBatch.from_arrays(
             [
                 pa.array(self._queries.keys),
@@ -193,10 +196,10 @@ class _Unit:
         )
 
 
-def _list_columns(lists: Lists) -> tuple[pa.ListArray, pa.ListArray]:
+def _list_columns(lists: Lists) -> list[pa.ListArray]:
     found = ~np.isnan(lists.scores)
     lengths = found.sum(axis=1)
-    return list_column(lists.keys[found], lengths), list_column(lists.scores[found], lengths)
+    return [list_column(values[found], lengths) for values in (lists.keys, lists.recordings, lists.scores)]
 
 
 def _merger(k: int) -> Callable[[Batches], Batches]:
@@ -221,15 +224,13 @@ def _merger(k: int) -> Callable[[Batches], Batches]:
 
 def _merged(table: pa.Table, *, k: int) -> pa.RecordBatch:
     rows = table.combine_chunks()
-    lists = rows.column("neighbor_keys")
-    items, lengths, neighbor_keys, scores = merge_runs(
-        numbers(rows.column("item_key")),
-        np.array(pa.compute.list_value_length(lists).to_numpy(), dtype=np.int64),
-        pa.compute.list_flatten(lists).to_numpy(),
-        pa.compute.list_flatten(rows.column("scores")).to_numpy(),
-        k=k,
-    )
-    return pa.RecordBatch.from_arrays(
-        [pa.array(items), list_column(neighbor_keys, lengths), list_column(scores, lengths)],
-        names=NEIGHBORS.names,
-    )
+    lists = [rows.column(name) for name in ("neighbor_keys", "neighbor_recordings", "scores")]
+    lengths = numbers(pa.compute.list_value_length(lists[0])).astype(np.int64)
+    runs = Runs(numbers(rows.column("item_key")), lengths, *(numbers(pa.compute.list_flatten(c)) for c in lists))
+    merged = merge_runs(runs, k=k)
+    columns = [
+        pa.array(merged.items),
+        list_column(merged.keys, merged.lengths),
+        list_column(merged.scores, merged.lengths),
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=NEIGHBORS.names)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.schemas import RECOMMENDATIONS
 
 
-def as_lists(members: DataFrame, *, neighbors: DataFrame, k: int, exclude_same_recording: bool) -> DataFrame:
+def as_lists(members: DataFrame, *, neighbors: DataFrame, k: int) -> DataFrame:
     """Return `track_id, list`, one row per song that has a neighbor; `list` holds (-score, track_id).
 
     Parameters
@@ -18,8 +18,10 @@ def as_lists(members: DataFrame, *, neighbors: DataFrame, k: int, exclude_same_r
     neighbors : DataFrame
         `schemas.NEIGHBORS`.
     k : int
-    exclude_same_recording : bool
-        Leave out other releases of the song.
+
+    Notes
+    -----
+    A list never holds the song's own recording, and any other recording once.
     """
     songs = members.select("item_key", "track_key", "track_id", "recording_key")
     listed = members.where("position IS NOT NULL").select(
@@ -31,16 +33,17 @@ def as_lists(members: DataFrame, *, neighbors: DataFrame, k: int, exclude_same_r
     candidates = pairs.join(listed, on="neighbor_key", how="inner")
     # The queries last: an item's songs are few, its candidates many.
     lists = candidates.join(songs, on="item_key", how="inner")
-    allowed = F.col("listed_id") != F.col("track_id")
-    if exclude_same_recording:
-        allowed = allowed & (F.col("listed_recording") != F.col("recording_key"))
-    place = F.struct((-F.col("score")).alias("negative_score"), F.col("listed_id").alias("track_id"))
+    place = F.struct(
+        (-F.col("score")).alias("negative_score"),
+        F.col("listed_id").alias("track_id"),
+        F.col("listed_recording").alias("recording_key"),
+    )
     # item_key first: the rows lie together by it already, so nothing is shuffled again.
     return (
-        lists.where(allowed)
+        lists.where("listed_recording != recording_key")
         .groupBy("item_key", "track_key", "track_id")
-        .agg(F.slice(F.sort_array(F.collect_list(place)), 1, k).alias("list"))
-        .select("track_id", "list")
+        .agg(F.sort_array(F.collect_list(place)).alias("list"))
+        .select("track_id", F.slice(_first_of_recording(F.col("list")), 1, k).alias("list"))
     )
 
 
@@ -53,6 +56,11 @@ def as_recommendations(lists: DataFrame) -> DataFrame:
         F.col("place.track_id").alias("recommended_track_id"),
         (-F.col("place.negative_score")).alias("score"),
     ).select(*RECOMMENDATIONS.names)
+
+
+def _first_of_recording(places: Column) -> Column:
+    recordings = places["recording_key"]
+    return F.filter(places, lambda place, i: F.array_position(recordings, place["recording_key"]) == i + 1)
 
 
 def _pairs(neighbors: DataFrame, *, members: DataFrame) -> DataFrame:
