@@ -105,6 +105,14 @@ NEIGHBORS = _schema(
     item_key=LongType(), neighbor_keys=ArrayType(LongType()), scores=ArrayType(FloatType())
 )
 
+# A song's list, best first; track_id is unique.
+LISTS = _schema(
+    track_id=StringType(),
+    list=ArrayType(
+        _schema(negative_score=FloatType(), track_id=StringType(), recording_key=LongType())
+    ),
+)
+
 # A song of a song's list; (track_id, rank) and (track_id, recommended_track_id) are unique.
 RECOMMENDATIONS = _schema(
     track_id=StringType(), rank=IntegerType(), recommended_track_id=StringType(), score=FloatType()

@@ -1,7 +1,7 @@
 """Measure the refresh on generated songs: wall time and peak memory of each stage, as Markdown tables.
 
-Memory is the resident memory of the job and all its children (JVM, Python workers), summed ten times a second;
-pages that processes share are counted in each, so the figure is on the high side.
+Memory is that of the job and all its children (JVM, Python workers), summed four times a second; a page that
+several processes share counts once (proportional set size, where the system tells it, else resident size).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GIB = 2**30
 
 
 class MemoryWatch:
-    """Samples the resident memory of a process and its children until it is told to stop."""
+    """Samples the memory of a process and its children until it is told to stop."""
 
     def __init__(self, pid: int) -> None:
         self.samples: list[tuple[float, int]] = []
@@ -44,7 +44,7 @@ class MemoryWatch:
         return max((size for at, size in self.samples if start <= at <= stop), default=0)
 
     def _watch(self) -> None:
-        while not self._done.wait(0.1):
+        while not self._done.wait(0.25):
             self.samples.append((time.time(), _tree_memory(self._process)))
 
 
@@ -56,7 +56,8 @@ def _tree_memory(process: psutil.Process) -> int:
         return 0
     for member in members:
         try:
-            total += member.memory_info().rss
+            memory = member.memory_full_info()
+            total += getattr(memory, "pss", memory.rss)
         except psutil.NoSuchProcess:
             continue
     return total

@@ -19,10 +19,14 @@ Keys = NDArray[np.int64]
 Scores = NDArray[np.float32]
 
 # Rows per product: the scores of a block stay in the second-level cache.
-BLOCK_ROWS = 256
+BLOCK_ROWS = 128
+# Columns per group of the selection: the maximum of each group costs 0.1 ns a pair, and a top-k over an eighth
+# of the columns an eighth of `topk`'s 2 ns.
+GROUP = 8
 # Proposals beyond k: pairs whose fp32 products are too close to call, and a few releases of one recording.
 SLACK = 6
 SCORE_DIGITS = 6
+BELOW_ALL = -2.0
 
 
 @dataclass(frozen=True)
@@ -79,15 +83,17 @@ def nearest_in_bucket(queries: Members, candidates: Members, *, k: int, n_spare:
     """
     query, candidate = _as_float32(queries.vectors), _as_float32(candidates.vectors)
     # Half-precision vectors are off unit length by up to 1e-4, more than near neighbors differ.
-    unit_query, unit_candidate = normalize(query, dim=1), normalize(candidate, dim=1)
+    unit_query, unit_candidate = normalize(query, dim=1), _padded(normalize(candidate, dim=1))
     lists = empty_lists(len(queries), k + n_spare)
     for start in range(0, len(queries), BLOCK_ROWS):
         rows = np.arange(start, min(start + BLOCK_ROWS, len(queries)))
-        products = unit_query[rows] @ unit_candidate.T  # (block, n_candidates)
+        products = unit_query[rows] @ unit_candidate.T  # (block, n_candidates rounded up)
+        products[:, len(candidates) :] = BELOW_ALL
         pending, width = rows, k + SLACK
         while len(pending):
             width = min(width, len(candidates))
-            proposed = torch.topk(products[pending - start], width, dim=1).indices.numpy()
+            chosen = products if len(pending) == len(rows) else products[pending - start]
+            proposed = _largest(chosen, width).numpy()
             scores = pair_scores(query[pending][:, None, :], candidate[proposed])  # (pending, width)
             recordings = candidates.recordings[proposed]
             scores[recordings == queries.recordings[pending, None]] = np.nan
@@ -157,6 +163,28 @@ def pair_scores(left: Tensor, right: Tensor) -> Scores:
 
 def _as_float32(vectors: NDArray[np.floating]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(vectors)).float()
+
+
+def _padded(vectors: Tensor) -> Tensor:
+    """Return the rows with zero rows up to a multiple of `GROUP`."""
+    return torch.nn.functional.pad(vectors, (0, 0, 0, -len(vectors) % GROUP))
+
+
+def _largest(products: Tensor, width: int) -> Tensor:
+    """Return the columns (n, width) of the largest elements of each row, in two exact stages.
+
+    The largest elements lie in the groups with the largest maxima: first those groups, then within them.
+    """
+    n, n_columns = products.shape
+    n_groups = n_columns // GROUP
+    if width * 4 > n_groups:
+        return torch.topk(products, width, dim=1).indices
+    # A group is every n_groups-th column: the maximum then runs over whole rows of memory.
+    grouped = products.view(n, GROUP, n_groups)
+    groups = torch.topk(grouped.amax(dim=1), width, dim=1, sorted=False).indices  # (n, width)
+    members = grouped.gather(2, groups[:, None, :].expand(n, GROUP, width)).view(n, -1)  # (n, GROUP * width)
+    best = torch.topk(members, width, dim=1).indices
+    return (best // width) * n_groups + groups.gather(1, best % width)
 
 
 def _fill(lists: Lists, rows: Keys, best: Lists, done: NDArray[np.bool_]) -> None:

@@ -32,20 +32,23 @@ def merge_runs(runs: Runs, *, k: int) -> Runs:
     runs : Runs
         A pair that stands in several lists has the same score in all of them.
     k : int
+        A list that is longer shows that its item wants more: it then gets as many.
 
     Returns
     -------
     Runs
-        Each item once, rising; at most k neighbors each, by score down, then key up, each recording once.
+        Each item once, rising, with its best neighbors by score down, then key up, each recording once.
     """
+    items, list_of = np.unique(runs.items, return_inverse=True)
+    wanted = np.full(len(items), k, dtype=np.int64)
+    np.maximum.at(wanted, list_of, runs.lengths)
     owner = np.repeat(runs.items, runs.lengths)
     order = np.lexsort((runs.keys, -runs.scores, owner))
     order = order[_first_of(owner[order], runs.recordings[order])]
-    distinct, slot = np.unique(owner[order], return_inverse=True)
-    starts = np.searchsorted(owner[order], distinct)
-    order = order[np.arange(len(order)) - starts[slot] < k]
-    items = np.unique(runs.items)
-    lengths = np.bincount(np.searchsorted(items, owner[order]), minlength=len(items)).astype(np.int64)
+    slot = np.searchsorted(items, owner[order])
+    place = np.arange(len(order)) - np.searchsorted(slot, slot)
+    order, slot = order[place < wanted[slot]], slot[place < wanted[slot]]
+    lengths = np.bincount(slot, minlength=len(items)).astype(np.int64)
     return Runs(items, lengths, runs.keys[order], runs.recordings[order], runs.scores[order])
 
 

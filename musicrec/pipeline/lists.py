@@ -19,24 +19,20 @@ from musicrec.storage import publish, tables
 ROWS_PER_FILE = 1_000_000
 
 
-def rank_lists(context: Context, catalog: Catalog, joined: Joined) -> DataFrame:
-    """Return `schemas.RECOMMENDATIONS` as they will be published: sorted by track_id, rank."""
+def rank_lists(context: Context, catalog: Catalog, joined: Joined) -> tuple[DataFrame, DataFrame]:
+    """Return the list of each song, and `schemas.RECOMMENDATIONS` as published: sorted by track_id, rank."""
     settings = context.config.neighbors
-    lists = rank.as_lists(joined.members, neighbors=joined.neighbors, k=settings.k)
-    path = context.run.table("lists")
-    lists.write.parquet(path)
+    lists = context.materialize(
+        rank.as_lists(joined.members, neighbors=joined.neighbors, k=settings.k), "lists", schema=schemas.LISTS
+    )
     # Sorted as whole lists, a tenth of the rows; from files, because range partitioning reads its input twice.
     n_files = max(1, -(-catalog.n_tracks * settings.k // ROWS_PER_FILE))
-    ordered = (
-        context.session.read.schema(lists.schema)
-        .parquet(path)
-        .repartitionByRange(n_files, "track_id")
-        .sortWithinPartitions("track_id")
-    )
-    return _stage(context, rank.as_recommendations(ordered), "recommendations", schemas.RECOMMENDATIONS)
+    ordered = lists.repartitionByRange(n_files, "track_id").sortWithinPartitions("track_id")
+    rows = rank.as_recommendations(ordered)
+    return lists, _stage(context, rows, "recommendations", schemas.RECOMMENDATIONS)
 
 
-def rank_favorites(context: Context, catalog: Catalog, recommendations: DataFrame) -> DataFrame | None:
+def rank_favorites(context: Context, catalog: Catalog, lists: DataFrame) -> DataFrame | None:
     """Return `schemas.USER_RECOMMENDATIONS` as they will be published, None without favorites."""
     settings = context.config
     if not settings.input.favorites:
@@ -48,8 +44,7 @@ def rank_favorites(context: Context, catalog: Catalog, recommendations: DataFram
         counts = _count_favorites(named, known)
     listed = favorites.as_user_recommendations(
         known,
-        recommendations=recommendations,
-        tracks=catalog.tracks,
+        lists=lists,
         k=settings.favorites.k,
         rank_constant=settings.favorites.rank_constant,
     )

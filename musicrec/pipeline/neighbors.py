@@ -97,7 +97,7 @@ def _join(context: Context, blocks: DataFrame, *, sizes: pa.Table) -> DataFrame:
         schema=schemas.CANDIDATES,
     )
     return context.materialize(
-        join.as_neighbors(candidates, n_partitions=n_partitions, settings=kernel),
+        join.as_neighbors(candidates, n_partitions=n_partitions, k=settings.k),
         "neighbors",
         schema=schemas.NEIGHBORS,
     )
@@ -111,8 +111,7 @@ def _find_truth(context: Context, members: DataFrame, *, n_items: int) -> Truth:
     ).toArrow()
     queries = evaluate.as_items(drawn)
     exact = evaluate.as_exact_candidates(members, queries=drawn, k=settings.k)
-    merging = join.JoinSettings(settings.k, n_spare=0)
-    lists = join.as_neighbors(exact, n_partitions=1, settings=merging).toArrow().sort_by("item_key")
+    lists = join.as_neighbors(exact, n_partitions=1, k=settings.k).toArrow().sort_by("item_key")
     keys = _padded(lists.column("neighbor_keys"), settings.k, fill=-1).astype(np.int64)
     scores = _padded(lists.column("scores"), settings.k, fill=math.nan).astype(np.float32)
     return Truth(queries, scores, _vectors_of(context, items, keys))

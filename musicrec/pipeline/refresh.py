@@ -43,9 +43,9 @@ def refresh(session: SparkSession, config: Config, *, run_date: date) -> Path:
         embeddings = embed_catalog(context, catalog, learned)
         joined = join_neighbors(context, embeddings)
         with context.stage("rank"):
-            recommendations = rank_lists(context, catalog, joined)
+            lists, recommendations = rank_lists(context, catalog, joined)
         with context.stage("favorites"):
-            rank_favorites(context, catalog, recommendations)
+            rank_favorites(context, catalog, lists)
         with context.stage("check"):
             context.record["counts"].update(check_lists(context, catalog, recommendations))
         return _publish(context, catalog, learned)

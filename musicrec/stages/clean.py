@@ -23,6 +23,8 @@ MAX_ROW_LENGTH = 2000
 # What exports write where a number is missing.
 MISSING_NUMBERS = ("", "NA", "N/A", "null", "NULL", "None", "\\N")
 NOT_A_NAME = ("", "NA")
+WHITE_SPACE = " \t\n\r\f\v\u00a0\u2003\u3000\ufeff"
+ID_PREFIXES = ("spotify:track:", "https://open.spotify.com/track/")
 
 # What a title says about a release but not about the recording. "Remix", "Live" and "Acoustic" are other
 # recordings and stay.
@@ -226,7 +228,9 @@ def normalized_title(title: Column) -> Column:
     Lower case, without "(2011 Remaster)", "- Single Version" and the like, letters and digits only. A
     title that would become empty stays as it is.
     """
-    bare = F.regexp_replace(title, RELEASE_SUFFIX, "")
+    # Most titles have neither bracket nor dash; the test for them is cheap, the expression is not.
+    marked = title.contains("(") | title.contains("[") | title.rlike("[-–—] ")
+    bare = F.when(marked, F.regexp_replace(title, RELEASE_SUFFIX, "")).otherwise(title)
     plain = F.trim(F.regexp_replace(F.lower(bare), r"[^\p{L}\p{N}]+", " "))
     return F.when(plain != "", plain).otherwise(F.lower(title))
 
@@ -242,8 +246,10 @@ def _as_text(column: Column, kind: DataType) -> Column:
 
 
 def _stripped(text: Column) -> Column:
-    # NUL ends a string for C readers and is refused by databases.
-    return F.regexp_replace(F.translate(text, "\u0000", ""), r"^\s+|\s+$", "")
+    # NUL ends a string for C readers and is refused by databases. No regular expression: one per text took
+    # two thirds of the cleaning's time.
+    printable = F.when(F.contains(text, F.lit("\u0000")), F.translate(text, "\u0000", "")).otherwise(text)
+    return F.btrim(printable, F.lit(WHITE_SPACE))
 
 
 def _text(column: Column, kind: DataType, *, settings: InputConfig) -> Column:
@@ -264,7 +270,7 @@ def _track_id(source: tuple[Column, DataType] | None, *, settings: InputConfig) 
     if source is None:
         return made
     text = _stripped(_as_text(*source))
-    bare = F.regexp_replace(text, r"^spotify:track:|^https?://open\.spotify\.com/track/", "")
+    bare = reduce(lambda t, p: F.when(t.startswith(p), F.substring(t, len(p) + 1, 2**30)).otherwise(t), ID_PREFIXES, text)
     return F.coalesce(F.when(bare != "", bare), made)
 
 

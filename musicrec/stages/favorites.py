@@ -12,6 +12,10 @@ from pyspark.sql import functions as F
 
 from musicrec.schemas import USER_RECOMMENDATIONS
 
+# A vote of rank 1 counts this much; more favorites than the base no listener has.
+SHARE_UNIT = 10**9
+VOTE_BASE = 2**40
+
 
 def keep_known(favorites: DataFrame, *, tracks: DataFrame) -> DataFrame:
     """Return the distinct `user_id, track_id, recording_key` of songs that the catalog has."""
@@ -21,7 +25,7 @@ def keep_known(favorites: DataFrame, *, tracks: DataFrame) -> DataFrame:
 
 
 def as_user_recommendations(
-    favorites: DataFrame, *, recommendations: DataFrame, tracks: DataFrame, k: int, rank_constant: int
+    favorites: DataFrame, *, lists: DataFrame, k: int, rank_constant: int
 ) -> DataFrame:
     """Return `schemas.USER_RECOMMENDATIONS`.
 
@@ -29,10 +33,8 @@ def as_user_recommendations(
     ----------
     favorites : DataFrame
         What `keep_known` returns.
-    recommendations : DataFrame
-        `schemas.RECOMMENDATIONS`.
-    tracks : DataFrame
-        `track_id, recording_key` of the catalog.
+    lists : DataFrame
+        `schemas.LISTS`.
     k : int
     rank_constant : int
         Larger weighs agreement over rank.
@@ -43,32 +45,55 @@ def as_user_recommendations(
     that ranks the song highest. Favorites and other releases of them are left out, and of one recording the
     best release is listed.
     """
-    share = F.lit(float(rank_constant + 1)) / (F.lit(rank_constant) + F.col("rank"))
-    votes = favorites.join(recommendations, on="track_id", how="inner").select(
-        "user_id",
-        F.col("track_id").alias("favorite_id"),
-        F.col("recommended_track_id").alias("track_id"),
-        "rank",
-        share.alias("share"),
-    )
+    numbered = _numbered(favorites)
+    fused = _fuse(numbered, lists=lists, rank_constant=rank_constant)
     n_favorites = favorites.groupBy("user_id").agg(F.count("*").alias("n_favorites"))
-    fused = votes.groupBy("user_id", "track_id").agg(
-        # Summed in a fixed order: a float sum depends on it.
-        F.aggregate(F.sort_array(F.collect_list("share")), F.lit(0.0), lambda a, b: a + b).alias("sum"),
-        F.min(F.struct("rank", "favorite_id"))["favorite_id"].alias("because_of"),
-    )
     scored = fused.join(n_favorites, on="user_id", how="inner").withColumn(
-        "score", F.round(F.col("sum") / F.col("n_favorites"), 6).cast("float")
+        "score", F.round(F.col("share") / SHARE_UNIT / F.col("n_favorites"), 6).cast("float")
     )
-    return _top_k(_drop_owned(scored, favorites=favorites, tracks=tracks), k=k)
+    best = _top_k(_drop_owned(scored, favorites=favorites), k=k)
+    names = numbered.select("user_id", "number", F.col("track_id").alias("because_of"))
+    return (
+        best.withColumn("number", F.pmod("first_vote", F.lit(VOTE_BASE)))
+        .join(names, on=["user_id", "number"], how="inner")
+        .select(*USER_RECOMMENDATIONS.names)
+    )
 
 
-def _drop_owned(scored: DataFrame, *, favorites: DataFrame, tracks: DataFrame) -> DataFrame:
-    recordings = tracks.select("track_id", "recording_key")
-    owned = favorites.select("user_id", "recording_key").distinct()
-    return scored.join(recordings, on="track_id", how="inner").join(
-        owned, on=["user_id", "recording_key"], how="left_anti"
+def _numbered(favorites: DataFrame) -> DataFrame:
+    listener = Window.partitionBy("user_id").orderBy("track_id")
+    return favorites.withColumn("number", F.row_number().over(listener).cast("long"))
+
+
+def _fuse(favorites: DataFrame, *, lists: DataFrame, rank_constant: int) -> DataFrame:
+    """Return `user_id, track_id, recording_key, share, first_vote`, one row per listener and candidate.
+
+    All in whole numbers: a sum of floats would depend on its order, and numbers aggregate without a sort.
+    """
+    votes = favorites.join(lists, on="track_id", how="inner").select(
+        "user_id", "number", F.posexplode("list").alias("position", "place")
     )
+    rank = F.col("position") + 1
+    share = F.lit(float(SHARE_UNIT * (rank_constant + 1))) / (rank + rank_constant)
+    return (
+        votes.select(
+            "user_id",
+            F.col("place.track_id").alias("track_id"),
+            F.col("place.recording_key").alias("recording_key"),
+            F.round(share).cast("long").alias("share"),
+            (rank.cast("long") * VOTE_BASE + F.col("number")).alias("vote"),
+        )
+        .groupBy("user_id", "track_id", "recording_key")
+        .agg(F.sum("share").alias("share"), F.min("vote").alias("first_vote"))
+    )
+
+
+def _drop_owned(scored: DataFrame, *, favorites: DataFrame) -> DataFrame:
+    # Where releases are told apart, a list's recording_key is the track's own key.
+    recordings = favorites.select("user_id", "recording_key")
+    tracks = favorites.select("user_id", F.xxhash64("track_id").alias("recording_key"))
+    owned = recordings.union(tracks).distinct()
+    return scored.join(owned, on=["user_id", "recording_key"], how="left_anti")
 
 
 def _top_k(scored: DataFrame, *, k: int) -> DataFrame:
@@ -77,4 +102,4 @@ def _top_k(scored: DataFrame, *, k: int) -> DataFrame:
     best = scored.withColumn("release", F.row_number().over(releases)).where("release = 1")
     listener = Window.partitionBy("user_id").orderBy(*order)
     ranked = best.withColumn("rank", F.row_number().over(listener)).where(F.col("rank") <= k)
-    return ranked.withColumn("rank", F.col("rank").cast("int")).select(*USER_RECOMMENDATIONS.names)
+    return ranked.withColumn("rank", F.col("rank").cast("int"))

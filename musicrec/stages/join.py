@@ -77,9 +77,8 @@ def as_candidates(units: DataFrame, *, n_partitions: int, settings: JoinSettings
     return together.mapInArrow(_joiner(settings), CANDIDATES)
 
 
-def as_neighbors(candidates: DataFrame, *, n_partitions: int, settings: JoinSettings) -> DataFrame:
+def as_neighbors(candidates: DataFrame, *, n_partitions: int, k: int) -> DataFrame:
     """Return `schemas.NEIGHBORS`: the lists of items that stand in several buckets merged."""
-    k = settings.k + settings.n_spare
     final = candidates.where("n_copies = 1").select(*NEIGHBORS.names)
     # Lists of one item must meet; sorted, so that a worker holds one batch and not its whole partition.
     several = candidates.where("n_copies > 1").repartition(n_partitions, "item_key")

@@ -37,6 +37,9 @@ SUGGESTED = {
     "spark.ui.enabled": "false",
     # The driver collects samples only, but a large sample of vectors passes the default of 1g.
     "spark.driver.maxResultSize": "2g",
+    # The JVM interprets generated methods above 8 KB unless told otherwise; the cleaning's are larger.
+    "spark.driver.extraJavaOptions": "-XX:-DontCompileHugeMethods",
+    "spark.executor.extraJavaOptions": "-XX:-DontCompileHugeMethods",
     # A forked worker starts without importing torch again.
     "spark.python.worker.reuse": "true",
     "spark.sql.adaptive.enabled": "true",
