@@ -25,7 +25,12 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     parser.add_argument("--config", metavar="FILE", help="TOML file that overrides conf/base.toml")
     parser.add_argument(
-        "--set", dest="overrides", metavar="SECTION.KEY=VALUE", action="append", default=[], help="override one key"
+        "--set",
+        dest="overrides",
+        metavar="SECTION.KEY=VALUE",
+        action="append",
+        default=[],
+        help="override one key",
     )
     parser.add_argument("--debug", action="store_true", help="print the trace of a failure")
     return parser
@@ -44,11 +49,11 @@ def read_config(arguments: argparse.Namespace) -> Config:
     return load_config(files=layers, overrides=arguments.overrides)
 
 
-def run_job(
-    arguments: argparse.Namespace, work: Callable[[SparkSession, Config], object], *, name: str
-) -> int:
+def run_job(arguments: argparse.Namespace, work: Callable[[SparkSession, Config], object], *, name: str) -> int:
     """Run `work` in a session and return the exit code; a failure prints at most five lines on stderr."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
+    )
     logging.getLogger("musicrec").setLevel(logging.INFO)
     return exit_code_of(lambda: _with_session(arguments, work, name=name), debug=arguments.debug)
 
@@ -64,7 +69,7 @@ def exit_code_of(action: Callable[[], object], *, debug: bool) -> int:
         _say("error: interrupted; what was published before is still live", debug=False)
         return 130
     # The last resort: whatever it is, the user gets a sentence and a non-zero exit, not 200 lines of frames.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         kind = describe_error(error) if isinstance(error, PySparkException) else shorten(str(error))
         _say(
             f"error: unexpected {type(error).__name__}: {kind}\n"

@@ -80,7 +80,10 @@ def render_report(record: dict[str, Any], pictures: Pictures) -> str:
         "scores": _draw_one(lambda axes: _draw_scores(axes, pictures.scores)),
     }
     return environment.get_template("report.html.j2").render(
-        record=record, drawn=drawn, examples=pictures.examples, total_s=sum(s["seconds"] for s in record["stages"])
+        record=record,
+        drawn=drawn,
+        examples=pictures.examples,
+        total_s=sum(s["seconds"] for s in record["stages"]),
     )
 
 
@@ -94,7 +97,7 @@ def _draw(draw: Callable[[Figure], None], *, width: float, height: float) -> Mar
     for axes in figure.axes:
         _style(axes)
     picture = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(picture, metadata={"Date": None})
+    FigureCanvasSVG(figure).print_svg(picture, metadata={"Date": None})  # type: ignore[no-untyped-call]
     # Only the picture: the XML header and document type do not belong inside a page.
     svg = picture.getvalue()
     return Markup(svg[svg.index("<svg") :])  # noqa: S704 - matplotlib's own text, which escapes labels
@@ -147,7 +150,8 @@ def _draw_map(axes: Axes, points: NDArray[np.float32], labels: list[str]) -> Non
     for color, name in zip(PALETTE, names, strict=False):
         chosen = np.array([label == name for label in labels], dtype=bool)
         # As an image inside: thousands of vector dots would make the page heavy.
-        axes.scatter(*points[chosen].T, s=5, color=color, alpha=0.6, linewidths=0, label=name, rasterized=True)
+        x, y = points[chosen].T
+        axes.scatter(x, y, s=5, color=color, alpha=0.6, linewidths=0, label=name, rasterized=True)
     if any(names):
         axes.legend(frameon=False, fontsize=8, markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.set(xticks=[], yticks=[], xlabel="first principal component", ylabel="second")

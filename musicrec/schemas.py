@@ -101,16 +101,12 @@ CANDIDATES = _schema(
 )
 
 # The nearest items of an item; item_key is unique. Scores fall, then keys rise.
-NEIGHBORS = _schema(
-    item_key=LongType(), neighbor_keys=ArrayType(LongType()), scores=ArrayType(FloatType())
-)
+NEIGHBORS = _schema(item_key=LongType(), neighbor_keys=ArrayType(LongType()), scores=ArrayType(FloatType()))
 
 # A song's list, best first; track_id is unique.
 LISTS = _schema(
     track_id=StringType(),
-    list=ArrayType(
-        _schema(negative_score=FloatType(), track_id=StringType(), recording_key=LongType())
-    ),
+    list=ArrayType(_schema(negative_score=FloatType(), track_id=StringType(), recording_key=LongType())),
 )
 
 # A song of a song's list; (track_id, rank) and (track_id, recommended_track_id) are unique.

@@ -63,11 +63,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "duration_ms": ("song_duration_ms", "track_duration_ms"),
     "playlist_id": ("playlist", "pid", "playlist_uri"),
     "user_id": ("user", "listener_id", "listener", "username"),
-    **{
-        name: (f"audio_{name}", f"song_{name}", f"track_{name}")
-        for name in FEATURES
-        if name != "duration_ms"
-    },
+    **{name: (f"audio_{name}", f"song_{name}", f"track_{name}") for name in FEATURES if name != "duration_ms"},
 }
 
 # A year says less than a date, so it serves only where there is no date: many exports hold both.

@@ -126,11 +126,23 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="musicrec-benchmark-") as scratch:
         catalog = Path(scratch) / "catalog"
         subprocess.run(
-            [sys.executable, str(ROOT / "scripts/make_catalog.py"), "--songs", str(arguments.songs), "--output", str(catalog)],
+            [
+                sys.executable,
+                str(ROOT / "scripts/make_catalog.py"),
+                "--songs",
+                str(arguments.songs),
+                "--output",
+                str(catalog),
+            ],
             check=True,
         )
         runs = [
-            run_once(catalog, Path(scratch) / f"run-{i}", memory=arguments.driver_memory, overrides=arguments.overrides)
+            run_once(
+                catalog,
+                Path(scratch) / f"run-{i}",
+                memory=arguments.driver_memory,
+                overrides=arguments.overrides,
+            )
             for i in range(arguments.repeats)
         ]
         print_tables(runs, n_songs=arguments.songs)

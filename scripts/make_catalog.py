@@ -38,11 +38,72 @@ SHARES = ("danceability", "energy", "speechiness", "acousticness", "instrumental
 SHARE_CENTERS = (0.7, 0.9, -2.6, -1.6, -4.0, -1.6, 0.1)
 SHARE_SPREADS = (0.9, 1.1, 0.7, 1.8, 2.5, 0.5, 0.9)
 
-FIRST = "Silver Broken Midnight Golden Quiet Electric Paper Crimson Hollow Distant Neon Little Wild Frozen".split()
-SECOND = "River Heart Summer Machine Garden Mirror Highway Shadow Letter Ocean Winter Signal Fire City".split()
-THIRD = ("", "", "", "", " Again", " Tonight", ' "Live Forever"', ", Pt. 2", " ☀️🎧", " – été", " سلام", "\nReprise")
-NAMES = "Ada Boris Chloé Dmitri Elif Farid Greta Hiro Inés Jonas Kofi Lena Mateo Nadia Øystein Priya Quinn".split()
-BANDS = "Band Trio Collective Orchestra Project Brothers Sisters Sound Club Ensemble".split()
+FIRST = [
+    "Silver",
+    "Broken",
+    "Midnight",
+    "Golden",
+    "Quiet",
+    "Electric",
+    "Paper",
+    "Crimson",
+    "Hollow",
+    "Distant",
+    "Neon",
+    "Little",
+    "Wild",
+    "Frozen",
+]
+SECOND = [
+    "River",
+    "Heart",
+    "Summer",
+    "Machine",
+    "Garden",
+    "Mirror",
+    "Highway",
+    "Shadow",
+    "Letter",
+    "Ocean",
+    "Winter",
+    "Signal",
+    "Fire",
+    "City",
+]
+THIRD = (
+    "",
+    "",
+    "",
+    "",
+    " Again",
+    " Tonight",
+    ' "Live Forever"',
+    ", Pt. 2",
+    " ☀️🎧",
+    " – été",
+    " سلام",
+    "\nReprise",
+)
+NAMES = [
+    "Ada",
+    "Boris",
+    "Chloé",
+    "Dmitri",
+    "Elif",
+    "Farid",
+    "Greta",
+    "Hiro",
+    "Inés",
+    "Jonas",
+    "Kofi",
+    "Lena",
+    "Mateo",
+    "Nadia",
+    "Øystein",
+    "Priya",
+    "Quinn",
+]
+BANDS = ["Band", "Trio", "Collective", "Orchestra", "Project", "Brothers", "Sisters", "Sound", "Club", "Ensemble"]
 
 ALPHABET = np.frombuffer(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", dtype="S1")
 
@@ -57,7 +118,13 @@ REFUSED = {
     "duration_ms_out_of_range": 0.0006,
     "too_few_features": 0.0006,
 }
-KEPT = {"key_unknown": 0.01, "tempo_unknown": 0.002, "never_analyzed": 0.001, "feature_missing": 0.01, "name_na": 0.001}
+KEPT = {
+    "key_unknown": 0.01,
+    "tempo_unknown": 0.002,
+    "never_analyzed": 0.001,
+    "feature_missing": 0.01,
+    "name_na": 0.001,
+}
 REMASTERS, REPEATS, CONFLICTS = 0.02, 0.01, 0.002
 
 
@@ -107,7 +174,12 @@ def make_songs(world: World, rng: np.random.Generator, n: int) -> dict[str, Any]
         "track_id": _ids(rng, n),
         "title": _titles(rng, n),
         "artist": _artists(artist),
-        "album": pc.binary_join_element_wise(pa.array(FIRST).take(pa.array((artist + 3 * album) % len(FIRST))), "Album", pa.array(album).cast("string"), " "),
+        "album": pc.binary_join_element_wise(
+            pa.array(FIRST).take(pa.array((artist + 3 * album) % len(FIRST))),
+            "Album",
+            pa.array(album).cast("string"),
+            " ",
+        ),
         "release_date": _dates(rng, year),
         "popularity": np.round(100 * rng.beta(1.6, 2.4, n)),
         "genre": pa.array(GENRES).take(pa.array(style % len(GENRES))),
@@ -142,7 +214,15 @@ def plant(rng: np.random.Generator, songs: dict[str, Any]) -> tuple[pa.Table, pa
     return _with_repeats(rng, rows, truth)
 
 
-def make_groups(rng: np.random.Generator, ids: pa.Array, styles: NDArray[np.int64], *, prefix: str, n_groups: int, mean_size: int) -> tuple[pa.Array, pa.Array]:
+def make_groups(
+    rng: np.random.Generator,
+    ids: pa.Array,
+    styles: NDArray[np.int64],
+    *,
+    prefix: str,
+    n_groups: int,
+    mean_size: int,
+) -> tuple[pa.Array, pa.Array]:
     """Return (group, track_id) pairs: each group keeps to two styles, with a tenth of anything."""
     order = np.argsort(styles, kind="stable")
     starts = np.searchsorted(styles[order], np.arange(N_STYLES + 1))
@@ -154,7 +234,11 @@ def make_groups(rng: np.random.Generator, ids: pa.Array, styles: NDArray[np.int6
     within = starts[style] + (rng.random(len(owner)) * np.diff(starts)[style]).astype(np.int64)
     song = np.where(rng.random(len(owner)) < 0.1, rng.integers(0, len(ids), len(owner)), order[within])
     pairs = np.unique(np.stack([owner, song], axis=1), axis=0)
-    names = pc.binary_join_element_wise(pa.array([prefix]).take(pa.array(np.zeros(len(pairs), dtype=int))), pa.array(pairs[:, 0]).cast("string"), "-")
+    names = pc.binary_join_element_wise(
+        pa.array([prefix]).take(pa.array(np.zeros(len(pairs), dtype=int))),
+        pa.array(pairs[:, 0]).cast("string"),
+        "-",
+    )
     return names, ids.take(pa.array(pairs[:, 1]))
 
 
@@ -174,12 +258,22 @@ def make_catalog(out: Path, *, n_songs: int, seed: int, file_format: str) -> dic
         ids, styles = pa.array(songs["track_id"]), songs["style"]
         n = len(styles)
         # Each list has about 30 songs; a sixth of the songs stand in one.
-        playlists = make_groups(rng, ids, styles, prefix=f"playlist-{number}", n_groups=max(1, n // 50), mean_size=30)
+        playlists = make_groups(
+            rng, ids, styles, prefix=f"playlist-{number}", n_groups=max(1, n // 50), mean_size=30
+        )
         favorites = make_groups(rng, ids, styles, prefix=f"user-{number}", n_groups=max(1, n // 20), mean_size=12)
         strangers = pa.array([f"unknown-{number}-{i}" for i in range(max(1, n // 1000))])
         users = favorites[0].take(pa.array(rng.integers(0, len(favorites[0]), len(strangers))))
-        pairs = {"user_id": pa.concat_arrays([favorites[0], users]), "track_id": pa.concat_arrays([favorites[1], strangers])}
-        _write(pa.table({"playlist_id": playlists[0], "track_id": playlists[1]}), out / "playlists", number, file_format)
+        pairs = {
+            "user_id": pa.concat_arrays([favorites[0], users]),
+            "track_id": pa.concat_arrays([favorites[1], strangers]),
+        }
+        _write(
+            pa.table({"playlist_id": playlists[0], "track_id": playlists[1]}),
+            out / "playlists",
+            number,
+            file_format,
+        )
         _write(pa.table(pairs), out / "favorites", number, file_format)
         counts["unknown_favorites"] += len(strangers)
     expected = _expected(counts, n_songs)
@@ -200,7 +294,9 @@ def _expected(counts: Mapping[str, int], n_songs: int) -> dict[str, Any]:
     }
 
 
-def _plant_remasters(rng: np.random.Generator, songs: dict[str, Any], planted: NDArray[Any], copy_of: NDArray[Any]) -> None:
+def _plant_remasters(
+    rng: np.random.Generator, songs: dict[str, Any], planted: NDArray[Any], copy_of: NDArray[Any]
+) -> None:
     n = len(planted)
     copies = rng.choice(n, int(n * REMASTERS), replace=False)
     originals = rng.choice(np.setdiff1d(np.arange(n), copies), len(copies), replace=True)
@@ -223,7 +319,12 @@ def _plant_remasters(rng: np.random.Generator, songs: dict[str, Any], planted: N
     copy_of[copies] = songs["track_id"][originals]
 
 
-def _plant_dirt(rng: np.random.Generator, songs: dict[str, Any], missing: dict[str, NDArray[np.bool_]], planted: NDArray[Any]) -> None:
+def _plant_dirt(
+    rng: np.random.Generator,
+    songs: dict[str, Any],
+    missing: dict[str, NDArray[np.bool_]],
+    planted: NDArray[Any],
+) -> None:
     free = rng.permutation(np.flatnonzero(planted == ""))
     taken = 0
     for kind, share in {**REFUSED, **KEPT}.items():
@@ -233,7 +334,9 @@ def _plant_dirt(rng: np.random.Generator, songs: dict[str, Any], missing: dict[s
         _soil(kind, rows, songs, missing)
 
 
-def _soil(kind: str, rows: NDArray[np.int64], songs: dict[str, Any], missing: dict[str, NDArray[np.bool_]]) -> None:
+def _soil(
+    kind: str, rows: NDArray[np.int64], songs: dict[str, Any], missing: dict[str, NDArray[np.bool_]]
+) -> None:
     values = {
         "danceability_nan": ("danceability", np.nan),
         "energy_infinite": ("energy", np.inf),
@@ -267,7 +370,9 @@ def _soil(kind: str, rows: NDArray[np.int64], songs: dict[str, Any], missing: di
 
 def _with_repeats(rng: np.random.Generator, rows: pa.Table, truth: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Append exact repeats of rows, and rows that say something else of the same id."""
-    clean = np.flatnonzero(np.isin(truth.column("planted").to_numpy(zero_copy_only=False), list(REFUSED), invert=True))
+    clean = np.flatnonzero(
+        np.isin(truth.column("planted").to_numpy(zero_copy_only=False), list(REFUSED), invert=True)
+    )
     n = len(rows)
     repeats = rng.choice(clean, max(1, int(n * REPEATS)), replace=False)
     conflicts = rng.choice(clean, max(1, int(n * CONFLICTS)), replace=False)
@@ -284,7 +389,17 @@ def _with_repeats(rng: np.random.Generator, rows: pa.Table, truth: pa.Table) -> 
 
 
 def _as_table(songs: dict[str, Any], missing: dict[str, NDArray[np.bool_]]) -> pa.Table:
-    names = ("track_id", "title", "artist", "album", "release_date", "popularity", "genre", "explicit", *FEATURES)
+    names = (
+        "track_id",
+        "title",
+        "artist",
+        "album",
+        "release_date",
+        "popularity",
+        "genre",
+        "explicit",
+        *FEATURES,
+    )
     columns = {
         name: pa.array(songs[name], mask=missing[name]) if name in missing else pa.array(songs[name])
         for name in names
@@ -317,7 +432,9 @@ def _ids(rng: np.random.Generator, n: int) -> NDArray[Any]:
 
 
 def _titles(rng: np.random.Generator, n: int) -> pa.Array:
-    words = [pa.array(vocabulary).take(pa.array(rng.integers(0, len(vocabulary), n))) for vocabulary in (FIRST, SECOND)]
+    words = [
+        pa.array(vocabulary).take(pa.array(rng.integers(0, len(vocabulary), n))) for vocabulary in (FIRST, SECOND)
+    ]
     number = pa.array(rng.integers(1, 1000, n)).cast("string")
     ending = pa.array(THIRD).take(pa.array(rng.integers(0, len(THIRD), n)))
     return pc.binary_join_element_wise(pc.binary_join_element_wise(*words, number, " "), ending, "")
@@ -332,7 +449,9 @@ def _artists(artist: NDArray[np.int64]) -> pa.Array:
 def _dates(rng: np.random.Generator, year: NDArray[np.int64]) -> pa.Array:
     month, day = rng.integers(1, 13, len(year)), rng.integers(1, 29, len(year))
     precision = rng.choice(3, len(year), p=[0.1, 0.1, 0.8])
-    texts = [f"{y}-{m:02d}-{d:02d}"[: (4, 7, 10)[p]] for y, m, d, p in zip(year, month, day, precision, strict=True)]
+    texts = [
+        f"{y}-{m:02d}-{d:02d}"[: (4, 7, 10)[p]] for y, m, d, p in zip(year, month, day, precision, strict=True)
+    ]
     return pa.array(texts)
 
 
@@ -348,7 +467,9 @@ def main() -> int:
         parser.error("--songs must be at least 1")
     if arguments.output.exists() and any(arguments.output.iterdir()):
         parser.error(f"{arguments.output} is not empty")
-    counts = make_catalog(arguments.output, n_songs=arguments.songs, seed=arguments.seed, file_format=arguments.format)
+    counts = make_catalog(
+        arguments.output, n_songs=arguments.songs, seed=arguments.seed, file_format=arguments.format
+    )
     print(f"{counts['n_rows']:,} rows of {counts['n_tracks']:,} songs in {arguments.output}")
     return 0
 

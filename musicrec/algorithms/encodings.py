@@ -134,7 +134,11 @@ def octave_angle(tempo_bpm: Array) -> Array:
 
 def _transformed(raw: Array) -> list[Array]:
     skewed = [np.log(_column(raw, name) + offset) for name, offset in SKEWED.items()]
-    return [*[_column(raw, name) for name in LINEAR], *skewed, *[np.log2(_column(raw, name)) for name in RATIOS]]
+    return [
+        *[_column(raw, name) for name in LINEAR],
+        *skewed,
+        *[np.log2(_column(raw, name)) for name in RATIOS],
+    ]
 
 
 def _column(raw: Array, name: str) -> Array:

@@ -128,17 +128,14 @@ def best_of(keys: Keys, recordings: Keys, scores: Scores, *, k: int) -> Lists:
         Shapes (n, min(k, width)).
     """
     # lexsort puts NaN last, so a place without a neighbor goes to the end.
-    order = np.lexsort((keys, -scores), axis=1)
-    keys, recordings, scores = (np.take_along_axis(a, order, axis=1) for a in (keys, recordings, scores))
+    lists = _reordered(Lists(keys, recordings, scores), np.lexsort((keys, -scores), axis=1))
     earlier = np.tri(keys.shape[1], k=-1, dtype=bool)  # (width, width): column before row
-    repeated = ((recordings[:, :, None] == recordings[:, None, :]) & earlier).any(axis=2)
-    none = repeated | np.isnan(scores)
+    repeated = ((lists.recordings[:, :, None] == lists.recordings[:, None, :]) & earlier).any(axis=2)
+    none = repeated | np.isnan(lists.scores)
     order = np.argsort(none, axis=1, kind="stable")[:, :k]
-    keys, recordings, scores, none = (
-        np.take_along_axis(a, order, axis=1) for a in (keys, recordings, scores, none)
-    )
-    keys[none], recordings[none], scores[none] = -1, -1, np.nan
-    return Lists(keys, recordings, scores)
+    best, none = _reordered(lists, order), np.take_along_axis(none, order, axis=1)
+    best.keys[none], best.recordings[none], best.scores[none] = -1, -1, np.nan
+    return best
 
 
 def pair_scores(left: Tensor, right: Tensor) -> Scores:
@@ -185,6 +182,14 @@ def _largest(products: Tensor, width: int) -> Tensor:
     members = grouped.gather(2, groups[:, None, :].expand(n, GROUP, width)).view(n, -1)  # (n, GROUP * width)
     best = torch.topk(members, width, dim=1).indices
     return (best // width) * n_groups + groups.gather(1, best % width)
+
+
+def _reordered(lists: Lists, order: Keys) -> Lists:
+    return Lists(
+        np.take_along_axis(lists.keys, order, axis=1),
+        np.take_along_axis(lists.recordings, order, axis=1),
+        np.take_along_axis(lists.scores, order, axis=1),
+    )
 
 
 def _fill(lists: Lists, rows: Keys, best: Lists, done: NDArray[np.bool_]) -> None:

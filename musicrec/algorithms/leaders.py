@@ -51,7 +51,6 @@ def fit_leaders(vectors: NDArray[np.float32], *, n_leaders: int, seed: int) -> N
 def _assign(points: torch.Tensor, leaders: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the row of the nearest leader and its cosine, both of shape (n,)."""
     best = [
-        (points[start : start + BLOCK_ROWS] @ leaders.T).max(dim=1)
-        for start in range(0, len(points), BLOCK_ROWS)
+        (points[start : start + BLOCK_ROWS] @ leaders.T).max(dim=1) for start in range(0, len(points), BLOCK_ROWS)
     ]
     return torch.cat([b.indices for b in best]), torch.cat([b.values for b in best])

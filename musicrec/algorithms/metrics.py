@@ -48,7 +48,7 @@ def recall_per_query(
         n_true = int(np.count_nonzero(~np.isnan(true)))
         if n_true:
             n_good = np.count_nonzero(found >= true[n_true - 1] - tolerance)
-            recalls[i] = min(n_good, n_true) / n_true
+            recalls[i] = min(int(n_good), n_true) / n_true
     return recalls
 
 

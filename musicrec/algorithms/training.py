@@ -130,9 +130,7 @@ class _Sampler:
         self.train = np.flatnonzero(~data.held_out)
         self.n_batches = max(1, round(len(self.train) / settings.batch_size))
         self._starts = [np.searchsorted(p.song, np.arange(len(data.inputs) + 1)) for p in data.positives]
-        self._groups = [
-            members for p in data.positives for members in _members(p, allowed=~data.held_out)
-        ]
+        self._groups = [members for p in data.positives for members in _members(p, allowed=~data.held_out)]
 
     def draw(self, rng: np.random.Generator) -> Iterator[Indices]:
         """Yield the batches of an epoch: sorted indices of distinct songs that are not held out."""

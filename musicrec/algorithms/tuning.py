@@ -16,7 +16,9 @@ from musicrec.algorithms.metrics import mean_with_bound
 TAU_GRID = tuple(round(0.05 * step, 2) for step in range(41))
 
 
-def shared_bucket(family: Voronoi, queries: NDArray[np.float32], neighbors: NDArray[np.float32]) -> NDArray[np.bool_]:
+def shared_bucket(
+    family: Voronoi, queries: NDArray[np.float32], neighbors: NDArray[np.float32]
+) -> NDArray[np.bool_]:
     """Return (n_queries, k): whether each query shares a bucket with its neighbors.
 
     Parameters

@@ -40,9 +40,7 @@ def read_source(session: SparkSession, settings: InputConfig) -> tuple[DataFrame
         session, settings.tracks, file_format=settings.format, multiline=settings.csv_multiline
     )
     names = [name for name in rows.columns if name not in (tables.MALFORMED, tables.SOURCE_FILE)]
-    columns = resolve_columns(
-        names, wanted=TRACK_COLUMNS, configured=settings.columns, where=settings.tracks
-    )
+    columns = resolve_columns(names, wanted=TRACK_COLUMNS, configured=settings.columns, where=settings.tracks)
     _check_columns(names, columns, settings=settings)
     return rows, columns
 

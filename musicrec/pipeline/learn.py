@@ -50,6 +50,7 @@ def learn(context: Context, catalog: Catalog) -> Learned:
     table, labeled = fit_sample(context, catalog)
     raw = features.raw_features(table)
     encodings = fit_encodings(raw)
+    history: list[Epoch]
     if table.num_rows < settings.min_songs:
         log.info("             %d songs are too few to learn from: features are compared", table.num_rows)
         encoder, history, objective = make_untrained(N_INPUTS), [], "none"
@@ -127,4 +128,9 @@ def _log_epoch(epoch: Epoch) -> None:
 
 def _as_line(epoch: Epoch) -> dict[str, float | bool | None]:
     held_out = None if np.isnan(epoch.held_out_loss) else round(epoch.held_out_loss, 6)
-    return {"epoch": epoch.number, "loss": round(epoch.loss, 6), "held_out_loss": held_out, "best": epoch.best}
+    return {
+        "epoch": epoch.number,
+        "loss": round(epoch.loss, 6),
+        "held_out_loss": held_out,
+        "best": epoch.best,
+    }

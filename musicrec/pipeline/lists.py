@@ -86,8 +86,10 @@ def check_lists(context: Context, catalog: Catalog, recommendations: DataFrame) 
 
 
 def _check_problems(status: DataFrame, recommendations: DataFrame, catalog: Catalog) -> None:
-    problems = status.where("problem IS NOT NULL").groupBy("problem").agg(
-        F.count("*").alias("n"), F.min("track_id").alias("example")
+    problems = (
+        status.where("problem IS NOT NULL")
+        .groupBy("problem")
+        .agg(F.count("*").alias("n"), F.min("track_id").alias("example"))
     )
     found = [f"{row['problem']} ({row['n']} songs, e.g. {row['example']})" for row in problems.collect()]
     n_unknown = check.keep_unknown(recommendations, tracks=catalog.tracks).count()

@@ -209,7 +209,7 @@ def _check_recall(context: Context) -> None:
         raise QualityError(
             f"recall@{context.config.neighbors.k} against exact is {found:.4f}, at least {wanted} is wanted",
             where=f"{context.record['neighbors']['hash_family']} on {context.run.table('embeddings')}",
-            todo="use neighbors.hash_family = \"voronoi\" with neighbors.tau = 0, or lower neighbors.min_recall",
+            todo='use neighbors.hash_family = "voronoi" with neighbors.tau = 0, or lower neighbors.min_recall',
         )
 
 

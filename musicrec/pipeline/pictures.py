@@ -42,9 +42,7 @@ def collect_pictures(context: Context, catalog: Catalog, learned: Learned) -> Pi
 
 
 def _map(context: Context, catalog: Catalog) -> tuple[NDArray[np.float32], list[str]]:
-    embeddings = tables.read_table(
-        context.session, context.run.table("embeddings"), schema=schemas.EMBEDDINGS
-    )
+    embeddings = tables.read_table(context.session, context.run.table("embeddings"), schema=schemas.EMBEDDINGS)
     drawn = sample.keep_sample(
         embeddings, key="track_key", n_rows=catalog.n_tracks, sample_size=N_MAPPED, seed=2
     ).select("track_key", "embedding")

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from musicrec.arrow import VECTOR_TYPE, column_matrix, column_vectors, numbers, vector_column
 from musicrec.algorithms.hashing import HashFamily
+from musicrec.arrow import VECTOR_TYPE, column_matrix, column_vectors, numbers, vector_column
 from musicrec.schemas import BLOCKS, MEMBERS
 
 # Rows grouped together: many per bucket, so that a block is worth its overhead; and rows of one block at

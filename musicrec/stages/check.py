@@ -22,9 +22,7 @@ def as_checked_lists(recommendations: DataFrame, *, k: int) -> DataFrame:
         .when(F.exists("list", lambda p: _is_no_cosine(p["score"])), "a score is no cosine")
         .when(F.sort_array(falling) != falling, "scores rise")
     )
-    return lists.select(
-        "track_id", F.size("list").alias("n_recommendations"), problem.alias("problem")
-    )
+    return lists.select("track_id", F.size("list").alias("n_recommendations"), problem.alias("problem"))
 
 
 def keep_unknown(recommendations: DataFrame, *, tracks: DataFrame) -> DataFrame:
@@ -37,12 +35,16 @@ def as_status(tracks: DataFrame, *, checked: DataFrame, quarantine: DataFrame, n
     """Return `schemas.STATUS` and `problem`: what became of each song of the input that has an id."""
     alone = "no_other_song" if n_tracks == 1 else "no_neighbor_found"
     n = F.coalesce("n_recommendations", F.lit(0))
-    songs = tracks.select("track_id").join(checked, on="track_id", how="full_outer").select(
-        "track_id",
-        F.when(n > 0, "recommended").otherwise("not_recommended").alias("status"),
-        F.when(n == 0, alone).alias("reason"),
-        n.cast("int").alias("n_recommendations"),
-        "problem",
+    songs = (
+        tracks.select("track_id")
+        .join(checked, on="track_id", how="full_outer")
+        .select(
+            "track_id",
+            F.when(n > 0, "recommended").otherwise("not_recommended").alias("status"),
+            F.when(n == 0, alone).alias("reason"),
+            n.cast("int").alias("n_recommendations"),
+            "problem",
+        )
     )
     refused = quarantine.where("track_id IS NOT NULL").groupBy("track_id").agg(F.min("reason").alias("reason"))
     lost = refused.join(tracks.select("track_id"), on="track_id", how="left_anti").select(

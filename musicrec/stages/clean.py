@@ -16,7 +16,14 @@ from pyspark.sql.types import ArrayType, DataType, DoubleType, StringType
 
 from musicrec.config import InputConfig
 from musicrec.schemas import QUARANTINE, TRACKS
-from musicrec.songs import ANALYZED_FEATURES, FEATURE_RULES, FEATURES, TEXT_COLUMNS, TRACK_COLUMNS, FeatureRule
+from musicrec.songs import (
+    ANALYZED_FEATURES,
+    FEATURE_RULES,
+    FEATURES,
+    TEXT_COLUMNS,
+    TRACK_COLUMNS,
+    FeatureRule,
+)
 
 MAX_ROW_LENGTH = 2000
 
@@ -67,9 +74,7 @@ def audit_rows(rows: DataFrame, *, columns: Mapping[str, str], settings: InputCo
     )
 
 
-def as_relation(
-    rows: DataFrame, *, columns: Mapping[str, str], owner: str, settings: InputConfig
-) -> DataFrame:
+def as_relation(rows: DataFrame, *, columns: Mapping[str, str], owner: str, settings: InputConfig) -> DataFrame:
     """Return the text columns `owner` and `track_id` of playlists or favorites, ids as the songs have them.
 
     Parameters
@@ -156,12 +161,15 @@ def with_reason(songs: DataFrame, *, settings: InputConfig) -> DataFrame:
 def with_missing_features(songs: DataFrame) -> DataFrame:
     """Turn the values that stand for "unknown" into NULL: key -1, tempo 0, a song never analyzed."""
     never_analyzed = reduce(Column.__and__, [F.col(name) == 0 for name in ANALYZED_FEATURES])
-    unknown = {rule.name: F.col(rule.name) == rule.missing_at for rule in FEATURE_RULES if rule.missing_at is not None}
+    unknown = {
+        rule.name: F.col(rule.name) == rule.missing_at for rule in FEATURE_RULES if rule.missing_at is not None
+    }
     # The columns refer to each other, so all of them are replaced in one step.
     replaced = {
         rule.name: F.when(
             ~F.coalesce(
-                unknown.get(rule.name, F.lit(False)) | (never_analyzed if rule.name in ANALYZED_FEATURES else F.lit(False)),
+                unknown.get(rule.name, F.lit(False))
+                | (never_analyzed if rule.name in ANALYZED_FEATURES else F.lit(False)),
                 F.lit(False),
             ),
             F.col(rule.name),
@@ -265,12 +273,19 @@ def _track_id(source: tuple[Column, DataType] | None, *, settings: InputConfig) 
         parts = [_stripped(_quoted(name).cast("string")) for name in settings.id_from]
         known = F.length(F.concat_ws("", *parts)) > 0
         # The length in front keeps ("ab", "c") and ("a", "bc") apart.
-        marked = [F.concat(F.length(F.coalesce(part, F.lit(""))), F.lit(":"), F.coalesce(part, F.lit(""))) for part in parts]
+        marked = [
+            F.concat(F.length(F.coalesce(part, F.lit(""))), F.lit(":"), F.coalesce(part, F.lit("")))
+            for part in parts
+        ]
         made = F.when(known, F.substring(F.sha2(F.concat_ws("|", *marked), 256), 1, 32))
     if source is None:
         return made
     text = _stripped(_as_text(*source))
-    bare = reduce(lambda t, p: F.when(t.startswith(p), F.substring(t, len(p) + 1, 2**30)).otherwise(t), ID_PREFIXES, text)
+    bare = reduce(
+        lambda t, p: F.when(t.startswith(p), F.substring(t, len(p) + 1, 2**30)).otherwise(t),
+        ID_PREFIXES,
+        text,
+    )
     return F.coalesce(F.when(bare != "", bare), made)
 
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 import torch
 from pyspark.sql import DataFrame
 
-from musicrec.arrow import column_matrix, matrix_column
 from musicrec.algorithms.encoder import embed, from_files
+from musicrec.arrow import column_matrix, matrix_column
 from musicrec.schemas import EMBEDDINGS
 
 

@@ -24,9 +24,7 @@ def keep_known(favorites: DataFrame, *, tracks: DataFrame) -> DataFrame:
     return distinct.join(known, on="track_id", how="inner").select("user_id", "track_id", "recording_key")
 
 
-def as_user_recommendations(
-    favorites: DataFrame, *, lists: DataFrame, k: int, rank_constant: int
-) -> DataFrame:
+def as_user_recommendations(favorites: DataFrame, *, lists: DataFrame, k: int, rank_constant: int) -> DataFrame:
     """Return `schemas.USER_RECOMMENDATIONS`.
 
     Parameters

@@ -9,8 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
-from musicrec.arrow import list_column, matrix_column
 from musicrec.algorithms.encodings import Encodings, encode
+from musicrec.arrow import list_column, matrix_column
 from musicrec.schemas import FEATURE_VECTORS
 from musicrec.songs import FEATURES
 

@@ -21,7 +21,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import IntegerType, StructField, StructType
 
-from musicrec.algorithms.kernel import SLACK, Lists, Members, empty_lists, merge_lists, nearest_in_bucket
+from musicrec.algorithms.kernel import Lists, Members, empty_lists, merge_lists, nearest_in_bucket
 from musicrec.algorithms.merging import Runs, merge_runs
 from musicrec.arrow import VECTOR_TYPE, list_column, numbers
 from musicrec.schemas import BLOCKS, CANDIDATES, NEIGHBORS
@@ -33,8 +33,9 @@ UNITS = StructType([*BLOCKS.fields, StructField("unit", IntegerType()), StructFi
 
 @dataclass(frozen=True)
 class JoinSettings:
-    """What the leaf kernel needs to know: how many neighbors, and how many more an item of several recordings
-    keeps, because each of its songs drops its own recording from them.
+    """What the leaf kernel needs to know.
+
+    An item of several recordings keeps `n_spare` neighbors beyond k: each of its songs drops its own recording.
     """
 
     k: int
@@ -61,9 +62,7 @@ def as_units(blocks: DataFrame, *, sizes: DataFrame, max_unit_rows: int) -> Data
     parts = sizes.select("bucket", F.ceil(F.col("n_items") / max_unit_rows).cast("int").alias("n_parts"))
     large = F.broadcast(parts.where("n_parts > 1"))
     # Most buckets fit into one unit: their blocks never see Python here.
-    whole = blocks.join(large, on="bucket", how="left_anti").withColumns(
-        {"unit": F.lit(0), "part": F.lit(0)}
-    )
+    whole = blocks.join(large, on="bucket", how="left_anti").withColumns({"unit": F.lit(0), "part": F.lit(0)})
     cut = blocks.join(large, on="bucket", how="inner").mapInArrow(_cut, UNITS)
     return whole.unionByName(cut)
 
@@ -175,9 +174,7 @@ class _Unit:
         self.add(members)
 
     def add(self, candidates: Members) -> None:
-        found = nearest_in_bucket(
-            self._queries, candidates, k=self._settings.k, n_spare=self._settings.n_spare
-        )
+        found = nearest_in_bucket(self._queries, candidates, k=self._settings.k, n_spare=self._settings.n_spare)
         self._lists = merge_lists(self._lists, found)
 
     def as_batch(self) -> pa.RecordBatch:

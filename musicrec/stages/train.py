@@ -50,7 +50,9 @@ def as_memberships(playlists: DataFrame, *, songs: DataFrame) -> DataFrame:
 
 def sort_by_key(table: pa.Table) -> pa.Table:
     """Return the rows by rising `track_key`, then by all columns: Spark returns them in any order."""
-    return table.sort_by([("track_key", "ascending"), *[(n, "ascending") for n in table.column_names if n != "track_key"]])
+    return table.sort_by(
+        [("track_key", "ascending"), *[(n, "ascending") for n in table.column_names if n != "track_key"]]
+    )
 
 
 def as_training_set(

@@ -16,8 +16,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
-from musicrec.songs import check_no_repeats
 from musicrec.errors import InputError, shorten
+from musicrec.songs import check_no_repeats
 
 # Added to each input row: the row's text where it could not be parsed, and the file it stands in.
 MALFORMED = "_malformed"
@@ -97,14 +97,20 @@ def as_input_error(error: PySparkException, *, uri: str) -> InputError | None:
         return InputError(f"no such path: {uri}", todo="correct the path in [input]")
     if "CSV header does not conform" in text:
         return InputError(
-            "CSV files with different headers", where=where, todo="give all files the same columns in the same order"
+            "CSV files with different headers",
+            where=where,
+            todo="give all files the same columns in the same order",
         )
     if condition.startswith("CANNOT_MERGE_SCHEMAS"):
-        return InputError("Parquet files with different types for one column", where=where, todo="rewrite them alike")
+        return InputError(
+            "Parquet files with different types for one column", where=where, todo="rewrite them alike"
+        )
     broken = ("FAILED_READ_FILE", "CANNOT_READ_FILE_FOOTER", "UNABLE_TO_INFER_SCHEMA")
     if condition.startswith(broken) or "Could not read footer" in text or "is not a Parquet file" in text:
         return InputError(
-            "a file cannot be read: it is broken or of another format", where=where, todo="replace or remove the file"
+            "a file cannot be read: it is broken or of another format",
+            where=where,
+            todo="replace or remove the file",
         )
     return None
 

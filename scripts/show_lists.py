@@ -1,0 +1,52 @@
+"""Print the lists of a few songs and of a listener from a published snapshot, and where to look further."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from musicrec.cli import find_names
+from musicrec.storage.runs import current_snapshot, open_root
+
+N_SONGS = 3
+
+
+def main(root: str) -> int:
+    """Print and return the exit code."""
+    opened = open_root(root)
+    snapshot = current_snapshot(opened)
+    first = next(iter(sorted((snapshot / "recommendations").glob("*.parquet"))))
+    track_ids = sorted(set(pq.read_table(first, columns=["track_id"])["track_id"].to_pylist()))[:N_SONGS]
+    for track_id in track_ids:
+        print()
+        sys.stdout.flush()
+        command = [sys.executable, "-m", "musicrec.cli", "similar", track_id, "--root", root, "-k", "5"]
+        subprocess.run(command, check=True)
+    print_listener(snapshot, root)
+    print(f"\nlists      {snapshot / 'recommendations'}\nlisteners  {snapshot / 'user_recommendations'}")
+    print(f"report     {snapshot / 'report.html'}  (open it in a browser)")
+    print(f"more       .venv/bin/musicrec similar {track_ids[0]} --root {root}")
+    return 0
+
+
+def print_listener(snapshot: Path, root: str) -> None:
+    """Print the first listener's recommendations and what each is because of."""
+    files = sorted((snapshot / "user_recommendations").glob("*.parquet"))
+    rows = pq.read_table(files[0]).slice(0, 10).to_pylist() if files else []
+    if not rows:
+        return
+    mine = [row for row in rows if row["user_id"] == rows[0]["user_id"]][:5]
+    names = find_names([row[key] for row in mine for key in ("track_id", "because_of")], open_root(root))
+    print(f"\nfor the listener {rows[0]['user_id']}:")
+    for row in mine:
+        song, favorite = (
+            " ".join((names[row[key]]["title"] or row[key]).split()) for key in ("track_id", "because_of")
+        )
+        print(f"  {row['rank']}. {song}, because of {favorite}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
