@@ -98,7 +98,8 @@ def ingest(context: Context) -> Catalog:
     audited.unpersist()
     _check_sums(counts, n_tracks=tracks.count(), n_quarantined=quarantine.count())
     log.info(
-        "             %(n_rows)d rows = %(n_tracks)d tracks + %(n_duplicates)d duplicates + %(n_quarantined)d quarantined",
+        "             %(n_rows)d rows = %(n_tracks)d tracks + %(n_duplicates)d duplicates "
+        "+ %(n_quarantined)d quarantined",
         counts,
     )
     return Catalog(tracks, quarantine, counts["n_tracks"])
@@ -113,7 +114,7 @@ def _check_columns(names: list[str], columns: dict[str, str], *, settings: Input
         raise InputError(
             "no column for track_id",
             where=where,
-            todo='map it with [input.columns] track_id = "...", or make ids with input.id_from = ["artist", "title"]',
+            todo='map it with [input.columns] track_id = "...", or make ids: input.id_from = ["artist", "title"]',
         )
     absent = [name for name in FEATURES if name not in columns]
     if len(FEATURES) - len(absent) < settings.min_features:

@@ -174,6 +174,7 @@ class _Unit:
         self.add(members)
 
     def add(self, candidates: Members) -> None:
+        """Compare the queries with one more part of the bucket."""
         found = nearest_in_bucket(self._queries, candidates, k=self._settings.k, n_spare=self._settings.n_spare)
         self._lists = merge_lists(self._lists, found)
 

@@ -1,0 +1,61 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from musicrec.algorithms.encoder import Architecture, Encoder, as_files, embed, from_files, make_untrained
+from musicrec.algorithms.encodings import Encodings
+
+ENCODINGS = Encodings((0.0,), (1.0,))
+
+
+def make_encoder() -> Encoder:
+    torch.manual_seed(0)
+    return Encoder(Architecture(27, (256, 256), 64, dropout=0.1))
+
+
+def make_inputs(n: int) -> np.ndarray:
+    return np.random.default_rng(1).standard_normal((n, 27)).astype(np.float32)
+
+
+def test_unit_length() -> None:
+    lengths = np.linalg.norm(embed(make_encoder(), make_inputs(100)).astype(np.float64), axis=1)
+    np.testing.assert_allclose(lengths, 1.0, atol=5e-4)
+
+
+@pytest.mark.parametrize("n", [1, 7, 1023, 1025, 3000])
+def test_a_vector_does_not_depend_on_its_batch(n: int) -> None:
+    encoder, inputs = make_encoder(), make_inputs(3000)
+    whole = embed(encoder, inputs)
+    np.testing.assert_array_equal(embed(encoder, inputs[-n:]), whole[-n:])
+    order = np.random.default_rng(2).permutation(3000)
+    np.testing.assert_array_equal(embed(encoder, inputs[order]), whole[order])
+
+
+def test_files_bring_back_the_same_encoder() -> None:
+    encoder, inputs = make_encoder(), make_inputs(50)
+    again, encodings = from_files(*as_files(encoder, encodings=ENCODINGS))
+    np.testing.assert_array_equal(embed(again, inputs), embed(encoder, inputs))
+    assert encodings == ENCODINGS
+
+
+def test_files_that_do_not_fit_are_refused() -> None:
+    weights, description = as_files(make_encoder(), encodings=ENCODINGS)
+    plain = json.loads(description)
+    plain["architecture"]["embedding_dim"] = 32
+    with pytest.raises(ValueError, match="do not fit"):
+        from_files(weights, json.dumps(plain).encode())
+
+
+def test_untrained_keeps_the_order_of_the_inputs() -> None:
+    inputs = make_inputs(40)
+    vectors = embed(make_untrained(27), inputs).astype(np.float64)
+    extended = np.concatenate([inputs, np.full((40, 1), 0.1)], axis=1)
+    extended /= np.linalg.norm(extended, axis=1, keepdims=True)
+    np.testing.assert_allclose(vectors, extended, atol=1e-3)
+
+
+def test_untrained_gives_average_songs_a_direction() -> None:
+    vector = embed(make_untrained(27), np.zeros((1, 27), dtype=np.float32))
+    assert np.linalg.norm(vector.astype(np.float64)) == pytest.approx(1.0, abs=1e-3)

@@ -1,0 +1,105 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from musicrec.algorithms.encodings import (
+    INPUT_NAMES,
+    N_INPUTS,
+    Encodings,
+    encode,
+    fifths_angle,
+    fit_encodings,
+    octave_angle,
+)  # fmt: skip
+from musicrec.songs import FEATURE_RULES, FEATURES
+
+
+def random_songs(n: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    columns = []
+    for rule in FEATURE_RULES:
+        high = {"tempo": 220.0, "duration_ms": 400_000.0, "loudness": 0.0}.get(rule.name, rule.high)
+        low = {"tempo": 50.0, "duration_ms": 60_000.0, "loudness": -30.0}.get(rule.name, rule.low)
+        values = rng.uniform(low, high, n)
+        columns.append(np.floor(values + 0.5) if rule.whole else values)
+    return np.stack(columns, axis=1)
+
+
+def with_value(name: str, value: float) -> np.ndarray:
+    song = random_songs(1)
+    song[0, FEATURES.index(name)] = value
+    return song
+
+
+def test_shape_and_names_agree() -> None:
+    raw = random_songs(50)
+    assert encode(raw, encodings=fit_encodings(raw)).shape == (50, N_INPUTS) == (50, len(INPUT_NAMES))
+
+
+@pytest.mark.parametrize(("key", "mode", "same_as"), [(9, 0, 0), (4, 0, 7), (0, 0, 3)])
+def test_a_minor_key_stands_at_its_relative_major(key: int, mode: int, same_as: int) -> None:
+    minor = fifths_angle(np.array([float(key)]), np.array([float(mode)]))
+    major = fifths_angle(np.array([float(same_as)]), np.array([1.0]))
+    np.testing.assert_allclose(minor, major)
+
+
+def test_a_fifth_is_nearer_than_a_semitone() -> None:
+    c, g, c_sharp = (fifths_angle(np.array([k]), np.array([1.0]))[0] for k in (0.0, 7.0, 1.0))
+    assert np.cos(c - g) > np.cos(c - c_sharp)
+
+
+@given(st.floats(20, 400))
+def test_double_tempo_has_the_same_angle(tempo: float) -> None:
+    one, two = octave_angle(np.array([tempo])), octave_angle(np.array([2 * tempo]))
+    np.testing.assert_allclose([np.cos(one), np.sin(one)], [np.cos(two), np.sin(two)], atol=1e-9)
+
+
+def test_missing_is_marked_and_stands_at_the_mean() -> None:
+    raw = random_songs(100)
+    encodings = fit_encodings(raw)
+    for name in FEATURES:
+        encoded = dict(zip(INPUT_NAMES, encode(with_value(name, np.nan), encodings=encodings)[0], strict=True))
+        assert encoded[f"{name}_missing"] == 1.0
+        assert sum(v for k, v in encoded.items() if k.endswith("_missing")) == 1.0
+        assert encoded.get(name, 0.0) == 0.0
+
+
+def test_standardized_over_the_known_values() -> None:
+    raw = random_songs(5000)
+    raw[::7, FEATURES.index("energy")] = np.nan
+    encoded = encode(raw, encodings=fit_encodings(raw))
+    energy = encoded[~np.isnan(raw[:, FEATURES.index("energy")]), INPUT_NAMES.index("energy")]
+    assert abs(energy.mean()) < 1e-3
+    assert abs(energy.std() - 1) < 1e-3
+
+
+def test_extremes_stay_finite_and_bounded() -> None:
+    encodings = fit_encodings(random_songs(100))
+    for rule in FEATURE_RULES:
+        for value in (rule.low, rule.high):
+            encoded = encode(with_value(rule.name, value), encodings=encodings)
+            assert np.isfinite(encoded).all()
+            assert np.abs(encoded).max() <= 4.0
+
+
+def test_constant_or_unknown_features_do_not_divide_by_zero() -> None:
+    raw = np.repeat(random_songs(1), 20, axis=0)
+    raw[:, 0] = np.nan
+    assert np.isfinite(encode(raw, encodings=fit_encodings(raw))).all()
+
+
+@given(st.integers(0, 99), st.integers(1, 60))
+def test_a_row_depends_on_its_own_song_alone(row: int, size: int) -> None:
+    raw = random_songs(100)
+    encodings = fit_encodings(raw)
+    alone = encode(raw[row : row + 1], encodings=encodings)
+    batch = encode(raw[row : row + size], encodings=encodings)
+    np.testing.assert_array_equal(alone[0], batch[0])
+
+
+def test_survives_json() -> None:
+    encodings = fit_encodings(random_songs(30))
+    assert Encodings.from_dict(json.loads(json.dumps(encodings.as_dict()))) == encodings

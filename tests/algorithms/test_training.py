@@ -1,0 +1,134 @@
+import numpy as np
+import pytest
+import torch
+
+from musicrec.algorithms.encoder import embed
+from musicrec.algorithms.losses import contrastive_loss
+from musicrec.algorithms.metrics import nearest_by_other_artists
+from musicrec.algorithms.training import Positives, TrainingSet, train_encoder
+from musicrec.config import ModelConfig
+
+QUICK = ModelConfig(hidden_layers=(32,), embedding_dim=8, n_epochs=15, batch_size=128, n_threads=1, patience=15)
+
+
+def loss_by_loops(vectors, positives, excluded, temperature):
+    """The definition, pair by pair."""
+    losses = []
+    for i in range(len(vectors)):
+        allowed = [j for j in range(len(vectors)) if not excluded[i, j]]
+        weights = {j: positives[i, j] for j in allowed if positives[i, j] > 0}
+        if weights:
+            total = sum(np.exp(vectors[i] @ vectors[j] / temperature) for j in allowed)
+            each = [w * -np.log(np.exp(vectors[i] @ vectors[j] / temperature) / total) for j, w in weights.items()]
+            losses.append(sum(each) / sum(weights.values()))
+    return np.mean(losses)
+
+
+def test_loss_equals_its_definition() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((12, 4))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    positives = rng.choice([0.0, 0.3, 1.0], (12, 12), p=[0.7, 0.15, 0.15])
+    excluded = np.eye(12, dtype=bool) | (rng.random((12, 12)) < 0.1)
+    found = contrastive_loss(
+        torch.from_numpy(vectors),
+        positives=torch.from_numpy(positives),
+        excluded=torch.from_numpy(excluded),
+        temperature=0.2,
+    )
+    assert float(found) == pytest.approx(loss_by_loops(vectors, positives, excluded, 0.2))
+
+
+def test_loss_without_positives_is_zero_and_differentiable() -> None:
+    vectors = torch.nn.functional.normalize(torch.randn(5, 3), dim=1).requires_grad_()
+    loss = contrastive_loss(
+        vectors, positives=torch.zeros(5, 5), excluded=torch.eye(5, dtype=torch.bool), temperature=0.1
+    )
+    loss.backward()
+    assert float(loss.detach()) == 0.0
+    assert torch.isfinite(vectors.grad).all()
+
+
+def planted(n: int = 600, *, labeled: bool = True) -> tuple[TrainingSet, np.ndarray]:
+    """Songs whose style hides in two of ten inputs; the other eight are louder noise."""
+    rng = np.random.default_rng(3)
+    style = rng.integers(0, 6, n)
+    inputs = rng.normal(0, 1.5, (n, 10)).astype(np.float32)
+    angle = 2 * np.pi * style / 6
+    inputs[:, 0], inputs[:, 1] = np.cos(angle) + rng.normal(0, 0.15, n), np.sin(angle) + rng.normal(0, 0.15, n)
+    song = np.arange(n)
+    group = style * 1000 + rng.integers(0, 8, n)
+    positives = (Positives("playlists", 1.0, song, group),) if labeled else ()
+    return TrainingSet(inputs, song, rng.random(n) < 0.2, positives), style
+
+
+def precision(vectors: np.ndarray, style: np.ndarray) -> float:
+    nearest = nearest_by_other_artists(vectors.astype(np.float32), np.arange(len(style)), k=10)
+    return float((style[nearest] == style[:, None]).mean())
+
+
+def test_learns_the_style_that_the_playlists_share() -> None:
+    data, style = planted()
+    lines = []
+    encoder, history = train_encoder(data, settings=QUICK, on_epoch=lines.append)
+    held = data.held_out
+    before, after = (
+        precision(data.inputs[held], style[held]),
+        precision(embed(encoder, data.inputs[held]), style[held]),
+    )
+    assert after > 1.6 * before
+    assert history == lines
+    assert min(e.held_out_loss for e in history) < history[0].held_out_loss
+
+
+def test_same_seed_same_weights() -> None:
+    data, _ = planted()
+    settings = QUICK.model_copy(update={"n_epochs": 2})
+    first, second, other = (
+        embed(
+            train_encoder(data, settings=settings.model_copy(update={"seed": seed}), on_epoch=lambda _: None)[0],
+            data.inputs,
+        )
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, other)
+
+
+def test_held_out_songs_do_not_change_the_weights() -> None:
+    data, _ = planted()
+    inputs = data.inputs.copy()
+    inputs[data.held_out] = 9.0
+    changed = TrainingSet(inputs, data.recordings, data.held_out, data.positives)
+    # One epoch: with more, the held-out loss decides which one is the best.
+    settings = QUICK.model_copy(update={"n_epochs": 1})
+    one, other = (train_encoder(d, settings=settings, on_epoch=lambda _: None)[0] for d in (data, changed))
+    np.testing.assert_array_equal(embed(one, data.inputs), embed(other, data.inputs))
+
+
+def test_stops_early() -> None:
+    data, _ = planted()
+    rng = np.random.default_rng(0)
+    noise = TrainingSet(
+        rng.normal(size=data.inputs.shape).astype(np.float32), data.recordings, data.held_out, data.positives
+    )
+    settings = QUICK.model_copy(update={"n_epochs": 60, "patience": 2, "learning_rate": 0.02})
+    _, history = train_encoder(noise, settings=settings, on_epoch=lambda _: None)
+    assert len(history) < 60
+    best = max(e.number for e in history if e.best)
+    assert history[-1].number - best == 2
+
+
+def test_learns_without_labels() -> None:
+    data, _ = planted(labeled=False)
+    _, history = train_encoder(data, settings=QUICK, on_epoch=lambda _: None)
+    assert history[-1].loss < history[0].loss - 0.3
+
+
+def test_without_held_out_songs_the_last_epoch_counts() -> None:
+    data, _ = planted()
+    everything = TrainingSet(data.inputs, data.recordings, np.zeros(len(data.inputs), dtype=bool), data.positives)
+    _, history = train_encoder(
+        everything, settings=QUICK.model_copy(update={"n_epochs": 3}), on_epoch=lambda _: None
+    )
+    assert [e.best for e in history] == [True, True, True]

@@ -1,0 +1,84 @@
+"""One small Spark session for all tests, the real songs where they are, and songs made by hand."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from musicrec.config import Config, load_config
+from musicrec.storage.session import open_session
+
+ROOT = Path(__file__).parents[1]
+REAL_DATA = ROOT.parent / "shared" / "data"
+TIDYTUESDAY = REAL_DATA / "tidytuesday_spotify_songs.csv.gz"
+FMA = REAL_DATA / "fma_rock_hiphop_metadata.csv.gz"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if TIDYTUESDAY.exists() or os.environ.get("MUSICREC_REQUIRE_REAL_DATA"):
+        return
+    for item in items:
+        if "realdata" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason=f"the real songs are not in {REAL_DATA}"))
+
+
+@pytest.fixture(scope="session")
+def spark():
+    # Four partitions: enough that rows meet in different tasks, few enough that a test takes a second.
+    settings = load_config(
+        overrides=["spark.master=local[2]", "spark.driver_memory=2g", "spark.shuffle_partitions=4"]
+    ).spark
+    session = open_session(settings, app_name="tests")
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def generator() -> ModuleType:
+    """scripts/make_catalog.py as a module."""
+    spec = importlib.util.spec_from_file_location("make_catalog", ROOT / "scripts/make_catalog.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["make_catalog"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def catalog(generator: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A generated catalog of 3,000 songs in CSV, and what it should count to."""
+    out = tmp_path_factory.mktemp("catalog")
+    return out, generator.make_catalog(out, n_songs=3000, seed=5, file_format="csv")
+
+
+SONG = {
+    "danceability": 0.6, "energy": 0.7, "key": 5, "loudness": -6.0, "mode": 1, "speechiness": 0.05,
+    "acousticness": 0.1, "instrumentalness": 0.0, "liveness": 0.1, "valence": 0.5, "tempo": 120.0,
+    "duration_ms": 200_000,
+}  # fmt: skip
+
+
+def make_songs(n: int, **columns: Any) -> pd.DataFrame:
+    """Return n different songs; `columns` replace or add some."""
+    songs = pd.DataFrame(
+        [
+            {"track_id": f"song-{i:04d}", "title": f"Title {i}", "artist": f"Artist {i % 7}", **SONG}
+            for i in range(n)
+        ]
+    )
+    songs["energy"] = [0.2 + 0.6 * ((i * 37) % 101) / 101 for i in range(n)]
+    songs["tempo"] = [80.0 + (i * 53) % 97 for i in range(n)]
+    for name, values in columns.items():
+        songs[name] = values
+    return songs
+
+
+def make_config(tracks: Path | str, root: Path, *overrides: str) -> Config:
+    """Return a configuration for a small, quick run."""
+    quick = ["model.n_epochs=2", "model.hidden_layers=[16]", "model.embedding_dim=8", "model.min_songs=100"]
+    paths = [f"input.tracks={tracks}", f"output.root={root}"]
+    return load_config(overrides=[*quick, *paths, *overrides])

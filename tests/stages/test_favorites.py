@@ -1,0 +1,86 @@
+import math
+
+import pandas as pd
+import pytest
+
+from musicrec import schemas
+from musicrec.stages import favorites
+from musicrec.stages.check import as_checked_lists, keep_unknown
+
+LISTS = {
+    "a": ["x", "y", "b"],
+    "b": ["y", "z", "a"],
+    "c": ["w"],
+    "r": ["x2", "x"],
+}
+RECORDING = {"x": 1, "x2": 1, "y": 2, "z": 3, "w": 4, "a": 5, "b": 6, "c": 7, "r": 8, "a2": 5}
+
+
+def listen(spark, pairs: list[tuple[str, str]], *, k: int = 10, rank_constant: int = 60) -> pd.DataFrame:
+    lists = spark.createDataFrame(
+        [(i, [(-0.9 + r / 10, o, RECORDING[o]) for r, o in enumerate(others)]) for i, others in LISTS.items()],
+        schemas.LISTS,
+    )
+    tracks = spark.createDataFrame(list(RECORDING.items()), "track_id string, recording_key long")
+    named = spark.createDataFrame(pairs, "user_id string, track_id string")
+    known = favorites.keep_known(named, tracks=tracks)
+    found = favorites.as_user_recommendations(known, lists=lists, k=k, rank_constant=rank_constant)
+    assert found.schema.names == schemas.USER_RECOMMENDATIONS.names
+    return found.toPandas().sort_values(["user_id", "rank"]).reset_index(drop=True)
+
+
+def test_agreement_beats_rank_and_favorites_are_left_out(spark) -> None:
+    found = listen(spark, [("u", "a"), ("u", "b")])
+    assert found["track_id"].tolist() == ["y", "x", "z"]
+    assert found["rank"].tolist() == [1, 2, 3]
+    assert found["because_of"].tolist() == ["b", "a", "b"]
+    expected = [(61 / 62 + 1) / 2, 1 / 2, 61 / 62 / 2]
+    assert found["score"].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_unknown_ids_are_not_fatal(spark) -> None:
+    assert listen(spark, [("u", "a"), ("u", "nowhere"), ("v", "nowhere")])["user_id"].unique().tolist() == ["u"]
+
+
+def test_a_favorite_counts_once(spark) -> None:
+    pd.testing.assert_frame_equal(listen(spark, [("u", "a"), ("u", "a")]), listen(spark, [("u", "a")]))
+
+
+def test_a_recording_is_listed_once_and_never_one_that_is_owned(spark) -> None:
+    assert listen(spark, [("u", "r")])["track_id"].tolist() == ["x2"]
+    assert listen(spark, [("u", "b"), ("u", "a2")])["track_id"].tolist() == ["y", "z"]
+
+
+def test_cut_to_k_by_score_then_id(spark) -> None:
+    found = listen(spark, [("u", "a"), ("u", "c")], k=2)
+    assert found["track_id"].tolist() == ["w", "x"]
+    assert found["score"].nunique() == 1
+
+
+def check(spark, rows: list[tuple[str, int, str, float]], k: int = 3) -> str | None:
+    recommendations = spark.createDataFrame(rows, schemas.RECOMMENDATIONS)
+    return as_checked_lists(recommendations, k=k).first()["problem"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ([("a", 1, "b", 0.9), ("a", 2, "c", 0.9)], None),
+        ([("a", 1, "b", 0.9), ("a", 3, "c", 0.8)], "ranks are not 1..n"),
+        ([("a", 1, "b", 0.9), ("a", 1, "c", 0.8)], "ranks are not 1..n"),
+        ([("a", i, str(i), 0.5) for i in range(1, 5)], "more than k recommendations"),
+        ([("a", 1, "a", 0.9)], "recommends itself"),
+        ([("a", 1, "b", 0.9), ("a", 2, "b", 0.8)], "recommends a song twice"),
+        ([("a", 1, "b", math.nan)], "a score is no cosine"),
+        ([("a", 1, "b", 1.1)], "a score is no cosine"),
+        ([("a", 1, "b", 0.8), ("a", 2, "c", 0.9)], "scores rise"),
+    ],
+)
+def test_checks_see_each_broken_promise(spark, rows, problem) -> None:
+    assert check(spark, rows) == problem
+
+
+def test_unknown_recommendations_are_seen(spark) -> None:
+    recommendations = spark.createDataFrame([("a", 1, "b", 0.9), ("b", 1, "ghost", 0.9)], schemas.RECOMMENDATIONS)
+    tracks = spark.createDataFrame([("a",), ("b",)], "track_id string")
+    assert [r["track_id"] for r in keep_unknown(recommendations, tracks=tracks).collect()] == ["ghost"]
