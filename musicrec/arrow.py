@@ -51,9 +51,8 @@ def vector_column(vectors: NDArray[np.float16]) -> pa.Array:
 
 def column_vectors(column: pa.Array) -> NDArray[np.float16]:
     """Return binaries of one length as float16 (n, d)."""
-    joined = b"".join(column.to_pylist())
-    vectors: NDArray[np.float16] = np.frombuffer(joined, dtype=VECTOR_TYPE).reshape(len(column), -1)
-    return vectors
+    joined = np.frombuffer(b"".join(column.to_pylist()), dtype=VECTOR_TYPE)
+    return joined.reshape(len(column), -1) if len(column) else np.empty((0, 0), dtype=VECTOR_TYPE)
 
 
 def numbers(column: pa.Array) -> NDArray[Any]:

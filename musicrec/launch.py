@@ -9,13 +9,12 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from musicrec.config import Config, load_config
 from musicrec.errors import MusicrecError, shorten
 from musicrec.storage.session import open_session
-from musicrec.storage.tables import describe_error
+from musicrec.storage.tables import SPARK_ERRORS, describe_error
 
 BASE = Path(__file__).parents[1] / "conf" / "base.toml"
 
@@ -70,7 +69,7 @@ def exit_code_of(action: Callable[[], object], *, debug: bool) -> int:
         return 130
     # The last resort: whatever it is, the user gets a sentence and a non-zero exit, not 200 lines of frames.
     except Exception as error:
-        kind = describe_error(error) if isinstance(error, PySparkException) else shorten(str(error))
+        kind = describe_error(error) if isinstance(error, SPARK_ERRORS) else shorten(str(error))
         _say(
             f"error: unexpected {type(error).__name__}: {kind}\n"
             "where: what was published before is still live\n"

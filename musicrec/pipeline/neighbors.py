@@ -135,7 +135,8 @@ def _choose_family(
 ) -> tuple[HashFamily, dict[str, Any]]:
     settings, seed = context.config.neighbors, context.config.model.seed
     n_leaders = round(n_items / settings.leaf_size)
-    if settings.hash_family == "exact" or n_items <= settings.exact_below or n_leaders < 2:
+    one_bucket = n_leaders < 2 and not (settings.hash_family == "hyperplane" and settings.n_bits)
+    if settings.hash_family == "exact" or n_items <= settings.exact_below or one_bucket:
         return Exact(), {"hash_family": "exact", "n_buckets": 1}
     if settings.hash_family == "hyperplane":
         n_bits = settings.n_bits or max(1, math.ceil(math.log2(n_leaders)))

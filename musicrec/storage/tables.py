@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -35,6 +36,10 @@ ENDINGS = {
 }
 
 FILE_IN_MESSAGE = re.compile(r"(?:file|hdfs|s3a?|gs|abfss?|dbfs):/[^\s'\",;\])]+")
+
+# A failed task reaches Python as the one or as the other, by the Java class of its cause.
+SPARK_ERRORS = (PySparkException, Py4JJavaError)
+BROKEN_FILE = ("FAILED_READ_FILE", "CANNOT_READ_FILE_FOOTER", "Could not read footer", "is not a Parquet file")
 
 
 def read_rows(session: SparkSession, uri: str, *, file_format: str, multiline: bool) -> DataFrame:
@@ -80,17 +85,17 @@ def input_errors(uri: str) -> Iterator[None]:
     """
     try:
         yield
-    except PySparkException as error:
+    except SPARK_ERRORS as error:
         refused = as_input_error(error, uri=uri)
         if refused is None:
             raise
         raise refused from error
 
 
-def as_input_error(error: PySparkException, *, uri: str) -> InputError | None:
+def as_input_error(error: Exception, *, uri: str) -> InputError | None:
     """Return the refusal that an error of Spark stands for, None where the input is not to blame."""
     text = str(error)
-    condition = error.getCondition() or ""
+    condition = (error.getCondition() or "") if isinstance(error, PySparkException) else ""
     named = sorted(set(FILE_IN_MESSAGE.findall(text)))
     where = ", ".join(named[:3]) or uri
     if condition.startswith("PATH_NOT_FOUND"):
@@ -105,8 +110,7 @@ def as_input_error(error: PySparkException, *, uri: str) -> InputError | None:
         return InputError(
             "Parquet files with different types for one column", where=where, todo="rewrite them alike"
         )
-    broken = ("FAILED_READ_FILE", "CANNOT_READ_FILE_FOOTER", "UNABLE_TO_INFER_SCHEMA")
-    if condition.startswith(broken) or "Could not read footer" in text or "is not a Parquet file" in text:
+    if condition.startswith("UNABLE_TO_INFER_SCHEMA") or any(sign in text for sign in BROKEN_FILE):
         return InputError(
             "a file cannot be read: it is broken or of another format",
             where=where,
@@ -218,7 +222,8 @@ def _with_source_file(rows: DataFrame) -> DataFrame:
     return rows.withColumn(SOURCE_FILE, F.col("_metadata.file_path"))
 
 
-def describe_error(error: PySparkException) -> str:
+def describe_error(error: Exception) -> str:
     """Return one bounded line for an error of Spark, without its JVM frames."""
-    first = str(error).split("\nJVM stacktrace", 1)[0].split("\n\tat ", 1)[0]
+    causes = re.findall(r"(?:^|Caused by: )([\w.$]+(?:Exception|Error): [^\n]+)", str(error), flags=re.M)
+    first = causes[-1] if causes else str(error).split("\nJVM stacktrace", 1)[0].split("\n\tat ", 1)[0]
     return shorten(first)

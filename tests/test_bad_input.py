@@ -1,0 +1,264 @@
+"""Bad input: each a clear message of at most five lines and an exit code, and the old snapshot still served."""
+
+import os
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from musicrec.errors import InputError, MusicrecError, StorageError
+from musicrec.pipeline.context import Context
+from musicrec.pipeline.ingest import ingest, read_source
+from musicrec.pipeline.refresh import plan, refresh
+from musicrec.storage import runs, tables
+from tests.conftest import make_config, make_songs
+
+DAY = date(2026, 3, 4)
+
+
+def read_in(spark, path: Path | str, tmp_path: Path, *overrides: str):
+    """Clean the input of a run; return the catalog and the counts."""
+    config = make_config(path, tmp_path / "out", *overrides)
+    root = runs.open_root(config.output.root)
+    with runs.locked(root):
+        context = Context(spark, config, runs.start_run(root, run_date=DAY))
+        return ingest(context), context.record["counts"]
+
+
+def refused(spark, path: Path | str, tmp_path: Path, *overrides: str) -> str:
+    with pytest.raises(InputError) as error:
+        read_in(spark, path, tmp_path, *overrides)
+    assert error.value.exit_code == 3
+    message = str(error.value)
+    assert len(message.splitlines()) <= 5
+    assert "Exception" not in message
+    return message
+
+
+def write(tmp_path: Path, text: str, name: str = "songs.csv") -> Path:
+    path = tmp_path / name
+    path.write_bytes(text.encode())
+    return path
+
+
+def csv_of(songs: pd.DataFrame) -> str:
+    return songs.to_csv(index=False)
+
+
+def test_no_such_path(spark, tmp_path: Path) -> None:
+    assert "no such path" in refused(spark, tmp_path / "nowhere.csv", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["songs.csv", "songs.parquet", "songs.jsonl"])
+def test_empty_file(spark, tmp_path: Path, name: str) -> None:
+    message = refused(spark, write(tmp_path, "", name), tmp_path)
+    assert "empty (0 bytes)" in message
+    assert name in message
+
+
+def test_zero_rows(spark, tmp_path: Path) -> None:
+    assert "no rows" in refused(spark, write(tmp_path, csv_of(make_songs(1)).splitlines()[0] + "\n"), tmp_path)
+
+
+def test_missing_id_column(spark, tmp_path: Path) -> None:
+    path = write(tmp_path, csv_of(make_songs(5).drop(columns="track_id")))
+    message = refused(spark, path, tmp_path)
+    assert "no column for track_id" in message
+    assert "id_from" in message
+    _, counts = read_in(spark, path, tmp_path, 'input.id_from=["artist", "title"]')
+    assert counts["n_tracks"] == 5
+    assert "volume" in refused(spark, path, tmp_path, 'input.id_from=["volume"]')
+
+
+def test_two_columns_for_one_name(spark, tmp_path: Path) -> None:
+    assert "'title', 'name'" in refused(spark, write(tmp_path, csv_of(make_songs(3, name="x"))), tmp_path)
+    text = csv_of(make_songs(3)).replace("artist", "title", 1)
+    assert "positions 2 and 3" in refused(spark, write(tmp_path, text), tmp_path)
+
+
+def test_rows_too_short_or_too_long(spark, tmp_path: Path) -> None:
+    lines = csv_of(make_songs(40)).splitlines()
+    path = write(tmp_path, "\n".join([*lines, "short,row", lines[1] + ",1,2,3"]) + "\n")
+    catalog, counts = read_in(spark, path, tmp_path)
+    assert counts["quarantine_reasons"] == {"malformed_row": 2}
+    assert counts["n_tracks"] == 40
+    assert "short,row" in {row["row"] for row in catalog.quarantine.collect()}
+
+
+def test_a_feature_column_of_text(spark, tmp_path: Path) -> None:
+    message = refused(spark, write(tmp_path, csv_of(make_songs(20, valence="happy"))), tmp_path)
+    assert "20 of 20 rows" in message
+    assert "valence_not_a_number" in message
+
+
+def test_no_features(spark, tmp_path: Path) -> None:
+    songs = make_songs(5)[["track_id", "title", "artist", "energy"]]
+    assert "only 1 of 12 audio features" in refused(spark, write(tmp_path, csv_of(songs)), tmp_path)
+
+
+def test_too_large_a_quarantine_refuses_the_input(spark, tmp_path: Path) -> None:
+    songs = make_songs(20)
+    songs.loc[:4, "tempo"] = -1
+    path = write(tmp_path, csv_of(songs))
+    assert "25.0%" in refused(spark, path, tmp_path)
+    _, counts = read_in(spark, path, tmp_path, "input.max_quarantine_share=0.25")
+    assert counts["n_tracks"] == 15
+
+
+@pytest.fixture
+def parquet_files(tmp_path: Path) -> Path:
+    directory = tmp_path / "songs"
+    directory.mkdir()
+    for i in range(3):
+        make_songs(20, track_id=[f"{i}-{j}" for j in range(20)]).to_parquet(directory / f"good-{i}.parquet")
+    return directory
+
+
+def test_a_zero_byte_parquet_file_among_good_ones_is_named(spark, tmp_path: Path, parquet_files: Path) -> None:
+    (parquet_files / "bad.parquet").touch()
+    assert "bad.parquet" in refused(spark, parquet_files, tmp_path)
+
+
+@pytest.mark.parametrize("where", ["footer", "page"])
+def test_a_corrupt_parquet_file_among_good_ones_is_named(
+    spark, tmp_path: Path, parquet_files: Path, where: str
+) -> None:
+    good = (parquet_files / "good-1.parquet").read_bytes()
+    middle = len(good) // 3 if where == "page" else len(good) - 100
+    (parquet_files / "bad.parquet").write_bytes(good[:middle] + b"\xff" * 60 + good[middle + 60 :])
+    assert "bad.parquet" in refused(spark, parquet_files, tmp_path)
+
+
+def test_parquet_files_with_other_columns_lose_nothing(spark, tmp_path: Path, parquet_files: Path) -> None:
+    make_songs(20, track_id=[f"x{j}" for j in range(20)], genre="jazz").to_parquet(
+        parquet_files / "a-more.parquet"
+    )
+    catalog, counts = read_in(spark, parquet_files, tmp_path)
+    assert counts["n_tracks"] == 80
+    assert catalog.tracks.where("genre = 'jazz'").count() == 20
+
+
+def test_parquet_nan_is_refused_and_null_is_missing(spark, tmp_path: Path) -> None:
+    table = pa.Table.from_pandas(make_songs(30))
+    energy = pa.array([float("nan"), None, float("inf"), 1e300, *[0.5] * 26], from_pandas=False)
+    pq.write_table(table.set_column(table.column_names.index("energy"), "energy", energy), tmp_path / "s.parquet")
+    catalog, counts = read_in(spark, tmp_path / "s.parquet", tmp_path, "input.max_quarantine_share=0.5")
+    assert counts["quarantine_reasons"] == {"energy_infinite": 1, "energy_nan": 1, "energy_out_of_range": 1}
+    assert catalog.tracks.where("energy IS NULL").count() == 1
+
+
+def test_csv_files_with_columns_in_another_order(spark, tmp_path: Path) -> None:
+    directory = tmp_path / "songs"
+    directory.mkdir()
+    songs = make_songs(10)
+    songs.to_csv(directory / "a.csv", index=False)
+    songs[songs.columns[::-1]].to_csv(directory / "b.csv", index=False)
+    assert "different headers" in refused(spark, directory, tmp_path)
+
+
+def test_mixed_formats(spark, tmp_path: Path, parquet_files: Path) -> None:
+    write(parquet_files, csv_of(make_songs(3)))
+    assert "cannot tell the format" in refused(spark, parquet_files, tmp_path)
+
+
+def test_titles_of_all_kinds(spark, tmp_path: Path) -> None:
+    titles = [
+        'say "hi", you',
+        "two\nlines",
+        "☀️🎧",
+        "שלום",
+        "nul\x00byte",
+        "NA",
+        "x" * 10_000_000,
+        "=1+1",
+        "<b>&amp;",
+    ]
+    path = tmp_path / "songs.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + csv_of(make_songs(len(titles), title=titles)).encode())
+    catalog, counts = read_in(spark, path, tmp_path)
+    assert counts["n_tracks"] == len(titles)
+    found = [row["title"] for row in catalog.tracks.orderBy("track_id").collect()]
+    assert found == ['say "hi", you', "two\nlines", "☀️🎧", "שלום", "nulbyte", None, "x" * 500, "=1+1", "<b>&amp;"]
+
+
+def test_json_lines_with_broken_ones_and_gzip(spark, tmp_path: Path) -> None:
+    path = tmp_path / "songs.jsonl.gz"
+    make_songs(30).to_json(path, orient="records", lines=True, force_ascii=False)
+    _, counts = read_in(spark, path, tmp_path)
+    assert counts["n_tracks"] == 30
+    plain = tmp_path / "more.jsonl"
+    plain.write_text(make_songs(30).to_json(orient="records", lines=True) + 'not json\n[1, 2]\n{"track_id": "x"\n')
+    _, counts = read_in(spark, plain, tmp_path)
+    assert counts["quarantine_reasons"] == {"malformed_row": 3}
+    assert "no line holds" in refused(spark, write(tmp_path, "a\nb\n", "no.jsonl"), tmp_path)
+
+
+def test_the_same_songs_in_three_formats_are_the_same_tracks(spark, tmp_path: Path) -> None:
+    songs = make_songs(25, release_date="1999-05", popularity=50, genre="pop")
+    songs.to_csv(tmp_path / "a.csv.gz", index=False)
+    songs.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+    songs.to_parquet(tmp_path / "a.parquet")
+    tables_ = [
+        read_in(spark, tmp_path / f"a.{e}", tmp_path)[0].tracks.orderBy("track_id").toPandas()
+        for e in ("csv.gz", "jsonl", "parquet")
+    ]
+    for other in tables_[1:]:
+        pd.testing.assert_frame_equal(tables_[0], other)
+
+
+def test_duplicate_ids_that_conflict(spark, tmp_path: Path) -> None:
+    songs = pd.concat([make_songs(20, popularity=10), make_songs(20, popularity=np.arange(20), title="other")])
+    catalog, counts = read_in(spark, write(tmp_path, csv_of(songs)), tmp_path)
+    assert (counts["n_tracks"], counts["n_duplicates"]) == (20, 20)
+    assert catalog.tracks.where("title = 'other'").count() == 9
+
+
+def test_no_write_access(spark, tmp_path: Path) -> None:
+    path = write(tmp_path, csv_of(make_songs(20)))
+    # A file in the way stops root too, whom permissions do not.
+    (tmp_path / "occupied").write_text("")
+    config = make_config(path, tmp_path / "occupied")
+    for action in (lambda: refresh(spark, config, run_date=DAY), lambda: plan(spark, config)):
+        with pytest.raises(StorageError, match="cannot write"):
+            action()
+    if os.getuid():
+        (tmp_path / "locked").mkdir(mode=0o500)
+        with pytest.raises(StorageError, match="cannot write"):
+            refresh(spark, make_config(path, tmp_path / "locked"), run_date=DAY)
+
+
+def test_a_refused_input_leaves_what_was_published(spark, tmp_path: Path) -> None:
+    good, bad = (
+        write(tmp_path, csv_of(make_songs(20)), "good.csv"),
+        write(tmp_path, csv_of(make_songs(20, tempo=-1)), "bad.csv"),
+    )
+    snapshot = refresh(spark, make_config(good, tmp_path / "out"), run_date=DAY)
+    before = (tmp_path / "out/published/current.json").read_text()
+    with pytest.raises(MusicrecError):
+        refresh(spark, make_config(bad, tmp_path / "out"), run_date=DAY)
+    assert (tmp_path / "out/published/current.json").read_text() == before
+    assert runs.current_snapshot(runs.open_root(str(tmp_path / "out"))) == snapshot
+    assert refresh(spark, make_config(good, tmp_path / "out"), run_date=DAY) != snapshot
+
+
+def test_playlists_without_their_columns(spark, tmp_path: Path) -> None:
+    tracks = write(tmp_path, csv_of(make_songs(150)))
+    write(tmp_path, "a,b\n1,2\n", "playlists.csv")
+    config = make_config(tracks, tmp_path / "out", f"input.playlists={tmp_path / 'playlists.csv'}")
+    with pytest.raises(InputError, match="no column for playlist_id and track_id"):
+        refresh(spark, config, run_date=DAY)
+
+
+def test_source_columns_of_any_name(spark, tmp_path: Path) -> None:
+    songs = make_songs(20).rename(columns={"title": "the `title`.x", "artist": "a b"})
+    path = write(tmp_path, csv_of(songs))
+    config = make_config(path, tmp_path / "out", "input.columns={title = 'the `title`.x', artist = 'a b'}")
+    _, columns = read_source(spark, config.input)
+    assert columns["title"] == "the `title`.x"
+    catalog, _ = read_in(spark, path, tmp_path, "input.columns={title = 'the `title`.x', artist = 'a b'}")
+    assert catalog.tracks.where("title = 'Title 3'").count() == 1
+    assert tables.MALFORMED not in columns.values()

@@ -1,0 +1,247 @@
+"""The whole run on a generated catalog, against the truth that the generator wrote."""
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.dataset as ds
+import pytest
+
+from musicrec.errors import LockError, QualityError
+from musicrec.pipeline.refresh import plan, refresh
+from musicrec.storage import runs
+from tests.conftest import FMA, TIDYTUESDAY, make_config, make_songs
+
+DAY = date(2026, 3, 4)
+
+
+def read(snapshot: Path, name: str) -> pd.DataFrame:
+    return ds.dataset(sorted((snapshot / name).glob("*.parquet"))).to_table().to_pandas()
+
+
+def manifest_of(snapshot: Path) -> dict[str, Any]:
+    return json.loads((snapshot / "manifest.json").read_text())
+
+
+def config_for(catalog: Path, root: Path, *overrides: str):
+    extra = [f"input.playlists={catalog / 'playlists'}", f"input.favorites={catalog / 'favorites'}"]
+    return make_config(catalog / "tracks", root, *extra, *overrides)
+
+
+@pytest.fixture(scope="module")
+def published(spark, catalog, tmp_path_factory) -> tuple[Path, Path]:
+    root = tmp_path_factory.mktemp("root")
+    return refresh(spark, config_for(catalog[0], root), run_date=DAY), root
+
+
+def test_counts_equal_the_planted_truth(published, catalog) -> None:
+    counts, truth = manifest_of(published[0])["counts"], catalog[1]
+    for name in ("n_rows", "n_tracks", "n_duplicates", "n_quarantined", "quarantine_reasons"):
+        assert counts[name] == truth[name], name
+
+
+def test_sums_agree_with_the_files(published, catalog) -> None:
+    snapshot, root = published
+    work = root / "work" / snapshot.name
+    n_tracks, n_quarantined = (
+        ds.dataset(sorted((work / n).glob("*.parquet"))).count_rows() for n in ("tracks", "quarantine")
+    )
+    assert n_tracks + n_quarantined + catalog[1]["n_duplicates"] == catalog[1]["n_rows"]
+    quarantine = ds.dataset(sorted((work / "quarantine").glob("*.parquet"))).to_table().to_pandas()
+    assert quarantine["source_file"].str.endswith("part-00000.csv").all()
+
+
+def test_lists_keep_their_promises(published) -> None:
+    rows = read(published[0], "recommendations")
+    assert rows.columns.tolist() == ["track_id", "rank", "recommended_track_id", "score"]
+    assert rows["rank"].dtype == np.int32
+    assert rows["score"].dtype == np.float32
+    pd.testing.assert_frame_equal(rows, rows.sort_values(["track_id", "rank"]).reset_index(drop=True))
+    grouped = rows.groupby("track_id")
+    assert (grouped["rank"].apply(list) == grouped["rank"].size().map(lambda n: list(range(1, n + 1)))).all()
+    assert grouped["score"].apply(lambda s: s.is_monotonic_decreasing).all()
+    assert (rows["track_id"] != rows["recommended_track_id"]).all()
+    assert not rows.duplicated(["track_id", "recommended_track_id"]).any()
+    assert rows["score"].between(-1, 1).all()
+
+
+def test_every_song_has_a_status(published, catalog) -> None:
+    snapshot, status = published[0], read(published[0], "status")
+    assert status["track_id"].is_unique
+    by_status = status["status"].value_counts()
+    assert by_status["recommended"] == catalog[1]["n_tracks"]
+    # Rows without an id have no status; all other refused rows do.
+    assert by_status["quarantined"] == catalog[1]["n_quarantined"] - catalog[1]["quarantine_reasons"]["missing_id"]
+    listed = read(snapshot, "recommendations").groupby("track_id").size()
+    assert (status.set_index("track_id").loc[listed.index, "n_recommendations"] == listed).all()
+
+
+def test_scores_are_cosines_of_the_published_vectors(published) -> None:
+    snapshot, root = published
+    files = sorted((root / "work" / snapshot.name / "embeddings").glob("*.parquet"))
+    embeddings = ds.dataset(files).to_table().to_pandas().set_index("track_id")["embedding"]
+    vectors = np.stack(embeddings).astype(np.float64)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.testing.assert_allclose(lengths, 1.0, atol=1e-3)
+    unit = dict(zip(embeddings.index, vectors / lengths, strict=True))
+    rows = read(snapshot, "recommendations").sample(500, random_state=0)
+    expected = [unit[a] @ unit[b] for a, b in zip(rows["track_id"], rows["recommended_track_id"], strict=True)]
+    np.testing.assert_allclose(rows["score"], expected, atol=1.5e-6)
+
+
+def test_no_list_holds_a_release_of_its_song(published, catalog) -> None:
+    truth = ds.dataset(catalog[0] / "truth" / "rows").to_table().to_pandas()
+    copies = truth[(truth["planted"] == "remaster") & truth["copy_of"].notna() & (truth["copy_of"] != "")]
+    rows = read(published[0], "recommendations")
+    pairs = set(zip(rows["track_id"], rows["recommended_track_id"], strict=True))
+    planted = set(zip(copies["track_id"], copies["copy_of"], strict=True))
+    assert len(planted) > 30
+    assert not planted & pairs
+
+
+def test_one_per_recording_can_be_switched_off(spark, catalog, tmp_path: Path) -> None:
+    config = config_for(catalog[0], tmp_path, "neighbors.one_per_recording=false")
+    rows = read(refresh(spark, config, run_date=DAY), "recommendations")
+    truth = ds.dataset(catalog[0] / "truth" / "rows").to_table().to_pandas()
+    copies = truth[(truth["planted"] == "remaster") & truth["copy_of"].notna() & (truth["copy_of"] != "")]
+    planted = set(zip(copies["track_id"], copies["copy_of"], strict=True))
+    assert len(planted & set(zip(rows["track_id"], rows["recommended_track_id"], strict=True))) > 0.7 * len(
+        planted
+    )
+
+
+def test_listeners(published, catalog) -> None:
+    snapshot = published[0]
+    rows, record = read(snapshot, "user_recommendations"), manifest_of(snapshot)["favorites"]
+    favorites = pd.read_csv(catalog[0] / "favorites" / "part-00000.csv")
+    own = favorites.groupby("user_id")["track_id"].agg(set)
+    assert record["n_unknown"] >= catalog[1]["planted"]["unknown_favorites"]
+    assert record["n_users_with_recommendations"] == rows["user_id"].nunique() > 100
+    for user, group in rows.groupby("user_id"):
+        assert group["rank"].tolist() == list(range(1, len(group) + 1))
+        assert group["score"].is_monotonic_decreasing
+        assert not own[user] & set(group["track_id"])
+        assert set(group["because_of"]) <= own[user]
+
+
+def test_a_recommended_song_stands_in_the_list_of_its_reason(published) -> None:
+    lists = read(published[0], "recommendations")
+    pairs = set(zip(lists["track_id"], lists["recommended_track_id"], strict=True))
+    rows = read(published[0], "user_recommendations")
+    assert set(zip(rows["because_of"], rows["track_id"], strict=True)) <= pairs
+
+
+def test_the_report_is_one_safe_page(published) -> None:
+    page = (published[0] / "report.html").read_text()
+    assert page.count("<svg") == 4
+    assert page.count("<details") == 10
+    for loader in ("<script", "<link", "<iframe", "@import", 'src="http'):
+        assert loader not in page
+
+
+def test_partitions_change_no_byte(spark, catalog, tmp_path: Path, published) -> None:
+    """Other shuffle partitions and smaller batches give the same rows, with exact scores."""
+    spark.conf.set("spark.sql.shuffle.partitions", "7")
+    spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "501")
+    try:
+        other = refresh(spark, config_for(catalog[0], tmp_path), run_date=DAY)
+    finally:
+        spark.conf.set("spark.sql.shuffle.partitions", "4")
+        spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "16384")
+    for name, key in (("recommendations", ["track_id", "rank"]), ("user_recommendations", ["user_id", "rank"])):
+        one, two = (read(s, name).sort_values(key).reset_index(drop=True) for s in (published[0], other))
+        pd.testing.assert_frame_equal(one, two, check_exact=True)
+
+
+def test_voronoi_reaches_its_target(spark, catalog, tmp_path: Path) -> None:
+    overrides = ["neighbors.exact_below=0", "neighbors.leaf_size=250", "neighbors.n_truth_queries=600"]
+    snapshot = refresh(spark, config_for(catalog[0], tmp_path, *overrides), run_date=DAY)
+    found = manifest_of(snapshot)["neighbors"]
+    assert found["hash_family"] == "voronoi"
+    assert found["recall_lower_95"] >= 0.98
+    assert found["pairs_per_item"] < found["n_items"]
+
+
+def test_low_recall_publishes_nothing(spark, catalog, tmp_path: Path) -> None:
+    overrides = [
+        "neighbors.exact_below=0",
+        "neighbors.hash_family=hyperplane",
+        "neighbors.n_tables=1",
+        "neighbors.n_bits=8",
+    ]
+    with pytest.raises(QualityError, match="recall@10"):
+        refresh(spark, config_for(catalog[0], tmp_path, *overrides), run_date=DAY)
+    assert not (tmp_path / "published" / "current.json").exists()
+
+
+def test_a_second_run_waits_for_no_one(spark, catalog, tmp_path: Path) -> None:
+    with runs.locked(runs.open_root(str(tmp_path))), pytest.raises(LockError):
+        refresh(spark, config_for(catalog[0], tmp_path), run_date=DAY)
+
+
+def test_dry_run_writes_nothing(spark, catalog, tmp_path: Path) -> None:
+    found = plan(spark, config_for(catalog[0], tmp_path / "new"))
+    assert found["columns"]["track_id"] == "track_id"
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("n", [1, 2, 30])
+def test_small_catalogs(spark, tmp_path: Path, n: int) -> None:
+    make_songs(n).to_csv(tmp_path / "songs.csv", index=False)
+    snapshot = refresh(spark, make_config(tmp_path / "songs.csv", tmp_path / "out"), run_date=DAY)
+    status = read(snapshot, "status")
+    assert (status["n_recommendations"] == min(10, n - 1)).all()
+    if n == 1:
+        assert status[["status", "reason"]].to_numpy().tolist() == [["not_recommended", "no_other_song"]]
+
+
+def test_all_songs_identical(spark, tmp_path: Path) -> None:
+    songs = make_songs(150)
+    songs["energy"], songs["tempo"] = 0.5, 100.0
+    songs.to_parquet(tmp_path / "songs.parquet")
+    snapshot = refresh(spark, make_config(tmp_path / "songs.parquet", tmp_path / "out"), run_date=DAY)
+    rows = read(snapshot, "recommendations")
+    assert rows.groupby("track_id").size().unique().tolist() == [10]
+    assert (rows["score"] == 1.0).all()
+
+
+def test_a_bad_row_changes_no_other_song(spark, tmp_path: Path) -> None:
+    songs = make_songs(300)
+    bad = make_songs(3, track_id=["nan", "inf", "huge"])
+    bad["energy"] = [np.nan, np.inf, 1e300]
+    # CSV, because Parquet written by pandas turns NaN into NULL.
+    results = []
+    for name, rows in (("clean", songs), ("dirty", pd.concat([songs, bad]))):
+        rows.to_csv(tmp_path / f"{name}.csv", index=False, na_rep="NaN")
+        config = make_config(tmp_path / f"{name}.csv", tmp_path / name)
+        results.append(read(refresh(spark, config, run_date=DAY), "recommendations"))
+    pd.testing.assert_frame_equal(*results, check_exact=True)
+
+
+@pytest.mark.realdata
+def test_every_real_song_gets_a_list(spark, tmp_path: Path) -> None:
+    config = make_config(TIDYTUESDAY, tmp_path, f"input.playlists={TIDYTUESDAY}")
+    snapshot = refresh(spark, config, run_date=DAY)
+    counts = manifest_of(snapshot)["counts"]
+    assert (counts["n_rows"], counts["n_tracks"], counts["n_duplicates"], counts["n_quarantined"]) == (
+        32833,
+        28356,
+        4477,
+        0,
+    )
+    assert counts["n_recommended"] == 28356
+    assert read(snapshot, "recommendations").groupby("track_id").size().min() == 10
+
+
+@pytest.mark.realdata
+def test_line_breaks_inside_real_quotes(spark) -> None:
+    from musicrec.storage.tables import MALFORMED, read_rows
+
+    rows = read_rows(spark, str(FMA), file_format="auto", multiline=True)
+    found = rows.toPandas()
+    assert len(found) == 17_734
+    assert found[MALFORMED].isna().all()
+    assert found.select_dtypes("object").apply(lambda c: c.str.contains("\n", na=False)).to_numpy().sum() > 600
