@@ -59,7 +59,7 @@ class ModelConfig(Section):
     objective: Literal["auto", "playlists", "labels", "self_supervised"] = "auto"
     sample_size: Annotated[int, Field(ge=100)] = 50_000
     min_songs: Annotated[int, Field(ge=8)] = 200
-    n_epochs: Count = 40
+    n_epochs: Count = 30
     batch_size: Annotated[int, Field(ge=8)] = 2048
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.002
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
@@ -80,7 +80,7 @@ class NeighborsConfig(Section):
     min_recall: Share = 0.9
     hash_family: Literal["voronoi", "hyperplane", "exact"] = "voronoi"
     exact_below: Annotated[int, Field(ge=0)] = 50_000
-    leaf_size: Annotated[int, Field(ge=16)] = 2000
+    leaf_size: Annotated[int, Field(ge=16)] = 500
     tau: Annotated[float, Field(ge=0.0)] = 0.0
     max_copies: Annotated[int, Field(ge=1, le=64)] = 8
     n_tables: Annotated[int, Field(ge=1, le=64)] = 8

@@ -7,7 +7,7 @@ nobody's music is.
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from musicrec.schemas import USER_RECOMMENDATIONS
@@ -15,6 +15,7 @@ from musicrec.schemas import USER_RECOMMENDATIONS
 # A vote of rank 1 counts this much; more favorites than the base no listener has.
 SHARE_UNIT = 10**9
 VOTE_BASE = 2**40
+CANDIDATES_PER_PLACE = 20
 
 
 def keep_known(favorites: DataFrame, *, tracks: DataFrame) -> DataFrame:
@@ -44,16 +45,21 @@ def as_user_recommendations(favorites: DataFrame, *, lists: DataFrame, k: int, r
     best release is listed.
     """
     numbered = _numbered(favorites)
-    fused = _fuse(numbered, lists=lists, rank_constant=rank_constant)
-    n_favorites = favorites.groupBy("user_id").agg(F.count("*").alias("n_favorites"))
-    scored = fused.join(n_favorites, on="user_id", how="inner").withColumn(
-        "score", F.round(F.col("share") / SHARE_UNIT / F.col("n_favorites"), 6).cast("float")
-    )
-    best = _top_k(_drop_owned(scored, favorites=favorites), k=k)
+    votes = _votes(numbered, lists=lists, rank_constant=rank_constant)
+    ranked = votes.transform(_as_fused_lists).join(_owned(favorites), on="user_id", how="inner")
+    best = ranked.select("user_id", "n_favorites", F.posexplode(_best_places(k=k)).alias("position", "place"))
     names = numbered.select("user_id", "number", F.col("track_id").alias("because_of"))
+    share = -F.col("place.negative_share") / SHARE_UNIT / F.col("n_favorites")
     return (
-        best.withColumn("number", F.pmod("first_vote", F.lit(VOTE_BASE)))
+        best.withColumn("number", F.pmod("place.first_vote", F.lit(VOTE_BASE)))
         .join(names, on=["user_id", "number"], how="inner")
+        .select(
+            "user_id",
+            (F.col("position") + 1).cast("int").alias("rank"),
+            F.col("place.track_id").alias("track_id"),
+            F.round(share, 6).cast("float").alias("score"),
+            "because_of",
+        )
         .select(*USER_RECOMMENDATIONS.names)
     )
 
@@ -63,41 +69,47 @@ def _numbered(favorites: DataFrame) -> DataFrame:
     return favorites.withColumn("number", F.row_number().over(listener).cast("long"))
 
 
-def _fuse(favorites: DataFrame, *, lists: DataFrame, rank_constant: int) -> DataFrame:
-    """Return `user_id, track_id, recording_key, share, first_vote`, one row per listener and candidate.
+def _votes(favorites: DataFrame, *, lists: DataFrame, rank_constant: int) -> DataFrame:
+    """Return one row per favorite and listed song: its share, and its rank and favorite in one number.
 
-    All in whole numbers: a sum of floats would depend on its order, and numbers aggregate without a sort.
+    Whole numbers: a sum of floats would depend on its order, and numbers aggregate without a sort.
     """
-    votes = favorites.join(lists, on="track_id", how="inner").select(
+    places = favorites.join(lists, on="track_id", how="inner").select(
         "user_id", "number", F.posexplode("list").alias("position", "place")
     )
     rank = F.col("position") + 1
     share = F.lit(float(SHARE_UNIT * (rank_constant + 1))) / (rank + rank_constant)
-    return (
-        votes.select(
-            "user_id",
-            F.col("place.track_id").alias("track_id"),
-            F.col("place.recording_key").alias("recording_key"),
-            F.round(share).cast("long").alias("share"),
-            (rank.cast("long") * VOTE_BASE + F.col("number")).alias("vote"),
-        )
-        .groupBy("user_id", "track_id", "recording_key")
-        .agg(F.sum("share").alias("share"), F.min("vote").alias("first_vote"))
+    return places.select(
+        "user_id",
+        F.col("place.track_id").alias("track_id"),
+        F.col("place.recording_key").alias("recording_key"),
+        F.round(share).cast("long").alias("share"),
+        (rank.cast("long") * VOTE_BASE + F.col("number")).alias("vote"),
     )
 
 
-def _drop_owned(scored: DataFrame, *, favorites: DataFrame) -> DataFrame:
+def _as_fused_lists(votes: DataFrame) -> DataFrame:
+    """Return `user_id, list`, one row per listener: candidates by share down, then id up."""
+    # By listener at once: both aggregations and the join that follows then need no other shuffle.
+    fused = (
+        votes.repartition("user_id")
+        .groupBy("user_id", "track_id", "recording_key")
+        .agg((-F.sum("share")).alias("negative_share"), F.min("vote").alias("first_vote"))
+    )
+    place = F.struct("negative_share", "track_id", "recording_key", "first_vote")
+    return fused.groupBy("user_id").agg(F.sort_array(F.collect_list(place)).alias("list"))
+
+
+def _owned(favorites: DataFrame) -> DataFrame:
     # Where releases are told apart, a list's recording_key is the track's own key.
-    recordings = favorites.select("user_id", "recording_key")
-    tracks = favorites.select("user_id", F.xxhash64("track_id").alias("recording_key"))
-    owned = recordings.union(tracks).distinct()
-    return scored.join(owned, on=["user_id", "recording_key"], how="left_anti")
+    keys = F.array_union(F.collect_set("recording_key"), F.collect_set(F.xxhash64("track_id")))
+    return favorites.groupBy("user_id").agg(keys.alias("owned"), F.count("*").alias("n_favorites"))
 
 
-def _top_k(scored: DataFrame, *, k: int) -> DataFrame:
-    order = (F.col("score").desc(), F.col("track_id"))
-    releases = Window.partitionBy("user_id", "recording_key").orderBy(*order)
-    best = scored.withColumn("release", F.row_number().over(releases)).where("release = 1")
-    listener = Window.partitionBy("user_id").orderBy(*order)
-    ranked = best.withColumn("rank", F.row_number().over(listener)).where(F.col("rank") <= k)
-    return ranked.withColumn("rank", F.col("rank").cast("int"))
+def _best_places(*, k: int) -> Column:
+    strange = F.filter("list", lambda place: ~F.array_contains("owned", place["recording_key"]))
+    # Looking for releases of one recording is quadratic; beyond this many candidates none is needed.
+    head = F.slice(strange, 1, CANDIDATES_PER_PLACE * k)
+    recordings = head["recording_key"]
+    first = F.filter(head, lambda place, i: F.array_position(recordings, place["recording_key"]) == i + 1)
+    return F.slice(first, 1, k)

@@ -1,0 +1,111 @@
+"""The `musicrec` command and the README's queries, on one small published catalog."""
+
+import os
+import re
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from musicrec.cli import examine, find_similar, main
+from musicrec.errors import InputError
+from musicrec.pipeline.refresh import refresh
+from musicrec.storage.runs import open_root
+from tests.conftest import ROOT, make_config, make_songs
+
+README = ROOT / "README.md"
+
+
+@pytest.fixture(scope="module")
+def root(spark, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("published")
+    songs = make_songs(40, title=["[bold]Title\n<b>"] * 40)
+    songs["title"] += songs.index.astype(str)
+    songs.loc[39, "tempo"] = -1
+    songs.to_csv(directory / "songs.csv", index=False)
+    favorites = pd.DataFrame(
+        {"user_id": ["ada", "ada", "bob"], "track_id": ["song-0001", "song-0002", "song-0003"]}
+    )
+    favorites.to_csv(directory / "favorites.csv", index=False)
+    config = make_config(
+        directory / "songs.csv", directory / "output", f"input.favorites={directory / 'favorites.csv'}"
+    )
+    refresh(spark, config, run_date=date(2026, 1, 1))
+    return directory / "output"
+
+
+def test_similar_prints_the_published_list(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["similar", "song-0001", "--root", str(root), "-k", "3"]) == 0
+    shown = capsys.readouterr().out
+    expected = [row["recommended_track_id"] for row in find_similar("song-0001", open_root(str(root)), k=3)]
+    assert re.findall(r"song-\d{4}", shown) == expected
+    assert "[bold]Title" in shown
+    assert "Artist" in shown
+
+
+def test_similar_understands_a_uri_and_starts_no_jvm(root: Path) -> None:
+    command = [sys.executable, "-m", "musicrec.cli", "similar", "spotify:track:song-0001", "--root", str(root)]
+    environment = {"PATH": "", "JAVA_HOME": "/nowhere", "HOME": os.environ.get("HOME", "/")}
+    finished = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert len(re.findall(r"song-\d{4}", finished.stdout)) == 10
+
+
+def test_similar_says_why_there_is_nothing(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match="no song 'nowhere'"):
+        find_similar("nowhere", open_root(str(root)), k=1)
+    assert main(["similar", "song-0039", "--root", str(root)]) == 3
+    assert "tempo_out_of_range" in capsys.readouterr().err
+    assert main(["similar", "song-0001", "--root", str(tmp_path)]) == 1
+    assert "nothing is published" in capsys.readouterr().err
+
+
+def test_doctor_finds_this_machine_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--root", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    for name in ("Java", "Python of the driver", "Python of the workers", "pyspark", "torch", "write access"):
+        assert name in shown
+
+
+def test_doctor_has_a_fix_for_each_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    monkeypatch.setenv("PYSPARK_PYTHON", "/nowhere/python")
+    bad = {finding.name: finding.fix for finding in examine(str(tmp_path / "file")) if finding.fix}
+    assert set(bad) == {"Java", "Python of the workers", "write access"}
+
+
+def readme_blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), flags=re.S)
+
+
+@pytest.mark.parametrize("library", ["duckdb", "pandas", "pyarrow.dataset"])
+def test_readme_queries(
+    root: Path, library: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(root.parent)
+    (block,) = [b for b in readme_blocks("python") if f"import {library}" in b]
+    code = block.replace("demo/output", "output").replace("TRACK_ID", "song-0001")
+    exec(compile(code, str(README), "exec"), {})
+    shown = capsys.readouterr().out
+    first = find_similar("song-0001", open_root(str(root)), k=1)[0]["recommended_track_id"]
+    assert first in shown
+
+
+def test_readme_spark_sql(spark, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = readme_blocks("sql")
+    monkeypatch.chdir(root.parent)
+    run_id = next((root / "published/snapshots").iterdir()).name
+    text = block.replace("demo/output", str(root)).replace("RUN_ID", run_id).replace("TRACK_ID", "song-0001")
+    rows = spark.sql(text.strip().rstrip(";")).collect()
+    expected = [row["recommended_track_id"] for row in find_similar("song-0001", open_root(str(root)), k=10)]
+    assert [row["recommended_track_id"] for row in rows] == expected
+
+
+def test_readme_names_only_files_that_exist() -> None:
+    named = set(re.findall(r"(?:jobs|scripts|conf)/[\w.-]+\.(?:py|sh|toml|txt|conf)", README.read_text()))
+    assert len(named) > 8
+    assert not [path for path in named if not (ROOT / path).exists()]
