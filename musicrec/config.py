@@ -80,7 +80,7 @@ class NeighborsConfig(Section):
     min_recall: Share = 0.9
     hash_family: Literal["voronoi", "hyperplane", "exact"] = "voronoi"
     exact_below: Annotated[int, Field(ge=0)] = 50_000
-    leaf_size: Annotated[int, Field(ge=16)] = 500
+    leaf_size: Annotated[int, Field(ge=16)] = 1000
     tau: Annotated[float, Field(ge=0.0)] = 0.0
     max_copies: Annotated[int, Field(ge=1, le=64)] = 8
     n_tables: Annotated[int, Field(ge=1, le=64)] = 8

@@ -299,9 +299,9 @@ def _plant_remasters(
 ) -> None:
     n = len(planted)
     copies = rng.choice(n, int(n * REMASTERS), replace=False)
-    originals = rng.choice(np.setdiff1d(np.arange(n), copies), len(copies), replace=True)
     if not len(copies):
         return
+    originals = rng.choice(np.setdiff1d(np.arange(n), copies), len(copies), replace=True)
     source = np.arange(n)
     source[copies] = originals
     kept = ("track_id", "popularity")
@@ -328,7 +328,7 @@ def _plant_dirt(
     free = rng.permutation(np.flatnonzero(planted == ""))
     taken = 0
     for kind, share in {**REFUSED, **KEPT}.items():
-        rows = free[taken : taken + max(1, int(len(planted) * share))]
+        rows = free[taken : taken + _count(len(planted), share)]
         taken += len(rows)
         planted[rows] = kind
         _soil(kind, rows, songs, missing)
@@ -368,19 +368,24 @@ def _soil(
             songs[name] = pa.array(texts)
 
 
+def _count(n: int, share: float) -> int:
+    """Return how many of n rows get something planted: at least one, except in a tiny catalog."""
+    return max(int(n >= 1000), int(n * share))
+
+
 def _with_repeats(rng: np.random.Generator, rows: pa.Table, truth: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Append exact repeats of rows, and rows that say something else of the same id."""
     clean = np.flatnonzero(
         np.isin(truth.column("planted").to_numpy(zero_copy_only=False), list(REFUSED), invert=True)
     )
     n = len(rows)
-    repeats = rng.choice(clean, max(1, int(n * REPEATS)), replace=False)
-    conflicts = rng.choice(clean, max(1, int(n * CONFLICTS)), replace=False)
+    repeats = rng.choice(clean, _count(n, REPEATS), replace=False)
+    conflicts = rng.choice(clean, _count(n, CONFLICTS), replace=False)
     other = rows.take(pa.array(conflicts))
     lower = pc.subtract(other.column("popularity"), 1.0)
     other = other.set_column(other.column_names.index("popularity"), "popularity", lower)
     marked = [
-        truth.take(pa.array(chosen)).set_column(1, "planted", pa.array([kind] * len(chosen)))
+        truth.take(pa.array(chosen)).set_column(1, "planted", pa.array([kind] * len(chosen), type=pa.string()))
         for chosen, kind in ((repeats, "repeat"), (conflicts, "conflict"))
     ]
     everything = pa.concat_tables([rows, rows.take(pa.array(repeats)), other])

@@ -34,6 +34,8 @@ def spark():
         overrides=["spark.master=local[2]", "spark.driver_memory=2g", "spark.shuffle_partitions=4"]
     ).spark
     session = open_session(settings, app_name="tests")
+    # Compiling a plan takes longer than running it on a hundred rows. The jobs' tests run compiled.
+    session.conf.set("spark.sql.codegen.wholeStage", "false")
     yield session
     session.stop()
 

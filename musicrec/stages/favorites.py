@@ -15,7 +15,7 @@ from musicrec.schemas import USER_RECOMMENDATIONS
 # A vote of rank 1 counts this much; more favorites than the base no listener has.
 SHARE_UNIT = 10**9
 VOTE_BASE = 2**40
-CANDIDATES_PER_PLACE = 20
+CANDIDATES_PER_PLACE = 5
 
 
 def keep_known(favorites: DataFrame, *, tracks: DataFrame) -> DataFrame:
@@ -110,6 +110,13 @@ def _best_places(*, k: int) -> Column:
     strange = F.filter("list", lambda place: ~F.array_contains("owned", place["recording_key"]))
     # Looking for releases of one recording is quadratic; beyond this many candidates none is needed.
     head = F.slice(strange, 1, CANDIDATES_PER_PLACE * k)
-    recordings = head["recording_key"]
-    first = F.filter(head, lambda place, i: F.array_position(recordings, place["recording_key"]) == i + 1)
-    return F.slice(first, 1, k)
+    # Bound as one element of an array: a lambda evaluates what it refers to outside again at each step.
+    bound = F.array(F.struct(head.alias("places"), head["recording_key"].alias("recordings")))
+    return F.transform(bound, lambda b: F.slice(_first_of_recording(b), 1, k))[0]
+
+
+def _first_of_recording(bound: Column) -> Column:
+    recordings = bound["recordings"]
+    return F.filter(
+        bound["places"], lambda place, i: F.array_position(recordings, place["recording_key"]) == i + 1
+    )

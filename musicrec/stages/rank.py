@@ -43,7 +43,7 @@ def as_lists(members: DataFrame, *, neighbors: DataFrame, k: int) -> DataFrame:
         lists.where("listed_recording != recording_key")
         .groupBy("item_key", "track_key", "track_id")
         .agg(F.sort_array(F.collect_list(place)).alias("list"))
-        .select("track_id", F.slice(_first_of_recording(F.col("list")), 1, k).alias("list"))
+        .select("track_id", _best_places(F.col("list"), k=k).alias("list"))
     )
 
 
@@ -58,9 +58,17 @@ def as_recommendations(lists: DataFrame) -> DataFrame:
     ).select(*RECOMMENDATIONS.names)
 
 
-def _first_of_recording(places: Column) -> Column:
-    recordings = places["recording_key"]
-    return F.filter(places, lambda place, i: F.array_position(recordings, place["recording_key"]) == i + 1)
+def _best_places(places: Column, *, k: int) -> Column:
+    # Bound as one element of an array: a lambda evaluates what it refers to outside again at each step.
+    bound = F.array(F.struct(places.alias("places"), places["recording_key"].alias("recordings")))
+    return F.transform(bound, lambda b: F.slice(_first_of_recording(b), 1, k))[0]
+
+
+def _first_of_recording(bound: Column) -> Column:
+    recordings = bound["recordings"]
+    return F.filter(
+        bound["places"], lambda place, i: F.array_position(recordings, place["recording_key"]) == i + 1
+    )
 
 
 def _pairs(neighbors: DataFrame, *, members: DataFrame) -> DataFrame:
