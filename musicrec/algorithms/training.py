@@ -166,7 +166,7 @@ class _Sampler:
             members = self._groups[group]
             parts.append(rng.choice(members, min(SONGS_PER_GROUP, len(members)), replace=False))
             n_drawn += len(parts[-1])
-        return np.unique(np.concatenate(parts))[:]
+        return np.unique(np.concatenate(parts))
 
 
 def _members(positives: Positives, *, allowed: NDArray[np.bool_]) -> list[Indices]:
