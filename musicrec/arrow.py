@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,26 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 VECTOR_TYPE = np.dtype("<f2")
+
+
+def gather_batches(batches: Iterator[pa.RecordBatch], *, n_rows: int) -> Iterator[pa.Table]:
+    """Yield the batches as tables of at least `n_rows` rows each, but for the last."""
+    held: list[pa.RecordBatch] = []
+    n_held = 0
+    for batch in batches:
+        held.append(batch)
+        n_held += batch.num_rows
+        if n_held >= n_rows:
+            yield pa.Table.from_batches(held)
+            held, n_held = [], 0
+    if n_held:
+        yield pa.Table.from_batches(held)
+
+
+def present_columns(present: NDArray[np.bool_], *values: NDArray[Any]) -> list[pa.ListArray]:
+    """Return for each array (n, width) the Arrow lists of those of its elements that are `present` (n, width)."""
+    lengths = present.sum(axis=1)
+    return [list_column(array[present], lengths) for array in values]
 
 
 def list_column(values: NDArray[Any], lengths: NDArray[np.int64]) -> pa.ListArray:

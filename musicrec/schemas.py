@@ -80,21 +80,20 @@ MEMBERS = _schema(
     vector=BinaryType(),
 )
 
-# Items of one bucket that stood in one Arrow batch. Row-major blobs: n int64 keys, n int64 recording keys,
-# n uint8 copies (how many buckets the item is in), n x d float16 vectors.
+# Items of one bucket that stood together; at home they ask for neighbors, elsewhere they are only found.
+# Row-major blobs: n int64 keys, n int64 recording keys, n x d float16 vectors.
 BLOCKS = _schema(
     bucket=LongType(),
+    is_home=BooleanType(),
     n=IntegerType(),
     keys=BinaryType(),
     recordings=BinaryType(),
-    copies=BinaryType(),
     vectors=BinaryType(),
 )
 
-# The best neighbors of an item within one bucket; final where n_copies = 1. Scores fall, then keys rise.
+# The best neighbors of an item within one of its home buckets. Scores fall, then keys rise.
 CANDIDATES = _schema(
     item_key=LongType(),
-    n_copies=IntegerType(),
     neighbor_keys=ArrayType(LongType()),
     neighbor_recordings=ArrayType(LongType()),
     scores=ArrayType(FloatType()),

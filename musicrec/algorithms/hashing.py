@@ -3,12 +3,15 @@
 `Voronoi` hashes by the data: the cell of the nearest leader, and each cell whose border is nearer than a
 margin tau. `Hyperplane` is sign random projection (Charikar 2002): two vectors at angle t agree in one bit
 with probability 1 - t/pi. `Exact` puts all into one bucket, which makes the join brute force.
+
+An item asks only in its home buckets, and is found in all of its buckets. With one home, as in `Voronoi`, its
+list is final when it leaves the bucket: c copies cost c times the bucket in pairs, not c squared, and no merge.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -24,6 +27,10 @@ BLOCK_ROWS = 1024
 class HashFamily(Protocol):
     """What the join needs to know of a hash."""
 
+    @property
+    def n_homes(self) -> int:
+        """How many columns of `assign`, from the first, are home buckets: there the item asks."""
+
     def assign(self, vectors: Vectors) -> Buckets:
         """Return the buckets of unit vectors (n, d) as (n, max_copies) int64, -1 where there is none."""
 
@@ -31,6 +38,8 @@ class HashFamily(Protocol):
 @dataclass(frozen=True)
 class Exact:
     """One bucket for all."""
+
+    n_homes: ClassVar[int] = 1
 
     def assign(self, vectors: Vectors) -> Buckets:
         """Return bucket 0 for each of (n, d) as (n, 1)."""
@@ -53,6 +62,7 @@ class Voronoi:
     leaders: Vectors
     tau: float
     max_copies: int
+    n_homes: ClassVar[int] = 1
 
     def assign(self, vectors: Vectors) -> Buckets:
         """Return the nearest cell first, then the others within the margin, nearest first."""
@@ -96,6 +106,11 @@ class Hyperplane:
     """
 
     planes: Vectors
+
+    @property
+    def n_homes(self) -> int:
+        """One bucket in each table."""
+        return len(self.planes)
 
     def assign(self, vectors: Vectors) -> Buckets:
         """Return one bucket per table as (n, n_tables)."""

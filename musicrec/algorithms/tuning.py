@@ -1,6 +1,6 @@
 """Choose the margin tau for a recall target.
 
-A true pair is found when its two items share a bucket. Whether they do is known from memberships alone, so
+A query finds a neighbor that stands in its home bucket. Whether it does is known from memberships alone, so
 the recall of any tau can be read off a sample of true pairs before any join runs.
 """
 
@@ -19,7 +19,7 @@ TAU_GRID = tuple(round(0.05 * step, 2) for step in range(41))
 def shared_bucket(
     family: Voronoi, queries: NDArray[np.float32], neighbors: NDArray[np.float32]
 ) -> NDArray[np.bool_]:
-    """Return (n_queries, k): whether each query shares a bucket with its neighbors.
+    """Return (n_queries, k): whether each query finds its neighbors in a home bucket.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def shared_bucket(
     neighbors : float32 array, shape (n_queries, k, d)
     """
     n, k, d = neighbors.shape
-    own = family.assign(queries)  # (n, copies)
+    own = family.assign(queries)[:, : family.n_homes]
     other = family.assign(neighbors.reshape(n * k, d)).reshape(n, k, -1)
     meet = (own[:, None, :, None] == other[:, :, None, :]) & (own[:, None, :, None] >= 0)
     shared: NDArray[np.bool_] = meet.any(axis=(2, 3))

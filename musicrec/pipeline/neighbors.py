@@ -64,15 +64,16 @@ def join_neighbors(context: Context, embeddings: DataFrame) -> Joined:
             "members",
             schema=schemas.MEMBERS,
         )
-        n_items = evaluate.keep_items(members).count()
+        items = bucket.keep_items(members)
+        n_items = items.count()
     with context.stage("truth"):
-        truth = _find_truth(context, members, n_items=n_items)
+        truth = _find_truth(context, items, n_items=n_items)
     with context.stage("bucket"):
-        family, described = _choose_family(context, members, truth, n_items=n_items)
-        blocks = context.materialize(bucket.as_blocks(members, family=family), "blocks", schema=schemas.BLOCKS)
+        family, described = _choose_family(context, items, truth, n_items=n_items)
+        blocks = context.materialize(bucket.as_blocks(items, family=family), "blocks", schema=schemas.BLOCKS)
         sizes = join.count_items(blocks).toArrow()
     with context.stage("join"):
-        neighbors = _join(context, blocks, sizes=sizes)
+        neighbors = _join(context, blocks, sizes=sizes, n_homes=family.n_homes)
     context.record["neighbors"] = {
         **described,
         "n_items": n_items,
@@ -83,7 +84,7 @@ def join_neighbors(context: Context, embeddings: DataFrame) -> Joined:
     return Joined(members, neighbors)
 
 
-def _join(context: Context, blocks: DataFrame, *, sizes: pa.Table) -> DataFrame:
+def _join(context: Context, blocks: DataFrame, *, sizes: pa.Table, n_homes: int) -> DataFrame:
     settings = context.config.neighbors
     n_copies = int(numbers(sizes.column("n_items")).sum())
     n_partitions = max(default_partitions(context.session), n_copies // ITEMS_PER_PARTITION)
@@ -91,26 +92,23 @@ def _join(context: Context, blocks: DataFrame, *, sizes: pa.Table) -> DataFrame:
         blocks, sizes=context.session.createDataFrame(sizes), max_unit_rows=settings.max_unit_rows
     )
     kernel = join.JoinSettings(settings.k, n_spare=SLACK if settings.one_per_recording else 0)
-    candidates = context.materialize(
-        join.as_candidates(units, n_partitions=n_partitions, settings=kernel),
-        "candidates",
-        schema=schemas.CANDIDATES,
-    )
-    return context.materialize(
-        join.as_neighbors(candidates, n_partitions=n_partitions, k=settings.k),
-        "neighbors",
-        schema=schemas.NEIGHBORS,
-    )
+    candidates = join.as_candidates(units, n_partitions=n_partitions, settings=kernel)
+    if n_homes == 1:
+        # An item's only list is its best: nothing to merge, nothing to shuffle again.
+        final = candidates.drop("neighbor_recordings")
+        return context.materialize(final, "neighbors", schema=schemas.NEIGHBORS)
+    candidates = context.materialize(candidates, "candidates", schema=schemas.CANDIDATES)
+    merged = join.as_neighbors(candidates, n_partitions=n_partitions, k=settings.k)
+    return context.materialize(merged, "neighbors", schema=schemas.NEIGHBORS)
 
 
-def _find_truth(context: Context, members: DataFrame, *, n_items: int) -> Truth:
+def _find_truth(context: Context, items: DataFrame, *, n_items: int) -> Truth:
     settings, seed = context.config.neighbors, context.config.model.seed
-    items = evaluate.keep_items(members)
     drawn = sample.keep_sample(
         items, key="item_key", n_rows=n_items, sample_size=settings.n_truth_queries, seed=seed
     ).toArrow()
     queries = evaluate.as_items(drawn)
-    exact = evaluate.as_exact_candidates(members, queries=drawn, k=settings.k)
+    exact = evaluate.as_exact_candidates(items, queries=drawn, k=settings.k)
     lists = join.as_neighbors(exact, n_partitions=1, k=settings.k).toArrow().sort_by("item_key")
     keys = _padded(lists.column("neighbor_keys"), settings.k, fill=-1).astype(np.int64)
     scores = _padded(lists.column("scores"), settings.k, fill=math.nan).astype(np.float32)
@@ -131,7 +129,7 @@ def _vectors_of(context: Context, items: DataFrame, keys: NDArray[np.int64]) -> 
 
 
 def _choose_family(
-    context: Context, members: DataFrame, truth: Truth, *, n_items: int
+    context: Context, items: DataFrame, truth: Truth, *, n_items: int
 ) -> tuple[HashFamily, dict[str, Any]]:
     settings, seed = context.config.neighbors, context.config.model.seed
     n_leaders = round(n_items / settings.leaf_size)
@@ -144,7 +142,7 @@ def _choose_family(
         family = make_hyperplane(n_tables=settings.n_tables, n_bits=n_bits, dim=dim, seed=seed)
         return family, {"hash_family": "hyperplane", "n_tables": settings.n_tables, "n_bits": n_bits}
     drawn = sample.keep_sample(
-        evaluate.keep_items(members),
+        items,
         key="item_key",
         n_rows=n_items,
         sample_size=SONGS_PER_LEADER * n_leaders,
@@ -175,12 +173,12 @@ def _with_tau(family: Voronoi, truth: Truth, context: Context) -> Voronoi:
 
 
 def _costs(sizes: pa.Table, *, n_items: int) -> dict[str, Any]:
-    n = numbers(sizes.column("n_items")).astype(np.float64)
+    n, n_home = (numbers(sizes.column(name)).astype(np.float64) for name in ("n_items", "n_home"))
     return {
         "n_buckets": len(n),
         "largest_bucket": int(n.max()),
         "copies_per_item": round(float(n.sum()) / n_items, 4),
-        "pairs_per_item": round(float((n * n).sum()) / n_items, 1),
+        "pairs_per_item": round(float((n * n_home).sum()) / n_items, 1),
     }
 
 

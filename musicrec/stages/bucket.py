@@ -12,7 +12,14 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from musicrec.algorithms.hashing import HashFamily
-from musicrec.arrow import VECTOR_TYPE, column_matrix, column_vectors, numbers, vector_column
+from musicrec.arrow import (
+    VECTOR_TYPE,
+    column_matrix,
+    column_vectors,
+    gather_batches,
+    numbers,
+    vector_column,
+)
 from musicrec.schemas import BLOCKS, MEMBERS
 
 # Rows grouped together: many per bucket, so that a block is worth its overhead; and rows of one block at
@@ -63,17 +70,21 @@ def as_members(embeddings: DataFrame, *, k: int, one_per_recording: bool) -> Dat
     ).select(*MEMBERS.names)
 
 
-def as_blocks(members: DataFrame, *, family: HashFamily) -> DataFrame:
-    """Return `schemas.BLOCKS`: the items of each bucket, grouped within an Arrow batch.
+def keep_items(members: DataFrame) -> DataFrame:
+    """Return `item_key, item_recording_key, vector`, one row per item."""
+    return members.where("vector IS NOT NULL").select("item_key", "item_recording_key", "vector")
+
+
+def as_blocks(items: DataFrame, *, family: HashFamily) -> DataFrame:
+    """Return `schemas.BLOCKS`: the items of each bucket, those of some Arrow batches together.
 
     Parameters
     ----------
-    members : DataFrame
-        `schemas.MEMBERS`.
+    items : DataFrame
+        What `keep_items` returns.
     family : HashFamily
         Which buckets an item belongs to.
     """
-    items = members.where("vector IS NOT NULL").select("item_key", "item_recording_key", "vector")
     return items.mapInArrow(_blocker(family), BLOCKS)
 
 
@@ -90,24 +101,13 @@ def _pack(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 def _blocker(family: HashFamily) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def block_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         torch.set_num_threads(1)
-        for table in _gathered(batches):
+        for table in gather_batches(batches, n_rows=GROUPED_ROWS):
             keys, recordings = numbers(table.column("item_key")), numbers(table.column("item_recording_key"))
             vectors = column_vectors(table.column("vector"))
             buckets = family.assign(vectors.astype(np.float32))  # (n, max_copies)
-            yield from _grouped(buckets, keys, recordings, vectors)
+            yield from _grouped(buckets, keys, recordings, vectors, n_homes=family.n_homes)
 
     return block_batches
-
-
-def _gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    held: list[pa.RecordBatch] = []
-    for batch in batches:
-        held.append(batch)
-        if sum(b.num_rows for b in held) >= GROUPED_ROWS:
-            yield pa.Table.from_batches(held)
-            held = []
-    if sum(b.num_rows for b in held):
-        yield pa.Table.from_batches(held)
 
 
 def _grouped(
@@ -115,32 +115,34 @@ def _grouped(
     keys: NDArray[np.int64],
     recordings: NDArray[np.int64],
     vectors: NDArray[np.float16],
+    *,
+    n_homes: int,
 ) -> Iterator[pa.RecordBatch]:
-    copies = (buckets >= 0).sum(axis=1).astype(np.uint8)
-    blocks = _rows_by_bucket(buckets)
+    blocks = _rows_by_bucket(buckets, n_homes=n_homes)
     # Yielded in slices: the blobs of all blocks at once would double the memory of a large group.
     for first in range(0, len(blocks), BLOCKS_PER_BATCH):
-        names, rows = zip(*blocks[first : first + BLOCKS_PER_BATCH], strict=True)
+        names, homes, rows = zip(*blocks[first : first + BLOCKS_PER_BATCH], strict=True)
         columns = [
             pa.array(names, type=pa.int64()),
+            pa.array(homes, type=pa.bool_()),
             pa.array([len(members) for members in rows], type=pa.int32()),
             *[
                 pa.array([values[members].tobytes() for members in rows], type=pa.binary())
-                for values in (keys, recordings, copies, vectors)
+                for values in (keys, recordings, vectors)
             ],
         ]
         yield pa.RecordBatch.from_arrays(columns, names=BLOCKS.names)
 
 
-def _rows_by_bucket(buckets: NDArray[np.int64]) -> list[tuple[int, NDArray[np.int64]]]:
-    """Return (bucket, rows) pairs; a bucket of many rows has several."""
+def _rows_by_bucket(buckets: NDArray[np.int64], *, n_homes: int) -> list[tuple[int, bool, NDArray[np.int64]]]:
+    """Return (bucket, is_home, rows) of each block; a bucket of many rows has several."""
     row, slot = np.nonzero(buckets >= 0)
-    named = buckets[row, slot]
+    named = 2 * buckets[row, slot] + (slot < n_homes)
     order = np.argsort(named, kind="stable")
     row, named = row[order], named[order]
     starts = np.flatnonzero(np.r_[True, named[1:] != named[:-1]])
     return [
-        (int(named[start]), members[first : first + MAX_BLOCK_ROWS])
+        (int(named[start]) // 2, bool(named[start] % 2), members[first : first + MAX_BLOCK_ROWS])
         for start, members in zip(starts, np.split(row, starts[1:]), strict=True)
         for first in range(0, len(members), MAX_BLOCK_ROWS)
     ]

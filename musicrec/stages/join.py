@@ -1,9 +1,9 @@
 """Blocks → the nearest items of each item.
 
-A bucket is cut into units: a part of its items as queries against all of its items. Parts are bounded, so a
-task holds one part of queries and one part of candidates however large the bucket is, and a bucket that
-holds half of the catalog is many tasks. Nothing depends on which blocks arrived together: a part is sorted
-by key before it is multiplied.
+A bucket is cut into units: a part of its items, those at home in it as queries, against all of its items.
+Parts are bounded, so a task holds one part of queries and one part of candidates however large the bucket is,
+and a bucket that holds half of the catalog is many tasks. Nothing depends on which blocks arrived together: a
+part is sorted by key before it is multiplied.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import IntegerType, StructField, StructType
 
-from musicrec.algorithms.kernel import Lists, Members, empty_lists, merge_lists, nearest_in_bucket
+from musicrec.algorithms.kernel import Lists, Members, merge_lists, nearest_in_bucket
 from musicrec.algorithms.merging import Runs, merge_runs
-from musicrec.arrow import VECTOR_TYPE, list_column, numbers
+from musicrec.arrow import VECTOR_TYPE, list_column, numbers, present_columns
 from musicrec.schemas import BLOCKS, CANDIDATES, NEIGHBORS
 
 Batches = Iterator[pa.RecordBatch]
@@ -43,8 +43,9 @@ class JoinSettings:
 
 
 def count_items(blocks: DataFrame) -> DataFrame:
-    """Return `bucket, n_items`, one row per bucket: the histogram that the units are cut by."""
-    return blocks.groupBy("bucket").agg(F.sum("n").alias("n_items"))
+    """Return `bucket, n_items, n_home`, one row per bucket: the histogram that the units are cut by."""
+    n_home = F.sum(F.when(F.col("is_home"), F.col("n")).otherwise(0))
+    return blocks.groupBy("bucket").agg(F.sum("n").alias("n_items"), n_home.alias("n_home"))
 
 
 def as_units(blocks: DataFrame, *, sizes: DataFrame, max_unit_rows: int) -> DataFrame:
@@ -55,7 +56,7 @@ def as_units(blocks: DataFrame, *, sizes: DataFrame, max_unit_rows: int) -> Data
     blocks : DataFrame
         `schemas.BLOCKS`.
     sizes : DataFrame
-        `bucket, n_items`.
+        What `count_items` returns.
     max_unit_rows : int
         Items of a part, on average.
     """
@@ -68,8 +69,8 @@ def as_units(blocks: DataFrame, *, sizes: DataFrame, max_unit_rows: int) -> Data
 
 
 def as_candidates(units: DataFrame, *, n_partitions: int, settings: JoinSettings) -> DataFrame:
-    """Return `schemas.CANDIDATES`: the nearest neighbors within each bucket."""
-    # A unit must meet in one task, its own part first: those are the queries.
+    """Return `schemas.CANDIDATES`: the nearest neighbors of each item within its home buckets."""
+    # A unit must meet in one task, its own part first: there the queries are.
     together = units.repartition(n_partitions, "bucket", "unit").sortWithinPartitions(
         "bucket", "unit", F.col("part") != F.col("unit"), "part"
     )
@@ -77,45 +78,41 @@ def as_candidates(units: DataFrame, *, n_partitions: int, settings: JoinSettings
 
 
 def as_neighbors(candidates: DataFrame, *, n_partitions: int, k: int) -> DataFrame:
-    """Return `schemas.NEIGHBORS`: the lists of items that stand in several buckets merged."""
-    final = candidates.where("n_copies = 1").select(*NEIGHBORS.names)
+    """Return `schemas.NEIGHBORS`: the lists that an item has from several places merged."""
     # Lists of one item must meet; sorted, so that a worker holds one batch and not its whole partition.
-    several = candidates.where("n_copies > 1").repartition(n_partitions, "item_key")
-    merged = several.sortWithinPartitions("item_key").mapInArrow(_merger(k), NEIGHBORS)
-    return final.unionByName(merged)
+    together = candidates.repartition(n_partitions, "item_key").sortWithinPartitions("item_key")
+    return together.mapInArrow(_merger(k), NEIGHBORS)
 
 
 def _cut(batches: Batches) -> Batches:
     for batch in batches:
         for block in batch.to_pylist():
-            keys, recordings, copies, vectors = _arrays(block)
-            owner = np.mod(keys, block["n_parts"])
+            arrays = _arrays(block)
+            owner = np.mod(arrays[0], block["n_parts"])
             for part in range(block["n_parts"]):
                 rows = owner == part
                 if rows.any():
-                    blobs = [values[rows].tobytes() for values in (keys, recordings, copies, vectors)]
+                    blobs = [values[rows].tobytes() for values in arrays]
                     yield _repeated(block, part, int(rows.sum()), blobs)
 
 
 def _repeated(block: dict[str, Any], part: int, n: int, blobs: list[bytes]) -> pa.RecordBatch:
     """Return one part of a block once for each unit of its bucket."""
     n_units = block["n_parts"]
-    values = [block["bucket"], n, *blobs]
-    columns = [pa.array([value] * n_units, type=kind) for value, kind in zip(values, _BLOB_TYPES, strict=True)]
+    values = [block["bucket"], block["is_home"], n, *blobs]
+    columns = [pa.array([value] * n_units, type=kind) for value, kind in zip(values, _BLOCK_TYPES, strict=True)]
     columns += [pa.array(range(n_units), type=pa.int32()), pa.array([part] * n_units, type=pa.int32())]
     return pa.RecordBatch.from_arrays(columns, names=UNITS.names)
 
 
-_BLOB_TYPES = (pa.int64(), pa.int32(), *[pa.binary()] * 4)
+_BLOCK_TYPES = (pa.int64(), pa.bool_(), pa.int32(), *[pa.binary()] * 3)
 
 
-def _arrays(block: dict[str, Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
-    n = block["n"]
+def _arrays(block: dict[str, Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     return (
         np.frombuffer(block["keys"], dtype=np.int64),
         np.frombuffer(block["recordings"], dtype=np.int64),
-        np.frombuffer(block["copies"], dtype=np.uint8),
-        np.frombuffer(block["vectors"], dtype=VECTOR_TYPE).reshape(n, -1),
+        np.frombuffer(block["vectors"], dtype=VECTOR_TYPE).reshape(block["n"], -1),
     )
 
 
@@ -126,12 +123,12 @@ def _joiner(settings: JoinSettings) -> Callable[[Batches], Batches]:
         for (bucket, number), blocks in _by_part(batches):
             if unit is None or unit.name != (bucket, number):
                 if unit is not None:
-                    yield unit.as_batch()
+                    yield from unit.as_batches()
                 unit = _Unit((bucket, number), blocks, settings)
             else:
-                unit.add(_members(blocks)[0])
+                unit.add(_members(blocks))
         if unit is not None:
-            yield unit.as_batch()
+            yield from unit.as_batches()
 
     return join_batches
 
@@ -152,11 +149,10 @@ def _by_part(batches: Batches) -> Iterator[tuple[tuple[int, int], list[dict[str,
         yield (held[0]["bucket"], held[0]["unit"]), held
 
 
-def _members(blocks: list[dict[str, Any]]) -> tuple[Members, NDArray[np.uint8]]:
-    """Return the items of blocks by rising key, and in how many buckets each one is."""
-    keys, recordings, copies, vectors = (np.concatenate(c) for c in zip(*map(_arrays, blocks), strict=True))
-    order = np.argsort(keys, kind="stable")
-    return Members(keys[order], recordings[order], vectors[order]), copies[order]
+def _members(blocks: list[dict[str, Any]]) -> Members:
+    """Return the items of blocks by rising key."""
+    arrays = zip(*map(_arrays, blocks), strict=True)
+    return Members(*(np.concatenate(a) for a in arrays)).sorted()
 
 
 class _Unit:
@@ -165,38 +161,29 @@ class _Unit:
     def __init__(self, name: tuple[int, int], blocks: list[dict[str, Any]], settings: JoinSettings) -> None:
         self.name = name
         self._settings = settings
-        members, copies = _members(blocks)
         # A part of a large bucket may hold no item: then the first part that comes is another unit's.
-        n_queries = len(members) if blocks[0]["part"] == name[1] else 0
-        self._queries = Members(*(values[:n_queries] for values in vars(members).values()))
-        self._copies = copies[:n_queries]
-        self._lists = empty_lists(n_queries, settings.k + settings.n_spare)
-        self.add(members)
+        home = [block for block in blocks if block["is_home"] and block["part"] == name[1]]
+        self._queries = _members(home) if home else None
+        self._lists: Lists | None = None
+        self.add(_members(blocks))
 
     def add(self, candidates: Members) -> None:
         """Compare the queries with one more part of the bucket."""
+        if self._queries is None:
+            return
         found = nearest_in_bucket(self._queries, candidates, k=self._settings.k, n_spare=self._settings.n_spare)
-        self._lists = merge_lists(self._lists, found)
+        self._lists = found if self._lists is None else merge_lists(self._lists, found)
 
-    def as_batch(self) -> pa.RecordBatch:
-        """Return the lists as a batch of `schemas.CANDIDATES`."""
+    def as_batches(self) -> Batches:
+        """Yield the lists as a batch of `schemas.CANDIDATES`, none where nobody asks."""
+        lists = self._lists
+        if self._queries is None or lists is None:
+            return
         # An item of one recording needs no more than k; NaN ends its list there.
         one_recording = self._queries.recordings != self._queries.keys
-        self._lists.scores[one_recording, self._settings.k :] = np.nan
-        return pa.RecordBatch.from_arrays(
-            [
-                pa.array(self._queries.keys),
-                pa.array(self._copies.astype(np.int32)),
-                *_list_columns(self._lists),
-            ],
-            names=CANDIDATES.names,
-        )
-
-
-def _list_columns(lists: Lists) -> list[pa.ListArray]:
-    found = ~np.isnan(lists.scores)
-    lengths = found.sum(axis=1)
-    return [list_column(values[found], lengths) for values in (lists.keys, lists.recordings, lists.scores)]
+        lists.scores[one_recording, self._settings.k :] = np.nan
+        columns = present_columns(~np.isnan(lists.scores), lists.keys, lists.recordings, lists.scores)
+        yield pa.RecordBatch.from_arrays([pa.array(self._queries.keys), *columns], names=CANDIDATES.names)
 
 
 def _merger(k: int) -> Callable[[Batches], Batches]:

@@ -49,12 +49,16 @@ def through_spark(spark, songs: pd.DataFrame, *, k: int, family, max_unit_rows: 
     table = pa.Table.from_pandas(songs, schema=pa.schema({**types, "embedding": pa.list_(pa.float32())}))
     embeddings = spark.createDataFrame(table).repartition(partitions)
     members = bucket.as_members(embeddings, k=k, one_per_recording=True).persist()
-    blocks = bucket.as_blocks(members, family=family).persist()
+    blocks = bucket.as_blocks(bucket.keep_items(members), family=family).persist()
     sizes = spark.createDataFrame(join.count_items(blocks).toArrow())
     units = join.as_units(blocks, sizes=sizes, max_unit_rows=max_unit_rows)
     settings = join.JoinSettings(k=k, n_spare=SLACK)
     candidates = join.as_candidates(units, n_partitions=partitions, settings=settings).persist()
-    neighbors = join.as_neighbors(candidates, n_partitions=partitions, k=k)
+    neighbors = (
+        candidates.drop("neighbor_recordings")
+        if family.n_homes == 1
+        else join.as_neighbors(candidates, n_partitions=partitions, k=k)
+    )
     lists = rank.as_lists(members, neighbors=neighbors, k=k)
     rows = rank.as_recommendations(lists).toPandas()
     assert list(rows.columns) == schemas.RECOMMENDATIONS.names
@@ -147,7 +151,7 @@ def test_a_large_bucket_is_many_units_of_bounded_size(spark) -> None:
         "track_key", "track_id", "recording_key", embeddings.embedding.cast("array<float>")
     )
     members = bucket.as_members(embeddings, k=5, one_per_recording=True)
-    blocks = bucket.as_blocks(members, family=Exact())
+    blocks = bucket.as_blocks(bucket.keep_items(members), family=Exact())
     units = join.as_units(blocks, sizes=join.count_items(blocks), max_unit_rows=100).toPandas()
     assert set(units["unit"]) == set(range(6))
     assert units.groupby(["unit", "part"])["n"].sum().max() < 160
