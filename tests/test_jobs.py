@@ -10,9 +10,11 @@ from datetime import date
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pyarrow.dataset as ds
 import pyspark
 import pytest
+import torch
 
 from musicrec.pipeline.evaluation import evaluate
 from musicrec.pipeline.refresh import refresh
@@ -30,16 +32,47 @@ pytestmark = pytest.mark.slow
 
 def run_job(command: list[str], *overrides: str, **environment: str) -> subprocess.CompletedProcess[str]:
     settings = [part for item in (*QUICK, *overrides) for part in ("--set", item)]
-    # As a user's shell has it: nothing of this test's own session.
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYSPARK_GATEWAY", "SPARK_"))}
     return subprocess.run(
         [*command, *settings],
         capture_output=True,
         text=True,
-        env={**clean, **environment},
+        env={**own_environment(), **environment},
         timeout=400,
         check=False,
     )
+
+
+def start_job(command: list[str], *overrides: str, log: Path) -> "subprocess.Popen[bytes]":
+    settings = [part for item in (*QUICK, *overrides) for part in ("--set", item)]
+    environment = {**own_environment(), "PYSPARK_PYTHON": sys.executable}
+    # Into a file: nobody reads a pipe while the job is watched.
+    with log.open("w") as stderr:
+        return subprocess.Popen(
+            [*command, *settings],
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=True,
+            env=environment,
+        )
+
+
+def own_environment() -> dict[str, str]:
+    # As a user's shell has it: nothing of this test's own session.
+    return {k: v for k, v in os.environ.items() if not k.startswith(("PYSPARK_GATEWAY", "SPARK_"))}
+
+
+def wait_for(job: "subprocess.Popen[bytes]", root: Path, pattern: str) -> None:
+    """Return as soon as a file of the running job is there."""
+    deadline = time.monotonic() + 200
+    while not list(root.glob(pattern)):
+        assert job.poll() is None, "the job ended too early"
+        assert time.monotonic() < deadline, f"no {pattern}"
+        time.sleep(0.05)
+
+
+def executors(job: "subprocess.Popen[bytes]") -> set[psutil.Process]:
+    children = psutil.Process(job.pid).children(recursive=True)
+    return {child for child in children if "CoarseGrainedExecutorBackend" in " ".join(child.cmdline())}
 
 
 def recommendations(root: Path) -> pd.DataFrame:
@@ -62,6 +95,12 @@ def songs(tmp_path: Path) -> Path:
     [
         (["neighbors.k=0"], 2, "neighbors.k"),
         (["neighbors.kk=1"], 2, "did you mean 'neighbors.k'"),
+        pytest.param(
+            ["model.device=cuda"],
+            2,
+            "no CUDA device",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device"),
+        ),
         (["input.tracks=/nowhere/songs.csv", "output.root=/tmp/x"], 3, "no such path: /nowhere/songs.csv"),
     ],
 )
@@ -95,20 +134,10 @@ def test_a_killed_run_leaves_the_old_snapshot_and_the_next_succeeds(spark, songs
     root = tmp_path / "out"
     paths = (f"input.tracks={songs}", f"output.root={root}")
     before = refresh(spark, make_config(songs, root), run_date=TODAY)
-    settings = [part for item in (*QUICK, *paths) for part in ("--set", item)]
-    job = subprocess.Popen(
-        [*PYTHON_JOB, "--run-date", str(TODAY), *settings],
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 120
-    while not list(root.glob("work/*-002/features")) and time.monotonic() < deadline:
-        assert job.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.05)
+    job = start_job([*PYTHON_JOB, "--run-date", str(TODAY)], *paths, log=tmp_path / "log")
+    wait_for(job, root, "work/*-002/features")
     os.killpg(job.pid, signal.SIGKILL)
-    job.wait()
-    assert list(root.glob("work/*-002/features")), "the run was killed too early"
+    assert job.wait() == -signal.SIGKILL
     assert runs.current_snapshot(runs.open_root(str(root))) == before
     assert refresh(spark, make_config(songs, root), run_date=TODAY).name.endswith("-003")
     assert not list(root.glob("work/*-002"))
@@ -150,7 +179,7 @@ print("DRIVER", musicrec.__file__)
 """
 
 
-def test_real_executors_from_the_packaged_zip(spark, songs: Path, tmp_path: Path) -> None:
+def test_real_executors_from_the_packaged_zip_and_one_is_killed(spark, songs: Path, tmp_path: Path) -> None:
     subprocess.run(
         ["bash", str(ROOT / "scripts/package.sh")], check=True, env={**os.environ, "PYTHON": sys.executable}
     )
@@ -159,14 +188,23 @@ def test_real_executors_from_the_packaged_zip(spark, songs: Path, tmp_path: Path
     (tmp_path / "where.py").write_text(WHERE)
     proof = subprocess.run(
         [*cluster, str(tmp_path / "where.py")], capture_output=True, text=True, timeout=200, check=False,
-        env={**os.environ, "PYSPARK_PYTHON": sys.executable}, cwd=tmp_path,
+        env={**own_environment(), "PYSPARK_PYTHON": sys.executable}, cwd=tmp_path,
     )  # fmt: skip
     found = [line for line in proof.stdout.splitlines() if line.startswith(("WORKER", "DRIVER"))]
     assert len(found) >= 2, proof.stderr[-2000:]
     assert all("musicrec.zip" in line for line in found)
     paths = (f"input.tracks={songs}", f"output.root={tmp_path / 'cluster'}")
-    finished = run_job([*cluster, str(ROOT / "jobs/refresh.py")], *paths, PYSPARK_PYTHON=sys.executable)
-    assert finished.returncode == 0, finished.stderr[-3000:]
+    job = start_job([*cluster, str(ROOT / "jobs/refresh.py")], *paths, log=tmp_path / "log")
+    wait_for(job, tmp_path / "cluster", "work/*/features/_SUCCESS")
+    before = executors(job)
+    assert len(before) == 2
+    victim = min(before, key=lambda process: process.pid)
+    victim.kill()
+    while not executors(job) - before:
+        assert job.poll() is None, "no executor took the place of the killed one"
+        time.sleep(0.1)
+    assert job.wait(timeout=400) == 0, (tmp_path / "log").read_text()[-3000:]
+    assert not victim.is_running()
     refresh(spark, make_config(songs, tmp_path / "local"), run_date=TODAY)
     pd.testing.assert_frame_equal(
         recommendations(tmp_path / "cluster"), recommendations(tmp_path / "local"), check_exact=True

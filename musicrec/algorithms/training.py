@@ -20,6 +20,7 @@ from torch import Tensor
 from musicrec.algorithms.encoder import Architecture, Encoder
 from musicrec.algorithms.losses import contrastive_loss
 from musicrec.config import ModelConfig
+from musicrec.errors import ConfigError
 
 Indices = NDArray[np.int64]
 
@@ -89,7 +90,7 @@ def train_encoder(
         torch.set_num_threads(settings.n_threads)
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
-    device = _device(settings.device)
+    device = find_device(settings.device)
     shape = Architecture(data.inputs.shape[1], settings.hidden_layers, settings.embedding_dim, settings.dropout)
     encoder = Encoder(shape).to(device)
     sampler = _Sampler(data, settings=settings)
@@ -117,7 +118,18 @@ def train_encoder(
     return encoder.cpu().eval(), history
 
 
-def _device(wanted: str) -> torch.device:
+def find_device(wanted: str) -> torch.device:
+    """Return the device of `model.device`.
+
+    Raises
+    ------
+    ConfigError
+        "cuda" is wanted, and there is none: hours on the CPU would be a surprise.
+    """
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            "model.device is cuda, but torch finds no CUDA device", todo='set model.device = "auto" or "cpu"'
+        )
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
 

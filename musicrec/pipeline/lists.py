@@ -23,7 +23,9 @@ def rank_lists(context: Context, catalog: Catalog, joined: Joined) -> tuple[Data
     """Return the list of each song, and `schemas.RECOMMENDATIONS` as published: sorted by track_id, rank."""
     settings = context.config.neighbors
     lists = context.materialize(
-        rank.as_lists(joined.members, neighbors=joined.neighbors, k=settings.k), "lists", schema=schemas.LISTS
+        rank.keep_best(rank.as_lists(joined.members, neighbors=joined.neighbors), k=settings.k),
+        "lists",
+        schema=schemas.LISTS,
     )
     # Sorted as whole lists, a tenth of the rows; from files, because range partitioning reads its input twice.
     n_files = max(1, -(-catalog.n_tracks * settings.k // ROWS_PER_FILE))
@@ -42,12 +44,9 @@ def rank_favorites(context: Context, catalog: Catalog, lists: DataFrame) -> Data
         named = rows.where("user_id IS NOT NULL AND track_id IS NOT NULL").distinct().persist()
         known = favorites.keep_known(named, tracks=catalog.tracks).persist()
         counts = _count_favorites(named, known)
-    listed = favorites.as_user_recommendations(
-        known,
-        lists=lists,
-        k=settings.favorites.k,
-        rank_constant=settings.favorites.rank_constant,
-    )
+    fused = favorites.as_fused_lists(known, lists=lists, rank_constant=settings.favorites.rank_constant)
+    best = rank.keep_best(fused, k=settings.favorites.k)
+    listed = favorites.as_user_recommendations(best, favorites=known)
     n_files = max(1, -(-counts["n_users"] * settings.favorites.k // ROWS_PER_FILE))
     ordered = listed.repartitionByRange(n_files, "user_id").sortWithinPartitions("user_id", "rank")
     written = _stage(context, ordered, "user_recommendations", schemas.USER_RECOMMENDATIONS)

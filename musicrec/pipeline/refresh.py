@@ -11,6 +11,7 @@ import torch
 from pyspark.sql import SparkSession
 
 from musicrec import __version__
+from musicrec.algorithms.training import find_device
 from musicrec.config import Config, config_as_dict
 from musicrec.pipeline.context import Context, log
 from musicrec.pipeline.ingest import Catalog, ingest, read_source
@@ -31,6 +32,7 @@ def refresh(session: SparkSession, config: Config, *, run_date: date) -> Path:
     MusicrecError
         One of its kinds; what was published before is then still live.
     """
+    find_device(config.model.device)
     root = runs.open_root(config.output.root)
     with runs.locked(root):
         context = Context(session, config, runs.start_run(root, run_date=run_date))
@@ -59,6 +61,7 @@ def plan(session: SparkSession, config: Config) -> dict[str, Any]:
     MusicrecError
         What `refresh` would fail with at its start.
     """
+    find_device(config.model.device)
     root = runs.open_root(config.output.root)
     runs.check_writable(root)
     with tables.input_errors(config.input.tracks):

@@ -7,7 +7,7 @@ nobody's music is.
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from musicrec.schemas import USER_RECOMMENDATIONS
@@ -15,7 +15,6 @@ from musicrec.schemas import USER_RECOMMENDATIONS
 # A vote of rank 1 counts this much; more favorites than the base no listener has.
 SHARE_UNIT = 10**9
 VOTE_BASE = 2**40
-CANDIDATES_PER_PLACE = 5
 
 
 def keep_known(favorites: DataFrame, *, tracks: DataFrame) -> DataFrame:
@@ -25,8 +24,8 @@ def keep_known(favorites: DataFrame, *, tracks: DataFrame) -> DataFrame:
     return distinct.join(known, on="track_id", how="inner").select("user_id", "track_id", "recording_key")
 
 
-def as_user_recommendations(favorites: DataFrame, *, lists: DataFrame, k: int, rank_constant: int) -> DataFrame:
-    """Return `schemas.USER_RECOMMENDATIONS`.
+def as_fused_lists(favorites: DataFrame, *, lists: DataFrame, rank_constant: int) -> DataFrame:
+    """Return `user_id, n_favorites, list`, one row per listener.
 
     Parameters
     ----------
@@ -34,24 +33,34 @@ def as_user_recommendations(favorites: DataFrame, *, lists: DataFrame, k: int, r
         What `keep_known` returns.
     lists : DataFrame
         `schemas.LISTS`.
-    k : int
     rank_constant : int
         Larger weighs agreement over rank.
+
+    Returns
+    -------
+    DataFrame
+        `list` holds (-share, track_id, recording_key, first_vote), best first, then by id. Favorites and
+        other releases of them are left out.
+    """
+    votes = _votes(_numbered(favorites), lists=lists, rank_constant=rank_constant)
+    fused = votes.transform(_fuse).join(_owned(favorites), on="user_id", how="inner")
+    strange = F.filter("list", lambda place: ~F.array_contains("owned", place["recording_key"]))
+    return fused.select("user_id", "n_favorites", strange.alias("list"))
+
+
+def as_user_recommendations(lists: DataFrame, *, favorites: DataFrame) -> DataFrame:
+    """Return `schemas.USER_RECOMMENDATIONS`: the fused lists, a row per place.
 
     Notes
     -----
     The score lies in (0, 1]: 1 would be first in the list of every favorite. `because_of` is the favorite
-    that ranks the song highest. Favorites and other releases of them are left out, and of one recording the
-    best release is listed.
+    that ranks the song highest.
     """
-    numbered = _numbered(favorites)
-    votes = _votes(numbered, lists=lists, rank_constant=rank_constant)
-    ranked = votes.transform(_as_fused_lists).join(_owned(favorites), on="user_id", how="inner")
-    best = ranked.select("user_id", "n_favorites", F.posexplode(_best_places(k=k)).alias("position", "place"))
-    names = numbered.select("user_id", "number", F.col("track_id").alias("because_of"))
+    places = lists.select("user_id", "n_favorites", F.posexplode("list").alias("position", "place"))
+    names = _numbered(favorites).select("user_id", "number", F.col("track_id").alias("because_of"))
     share = -F.col("place.negative_share") / SHARE_UNIT / F.col("n_favorites")
     return (
-        best.withColumn("number", F.pmod("place.first_vote", F.lit(VOTE_BASE)))
+        places.withColumn("number", F.pmod("place.first_vote", F.lit(VOTE_BASE)))
         .join(names, on=["user_id", "number"], how="inner")
         .select(
             "user_id",
@@ -88,7 +97,7 @@ def _votes(favorites: DataFrame, *, lists: DataFrame, rank_constant: int) -> Dat
     )
 
 
-def _as_fused_lists(votes: DataFrame) -> DataFrame:
+def _fuse(votes: DataFrame) -> DataFrame:
     """Return `user_id, list`, one row per listener: candidates by share down, then id up."""
     # By listener at once: both aggregations and the join that follows then need no other shuffle.
     fused = (
@@ -104,19 +113,3 @@ def _owned(favorites: DataFrame) -> DataFrame:
     # Where releases are told apart, a list's recording_key is the track's own key.
     keys = F.array_union(F.collect_set("recording_key"), F.collect_set(F.xxhash64("track_id")))
     return favorites.groupBy("user_id").agg(keys.alias("owned"), F.count("*").alias("n_favorites"))
-
-
-def _best_places(*, k: int) -> Column:
-    strange = F.filter("list", lambda place: ~F.array_contains("owned", place["recording_key"]))
-    # Looking for releases of one recording is quadratic; beyond this many candidates none is needed.
-    head = F.slice(strange, 1, CANDIDATES_PER_PLACE * k)
-    # Bound as one element of an array: a lambda evaluates what it refers to outside again at each step.
-    bound = F.array(F.struct(head.alias("places"), head["recording_key"].alias("recordings")))
-    return F.transform(bound, lambda b: F.slice(_first_of_recording(b), 1, k))[0]
-
-
-def _first_of_recording(bound: Column) -> Column:
-    recordings = bound["recordings"]
-    return F.filter(
-        bound["places"], lambda place, i: F.array_position(recordings, place["recording_key"]) == i + 1
-    )

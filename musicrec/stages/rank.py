@@ -7,9 +7,12 @@ from pyspark.sql import functions as F
 
 from musicrec.schemas import RECOMMENDATIONS
 
+# Looking for releases of one recording is quadratic; hardly a list needs more than this for its k places.
+CANDIDATES_PER_PLACE = 5
 
-def as_lists(members: DataFrame, *, neighbors: DataFrame, k: int) -> DataFrame:
-    """Return `track_id, list`, one row per song that has a neighbor; `list` holds (-score, track_id).
+
+def as_lists(members: DataFrame, *, neighbors: DataFrame) -> DataFrame:
+    """Return `schemas.LISTS`, one row per song that has a neighbor, with all of its neighbors.
 
     Parameters
     ----------
@@ -17,11 +20,10 @@ def as_lists(members: DataFrame, *, neighbors: DataFrame, k: int) -> DataFrame:
         `schemas.MEMBERS`.
     neighbors : DataFrame
         `schemas.NEIGHBORS`.
-    k : int
 
     Notes
     -----
-    A list never holds the song's own recording, and any other recording once.
+    A list never holds the song's own recording.
     """
     songs = members.select("item_key", "track_key", "track_id", "recording_key")
     listed = members.where("position IS NOT NULL").select(
@@ -43,8 +45,23 @@ def as_lists(members: DataFrame, *, neighbors: DataFrame, k: int) -> DataFrame:
         lists.where("listed_recording != recording_key")
         .groupBy("item_key", "track_key", "track_id")
         .agg(F.sort_array(F.collect_list(place)).alias("list"))
-        .select("track_id", _best_places(F.col("list"), k=k).alias("list"))
+        .select("track_id", "list")
     )
+
+
+def keep_best(lists: DataFrame, *, k: int) -> DataFrame:
+    """Return the rows with `list` cut to its first k places, of each recording the first.
+
+    Parameters
+    ----------
+    lists : DataFrame
+        A column `list` of structs, best first, with a `recording_key`.
+    k : int
+    """
+    head = _first_of_recording(F.slice("list", 1, CANDIDATES_PER_PLACE * k))
+    # Bound as one element of an array: an expression that stands twice would be computed twice.
+    bound = F.transform(F.array(F.struct(head.alias("head"), "list")), lambda row: _enough(row, k=k))
+    return lists.withColumn("list", F.slice(bound[0], 1, k))
 
 
 def as_recommendations(lists: DataFrame) -> DataFrame:
@@ -58,17 +75,20 @@ def as_recommendations(lists: DataFrame) -> DataFrame:
     ).select(*RECOMMENDATIONS.names)
 
 
-def _best_places(places: Column, *, k: int) -> Column:
-    # Bound as one element of an array: a lambda evaluates what it refers to outside again at each step.
+def _enough(row: Column, *, k: int) -> Column:
+    seen_all = F.size(row["list"]) <= CANDIDATES_PER_PLACE * k
+    return F.when(seen_all | (F.size(row["head"]) >= k), row["head"]).otherwise(_first_of_recording(row["list"]))
+
+
+def _first_of_recording(places: Column) -> Column:
     bound = F.array(F.struct(places.alias("places"), places["recording_key"].alias("recordings")))
-    return F.transform(bound, lambda b: F.slice(_first_of_recording(b), 1, k))[0]
-
-
-def _first_of_recording(bound: Column) -> Column:
-    recordings = bound["recordings"]
-    return F.filter(
-        bound["places"], lambda place, i: F.array_position(recordings, place["recording_key"]) == i + 1
-    )
+    return F.transform(
+        bound,
+        lambda row: F.filter(
+            row["places"],
+            lambda place, i: F.array_position(row["recordings"], place["recording_key"]) == i + 1,
+        ),
+    )[0]
 
 
 def _pairs(neighbors: DataFrame, *, members: DataFrame) -> DataFrame:

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from musicrec import schemas
-from musicrec.stages import favorites
+from musicrec.stages import favorites, rank
 from musicrec.stages.check import as_checked_lists, keep_unknown
 
 LISTS = {
@@ -24,7 +24,8 @@ def listen(spark, pairs: list[tuple[str, str]], *, k: int = 10, rank_constant: i
     tracks = spark.createDataFrame(list(RECORDING.items()), "track_id string, recording_key long")
     named = spark.createDataFrame(pairs, "user_id string, track_id string")
     known = favorites.keep_known(named, tracks=tracks)
-    found = favorites.as_user_recommendations(known, lists=lists, k=k, rank_constant=rank_constant)
+    fused = favorites.as_fused_lists(known, lists=lists, rank_constant=rank_constant)
+    found = favorites.as_user_recommendations(rank.keep_best(fused, k=k), favorites=known)
     assert found.schema.names == schemas.USER_RECOMMENDATIONS.names
     return found.toPandas().sort_values(["user_id", "rank"]).reset_index(drop=True)
 
@@ -55,6 +56,14 @@ def test_cut_to_k_by_score_then_id(spark) -> None:
     found = listen(spark, [("u", "a"), ("u", "c")], k=2)
     assert found["track_id"].tolist() == ["w", "x"]
     assert found["score"].nunique() == 1
+
+
+def test_many_releases_of_few_recordings_still_fill_the_list(spark) -> None:
+    """Of each of three recordings 40 releases, one recording after the other: the third stands at 80."""
+    places = [(-1.0 + i / 1000, f"song{i:03d}", i // 40) for i in range(120)]
+    lists = spark.createDataFrame([("u", places)], schemas.LISTS)
+    assert [p["track_id"] for p in rank.keep_best(lists, k=3).first()["list"]] == ["song000", "song040", "song080"]
+    assert [p["track_id"] for p in rank.keep_best(lists, k=2).first()["list"]] == ["song000", "song040"]
 
 
 def check(spark, rows: list[tuple[str, int, str, float]], k: int = 3) -> str | None:

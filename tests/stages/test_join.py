@@ -59,7 +59,7 @@ def through_spark(spark, songs: pd.DataFrame, *, k: int, family, max_unit_rows: 
         if family.n_homes == 1
         else join.as_neighbors(candidates, n_partitions=partitions, k=k)
     )
-    lists = rank.as_lists(members, neighbors=neighbors, k=k)
+    lists = rank.keep_best(rank.as_lists(members, neighbors=neighbors), k=k)
     rows = rank.as_recommendations(lists).toPandas()
     assert list(rows.columns) == schemas.RECOMMENDATIONS.names
     for cached in (members, blocks, candidates):
