@@ -9,8 +9,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-VECTOR_TYPE = np.dtype("<f2")
-
 
 def gather_batches(batches: Iterator[pa.RecordBatch], *, n_rows: int) -> Iterator[pa.Table]:
     """Yield the batches as tables of at least `n_rows` rows each, but for the last."""
@@ -62,18 +60,18 @@ def column_matrix(column: pa.Array) -> NDArray[np.float32]:
     return matrix
 
 
-def vector_column(vectors: NDArray[np.float16]) -> pa.Array:
+def vector_column(vectors: NDArray[np.floating]) -> pa.Array:
     """Return the rows of (n, d) as one binary each."""
     n, d = vectors.shape
-    data = np.ascontiguousarray(vectors, dtype=VECTOR_TYPE)
-    offsets = np.arange(n + 1, dtype=np.int32) * (d * VECTOR_TYPE.itemsize)
+    data = np.ascontiguousarray(vectors)
+    offsets = np.arange(n + 1, dtype=np.int32) * (d * vectors.dtype.itemsize)
     return pa.Array.from_buffers(pa.binary(), n, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
 
 
-def column_vectors(column: pa.Array) -> NDArray[np.float16]:
-    """Return binaries of one length as float16 (n, d)."""
-    joined = np.frombuffer(b"".join(column.to_pylist()), dtype=VECTOR_TYPE)
-    return joined.reshape(len(column), -1) if len(column) else np.empty((0, 0), dtype=VECTOR_TYPE)
+def column_vectors(column: pa.Array, vector_type: str) -> NDArray[np.floating]:
+    """Return binaries of one length as vectors (n, d) of a type like "<f2"."""
+    joined = np.frombuffer(b"".join(column.to_pylist()), dtype=vector_type)
+    return joined.reshape(len(column), -1) if len(column) else np.empty((0, 0), dtype=vector_type)
 
 
 def numbers(column: pa.Array) -> NDArray[Any]:

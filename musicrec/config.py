@@ -80,9 +80,9 @@ class NeighborsConfig(Section):
     min_recall: Share = 0.9
     hash_family: Literal["voronoi", "hyperplane", "exact"] = "voronoi"
     exact_below: Annotated[int, Field(ge=0)] = 50_000
-    leaf_size: Annotated[int, Field(ge=16)] = 2000
+    leaf_size: Annotated[int, Field(ge=0)] = 0
     tau: Annotated[float, Field(ge=0.0)] = 0.0
-    max_copies: Annotated[int, Field(ge=1, le=64)] = 16
+    max_copies: Annotated[int, Field(ge=1, le=64)] = 24
     n_tables: Annotated[int, Field(ge=1, le=64)] = 8
     n_bits: Annotated[int, Field(ge=0, le=30)] = 0
     max_unit_rows: Annotated[int, Field(ge=64)] = 32_768

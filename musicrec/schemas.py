@@ -80,10 +80,14 @@ MEMBERS = _schema(
     vector=BinaryType(),
 )
 
-# Items of one bucket that stood together; at home they ask for neighbors, elsewhere they are only found.
-# Row-major blobs: n int64 keys, n int64 recording keys, n x d float16 vectors.
+# Items of one part of a bucket, once for each of its units: the unit of their own part asks, the others only
+# find them. At home they ask for neighbors, elsewhere they are only found. Spark's hash sends `target` to the
+# unit's partition. Row-major blobs: n int64 keys, n int64 recording keys, n x d float16 vectors.
 BLOCKS = _schema(
+    target=IntegerType(),
     bucket=LongType(),
+    unit=IntegerType(),
+    part=IntegerType(),
     is_home=BooleanType(),
     n=IntegerType(),
     keys=BinaryType(),
@@ -91,16 +95,23 @@ BLOCKS = _schema(
     vectors=BinaryType(),
 )
 
-# The best neighbors of an item within one of its home buckets. Scores fall, then keys rise.
+# The best neighbors of an item among the n_compared items of one place. Scores fall, then keys rise.
 CANDIDATES = _schema(
     item_key=LongType(),
+    n_compared=LongType(),
     neighbor_keys=ArrayType(LongType()),
     neighbor_recordings=ArrayType(LongType()),
     scores=ArrayType(FloatType()),
 )
 
-# The nearest items of an item; item_key is unique. Scores fall, then keys rise.
-NEIGHBORS = _schema(item_key=LongType(), neighbor_keys=ArrayType(LongType()), scores=ArrayType(FloatType()))
+# The nearest items of an item among the n_compared that it met; item_key is unique. Scores fall, then keys
+# rise.
+NEIGHBORS = _schema(
+    item_key=LongType(),
+    n_compared=LongType(),
+    neighbor_keys=ArrayType(LongType()),
+    scores=ArrayType(FloatType()),
+)
 
 # A song's list, best first; track_id is unique.
 LISTS = _schema(

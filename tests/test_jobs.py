@@ -1,5 +1,6 @@
 """The jobs as processes: both launchers, exit codes, a kill half-way, and a cluster of real executors."""
 
+import contextlib
 import json
 import os
 import signal
@@ -71,8 +72,13 @@ def wait_for(job: "subprocess.Popen[bytes]", root: Path, pattern: str) -> None:
 
 
 def executors(job: "subprocess.Popen[bytes]") -> set[psutil.Process]:
-    children = psutil.Process(job.pid).children(recursive=True)
-    return {child for child in children if "CoarseGrainedExecutorBackend" in " ".join(child.cmdline())}
+    found = set()
+    for child in psutil.Process(job.pid).children(recursive=True):
+        # One that has just ended has no command line any more.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "CoarseGrainedExecutorBackend" in " ".join(child.cmdline()):
+                found.add(child)
+    return found
 
 
 def recommendations(root: Path) -> pd.DataFrame:
@@ -200,11 +206,11 @@ def test_real_executors_from_the_packaged_zip_and_one_is_killed(spark, songs: Pa
     assert len(before) == 2
     victim = min(before, key=lambda process: process.pid)
     victim.kill()
+    victim.wait(timeout=30)
     while not executors(job) - before:
         assert job.poll() is None, "no executor took the place of the killed one"
         time.sleep(0.1)
     assert job.wait(timeout=400) == 0, (tmp_path / "log").read_text()[-3000:]
-    assert not victim.is_running()
     refresh(spark, make_config(songs, tmp_path / "local"), run_date=TODAY)
     pd.testing.assert_frame_equal(
         recommendations(tmp_path / "cluster"), recommendations(tmp_path / "local"), check_exact=True

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import normalize
+
+from musicrec.algorithms.spaces import Metric, as_products, pair_scores
 
 Keys = NDArray[np.int64]
 Scores = NDArray[np.float32]
@@ -25,8 +26,7 @@ BLOCK_ROWS = 256
 GROUP = 8
 # Proposals beyond k: pairs whose fp32 products are too close to call, and a few releases of one recording.
 SLACK = 6
-SCORE_DIGITS = 6
-BELOW_ALL = -2.0
+BELOW_ALL = float("-inf")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,9 @@ def empty_lists(n_queries: int, k: int) -> Lists:
     return Lists(nobody, nobody.copy(), np.full((n_queries, k), np.nan, dtype=np.float32))
 
 
-def nearest_in_bucket(queries: Members, candidates: Members, *, k: int, n_spare: int = 0) -> Lists:
+def nearest_in_bucket(
+    queries: Members, candidates: Members, *, k: int, n_spare: int = 0, metric: Metric = "cosine"
+) -> Lists:
     """Return the exact k nearest of `candidates` for each query.
 
     Parameters
@@ -75,6 +77,7 @@ def nearest_in_bucket(queries: Members, candidates: Members, *, k: int, n_spare:
     k : int
     n_spare : int
         Places beyond k, filled with what was proposed anyway: 0 to `SLACK`.
+    metric : {"cosine", "dot", "euclidean"}
 
     Returns
     -------
@@ -82,21 +85,22 @@ def nearest_in_bucket(queries: Members, candidates: Members, *, k: int, n_spare:
         Shapes (n_queries, k + n_spare).
     """
     query, candidate = _as_float32(queries.vectors), _as_float32(candidates.vectors)
-    # Half-precision vectors are off unit length by up to 1e-4, more than near neighbors differ.
-    unit_query, unit_candidate = normalize(query, dim=1), _padded(normalize(candidate, dim=1))
+    left, right, offset = as_products(query, candidate, metric)
+    right = pad_rows(right)
+    offset = torch.nn.functional.pad(offset, (0, len(right) - len(offset)), value=BELOW_ALL)
     lists = empty_lists(len(queries), k + n_spare)
     # One buffer for all blocks: fresh memory costs as much as the product that fills it.
-    buffer = torch.empty(min(BLOCK_ROWS, len(queries)), len(unit_candidate))
+    buffer = torch.empty(min(BLOCK_ROWS, len(queries)), len(right))
     for start in range(0, len(queries), BLOCK_ROWS):
         rows = np.arange(start, min(start + BLOCK_ROWS, len(queries)))
-        products = torch.mm(unit_query[start : start + BLOCK_ROWS], unit_candidate.T, out=buffer[: len(rows)])
-        products[:, len(candidates) :] = BELOW_ALL
+        # (block, n_candidates rounded up)
+        products = torch.addmm(offset, left[start : start + BLOCK_ROWS], right.T, out=buffer[: len(rows)])
         pending, width = rows, k + SLACK
         while len(pending):
             width = min(width, len(candidates))
             chosen = products if len(pending) == len(rows) else products[pending - start]
-            proposed = _largest(chosen, width).numpy()
-            scores = pair_scores(query[pending][:, None, :], candidate[proposed])  # (pending, width)
+            proposed = largest(chosen, width).numpy()
+            scores = pair_scores(query[pending][:, None, :], candidate[proposed], metric)  # (pending, width)
             recordings = candidates.recordings[proposed]
             scores[recordings == queries.recordings[pending, None]] = np.nan
             best = best_of(candidates.keys[proposed], recordings, scores, k=k + n_spare)
@@ -140,43 +144,29 @@ def best_of(keys: Keys, recordings: Keys, scores: Scores, *, k: int) -> Lists:
     return best
 
 
-def pair_scores(left: Tensor, right: Tensor) -> Scores:
-    """Return the cosines of row pairs, rounded to six digits.
-
-    Parameters
-    ----------
-    left, right : float32 Tensor, shape (..., d)
-
-    Returns
-    -------
-    float32 array, shape (...)
-        In [-1, 1]. Summed in double precision: exact for half-precision vectors up to far below the
-        rounding, hence the same on every machine.
-    """
-    a, b = left.double(), right.double()
-    dots = (a * b).sum(dim=-1)
-    lengths = (a * a).sum(dim=-1) * (b * b).sum(dim=-1)
-    cosines = (dots / lengths.sqrt().clamp_min(1e-30)).clamp(-1.0, 1.0)
-    return np.round(cosines.numpy(), SCORE_DIGITS).astype(np.float32)
-
-
 def _as_float32(vectors: NDArray[np.floating]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(vectors)).float()
 
 
-def _padded(vectors: Tensor) -> Tensor:
-    """Return the rows with zero rows up to a multiple of `GROUP`."""
+def pad_rows(vectors: Tensor) -> Tensor:
+    """Return the rows (n, d) with rows of zeros up to a multiple of `GROUP`."""
     return torch.nn.functional.pad(vectors, (0, 0, 0, -len(vectors) % GROUP))
 
 
-def _largest(products: Tensor, width: int) -> Tensor:
+def largest(products: Tensor, width: int) -> Tensor:
     """Return the columns (n, width) of the largest elements of each row, in two exact stages.
 
     The largest elements lie in the groups with the largest maxima: first those groups, then within them.
+
+    Parameters
+    ----------
+    products : Tensor, shape (n, n_columns)
+    width : int
+        At most n_columns.
     """
     n, n_columns = products.shape
     n_groups = n_columns // GROUP
-    if width * 4 > n_groups:
+    if width * 4 > n_groups or n_columns % GROUP:
         return torch.topk(products, width, dim=1).indices
     # A group is every n_groups-th column: the maximum then runs over whole rows of memory.
     grouped = products.view(n, GROUP, n_groups)

@@ -1,4 +1,4 @@
-"""Spherical k-means: the centers ("leaders") of the data-dependent hash (Dhillon and Modha 2001)."""
+"""K-means, spherical for the cosine (Dhillon and Modha 2001): the centers ("leaders") that hashing goes by."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ N_ROUNDS = 8
 BLOCK_ROWS = 4096
 
 
-def fit_leaders(vectors: NDArray[np.float32], *, n_leaders: int, seed: int) -> NDArray[np.float32]:
-    """Return unit centers that cover the directions of `vectors`.
+def fit_leaders(
+    vectors: NDArray[np.float32], *, n_leaders: int, seed: int, spherical: bool = True
+) -> NDArray[np.float32]:
+    """Return centers that cover `vectors`.
 
     Parameters
     ----------
     vectors : float32 array, shape (n, d)
-        Unit vectors, n >= n_leaders, in a fixed order.
+        n >= n_leaders, in a fixed order; unit vectors where `spherical`.
     n_leaders : int
     seed : int
+    spherical : bool
+        The centers are unit vectors, else means.
 
     Returns
     -------
     float32 array, shape (n_leaders, d)
-        Unit length, all different. A center that loses all its vectors restarts at the one that is worst
+        All different. A center that loses all its vectors restarts at the one that is worst
         served.
 
     Raises
@@ -44,13 +48,19 @@ def fit_leaders(vectors: NDArray[np.float32], *, n_leaders: int, seed: int) -> N
         n_empty = int(empty.sum())
         if n_empty:
             sums[empty] = points[torch.argsort(score, stable=True)[:n_empty]]
-        leaders = torch.nn.functional.normalize(sums, dim=1)
+        if spherical:
+            leaders = torch.nn.functional.normalize(sums, dim=1)
+        else:
+            leaders = sums / torch.bincount(nearest, minlength=n_leaders).clamp_min(1)[:, None]
     return leaders.numpy()
 
 
 def _assign(points: torch.Tensor, leaders: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the row of the nearest leader and its cosine, both of shape (n,)."""
+    """Return the row of the nearest leader and minus half the squared distance to it, both of shape (n,)."""
+    offset = (leaders * leaders).sum(dim=1) / -2
     best = [
-        (points[start : start + BLOCK_ROWS] @ leaders.T).max(dim=1) for start in range(0, len(points), BLOCK_ROWS)
+        torch.addmm(offset, points[start : start + BLOCK_ROWS], leaders.T).max(dim=1)
+        for start in range(0, len(points), BLOCK_ROWS)
     ]
-    return torch.cat([b.indices for b in best]), torch.cat([b.values for b in best])
+    score = torch.cat([b.values for b in best]) - (points * points).sum(dim=1) / 2
+    return torch.cat([b.indices for b in best]), score

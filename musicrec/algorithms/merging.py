@@ -52,6 +52,13 @@ def merge_runs(runs: Runs, *, k: int) -> Runs:
     return Runs(items, lengths, runs.keys[order], runs.recordings[order], runs.scores[order])
 
 
+def sums_by(items: Keys, values: Keys, names: Keys) -> Keys:
+    """Return for each of `names` (sorted, unique) the sum of the `values` of its `items`."""
+    sums = np.zeros(len(names), dtype=np.int64)
+    np.add.at(sums, np.searchsorted(names, items), values)
+    return sums
+
+
 def _first_of(owner: Keys, recording: Keys) -> NDArray[np.bool_]:
     """Return which elements are the first with their owner and recording."""
     order = np.lexsort((recording, owner))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +13,10 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from musicrec.algorithms.hashing import HashFamily
+from musicrec.algorithms.kernel import Members
+from musicrec.algorithms.layout import Layout
+from musicrec.algorithms.spaces import Space
 from musicrec.arrow import (
-    VECTOR_TYPE,
     column_matrix,
     column_vectors,
     gather_batches,
@@ -29,7 +32,7 @@ MAX_BLOCK_ROWS = 4096
 BLOCKS_PER_BATCH = 512
 
 
-def as_members(embeddings: DataFrame, *, k: int, one_per_recording: bool) -> DataFrame:
+def as_members(embeddings: DataFrame, *, k: int, one_per_recording: bool, vector_type: str = "<f2") -> DataFrame:
     """Return `schemas.MEMBERS`: each song with its item.
 
     Catalogs are full of songs with equal vectors, and no splitter can divide them: comparing n equal songs
@@ -43,8 +46,11 @@ def as_members(embeddings: DataFrame, *, k: int, one_per_recording: bool) -> Dat
     k : int
     one_per_recording : bool
         A list holds a recording once and never the song's own; else each song is its own recording.
+    vector_type : {"<f2", "<f4"}
     """
-    packed = embeddings.mapInArrow(_pack, "track_key long, track_id string, recording_key long, vector binary")
+    packed = embeddings.mapInArrow(
+        _packer(vector_type), "track_key long, track_id string, recording_key long, vector binary"
+    )
     if not one_per_recording:
         packed = packed.withColumn("recording_key", F.col("track_key"))
     item = Window.partitionBy("vector")
@@ -75,7 +81,9 @@ def keep_items(members: DataFrame) -> DataFrame:
     return members.where("vector IS NOT NULL").select("item_key", "item_recording_key", "vector")
 
 
-def as_blocks(items: DataFrame, *, family: HashFamily) -> DataFrame:
+def as_blocks(
+    items: DataFrame, *, family: HashFamily, space: Space, layout: Layout, targets: Sequence[int]
+) -> DataFrame:
     """Return `schemas.BLOCKS`: the items of each bucket, those of some Arrow batches together.
 
     Parameters
@@ -84,65 +92,90 @@ def as_blocks(items: DataFrame, *, family: HashFamily) -> DataFrame:
         What `keep_items` returns.
     family : HashFamily
         Which buckets an item belongs to.
+    space : Space
+    layout : Layout
+        Into how many parts a bucket is cut, and where its units go.
+    targets : sequence of int
+        For each partition a number that Spark's hash sends there.
     """
-    return items.mapInArrow(_blocker(family), BLOCKS)
+    return items.mapInArrow(_blocker(family, space, layout, tuple(targets)), BLOCKS)
 
 
-def _pack(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        if batch.num_rows:
-            vectors = vector_column(column_matrix(batch.column("embedding")).astype(VECTOR_TYPE))
-            keys = [batch.column(name) for name in ("track_key", "track_id", "recording_key")]
-            yield pa.RecordBatch.from_arrays(
-                [*keys, vectors], names=["track_key", "track_id", "recording_key", "vector"]
-            )
+def _packer(vector_type: str) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def pack_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            if batch.num_rows:
+                vectors = vector_column(column_matrix(batch.column("embedding")).astype(vector_type))
+                keys = [batch.column(name) for name in ("track_key", "track_id", "recording_key")]
+                yield pa.RecordBatch.from_arrays(
+                    [*keys, vectors], names=["track_key", "track_id", "recording_key", "vector"]
+                )
+
+    return pack_batches
 
 
-def _blocker(family: HashFamily) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _blocker(
+    family: HashFamily, space: Space, layout: Layout, targets: tuple[int, ...]
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def block_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         torch.set_num_threads(1)
         for table in gather_batches(batches, n_rows=GROUPED_ROWS):
-            keys, recordings = numbers(table.column("item_key")), numbers(table.column("item_recording_key"))
-            vectors = column_vectors(table.column("vector"))
-            buckets = family.assign(vectors.astype(np.float32))  # (n, max_copies)
-            yield from _grouped(buckets, keys, recordings, vectors, n_homes=family.n_homes)
+            items = Members(
+                numbers(table.column("item_key")),
+                numbers(table.column("item_recording_key")),
+                column_vectors(table.column("vector"), space.vector_type),
+            )
+            vectors = items.vectors.astype(np.float32)
+            buckets = family.assign(space.as_found(vectors), space.as_asking(vectors))  # (n, copies)
+            blocks = list(_blocks(buckets, items.keys, n_homes=family.n_homes, layout=layout))
+            # In slices: the blobs of all blocks at once would double the memory of a large group.
+            for first in range(0, len(blocks), BLOCKS_PER_BATCH):
+                some = blocks[first : first + BLOCKS_PER_BATCH]
+                yield _as_batch(some, items, layout=layout, targets=targets)
 
     return block_batches
 
 
-def _grouped(
-    buckets: NDArray[np.int64],
-    keys: NDArray[np.int64],
-    recordings: NDArray[np.int64],
-    vectors: NDArray[np.float16],
-    *,
-    n_homes: int,
-) -> Iterator[pa.RecordBatch]:
-    blocks = _rows_by_bucket(buckets, n_homes=n_homes)
-    # Yielded in slices: the blobs of all blocks at once would double the memory of a large group.
-    for first in range(0, len(blocks), BLOCKS_PER_BATCH):
-        names, homes, rows = zip(*blocks[first : first + BLOCKS_PER_BATCH], strict=True)
-        columns = [
-            pa.array(names, type=pa.int64()),
-            pa.array(homes, type=pa.bool_()),
-            pa.array([len(members) for members in rows], type=pa.int32()),
-            *[
-                pa.array([values[members].tobytes() for members in rows], type=pa.binary())
-                for values in (keys, recordings, vectors)
-            ],
-        ]
-        yield pa.RecordBatch.from_arrays(columns, names=BLOCKS.names)
+@dataclass(frozen=True)
+class _Block:
+    """Rows of a group of items that stand in one part of a bucket, for one of its units."""
+
+    bucket: int
+    unit: int
+    part: int
+    is_home: bool
+    rows: NDArray[np.int64]
 
 
-def _rows_by_bucket(buckets: NDArray[np.int64], *, n_homes: int) -> list[tuple[int, bool, NDArray[np.int64]]]:
-    """Return (bucket, is_home, rows) of each block; a bucket of many rows has several."""
+def _blocks(
+    buckets: NDArray[np.int64], keys: NDArray[np.int64], *, n_homes: int, layout: Layout
+) -> Iterator[_Block]:
     row, slot = np.nonzero(buckets >= 0)
     named = 2 * buckets[row, slot] + (slot < n_homes)
     order = np.argsort(named, kind="stable")
     row, named = row[order], named[order]
     starts = np.flatnonzero(np.r_[True, named[1:] != named[:-1]])
-    return [
-        (int(named[start]) // 2, bool(named[start] % 2), members[first : first + MAX_BLOCK_ROWS])
-        for start, members in zip(starts, np.split(row, starts[1:]), strict=True)
-        for first in range(0, len(members), MAX_BLOCK_ROWS)
+    for start, rows in zip(starts, np.split(row, starts[1:]), strict=True):
+        bucket, is_home = int(named[start]) // 2, bool(named[start] % 2)
+        n_parts = layout.parts_of(bucket)
+        for part in range(n_parts):
+            members = rows if n_parts == 1 else rows[np.mod(keys[rows], n_parts) == part]
+            for first in range(0, len(members), MAX_BLOCK_ROWS):
+                for unit in range(n_parts):
+                    yield _Block(bucket, unit, part, is_home, members[first : first + MAX_BLOCK_ROWS])
+
+
+def _as_batch(blocks: list[_Block], items: Members, *, layout: Layout, targets: tuple[int, ...]) -> pa.RecordBatch:
+    columns = [
+        pa.array([targets[layout.partition_of(b.bucket, b.unit)] for b in blocks], type=pa.int32()),
+        pa.array([b.bucket for b in blocks], type=pa.int64()),
+        pa.array([b.unit for b in blocks], type=pa.int32()),
+        pa.array([b.part for b in blocks], type=pa.int32()),
+        pa.array([b.is_home for b in blocks], type=pa.bool_()),
+        pa.array([len(b.rows) for b in blocks], type=pa.int32()),
+        *[
+            pa.array([values[b.rows].tobytes() for b in blocks], type=pa.binary())
+            for values in (items.keys, items.recordings, items.vectors)
+        ],
     ]
+    return pa.RecordBatch.from_arrays(columns, names=BLOCKS.names)

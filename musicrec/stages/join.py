@@ -19,16 +19,14 @@ import torch
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import IntegerType, StructField, StructType
 
 from musicrec.algorithms.kernel import Lists, Members, merge_lists, nearest_in_bucket
-from musicrec.algorithms.merging import Runs, merge_runs
-from musicrec.arrow import VECTOR_TYPE, list_column, numbers, present_columns
-from musicrec.schemas import BLOCKS, CANDIDATES, NEIGHBORS
+from musicrec.algorithms.merging import Runs, merge_runs, sums_by
+from musicrec.algorithms.spaces import Space
+from musicrec.arrow import list_column, numbers, present_columns
+from musicrec.schemas import CANDIDATES, NEIGHBORS
 
 Batches = Iterator[pa.RecordBatch]
-
-UNITS = StructType([*BLOCKS.fields, StructField("unit", IntegerType()), StructField("part", IntegerType())])
 
 
 @dataclass(frozen=True)
@@ -40,38 +38,22 @@ class JoinSettings:
 
     k: int
     n_spare: int
+    space: Space
 
 
-def count_items(blocks: DataFrame) -> DataFrame:
-    """Return `bucket, n_items, n_home`, one row per bucket: the histogram that the units are cut by."""
-    n_home = F.sum(F.when(F.col("is_home"), F.col("n")).otherwise(0))
-    return blocks.groupBy("bucket").agg(F.sum("n").alias("n_items"), n_home.alias("n_home"))
-
-
-def as_units(blocks: DataFrame, *, sizes: DataFrame, max_unit_rows: int) -> DataFrame:
-    """Return the blocks with `unit` and `part`, those of large buckets cut and repeated.
+def as_candidates(blocks: DataFrame, *, n_partitions: int, settings: JoinSettings) -> DataFrame:
+    """Return `schemas.CANDIDATES`: the nearest neighbors of each item within its home buckets.
 
     Parameters
     ----------
     blocks : DataFrame
         `schemas.BLOCKS`.
-    sizes : DataFrame
-        What `count_items` returns.
-    max_unit_rows : int
-        Items of a part, on average.
+    n_partitions : int
+        Of the layout that made the blocks.
+    settings : JoinSettings
     """
-    parts = sizes.select("bucket", F.ceil(F.col("n_items") / max_unit_rows).cast("int").alias("n_parts"))
-    large = F.broadcast(parts.where("n_parts > 1"))
-    # Most buckets fit into one unit: their blocks never see Python here.
-    whole = blocks.join(large, on="bucket", how="left_anti").withColumns({"unit": F.lit(0), "part": F.lit(0)})
-    cut = blocks.join(large, on="bucket", how="inner").mapInArrow(_cut, UNITS)
-    return whole.unionByName(cut)
-
-
-def as_candidates(units: DataFrame, *, n_partitions: int, settings: JoinSettings) -> DataFrame:
-    """Return `schemas.CANDIDATES`: the nearest neighbors of each item within its home buckets."""
     # A unit must meet in one task, its own part first: there the queries are.
-    together = units.repartition(n_partitions, "bucket", "unit").sortWithinPartitions(
+    together = blocks.repartition(n_partitions, "target").sortWithinPartitions(
         "bucket", "unit", F.col("part") != F.col("unit"), "part"
     )
     return together.mapInArrow(_joiner(settings), CANDIDATES)
@@ -84,35 +66,11 @@ def as_neighbors(candidates: DataFrame, *, n_partitions: int, k: int) -> DataFra
     return together.mapInArrow(_merger(k), NEIGHBORS)
 
 
-def _cut(batches: Batches) -> Batches:
-    for batch in batches:
-        for block in batch.to_pylist():
-            arrays = _arrays(block)
-            owner = np.mod(arrays[0], block["n_parts"])
-            for part in range(block["n_parts"]):
-                rows = owner == part
-                if rows.any():
-                    blobs = [values[rows].tobytes() for values in arrays]
-                    yield _repeated(block, part, int(rows.sum()), blobs)
-
-
-def _repeated(block: dict[str, Any], part: int, n: int, blobs: list[bytes]) -> pa.RecordBatch:
-    """Return one part of a block once for each unit of its bucket."""
-    n_units = block["n_parts"]
-    values = [block["bucket"], block["is_home"], n, *blobs]
-    columns = [pa.array([value] * n_units, type=kind) for value, kind in zip(values, _BLOCK_TYPES, strict=True)]
-    columns += [pa.array(range(n_units), type=pa.int32()), pa.array([part] * n_units, type=pa.int32())]
-    return pa.RecordBatch.from_arrays(columns, names=UNITS.names)
-
-
-_BLOCK_TYPES = (pa.int64(), pa.bool_(), pa.int32(), *[pa.binary()] * 3)
-
-
-def _arrays(block: dict[str, Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def _arrays(block: dict[str, Any], vector_type: str) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     return (
         np.frombuffer(block["keys"], dtype=np.int64),
         np.frombuffer(block["recordings"], dtype=np.int64),
-        np.frombuffer(block["vectors"], dtype=VECTOR_TYPE).reshape(block["n"], -1),
+        np.frombuffer(block["vectors"], dtype=vector_type).reshape(block["n"], -1),
     )
 
 
@@ -120,13 +78,14 @@ def _joiner(settings: JoinSettings) -> Callable[[Batches], Batches]:
     def join_batches(batches: Batches) -> Batches:
         torch.set_num_threads(1)
         unit: _Unit | None = None
+        vector_type = settings.space.vector_type
         for (bucket, number), blocks in _by_part(batches):
             if unit is None or unit.name != (bucket, number):
                 if unit is not None:
                     yield from unit.as_batches()
                 unit = _Unit((bucket, number), blocks, settings)
             else:
-                unit.add(_members(blocks))
+                unit.add(_members(blocks, vector_type))
         if unit is not None:
             yield from unit.as_batches()
 
@@ -149,9 +108,9 @@ def _by_part(batches: Batches) -> Iterator[tuple[tuple[int, int], list[dict[str,
         yield (held[0]["bucket"], held[0]["unit"]), held
 
 
-def _members(blocks: list[dict[str, Any]]) -> Members:
+def _members(blocks: list[dict[str, Any]], vector_type: str) -> Members:
     """Return the items of blocks by rising key."""
-    arrays = zip(*map(_arrays, blocks), strict=True)
+    arrays = zip(*(_arrays(block, vector_type) for block in blocks), strict=True)
     return Members(*(np.concatenate(a) for a in arrays)).sorted()
 
 
@@ -163,15 +122,23 @@ class _Unit:
         self._settings = settings
         # A part of a large bucket may hold no item: then the first part that comes is another unit's.
         home = [block for block in blocks if block["is_home"] and block["part"] == name[1]]
-        self._queries = _members(home) if home else None
+        self._queries = _members(home, settings.space.vector_type) if home else None
         self._lists: Lists | None = None
-        self.add(_members(blocks))
+        self._n_compared = 0
+        self.add(_members(blocks, settings.space.vector_type))
 
     def add(self, candidates: Members) -> None:
         """Compare the queries with one more part of the bucket."""
         if self._queries is None:
             return
-        found = nearest_in_bucket(self._queries, candidates, k=self._settings.k, n_spare=self._settings.n_spare)
+        self._n_compared += len(candidates)
+        found = nearest_in_bucket(
+            self._queries,
+            candidates,
+            k=self._settings.k,
+            n_spare=self._settings.n_spare,
+            metric=self._settings.space.metric,
+        )
         self._lists = found if self._lists is None else merge_lists(self._lists, found)
 
     def as_batches(self) -> Batches:
@@ -182,8 +149,12 @@ class _Unit:
         # An item of one recording needs no more than k; NaN ends its list there.
         one_recording = self._queries.recordings != self._queries.keys
         lists.scores[one_recording, self._settings.k :] = np.nan
-        columns = present_columns(~np.isnan(lists.scores), lists.keys, lists.recordings, lists.scores)
-        yield pa.RecordBatch.from_arrays([pa.array(self._queries.keys), *columns], names=CANDIDATES.names)
+        columns: list[pa.Array] = present_columns(
+            ~np.isnan(lists.scores), lists.keys, lists.recordings, lists.scores
+        )
+        n_compared = np.full(len(self._queries), self._n_compared, dtype=np.int64)
+        columns = [pa.array(self._queries.keys), pa.array(n_compared), *columns]
+        yield pa.RecordBatch.from_arrays(columns, names=CANDIDATES.names)
 
 
 def _merger(k: int) -> Callable[[Batches], Batches]:
@@ -210,10 +181,12 @@ def _merged(table: pa.Table, *, k: int) -> pa.RecordBatch:
     rows = table.combine_chunks()
     lists = [rows.column(name) for name in ("neighbor_keys", "neighbor_recordings", "scores")]
     lengths = numbers(pa.compute.list_value_length(lists[0])).astype(np.int64)
-    runs = Runs(numbers(rows.column("item_key")), lengths, *(numbers(pa.compute.list_flatten(c)) for c in lists))
+    items = numbers(rows.column("item_key"))
+    runs = Runs(items, lengths, *(numbers(pa.compute.list_flatten(c)) for c in lists))
     merged = merge_runs(runs, k=k)
     columns = [
         pa.array(merged.items),
+        pa.array(sums_by(items, numbers(rows.column("n_compared")), merged.items)),
         list_column(merged.keys, merged.lengths),
         list_column(merged.scores, merged.lengths),
     ]

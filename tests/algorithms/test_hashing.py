@@ -1,11 +1,8 @@
 import numpy as np
 import pytest
 
-from musicrec.algorithms.exact import exact_nearest
 from musicrec.algorithms.hashing import Exact, Voronoi, make_hyperplane
-from musicrec.algorithms.kernel import Members
 from musicrec.algorithms.leaders import fit_leaders
-from musicrec.algorithms.tuning import choose_tau, shared_bucket
 
 
 def unit(n: int, dim: int, seed: int = 0) -> np.ndarray:
@@ -43,9 +40,38 @@ def test_hyperplane_tables_never_share_a_bucket() -> None:
 def test_voronoi_margin_is_the_distance_to_the_bisector() -> None:
     leaders = np.array([[1.0, 0.0], [0.0, 1.0]], dtype=np.float32)
     angle = np.pi / 4 - 0.1
-    leader, margin = Voronoi(leaders, 0.0, 2).margins(np.array([[np.cos(angle), np.sin(angle)]], dtype=np.float32))
+    vector = np.array([[np.cos(angle), np.sin(angle)]], dtype=np.float32)
+    leader, margin = Voronoi(leaders, 0.0, 2).margins(vector)
     assert leader.tolist() == [[0, 1]]
-    np.testing.assert_allclose(margin, [[0.0, np.sin(0.1)]], atol=1e-6)
+    unit_of_margin = np.linalg.norm(leaders - vector, axis=1).mean()
+    np.testing.assert_allclose(margin, [[0.0, np.sin(0.1) / unit_of_margin]], atol=1e-6)
+
+
+def test_voronoi_cells_are_those_of_the_nearest_leader_at_any_length() -> None:
+    rng = np.random.default_rng(0)
+    vectors, leaders = (rng.standard_normal((n, 6)).astype(np.float32) * 5 + 3 for n in (400, 30))
+    nearest, margin = Voronoi(leaders, 0.0, 5).margins(vectors)
+    distance = np.linalg.norm(vectors[:, None, :] - leaders[None], axis=2)
+    np.testing.assert_array_equal(nearest, np.argsort(distance, axis=1)[:, :5])
+    first, second = leaders[nearest[:, 0]], leaders[nearest[:, 1]]
+    middle, normal = (first + second) / 2, first - second
+    to_border = ((vectors - middle) * normal).sum(axis=1) / np.linalg.norm(normal, axis=1)
+    scale = np.sort(distance, axis=1)[:, :8].mean(axis=1)
+    np.testing.assert_allclose(margin[:, 1], to_border / scale, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "family", [Voronoi(unit(10, 4, seed=1), 0.5, 6), make_hyperplane(n_tables=5, n_bits=2, dim=4, seed=0)]
+)
+def test_who_asks_elsewhere_is_at_home_there_and_stands_in_no_bucket_twice(family) -> None:
+    vectors, asking = unit(300, 4), unit(300, 4, seed=2)
+    buckets = family.assign(vectors, asking)
+    home, plain = family.assign(asking)[:, : family.n_homes], family.assign(vectors)
+    np.testing.assert_array_equal(buckets[:, : family.n_homes], home)
+    for row, expected, first in zip(buckets, plain, home, strict=True):
+        named = row[row >= 0].tolist()
+        assert len(named) == len(set(named))
+        assert set(named) == set(expected[expected >= 0]) | set(first)
 
 
 def test_voronoi_does_not_depend_on_the_batch() -> None:
@@ -78,22 +104,3 @@ def test_leaders_find_planted_clusters() -> None:
 def test_leaders_need_as_many_different_vectors() -> None:
     with pytest.raises(ValueError, match="3 leaders need"):
         fit_leaders(np.repeat(unit(2, 4), 10, axis=0), n_leaders=3, seed=0)
-
-
-def test_tau_reaches_the_target_on_other_songs() -> None:
-    vectors, _ = clustered(6000, 12, 30)
-    keys = np.arange(6000)
-    members = Members(keys, keys, vectors)
-    rng = np.random.default_rng(1)
-    leaders = fit_leaders(vectors[rng.choice(6000, 2400, replace=False)], n_leaders=150, seed=0)
-    chosen, judged = np.split(rng.permutation(6000)[:1600], 2)
-    known = np.ones((800, 10), dtype=bool)
-
-    def truth(rows: np.ndarray) -> np.ndarray:
-        queries = Members(keys[rows], keys[rows], vectors[rows])
-        return vectors[exact_nearest(queries, members, k=10).keys]
-
-    tau = choose_tau(Voronoi(leaders, 0.0, 8), vectors[chosen], truth(chosen), known, target_recall=0.95, unit=0.1)
-    recall = shared_bucket(Voronoi(leaders, tau, 8), vectors[judged], truth(judged)).mean()
-    assert recall > 0.94
-    assert shared_bucket(Voronoi(leaders, 0.0, 8), vectors[judged], truth(judged)).mean() < recall

@@ -8,13 +8,13 @@ from musicrec.algorithms.exact import exact_nearest
 from musicrec.algorithms.kernel import (
     SLACK,
     Members,
-    _largest,
     best_of,
+    largest,
     merge_lists,
     nearest_in_bucket,
-    pair_scores,
 )
 from musicrec.algorithms.merging import Runs, merge_runs
+from musicrec.algorithms.spaces import pair_scores
 
 
 def make_members(n: int, *, dim: int = 16, seed: int = 0, n_recordings: int | None = None) -> Members:
@@ -71,7 +71,7 @@ def test_many_columns_take_the_two_stages() -> None:
 def test_two_stages_equal_topk(n: int, n_groups: int, width: int, seed: int) -> None:
     products = torch.rand(n, n_groups * 8, generator=torch.Generator().manual_seed(seed))
     width = min(width, n_groups * 8)
-    found = products.gather(1, _largest(products, width))
+    found = products.gather(1, largest(products, width))
     torch.testing.assert_close(found, torch.topk(products, width, dim=1).values, rtol=0, atol=0)
 
 

@@ -4,11 +4,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from pyspark.sql import functions as F
 
 from musicrec import schemas
 from musicrec.algorithms.hashing import Exact, Voronoi, make_hyperplane
 from musicrec.algorithms.kernel import SLACK
+from musicrec.algorithms.layout import Layout, estimate_loads, make_layout
+from musicrec.algorithms.spaces import Space
 from musicrec.stages import bucket, join, rank
+from musicrec.storage.session import partition_targets
 
 DIM = 8
 
@@ -44,16 +48,24 @@ def by_hand(songs: pd.DataFrame, *, k: int) -> dict[str, list[tuple[str, float]]
     return lists
 
 
+def layout_of(songs: pd.DataFrame, *, family, max_unit_rows: int, partitions: int) -> Layout:
+    buckets = family.assign(np.stack(songs["embedding"]).astype(np.float32))
+    loads = estimate_loads(buckets, n_homes=family.n_homes, n_items=len(songs))
+    return make_layout(loads, max_unit_rows=max_unit_rows, n_partitions=partitions)
+
+
 def through_spark(spark, songs: pd.DataFrame, *, k: int, family, max_unit_rows: int = 10**6, partitions: int = 3):
     types = {"track_key": pa.int64(), "track_id": pa.string(), "recording_key": pa.int64()}
     table = pa.Table.from_pandas(songs, schema=pa.schema({**types, "embedding": pa.list_(pa.float32())}))
     embeddings = spark.createDataFrame(table).repartition(partitions)
     members = bucket.as_members(embeddings, k=k, one_per_recording=True).persist()
-    blocks = bucket.as_blocks(bucket.keep_items(members), family=family).persist()
-    sizes = spark.createDataFrame(join.count_items(blocks).toArrow())
-    units = join.as_units(blocks, sizes=sizes, max_unit_rows=max_unit_rows)
-    settings = join.JoinSettings(k=k, n_spare=SLACK)
-    candidates = join.as_candidates(units, n_partitions=partitions, settings=settings).persist()
+    layout = layout_of(songs, family=family, max_unit_rows=max_unit_rows, partitions=partitions)
+    targets = partition_targets(spark, partitions)
+    blocks = bucket.as_blocks(
+        bucket.keep_items(members), family=family, space=Space(), layout=layout, targets=targets
+    )
+    settings = join.JoinSettings(k=k, n_spare=SLACK, space=Space())
+    candidates = join.as_candidates(blocks, n_partitions=partitions, settings=settings).persist()
     neighbors = (
         candidates.drop("neighbor_recordings")
         if family.n_homes == 1
@@ -62,7 +74,7 @@ def through_spark(spark, songs: pd.DataFrame, *, k: int, family, max_unit_rows: 
     lists = rank.keep_best(rank.as_lists(members, neighbors=neighbors), k=k)
     rows = rank.as_recommendations(lists).toPandas()
     assert list(rows.columns) == schemas.RECOMMENDATIONS.names
-    for cached in (members, blocks, candidates):
+    for cached in (members, candidates):
         cached.unpersist()
     return rows.sort_values(["track_id", "rank"]).reset_index(drop=True)
 
@@ -112,7 +124,7 @@ def test_two_songs_and_one(spark) -> None:
 def families():
     leaders = np.stack(make_embeddings(12, seed=9)["embedding"])
     return {
-        "voronoi": Voronoi(leaders, 0.3, 6),
+        "voronoi": Voronoi(leaders, 0.4, 6),
         "hyperplane": make_hyperplane(n_tables=6, n_bits=3, dim=DIM, seed=0),
     }
 
@@ -151,8 +163,27 @@ def test_a_large_bucket_is_many_units_of_bounded_size(spark) -> None:
         "track_key", "track_id", "recording_key", embeddings.embedding.cast("array<float>")
     )
     members = bucket.as_members(embeddings, k=5, one_per_recording=True)
-    blocks = bucket.as_blocks(bucket.keep_items(members), family=Exact())
-    units = join.as_units(blocks, sizes=join.count_items(blocks), max_unit_rows=100).toPandas()
+    layout = layout_of(songs, family=Exact(), max_unit_rows=100, partitions=3)
+    targets = partition_targets(spark, 3)
+    blocks = bucket.as_blocks(
+        bucket.keep_items(members), family=Exact(), space=Space(), layout=layout, targets=targets
+    )
+    units = blocks.toPandas()
     assert set(units["unit"]) == set(range(6))
     assert units.groupby(["unit", "part"])["n"].sum().max() < 160
     assert (units.groupby("unit")["n"].sum() == 600).all()
+    # Two units in each of the three partitions, and Spark puts them where the layout says.
+    placed = blocks.repartition(3, "target").select("unit", F.spark_partition_id().alias("place")).distinct()
+    places = {row["unit"]: row["place"] for row in placed.collect()}
+    assert places == {unit: layout.partition_of(0, unit) for unit in range(6)}
+    assert sorted(places.values()) == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("n_partitions", [1, 7, 200])
+def test_targets_reach_each_partition(spark, n_partitions: int) -> None:
+    targets = partition_targets(spark, n_partitions)
+    rows = spark.createDataFrame([(t,) for t in targets], "target int").repartition(n_partitions, "target")
+    found = {
+        r["target"]: r["place"] for r in rows.select("target", F.spark_partition_id().alias("place")).collect()
+    }
+    assert [found[t] for t in targets] == list(range(n_partitions))
