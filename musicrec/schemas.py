@@ -64,15 +64,25 @@ EMBEDDINGS = _schema(
     embedding=ArrayType(FloatType()),
 )
 
+# A song's vector as it travels (little endian) and its score with itself. track_key is unique. recording_key
+# is track_key where releases are told apart.
+VECTORS = _schema(
+    track_key=LongType(),
+    track_id=StringType(),
+    recording_key=LongType(),
+    self_score=FloatType(),
+    vector=BinaryType(),
+)
+
 # A song and the item it belongs to: songs with equal vectors are one item, named by their smallest
-# track_key. track_key is unique. recording_key is track_key where releases are told apart.
-# item_recording_key is the songs' recording where all agree, else item_key. position orders the songs of an
-# item that a list can hold (1-based), NULL beyond. vector (float16, little endian) stands only where
+# track_key. track_key is unique. item_recording_key is the songs' recording where all agree, else item_key.
+# position orders the songs of an item that a list can hold (1-based), NULL beyond. vector stands only where
 # track_key = item_key.
 MEMBERS = _schema(
     track_key=LongType(),
     track_id=StringType(),
     recording_key=LongType(),
+    self_score=FloatType(),
     item_key=LongType(),
     item_recording_key=LongType(),
     n_members=LongType(),
@@ -132,6 +142,12 @@ USER_RECOMMENDATIONS = _schema(
     score=FloatType(),
     because_of=StringType(),
 )
+
+# A vector's neighbor, by the type of their ids; (id, rank) and (id, neighbor_id) are unique.
+VECTOR_NEIGHBORS = {
+    kind.simpleString(): _schema(id=kind, rank=IntegerType(), neighbor_id=kind, score=FloatType())
+    for kind in (LongType(), StringType())
+}
 
 # What became of an input song; track_id is unique.
 STATUS = _schema(track_id=StringType(), status=StringType(), reason=StringType(), n_recommendations=IntegerType())

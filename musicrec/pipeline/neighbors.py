@@ -30,6 +30,7 @@ SONGS_PER_LEADER = 40
 # Mean items at home in a bucket, from which the cheapest is chosen.
 LEAF_SIZES = (1000, 2000, 4000)
 MAX_LOAD_SAMPLE = 200_000
+MAX_BROADCAST_KEYS = 1_000_000
 # Lists that a task merges or ranks at once; more partitions than the session's only for large catalogs.
 ITEMS_PER_PARTITION = 500_000
 
@@ -70,18 +71,8 @@ def join_neighbors(context: Context, embeddings: DataFrame, *, space: Space) -> 
     QualityError
         The measured recall is below `neighbors.min_recall`.
     """
-    settings = context.config.neighbors
     with context.stage("compact"):
-        members = context.materialize(
-            bucket.as_members(
-                embeddings,
-                k=settings.k,
-                one_per_recording=settings.one_per_recording,
-                vector_type=space.vector_type,
-            ),
-            "members",
-            schema=schemas.MEMBERS,
-        )
+        members = _compact(context, embeddings, space)
         items = bucket.keep_items(members)
         n_items = items.count()
     with context.stage("truth"):
@@ -109,6 +100,19 @@ class Plan:
     family: HashFamily
     layout: Layout
     described: dict[str, Any]
+
+
+def _compact(context: Context, embeddings: DataFrame, space: Space) -> DataFrame:
+    settings = context.config.neighbors
+    packed = bucket.as_vectors(embeddings, one_per_recording=settings.one_per_recording, space=space)
+    vectors = context.materialize(packed, "vectors", schema=schemas.VECTORS)
+    repeated = bucket.keep_repeated(vectors).persist()
+    # Few songs have an equal: their hashes go to the others, which then need no shuffle.
+    small = repeated.count() <= MAX_BROADCAST_KEYS
+    members = bucket.as_members(vectors, repeated=F.broadcast(repeated) if small else repeated, k=settings.k)
+    written = context.materialize(members, "members", schema=schemas.MEMBERS)
+    repeated.unpersist()
+    return written
 
 
 def _join(context: Context, items: DataFrame, plan: Plan) -> DataFrame:

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from musicrec.algorithms.hashing import HashFamily
 from musicrec.algorithms.kernel import Members
 from musicrec.algorithms.layout import Layout
-from musicrec.algorithms.spaces import Space
+from musicrec.algorithms.spaces import Space, pair_scores
 from musicrec.arrow import (
     column_matrix,
     column_vectors,
@@ -23,7 +23,7 @@ from musicrec.arrow import (
     numbers,
     vector_column,
 )
-from musicrec.schemas import BLOCKS, MEMBERS
+from musicrec.schemas import BLOCKS, MEMBERS, VECTORS
 
 # Rows grouped together: many per bucket, so that a block is worth its overhead; and rows of one block at
 # most, so that a row of Spark stays below a megabyte.
@@ -32,7 +32,28 @@ MAX_BLOCK_ROWS = 4096
 BLOCKS_PER_BATCH = 512
 
 
-def as_members(embeddings: DataFrame, *, k: int, one_per_recording: bool, vector_type: str = "<f2") -> DataFrame:
+def as_vectors(embeddings: DataFrame, *, one_per_recording: bool, space: Space) -> DataFrame:
+    """Return `schemas.VECTORS`: each song's vector as one binary.
+
+    Parameters
+    ----------
+    embeddings : DataFrame
+        `schemas.EMBEDDINGS`.
+    one_per_recording : bool
+        A list holds a recording once and never the song's own; else each song is its own recording.
+    space : Space
+    """
+    vectors = embeddings.mapInArrow(_packer(space), VECTORS)
+    return vectors if one_per_recording else vectors.withColumn("recording_key", F.col("track_key"))
+
+
+def keep_repeated(vectors: DataFrame) -> DataFrame:
+    """Return `vector_key`, the hashes that more than one vector has."""
+    counts = vectors.groupBy(F.xxhash64("vector").alias("vector_key")).agg(F.count("*").alias("n"))
+    return counts.where("n > 1").select("vector_key")
+
+
+def as_members(vectors: DataFrame, *, repeated: DataFrame, k: int) -> DataFrame:
     """Return `schemas.MEMBERS`: each song with its item.
 
     Catalogs are full of songs with equal vectors, and no splitter can divide them: comparing n equal songs
@@ -41,22 +62,30 @@ def as_members(embeddings: DataFrame, *, k: int, one_per_recording: bool, vector
 
     Parameters
     ----------
-    embeddings : DataFrame
-        `schemas.EMBEDDINGS`.
+    vectors : DataFrame
+        `schemas.VECTORS`.
+    repeated : DataFrame
+        What `keep_repeated` returns. Only songs with these hashes are compared: most songs have no equal.
     k : int
-    one_per_recording : bool
-        A list holds a recording once and never the song's own; else each song is its own recording.
-    vector_type : {"<f2", "<f4"}
     """
-    packed = embeddings.mapInArrow(
-        _packer(vector_type), "track_key long, track_id string, recording_key long, vector binary"
+    hashed = vectors.withColumn("vector_key", F.xxhash64("vector"))
+    single = hashed.join(repeated, on="vector_key", how="left_anti").withColumns(
+        {
+            "item_key": F.col("track_key"),
+            "n_members": F.lit(1).cast("long"),
+            "item_recording_key": F.col("recording_key"),
+            "position": F.lit(1),
+        }
     )
-    if not one_per_recording:
-        packed = packed.withColumn("recording_key", F.col("track_key"))
+    several = hashed.join(repeated, on="vector_key", how="left_semi").transform(lambda rows: _grouped(rows, k=k))
+    return single.select(*MEMBERS.names).unionByName(several.select(*MEMBERS.names))
+
+
+def _grouped(vectors: DataFrame, *, k: int) -> DataFrame:
     item = Window.partitionBy("vector")
     so_far = item.orderBy("track_id").rowsBetween(Window.unboundedPreceding, Window.currentRow)
     of_recording = Window.partitionBy("vector", "recording_key").orderBy("track_id")
-    grouped = packed.withColumns(
+    grouped = vectors.withColumns(
         {
             "is_first": F.row_number().over(of_recording) == 1,
             "item_key": F.min("track_key").over(item),
@@ -73,7 +102,7 @@ def as_members(embeddings: DataFrame, *, k: int, one_per_recording: bool, vector
             ),
             "vector": F.when(F.col("track_key") == F.col("item_key"), F.col("vector")),
         }
-    ).select(*MEMBERS.names)
+    )
 
 
 def keep_items(members: DataFrame) -> DataFrame:
@@ -101,15 +130,16 @@ def as_blocks(
     return items.mapInArrow(_blocker(family, space, layout, tuple(targets)), BLOCKS)
 
 
-def _packer(vector_type: str) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _packer(space: Space) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def pack_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        torch.set_num_threads(1)
         for batch in batches:
             if batch.num_rows:
-                vectors = vector_column(column_matrix(batch.column("embedding")).astype(vector_type))
+                vectors = column_matrix(batch.column("embedding")).astype(space.vector_type)
+                same = torch.from_numpy(vectors.astype(np.float32))
                 keys = [batch.column(name) for name in ("track_key", "track_id", "recording_key")]
-                yield pa.RecordBatch.from_arrays(
-                    [*keys, vectors], names=["track_key", "track_id", "recording_key", "vector"]
-                )
+                columns = [*keys, pa.array(pair_scores(same, same, space.metric)), vector_column(vectors)]
+                yield pa.RecordBatch.from_arrays(columns, names=VECTORS.names)
 
     return pack_batches
 

@@ -97,7 +97,5 @@ def _pairs(neighbors: DataFrame, *, members: DataFrame) -> DataFrame:
     )
     # Songs of one item are each other's nearest.
     shared = members.where("n_members > 1 AND track_key = item_key")
-    within = shared.select(
-        "item_key", F.col("item_key").alias("neighbor_key"), F.lit(1.0).cast("float").alias("score")
-    )
+    within = shared.select("item_key", F.col("item_key").alias("neighbor_key"), F.col("self_score").alias("score"))
     return pairs.unionByName(within)

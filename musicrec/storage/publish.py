@@ -36,7 +36,7 @@ def publish(run: Run, *, manifest: dict[str, Any], report: str) -> Path:
     """
     staged = run.work / STAGED
     with writing(staged):
-        _drop_markers(staged)
+        drop_markers(staged)
         (staged / REPORT).write_text(report, encoding="utf-8")
         full = {**manifest, "files": list_files(staged)}
         (staged / MANIFEST).write_text(as_json(full), encoding="utf-8")
@@ -81,7 +81,7 @@ def as_json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _drop_markers(directory: Path) -> None:
-    # Spark's checksums and success markers mean nothing once the manifest lists every file.
+def drop_markers(directory: Path) -> None:
+    """Delete Spark's checksums and success markers, which mean nothing once what was written is checked."""
     for path in [*directory.rglob("*.crc"), *directory.rglob("_SUCCESS")]:
         path.unlink()

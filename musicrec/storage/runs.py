@@ -86,8 +86,14 @@ def open_root(root: str) -> Root:
 
 
 @contextlib.contextmanager
-def locked(root: Root) -> Iterator[None]:
+def locked(root: Root, *, with_snapshots: bool = True) -> Iterator[None]:
     """Hold the lock of the root; the operating system frees it however the process ends.
+
+    Parameters
+    ----------
+    root : Root
+    with_snapshots : bool
+        Make the directory of snapshots.
 
     Raises
     ------
@@ -98,7 +104,8 @@ def locked(root: Root) -> Iterator[None]:
     """
     with writing(root.path):
         root.work.mkdir(parents=True, exist_ok=True)
-        root.snapshots.mkdir(parents=True, exist_ok=True)
+        if with_snapshots:
+            root.snapshots.mkdir(parents=True, exist_ok=True)
         file = os.open(root.path / "run.lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:

@@ -48,6 +48,11 @@ def by_hand(songs: pd.DataFrame, *, k: int) -> dict[str, list[tuple[str, float]]
     return lists
 
 
+def members_of(embeddings, *, k: int):
+    vectors = bucket.as_vectors(embeddings, one_per_recording=True, space=Space())
+    return bucket.as_members(vectors, repeated=bucket.keep_repeated(vectors), k=k)
+
+
 def layout_of(songs: pd.DataFrame, *, family, max_unit_rows: int, partitions: int) -> Layout:
     buckets = family.assign(np.stack(songs["embedding"]).astype(np.float32))
     loads = estimate_loads(buckets, n_homes=family.n_homes, n_items=len(songs))
@@ -58,7 +63,7 @@ def through_spark(spark, songs: pd.DataFrame, *, k: int, family, max_unit_rows: 
     types = {"track_key": pa.int64(), "track_id": pa.string(), "recording_key": pa.int64()}
     table = pa.Table.from_pandas(songs, schema=pa.schema({**types, "embedding": pa.list_(pa.float32())}))
     embeddings = spark.createDataFrame(table).repartition(partitions)
-    members = bucket.as_members(embeddings, k=k, one_per_recording=True).persist()
+    members = members_of(embeddings, k=k).persist()
     layout = layout_of(songs, family=family, max_unit_rows=max_unit_rows, partitions=partitions)
     targets = partition_targets(spark, partitions)
     blocks = bucket.as_blocks(
@@ -162,7 +167,7 @@ def test_a_large_bucket_is_many_units_of_bounded_size(spark) -> None:
     embeddings = embeddings.select(
         "track_key", "track_id", "recording_key", embeddings.embedding.cast("array<float>")
     )
-    members = bucket.as_members(embeddings, k=5, one_per_recording=True)
+    members = members_of(embeddings, k=5)
     layout = layout_of(songs, family=Exact(), max_unit_rows=100, partitions=3)
     targets = partition_targets(spark, 3)
     blocks = bucket.as_blocks(

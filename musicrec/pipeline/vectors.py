@@ -1,0 +1,178 @@
+"""The neighbor join as a product of its own: Parquet of ids and vectors in, Parquet of neighbors out."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from musicrec import schemas
+from musicrec.algorithms.spaces import Metric, Space
+from musicrec.config import Config, config_as_dict
+from musicrec.errors import InputError, StorageError
+from musicrec.pipeline.context import Context, log
+from musicrec.pipeline.neighbors import Joined, join_neighbors
+from musicrec.stages import rank, vectors
+from musicrec.storage import publish, runs, tables
+
+NEIGHBORS, REPORT = "neighbors", "report.json"
+FLOATS = ("array<float>", "array<double>")
+
+
+@dataclass(frozen=True)
+class VectorsInput:
+    """Where the vectors are, and what near means."""
+
+    uri: str
+    id_column: str
+    vector_column: str
+    metric: Metric
+
+
+def join_vectors(session: SparkSession, config: Config, source: VectorsInput, *, overwrite: bool) -> Path:
+    """Write the k nearest neighbors of each vector and a report; return the output directory.
+
+    Raises
+    ------
+    MusicrecError
+        One of its kinds; what stood in the output before is then still there.
+    """
+    root = runs.open_root(config.output.root)
+    target = root.path / NEIGHBORS
+    if target.exists() and not overwrite:
+        raise StorageError("the output exists", where=str(target), todo="choose another, or give --overwrite")
+    with runs.locked(root, with_snapshots=False):
+        started = time.monotonic()
+        context = Context(session, config, runs.start_run(root, run_date=datetime.now(UTC).date()))
+        with context.stage("read"):
+            rows = _read(session, source)
+            space = _check(rows, source, k=config.neighbors.k, context=context)
+        joined = join_neighbors(context, vectors.as_embeddings(rows), space=space)
+        with context.stage("write"):
+            _write(context, rows, joined)
+        report = {
+            "vectors": publish.without_secrets(source.uri),
+            "metric": source.metric,
+            **context.record["vectors"],
+            **context.record["neighbors"],
+            "seconds": round(time.monotonic() - started, 2),
+            "stages": context.stages,
+            "config": config_as_dict(config)["neighbors"],
+        }
+        _publish(context, target, publish.as_json(report))
+    log.info("wrote %s", target)
+    return root.path
+
+
+def _read(session: SparkSession, source: VectorsInput) -> DataFrame:
+    rows = tables.read_rows(session, source.uri, file_format="parquet", multiline=False)
+    kinds = {field.name: field.dataType.simpleString() for field in rows.schema.fields}
+    names = ", ".join(f"{name} {kind}" for name, kind in kinds.items() if not name.startswith("_"))
+    for name, wanted in ((source.id_column, ("string", *vectors.WHOLE_NUMBERS)), (source.vector_column, FLOATS)):
+        if kinds.get(name) not in wanted:
+            raise InputError(
+                f"column {name} must be {' or '.join(wanted)}, found {kinds.get(name, 'no such column')}",
+                where=f"{source.uri}: {names}",
+                todo="name the columns with --id-column and --vector-column",
+            )
+    return rows.select(
+        F.col(f"`{source.id_column}`").alias("id"), F.col(f"`{source.vector_column}`").alias("vector")
+    )
+
+
+def _check(rows: DataFrame, source: VectorsInput, *, k: int, context: Context) -> Space:
+    with tables.input_errors(source.uri):
+        found = vectors.as_total(vectors.as_survey(rows)).collect()[0]
+        n_rows = found["n_rows"] or 0
+        if n_rows:
+            _check_vectors(rows, found.asDict(), source, k=k)
+            _check_ids(rows, source)
+    if not n_rows:
+        raise InputError("there are no vectors", where=source.uri, todo="check the export")
+    context.record["vectors"] = {"n_vectors": n_rows, "dim": found["max_dim"], "half_precision": found["is_half"]}
+    log.info("             %d vectors of %d dimensions", n_rows, found["max_dim"])
+    return Space(source.metric, max_norm=found["max_norm"], vector_type="<f2" if found["is_half"] else "<f4")
+
+
+def _check_vectors(rows: DataFrame, found: dict[str, Any], source: VectorsInput, *, k: int) -> None:
+    size, where = F.size(F.col("vector")), source.uri
+    not_finite = F.exists(F.coalesce("vector", F.array()), lambda x: x.isNull() | F.isnan(x) | (F.abs(x) > 3.4e38))
+    if found["n_empty"]:
+        empty = F.col("vector").isNull() | (size == 0)
+        raise InputError(
+            f"{found['n_empty']} rows have no vector", where=_some(rows, empty, where), todo="drop them"
+        )
+    if found["min_dim"] != found["max_dim"]:
+        shorter = size == found["min_dim"]
+        raise InputError(
+            f"vectors have from {found['min_dim']} to {found['max_dim']} numbers; all must have as many",
+            where=_some(rows, shorter, where),
+            todo="drop or correct the odd ones",
+        )
+    if not vectors.MIN_DIM <= found["max_dim"] <= vectors.MAX_DIM:
+        raise InputError(
+            f"vectors must have {vectors.MIN_DIM} to {vectors.MAX_DIM} numbers, found {found['max_dim']}",
+            where=where,
+        )
+    if found["n_not_finite"]:
+        raise InputError(
+            f"{found['n_not_finite']} vectors hold NaN, infinity or NULL",
+            where=_some(rows, not_finite, where),
+            todo="drop or correct them",
+        )
+    if found["n_zero"] and source.metric == "cosine":
+        zero = F.forall("vector", lambda x: x == 0)
+        raise InputError(
+            f"{found['n_zero']} vectors are all zero and have no direction",
+            where=_some(rows, zero, where),
+            todo="drop them, or use --metric euclidean",
+        )
+    if k >= found["n_rows"]:
+        raise InputError(f"k is {k}, but there are only {found['n_rows']} vectors", where=where, todo="lower --k")
+
+
+def _check_ids(rows: DataFrame, source: VectorsInput) -> None:
+    if rows.where("id IS NULL").limit(1).count():
+        raise InputError("rows without an id", where=source.uri, todo="drop them, or give them ids")
+    repeated = vectors.keep_repeated_ids(rows).orderBy("key").limit(3).collect()
+    if repeated:
+        names = "; ".join(
+            str(row["first"]) if row["first"] == row["last"] else f"{row['first']} and {row['last']} (same hash)"
+            for row in repeated
+        )
+        raise InputError(f"ids in more than one row: {names}", where=source.uri, todo="keep one of each")
+
+
+def _some(rows: DataFrame, condition: Any, where: str) -> str:
+    # Ordered, so that the same input names the same rows.
+    found = rows.where(condition).select(F.col("id").cast("string").alias("id")).orderBy("id").limit(3).collect()
+    return f"{where}; ids {', '.join(str(row['id']) for row in found)}"
+
+
+def _write(context: Context, rows: DataFrame, joined: Joined) -> None:
+    whole_ids, k = vectors.has_whole_ids(rows), context.config.neighbors.k
+    if whole_ids and context.record["neighbors"]["n_items"] == context.record["vectors"]["n_vectors"]:
+        # Every vector is an item of its own, and its key is its id: nothing to look up.
+        found = vectors.as_rows_by_key(joined.neighbors)
+    else:
+        lists = rank.keep_best(rank.as_lists(joined.members, neighbors=joined.neighbors), k=k)
+        found = vectors.as_rows(rank.as_recommendations(lists), whole_ids=whole_ids)
+    schema = schemas.VECTOR_NEIGHBORS[found.schema["id"].dataType.simpleString()]
+    tables.write_table(found, context.run.table(NEIGHBORS + "-rows"), schema=schema)
+
+
+def _publish(context: Context, target: Path, report: str) -> None:
+    staged, old = Path(context.run.table(NEIGHBORS + "-rows")), Path(context.run.table("replaced"))
+    with runs.writing(target):
+        publish.drop_markers(staged)
+        if target.exists():
+            target.rename(old)
+        staged.rename(target)
+        runs.write_atomically(target.parent / REPORT, report)
+    shutil.rmtree(context.run.work, ignore_errors=True)
