@@ -1,6 +1,9 @@
-"""Measure the refresh on generated songs: wall time and peak memory of each stage, as Markdown tables.
+"""Measure on generated songs, and print Markdown tables.
 
-Memory is that of the job and all its children (JVM, Python workers), summed four times a second; a page that
+`refresh` gives wall time and peak memory of each stage of the nightly run. `neighbors` compares the neighbor
+join with its peers (scripts/peers.py): each at the cheapest setting that reaches a recall.
+
+Memory is that of a process and all its children (JVM, Python workers), summed four times a second; a page that
 several processes share counts once (proportional set size, where the system tells it, else resident size).
 """
 
@@ -8,27 +11,48 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from peers import PEERS, Floats, Ints, Truth, find_truth, mean_and_lower, read_vectors, recall_per_query, unit_rows
 
 ROOT = Path(__file__).parents[1]
 GIB = 2**30
 
+OURS = "musicrec"
+N_QUERIES = 2000
+SEED = 17
+DIM = 64
+N_CLUSTERS = 200
+FILE_ROWS = 125_000
 
-class MemoryWatch:
-    """Samples the memory of a process and its children until it is told to stop."""
+
+class ProcessWatch:
+    """Samples memory and CPU time of a process and its children until it is told to stop.
+
+    A child that lives shorter than a quarter second may be missed.
+    """
 
     def __init__(self, pid: int) -> None:
-        self.samples: list[tuple[float, int]] = []
+        self.samples: list[tuple[float, int, float]] = [(time.time(), 0, 0.0)]
+        self._cpu_s: dict[tuple[int, float], float] = {}
         self._process = psutil.Process(pid)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -41,29 +65,74 @@ class MemoryWatch:
 
     def peak(self, start: float, stop: float) -> int:
         """Return the largest sum in bytes between two times (seconds since 1970)."""
-        return max((size for at, size in self.samples if start <= at <= stop), default=0)
+        within = [size for at, size, _ in self.samples if start <= at <= stop]
+        # What takes less than the time between two samples gets the one next to it.
+        return max(within) if within else min(self.samples, key=lambda sample: abs(sample[0] - stop))[1]
+
+    def cpu_s(self, start: float, stop: float) -> float:
+        """Return the CPU seconds between two times, interpolated between samples."""
+        times = [at for at, _, _ in self.samples]
+        used = np.interp([start, stop], times, [cpu for _, _, cpu in self.samples])
+        return float(used[1] - used[0])
 
     def _watch(self) -> None:
         while not self._done.wait(0.25):
-            self.samples.append((time.time(), _tree_memory(self._process)))
+            size = self._sample()
+            self.samples.append((time.time(), size, sum(self._cpu_s.values())))
 
-
-def _tree_memory(process: psutil.Process) -> int:
-    total = 0
-    try:
-        members = [process, *process.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return 0
-    for member in members:
+    def _sample(self) -> int:
+        total = 0
         try:
-            memory = member.memory_full_info()
-            total += getattr(memory, "pss", memory.rss)
+            members = [self._process, *self._process.children(recursive=True)]
         except psutil.NoSuchProcess:
-            continue
-    return total
+            return 0
+        for member in members:
+            try:
+                times = member.cpu_times()
+                # What has ended keeps what it had used; the start tells apart two processes of one number.
+                self._cpu_s[member.pid, member.create_time()] = times.user + times.system
+                memory = member.memory_full_info()
+            except psutil.NoSuchProcess:
+                continue
+            total += getattr(memory, "pss", memory.rss)
+        return total
 
 
-def run_once(catalog: Path, root: Path, *, memory: str, overrides: list[str]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Finished:
+    """A process that has ended and what was seen of it; times in seconds since 1970."""
+
+    returncode: int
+    out: str
+    err: str
+    started: float
+    ended: float
+    watch: ProcessWatch
+
+
+def run_watched(command: list[str], *, environment: dict[str, str] | None = None) -> Finished:
+    """Run a process to its end, watched."""
+    started = time.time()
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **(environment or {})},
+    ) as job:
+        watch = ProcessWatch(job.pid)
+        out, err = job.communicate()
+        watch.stop()
+    return Finished(job.returncode, out, err, started, time.time(), watch)
+
+
+def make_catalog(out: Path, *, n_songs: int) -> None:
+    """Write a generated catalog."""
+    script = str(ROOT / "scripts/make_catalog.py")
+    subprocess.run([sys.executable, script, "--songs", str(n_songs), "--output", str(out)], check=True)
+
+
+def run_refresh(catalog: Path, root: Path, *, memory: str, overrides: list[str]) -> dict[str, Any]:
     """Run the refresh in a process of its own; return stages with seconds and peak bytes, and the manifest."""
     settings = [
         f"input.tracks={catalog / 'tracks'}",
@@ -76,24 +145,25 @@ def run_once(catalog: Path, root: Path, *, memory: str, overrides: list[str]) ->
     command = [sys.executable, str(ROOT / "jobs/refresh.py")]
     for setting in settings:
         command += ["--set", setting]
-    started = time.time()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
-        watch = MemoryWatch(job.pid)
-        out, err = job.communicate()
-        watch.stop()
-    ended = time.time()
+    job = run_watched(command)
     if job.returncode:
-        raise SystemExit(f"the refresh failed with exit code {job.returncode}:\n{err[-2000:]}")
-    manifest = json.loads((Path(out.strip().splitlines()[-1]) / "manifest.json").read_text())
+        raise SystemExit(f"the refresh failed with exit code {job.returncode}:\n{job.err[-2000:]}")
+    manifest = json.loads((Path(job.out.strip().splitlines()[-1]) / "manifest.json").read_text())
     stages = [
         {
             "stage": stage["stage"],
             "seconds": stage["seconds"],
-            "peak": watch.peak(_seconds(stage["started_at"]), _seconds(stage["started_at"]) + stage["seconds"]),
+            "peak": job.watch.peak(
+                _seconds(stage["started_at"]), _seconds(stage["started_at"]) + stage["seconds"]
+            ),
         }
         for stage in manifest["stages"]
     ]
-    total = {"stage": "altogether", "seconds": ended - started, "peak": watch.peak(started, ended)}
+    total = {
+        "stage": "altogether",
+        "seconds": job.ended - job.started,
+        "peak": job.watch.peak(job.started, job.ended),
+    }
     return {"stages": [*stages, total], "manifest": manifest}
 
 
@@ -101,7 +171,7 @@ def _seconds(text: str) -> float:
     return datetime.fromisoformat(text).astimezone(UTC).timestamp()
 
 
-def print_tables(runs: list[dict[str, Any]], *, n_songs: int) -> None:
+def print_stages(runs: list[dict[str, Any]], *, n_songs: int) -> None:
     """Print the medians over the runs, and what the join found."""
     print(f"\n{n_songs:,} songs, {psutil.cpu_count()} cores, median of {len(runs)} run(s)\n")
     print("| stage | wall, s | peak memory, GB |\n|---|---:|---:|")
@@ -115,38 +185,392 @@ def print_tables(runs: list[dict[str, Any]], *, n_songs: int) -> None:
         print(f"| {name} | {found[name]} |")
 
 
-def main() -> int:
-    """Parse the command line, make a catalog, run and print."""
-    parser = argparse.ArgumentParser(description="Time the refresh on a generated catalog.")
-    parser.add_argument("--songs", type=int, default=1_000_000, metavar="N")
-    parser.add_argument("--repeats", type=int, default=1, metavar="N")
-    parser.add_argument("--driver-memory", default="8g", metavar="SIZE")
-    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE")
-    arguments = parser.parse_args()
+def make_clustered(rng: np.random.Generator, n: int, *, spread: float = 0.05) -> Floats:
+    """Return n unit vectors around random centers."""
+    centers = unit_rows(rng.standard_normal((N_CLUSTERS, DIM)))
+    return unit_rows(centers[rng.integers(0, N_CLUSTERS, n)] + spread * _normal(rng, n))
+
+
+def make_duplicates(rng: np.random.Generator, n: int) -> Floats:
+    """Return clustered unit vectors of which 30 % are exact copies of others."""
+    vectors = make_clustered(rng, n)
+    order = rng.permutation(n)
+    copies, originals = order[: int(0.3 * n)], order[int(0.3 * n) :]
+    vectors[copies] = vectors[rng.choice(originals, len(copies))]
+    return vectors
+
+
+def make_cluster(rng: np.random.Generator, n: int) -> Floats:
+    """Return unit vectors, half in one tight cluster (cosines about 0.975), half in many looser ones."""
+    n_tight = n // 2
+    center = unit_rows(rng.standard_normal((1, DIM)))
+    tight = unit_rows(center + 0.02 * _normal(rng, n_tight))
+    vectors: Floats = np.concatenate([tight, make_clustered(rng, n - n_tight)])
+    return vectors[rng.permutation(n)]
+
+
+def make_noise(rng: np.random.Generator, n: int) -> Floats:
+    """Return unit vectors that point anywhere: no method can know where the neighbors are."""
+    return unit_rows(_normal(rng, n))
+
+
+def make_latent(rng: np.random.Generator, n: int) -> Floats:
+    """Return unit vectors on a bent surface of 24 dimensions, with a little noise."""
+    latent = rng.standard_normal((n, 24), dtype=np.float32)
+    directions = rng.standard_normal((24, DIM), dtype=np.float32) / np.float32(np.sqrt(24))
+    return unit_rows(np.tanh(latent @ directions) + np.float32(0.05) * _normal(rng, n))
+
+
+def _normal(rng: np.random.Generator, n: int) -> Floats:
+    return rng.standard_normal((n, DIM), dtype=np.float32)
+
+
+MAKERS: dict[str, Callable[[np.random.Generator, int], Floats]] = {
+    "duplicates": make_duplicates,
+    "cluster": make_cluster,
+    "noise": make_noise,
+    "latent24": make_latent,
+}
+SONG_LIKE = "song-like"
+
+
+def embed_songs(scratch: Path, *, n_songs: int, memory: str) -> tuple[Ints, Floats]:
+    """Return keys and embeddings of generated songs, as the nightly run makes them."""
+    catalog, root = scratch / "catalog", scratch / "refresh"
+    make_catalog(catalog, n_songs=n_songs)
+    run = run_refresh(catalog, root, memory=memory, overrides=[])
+    embeddings = root / "work" / run["manifest"]["run_id"] / "embeddings"
+    rows = ds.dataset(sorted(map(str, embeddings.glob("*.parquet")))).to_table(columns=["track_key", "embedding"])
+    column = rows["embedding"].combine_chunks()
+    return rows["track_key"].to_numpy(), column.flatten().to_numpy().reshape(len(column), -1)
+
+
+def write_vectors(directory: Path, ids: Ints, vectors: Floats) -> None:
+    """Write Parquet files (id, vector)."""
+    directory.mkdir(parents=True)
+    for number, start in enumerate(range(0, len(ids), FILE_ROWS)):
+        part = np.ascontiguousarray(vectors[start : start + FILE_ROWS], dtype=np.float32)
+        offsets = pa.array(np.arange(len(part) + 1, dtype=np.int32) * part.shape[1])
+        lists = pa.ListArray.from_arrays(offsets, pa.array(part.reshape(-1)))
+        rows = pa.table({"id": pa.array(ids[start : start + FILE_ROWS]), "vector": lists})
+        pq.write_table(rows, directory / f"part-{number:05d}.parquet")
+
+
+def make_data(name: str, directory: Path, *, n_songs: int, memory: str) -> Path:
+    """Write a data set unless it is there, and return its directory."""
+    if directory.exists():
+        return directory
+    with tempfile.TemporaryDirectory(prefix="musicrec-benchmark-") as scratch:
+        if name == SONG_LIKE:
+            ids, vectors = embed_songs(Path(scratch), n_songs=n_songs, memory=memory)
+        else:
+            # The name is part of the seed, so that no set depends on which others are made.
+            rng = np.random.default_rng([SEED, *name.encode()])
+            ids, vectors = np.arange(n_songs), MAKERS[name](rng, n_songs)
+    unfinished = directory.with_name(f"{directory.name}.unfinished")
+    write_vectors(unfinished, ids, vectors)
+    return unfinished.rename(directory)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One method at one recall target in one run; `build_s` is part of `wall_s`, memory in bytes."""
+
+    method: str
+    version: str
+    settings: str
+    target: float
+    recall: float
+    recall_lower_95: float
+    build_s: float
+    wall_s: float
+    cpu_s: float
+    peak: int
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A method that did not run, and why."""
+
+    method: str
+    reason: str
+
+
+Outcome = Measurement | Absent
+
+
+@dataclass(frozen=True)
+class Task:
+    """A data set and what all methods are asked of it."""
+
+    vectors: Path
+    ids: Ints
+    matrix: Floats
+    truth: Truth
+    targets: list[float]
+    k: int
+    n_threads: int
+    memory: str
+
+
+def load_task(directory: Path, arguments: argparse.Namespace) -> Task:
+    """Read the vectors and find the truth."""
+    ids, matrix = read_vectors(directory)
+    truth = find_truth(matrix, k=arguments.k, n_queries=N_QUERIES, seed=SEED)
+    targets = sorted(arguments.recalls)
+    return Task(directory, ids, matrix, truth, targets, arguments.k, arguments.threads, arguments.driver_memory)
+
+
+def read_lists(directory: Path, ids: Ints, truth: Truth, *, k: int) -> Ints:
+    """Return the lists of the sampled items as positions, shape (n_queries, k); -1 where there is none."""
+    asked = ids[truth.rows]
+    columns = ["id", "rank", "neighbor_id"]
+    wanted = (pc.field("id").isin(pa.array(asked))) & (pc.field("rank") <= k)
+    rows = ds.dataset(sorted(map(str, directory.glob("*.parquet")))).to_table(columns=columns, filter=wanted)
+    lists = np.full((len(asked), k), -1)
+    lists[_positions(rows["id"].to_numpy(), asked), rows["rank"].to_numpy() - 1] = _positions(
+        rows["neighbor_id"].to_numpy(), ids
+    )
+    return lists
+
+
+def _positions(values: Ints, ids: Ints) -> Ints:
+    order = np.argsort(ids)
+    places = np.searchsorted(ids, values, sorter=order)
+    found = order[np.minimum(places, len(ids) - 1)]
+    return np.where(ids[found] == values, found, -1)
+
+
+def run_ours(task: Task, scratch: Path) -> list[Outcome]:
+    """Run our join at each recall target, from Parquet to Parquet."""
+    return [_run_ours_at(task, scratch / f"ours-{target}", target) for target in task.targets]
+
+
+def _run_ours_at(task: Task, output: Path, target: float) -> Outcome:
+    command = [sys.executable, str(ROOT / "jobs/neighbors.py")]
+    command += ["--vectors", str(task.vectors), "--output", str(output)]
+    command += ["--k", str(task.k), "--target-recall", str(target)]
+    command += ["--set", f"spark.driver_memory={task.memory}", "--set", f"spark.master=local[{task.n_threads}]"]
+    job = run_watched(command)
+    if job.returncode:
+        return Absent(OURS, _failure(job))
+    report = json.loads((output / "report.json").read_text())
+    lists = read_lists(output / "neighbors", task.ids, task.truth, k=task.k)
+    recall, lower = mean_and_lower(recall_per_query(lists, task.truth, task.matrix))
+    started = min((_seconds(stage["started_at"]) for stage in report["stages"]), default=job.started)
+    return Measurement(
+        method=OURS,
+        version="",
+        settings=f"target_recall={target}",
+        target=target,
+        recall=recall,
+        recall_lower_95=lower,
+        build_s=0.0,
+        wall_s=report["seconds"],
+        cpu_s=job.watch.cpu_s(started, started + report["seconds"]),
+        peak=job.watch.peak(job.started, job.ended),
+    )
+
+
+def run_peer(name: str, task: Task, scratch: Path) -> list[Outcome]:
+    """Run a peer at all recall targets, with one build."""
+    output, truth = scratch / f"{name}.json", scratch / "truth.npz"
+    task.truth.save(truth)
+    command = [sys.executable, str(ROOT / "scripts/peers.py"), name]
+    command += ["--vectors", str(task.vectors), "--truth", str(truth), "--output", str(output)]
+    command += ["--recalls", ",".join(map(str, task.targets)), "--k", str(task.k)]
+    command += ["--threads", str(task.n_threads), "--driver-memory", task.memory]
+    variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+    job = run_watched(command, environment=dict.fromkeys(variables, str(task.n_threads)))
+    if job.returncode:
+        return [Absent(name, _failure(job))]
+    result = json.loads(output.read_text())
+    if "unavailable" in result:
+        return [Absent(name, result["unavailable"])]
+    return [_measured(name, result, answer, job.watch) for answer in result["answers"]]
+
+
+def _measured(name: str, result: dict[str, Any], answer: dict[str, Any], watch: ProcessWatch) -> Measurement:
+    build, query = result["build"], answer["query"]
+    build_s = build[1] - build[0]
+    return Measurement(
+        method=name,
+        version=result["version"],
+        settings=answer["settings"],
+        target=answer["target"],
+        recall=answer["recall"],
+        recall_lower_95=answer["recall_lower_95"],
+        build_s=build_s,
+        wall_s=build_s + query[1] - query[0],
+        cpu_s=watch.cpu_s(*build) + watch.cpu_s(*query),
+        peak=max(watch.peak(*build), watch.peak(*query)),
+    )
+
+
+def _failure(job: Finished) -> str:
+    lines = job.err.strip().splitlines()
+    return f"failed with exit code {job.returncode}: {lines[-1][:200] if lines else 'no message'}"
+
+
+def middle_run(outcomes: list[Outcome], method: str, target: float) -> Measurement | None:
+    """Return the run of median wall time, the quicker of two; its other figures belong to it."""
+    runs = [
+        run for run in outcomes if isinstance(run, Measurement) and (run.method, run.target) == (method, target)
+    ]
+    return sorted(runs, key=lambda run: run.wall_s)[(len(runs) - 1) // 2] if runs else None
+
+
+def table_lines(outcomes: list[Outcome], *, k: int) -> list[str]:
+    """Return a Markdown table of the medians, target by target, and what did not run."""
+    methods = list(dict.fromkeys(outcome.method for outcome in outcomes))
+    targets = sorted({run.target for run in outcomes if isinstance(run, Measurement)})
+    lines = [
+        f"| method | settings | recall asked | recall@{k} (95 % at least) | wall, s (build + query) | CPU, s "
+        f"| peak memory, GB | wall, {OURS} / this |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for target in targets:
+        ours = middle_run(outcomes, OURS, target)
+        for method in methods:
+            run = middle_run(outcomes, method, target)
+            if run:
+                lines.append(_table_line(run, ours))
+    absent = {outcome.method: outcome.reason for outcome in outcomes if isinstance(outcome, Absent)}
+    lines += [f"| {method} | {reason} | | | | | | |" for method, reason in absent.items()]
+    if any(isinstance(run, Measurement) and run.recall < run.target for run in outcomes):
+        lines += ["", "† the best that it reached is less than asked"]
+    return lines
+
+
+def _table_line(run: Measurement, ours: Measurement | None) -> str:
+    mark = " †" if run.recall < run.target else ""
+    parts = f" ({run.build_s:.1f} + {run.wall_s - run.build_s:.1f})" if run.build_s else ""
+    cells = [
+        f"{run.method} {run.version}".strip(),
+        run.settings,
+        f"{run.target:g}",
+        f"{run.recall:.4f} ({run.recall_lower_95:.4f}){mark}",
+        f"{run.wall_s:.1f}{parts}",
+        f"{run.cpu_s:.1f}",
+        f"{run.peak / GIB:.1f}",
+        f"{ours.wall_s / run.wall_s:.2f}" if ours else "",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def run_all(task: Task, peers: list[str], *, repeats: int) -> list[Outcome]:
+    """Run all methods in turn, `repeats` times over, so that a slow hour of the machine meets all of them."""
+    outcomes: list[Outcome] = []
+    for _ in range(repeats):
+        for method in (OURS, *peers):
+            with tempfile.TemporaryDirectory(prefix="musicrec-benchmark-") as scratch:
+                here = Path(scratch)
+                outcomes += run_ours(task, here) if method == OURS else run_peer(method, task, here)
+    return outcomes
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return what the figures depend on besides the code."""
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": platform.machine(),
+        "n_cores": psutil.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "python": platform.python_version(),
+    }
+
+
+def refresh(arguments: argparse.Namespace) -> int:
+    """Time the nightly run on a generated catalog."""
     with tempfile.TemporaryDirectory(prefix="musicrec-benchmark-") as scratch:
         catalog = Path(scratch) / "catalog"
-        subprocess.run(
-            [
-                sys.executable,
-                str(ROOT / "scripts/make_catalog.py"),
-                "--songs",
-                str(arguments.songs),
-                "--output",
-                str(catalog),
-            ],
-            check=True,
-        )
+        make_catalog(catalog, n_songs=arguments.songs)
         runs = [
-            run_once(
-                catalog,
-                Path(scratch) / f"run-{i}",
-                memory=arguments.driver_memory,
-                overrides=arguments.overrides,
+            run_refresh(
+                catalog, Path(scratch) / f"run-{i}", memory=arguments.driver_memory, overrides=arguments.overrides
             )
             for i in range(arguments.repeats)
         ]
-        print_tables(runs, n_songs=arguments.songs)
+        print_stages(runs, n_songs=arguments.songs)
     return 0
+
+
+def neighbors(arguments: argparse.Namespace) -> int:
+    """Compare the neighbor join with its peers on each data set; return 1 where ours failed."""
+    figures: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="musicrec-benchmark-") as scratch:
+        kept = arguments.keep or Path(scratch)
+        for name in [arguments.vectors.name] if arguments.vectors else arguments.data:
+            directory = arguments.vectors or make_data(
+                name, kept / f"{name}-{arguments.songs}", n_songs=arguments.songs, memory=arguments.driver_memory
+            )
+            task = load_task(directory, arguments)
+            outcomes = run_all(task, arguments.peers, repeats=arguments.repeats)
+            print(
+                f"\n{name}: {len(task.ids):,} vectors of {task.matrix.shape[1]} floats, {task.n_threads} threads,"
+            )
+            print(f"{len(task.truth.rows):,} queries judged, median of {arguments.repeats} run(s)\n")
+            print("\n".join(table_lines(outcomes, k=task.k)), flush=True)
+            figures.append({"data": name, "n": len(task.ids), "outcomes": [asdict(each) for each in outcomes]})
+            if arguments.output:
+                report = {**describe_machine(), "threads": task.n_threads, "k": task.k, "sets": figures}
+                arguments.output.write_text(json.dumps(report, indent=2) + "\n")
+    failed = any(each["method"] == OURS and "reason" in each for one in figures for each in one["outcomes"])
+    return int(failed)
+
+
+def _names(known: list[str]) -> Callable[[str], list[str]]:
+    def parse(text: str) -> list[str]:
+        names = [name for name in text.split(",") if name]
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known: {', '.join(known)}")
+        return names
+
+    return parse
+
+
+def _shares(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]
+
+
+def parse(words: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description="Measure on generated songs.", allow_abbrev=False)
+    commands = parser.add_subparsers(required=True)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--songs", type=int, default=1_000_000, metavar="N")
+    shared.add_argument("--repeats", type=int, default=1, metavar="N")
+    shared.add_argument("--driver-memory", default="8g", metavar="SIZE")
+
+    nightly = commands.add_parser("refresh", parents=[shared], help="time the nightly run, stage by stage")
+    nightly.add_argument("--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE")
+    nightly.set_defaults(run=refresh)
+
+    join = commands.add_parser("neighbors", parents=[shared], help="compare the neighbor join with its peers")
+    join.add_argument(
+        "--data", type=_names([SONG_LIKE, *MAKERS]), default=[SONG_LIKE], metavar="NAME,...",
+        help=f"of {', '.join([SONG_LIKE, *MAKERS])}",
+    )  # fmt: skip
+    join.add_argument("--vectors", type=Path, metavar="DIR", help="Parquet (id, vector) instead of made data")
+    join.add_argument("--keep", type=Path, metavar="DIR", help="leave made data here and use what is here")
+    join.add_argument("--recalls", type=_shares, default=[0.95, 0.98, 0.99], metavar="SHARE,...")
+    join.add_argument(
+        "--peers", type=_names([*PEERS]), default=["hnswlib", "faiss-ivf", "faiss-hnsw", "brute"],
+        metavar="NAME,...", help=f"of {', '.join(PEERS)}",
+    )  # fmt: skip
+    join.add_argument("--k", type=int, default=10)
+    join.add_argument("--threads", type=int, default=2, metavar="N")
+    join.add_argument("--output", type=Path, metavar="FILE", help="raw figures as JSON")
+    join.set_defaults(run=neighbors)
+    return parser.parse_args(words)
+
+
+def main() -> int:
+    """Parse the command line, measure and print."""
+    arguments = parse()
+    result: int = arguments.run(arguments)
+    return result
 
 
 if __name__ == "__main__":

@@ -87,14 +87,16 @@ def nearest_in_bucket(
     query, candidate = _as_float32(queries.vectors), _as_float32(candidates.vectors)
     left, right, offset = as_products(query, candidate, metric)
     right = pad_rows(right)
-    offset = torch.nn.functional.pad(offset, (0, len(right) - len(offset)), value=BELOW_ALL)
     lists = empty_lists(len(queries), k + n_spare)
     # One buffer for all blocks: fresh memory costs as much as the product that fills it.
     buffer = torch.empty(min(BLOCK_ROWS, len(queries)), len(right))
     for start in range(0, len(queries), BLOCK_ROWS):
         rows = np.arange(start, min(start + BLOCK_ROWS, len(queries)))
         # (block, n_candidates rounded up)
-        products = torch.addmm(offset, left[start : start + BLOCK_ROWS], right.T, out=buffer[: len(rows)])
+        products = torch.mm(left[start : start + BLOCK_ROWS], right.T, out=buffer[: len(rows)])
+        if offset is not None:
+            products[:, : len(candidates)] += offset
+        products[:, len(candidates) :] = BELOW_ALL
         pending, width = rows, k + SLACK
         while len(pending):
             width = min(width, len(candidates))

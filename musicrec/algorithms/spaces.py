@@ -57,7 +57,7 @@ class Space:
         return np.column_stack([_unit(vectors) * np.float32(self.max_norm), np.zeros(len(vectors), np.float32)])
 
 
-def as_products(queries: Tensor, candidates: Tensor, metric: Metric) -> tuple[Tensor, Tensor, Tensor]:
+def as_products(queries: Tensor, candidates: Tensor, metric: Metric) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return matrices q, c and a row o such that q @ c.T + o orders the candidates of each query.
 
     Parameters
@@ -66,13 +66,13 @@ def as_products(queries: Tensor, candidates: Tensor, metric: Metric) -> tuple[Te
 
     Returns
     -------
-    float32 Tensors, shapes as the inputs' and (n_candidates,)
+    float32 Tensors, shapes as the inputs' and (n_candidates,); no row where it would be zero
     """
     if metric == "cosine":
         # Half-precision vectors are off unit length by up to 1e-4, more than near neighbors differ.
         queries, candidates = normalize(queries, dim=1), normalize(candidates, dim=1)
     if metric != "euclidean":
-        return queries, candidates, torch.zeros(len(candidates))
+        return queries, candidates, None
     # Distances do not change when all move, and products of short vectors lose fewer digits.
     center = candidates.mean(dim=0)
     queries, candidates = queries - center, candidates - center
