@@ -175,4 +175,6 @@ def _publish(context: Context, target: Path, report: str) -> None:
             target.rename(old)
         staged.rename(target)
         runs.write_atomically(target.parent / REPORT, report)
-    shutil.rmtree(context.run.work, ignore_errors=True)
+    # Under the lock all other work is that of runs that failed.
+    for work in context.run.root.work.iterdir():
+        shutil.rmtree(work, ignore_errors=True)

@@ -1,0 +1,211 @@
+"""The neighbor join alone: any ids, vectors and metric, against search by hand; and what it refuses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from musicrec.config import load_config
+from musicrec.errors import InputError, StorageError
+from musicrec.pipeline.vectors import VectorsInput, join_vectors
+from tests.algorithms.test_spaces import METRICS, scores_by_hand
+
+N = 400
+
+
+def make_vectors(*, half: bool = False, n: int = N, dim: int = 6) -> np.ndarray:
+    """Vectors of different lengths, not centered, a tenth of them exact copies of others."""
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((n, dim)) * rng.uniform(0.5, 2.0, (n, 1)) + 0.3
+    vectors[: n // 10] = vectors[n // 2 : n // 2 + n // 10]
+    return vectors.astype(np.float16 if half else np.float32).astype(np.float32)
+
+
+def whole_ids(n: int = N) -> list[int]:
+    return np.random.default_rng(1).choice(10**15, n, replace=False).tolist()
+
+
+def write(path: Path, ids: list, vectors, *, names: tuple[str, str] = ("id", "vector"), kind=None) -> Path:
+    path.mkdir()
+    column = pa.array(list(vectors), type=kind or pa.list_(pa.float32()))
+    pq.write_table(pa.table({names[0]: pa.array(ids), names[1]: column}), path / "part.parquet")
+    return path
+
+
+def run(spark, vectors: Path, output: Path, *overrides: str, metric: str = "cosine", overwrite: bool = False):
+    """Join and return {id: [(neighbor_id, score), ...]} and the report."""
+    own = [f"output.root={output}", "neighbors.k=5", "neighbors.one_per_recording=false"]
+    config = load_config(overrides=[*own, *overrides])
+    join_vectors(spark, config, VectorsInput(str(vectors), "id", "vector", metric), overwrite=overwrite)
+    table = ds.dataset(output / "neighbors").to_table().sort_by([("id", "ascending"), ("rank", "ascending")])
+    lists: dict = {}
+    for row in table.to_pylist():
+        lists.setdefault(row["id"], []).append((row["neighbor_id"], row["score"]))
+        assert row["rank"] == len(lists[row["id"]])
+    return lists, json.loads((output / "report.json").read_text())
+
+
+@pytest.mark.parametrize(("metric", "half"), [("cosine", False), ("dot", True), ("euclidean", False)])
+def test_lists_are_those_by_hand(spark, tmp_path: Path, metric: str, half: bool) -> None:
+    """Whole-number ids where halves hold the vectors, text where not."""
+    vectors, ids = make_vectors(half=half), [i if half else f"song {i}" for i in whole_ids()]
+    lists, report = run(spark, write(tmp_path / "in", ids, vectors), tmp_path / "out", metric=metric)
+    assert report["half_precision"] is half
+    assert report["recall_at_k"] == 1.0
+    assert report["n_items"] == N - N // 10
+    exact = scores_by_hand(vectors, metric)
+    np.fill_diagonal(exact, -np.inf)
+    row_of = {i: row for row, i in enumerate(ids)}
+    assert set(lists) == set(ids)
+    for i, found in lists.items():
+        scores = [score for _, score in found]
+        best = np.sort(exact[row_of[i]])[::-1][:5]
+        np.testing.assert_allclose(scores, best, rtol=1e-5, atol=2e-6)
+        named = [exact[row_of[i], row_of[other]] for other, _ in found]
+        np.testing.assert_allclose(named, scores, rtol=1e-5, atol=2e-6)
+        assert len({other for other, _ in found}) == 5
+
+
+@pytest.mark.parametrize(
+    ("metric", "family"), [*((metric, "voronoi") for metric in METRICS), ("dot", "hyperplane")]
+)
+def test_buckets_reach_the_target_and_nothing_depends_on_partitions(
+    spark, tmp_path: Path, metric: str, family: str
+) -> None:
+    vectors = make_vectors(n=1500)[150:]
+    source = write(tmp_path / "in", whole_ids(1350), vectors)
+    settings = (
+        "neighbors.exact_below=0", "neighbors.leaf_size=100", "neighbors.target_recall=0.9",
+        "neighbors.n_tables=16", f"neighbors.hash_family={family}", "neighbors.max_unit_rows=150",
+    )  # fmt: skip
+    results = []
+    before = {name: spark.conf.get(name) for name in ("spark.sql.shuffle.partitions", BATCH)}
+    try:
+        for partitions, batch in ((2, 16384), (7, 50)):
+            spark.conf.set("spark.sql.shuffle.partitions", partitions)
+            spark.conf.set(BATCH, batch)
+            results.append(run(spark, source, tmp_path / f"out{partitions}", *settings, metric=metric))
+    finally:
+        for name, value in before.items():
+            spark.conf.set(name, value)
+    assert results[0][0] == results[1][0]
+    report = results[0][1]
+    assert report["hash_family"] == family
+    assert report["n_units"] > report["n_buckets"]
+    if family == "voronoi":
+        assert report["target_met"]
+        assert report["recall_lower_95"] >= 0.9
+        # Cheaper than to compare all.
+        assert report["pairs_per_item"] < 1350 * 0.8
+    assert report["recall_at_k"] == pytest.approx(recall_by_hand(results[0][0], vectors, metric), abs=1e-6)
+
+
+BATCH = "spark.sql.execution.arrow.maxRecordsPerBatch"
+
+
+def recall_by_hand(lists: dict, vectors: np.ndarray, metric: str) -> float:
+    row_of = {i: row for row, i in enumerate(whole_ids(len(vectors)))}
+    exact = scores_by_hand(vectors, metric)
+    np.fill_diagonal(exact, -np.inf)
+    hits = 0
+    for i, row in row_of.items():
+        true = np.sort(exact[row])[::-1][4]
+        hits += sum(score >= true - 2e-6 * max(1.0, abs(true)) for _, score in lists.get(i, []))
+    return hits / (5 * len(vectors))
+
+
+def test_all_vectors_equal(spark, tmp_path: Path) -> None:
+    ids = whole_ids(3000)
+    lists, report = run(spark, write(tmp_path / "in", ids, np.ones((3000, 4))), tmp_path / "out")
+    assert report["n_items"] == 1
+    first = sorted(map(str, ids))[:6]
+    assert {score for found in lists.values() for _, score in found} == {1.0}
+    assert all(
+        [str(o) for o, _ in found] == [i for i in first if i != str(own)][:5] for own, found in lists.items()
+    )
+
+
+def test_widest_vectors_and_double_precision(spark, tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).standard_normal((40, 2048))
+    source = write(tmp_path / "in", whole_ids(40), vectors, kind=pa.list_(pa.float64()))
+    lists, report = run(spark, source, tmp_path / "out")
+    assert report["dim"] == 2048
+    exact = scores_by_hand(vectors.astype(np.float32), "cosine")
+    np.fill_diagonal(exact, -np.inf)
+    first = [lists[i][0][1] for i in whole_ids(40)]
+    np.testing.assert_allclose(first, exact.max(axis=1), atol=2e-6)
+
+
+def spoiled(row: int, value) -> list:
+    vectors = [list(map(float, v)) for v in make_vectors(n=30)]
+    vectors[row] = value
+    return vectors
+
+
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        ([], "there are no vectors"),
+        (spoiled(3, [1.0, 2.0]), "vectors have from 2 to 6 numbers"),
+        (spoiled(3, None), "1 rows have no vector"),
+        (spoiled(3, []), "1 rows have no vector"),
+        (spoiled(3, [1.0, float("nan"), 0.0, 0.0, 0.0, 0.0]), "1 vectors hold NaN, infinity or NULL"),
+        (spoiled(3, [1.0, float("inf"), 0.0, 0.0, 0.0, 0.0]), "1 vectors hold NaN, infinity or NULL"),
+        (spoiled(3, [1.0, None, 0.0, 0.0, 0.0, 0.0]), "1 vectors hold NaN, infinity or NULL"),
+        (spoiled(3, [0.0] * 6), "1 vectors are all zero"),
+        ([[1.0, 2.0]] * 5, "k is 5, but there are only 5 vectors"),
+        ([[1.0]] * 9, "vectors must have 2 to 2048 numbers, found 1"),
+    ],
+)
+def test_bad_vectors_are_refused(spark, tmp_path: Path, vectors: list, message: str) -> None:
+    source = write(tmp_path / "in", [f"id{i}" for i in range(len(vectors))] or pa.array([], pa.string()), vectors)
+    with pytest.raises(InputError, match=message) as error:
+        run(spark, source, tmp_path / "out")
+    if "1 " in message[:2] and "must" not in message:
+        assert "id3" in error.value.where
+    assert not (tmp_path / "out/neighbors").exists()
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (["a", "b", "a", *map(str, range(9))], "ids in more than one row: a"),
+        (["a", None, *map(str, range(9))], "rows without an id"),
+        ([0.5 + i for i in range(9)], "column id must be string or"),
+    ],
+)
+def test_bad_ids_are_refused(spark, tmp_path: Path, ids: list, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        run(spark, write(tmp_path / "in", ids, make_vectors(n=len(ids))), tmp_path / "out")
+
+
+def test_columns_of_other_names_are_said(spark, tmp_path: Path) -> None:
+    source = write(tmp_path / "in", whole_ids(30), make_vectors(n=30), names=("id", "embedding"))
+    with pytest.raises(
+        InputError, match="column vector must be array<float> or array<double>, found no such column"
+    ):
+        run(spark, source, tmp_path / "out")
+
+
+def test_a_zero_vector_has_distances(spark, tmp_path: Path) -> None:
+    source = write(tmp_path / "in", whole_ids(30), spoiled(3, [0.0] * 6))
+    assert len(run(spark, source, tmp_path / "out", metric="euclidean")[0]) == 30
+
+
+def test_what_stands_there_stays_unless_it_is_replaced(spark, tmp_path: Path) -> None:
+    source = write(tmp_path / "in", whole_ids(30), make_vectors(n=30))
+    lists, _ = run(spark, source, tmp_path / "out")
+    with pytest.raises(StorageError, match="the output exists"):
+        run(spark, source, tmp_path / "out")
+    with pytest.raises(InputError):
+        run(spark, source, tmp_path / "out", "neighbors.k=30", overwrite=True)
+    assert (tmp_path / "out/report.json").exists()
+    files = sorted(path.name for path in (tmp_path / "out/neighbors").iterdir())
+    again, _ = run(spark, source, tmp_path / "out", overwrite=True)
+    assert again == lists
+    assert files != sorted(path.name for path in (tmp_path / "out/neighbors").iterdir())
+    assert not list((tmp_path / "out/work").iterdir())
