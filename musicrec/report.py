@@ -13,11 +13,17 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from musicrec.songs import FEATURES
 
-UNITS = {"loudness": "dB", "tempo": "BPM", "duration_ms": "ms"}
+# Feature -> title and factor: milliseconds make labels that run into each other.
+SHOWN_AS = {
+    "loudness": ("loudness, dB", 1.0),
+    "tempo": ("tempo, BPM", 1.0),
+    "duration_ms": ("duration, min", 1 / 60_000),
+}
 ACCENT, SECOND, GRAY = "#3d7eff", "#f28e2b", "#8a8f98"
 # Okabe and Ito's colors, which color-blind readers can tell apart.
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a800", "#6a3d9a", GRAY)
@@ -78,6 +84,7 @@ def render_report(record: dict[str, Any], pictures: Pictures) -> str:
         "training": _draw_one(lambda axes: _draw_history(axes, pictures.history)) if pictures.history else "",
         "map": _draw_one(lambda axes: _draw_map(axes, pictures.points, pictures.labels), height=5.0),
         "scores": _draw_one(lambda axes: _draw_scores(axes, pictures.scores)),
+        "recall": _draw_one(lambda axes: _draw_recall(axes, record["neighbors"]["recall_by_density"])),
     }
     return environment.get_template("report.html.j2").render(
         record=record,
@@ -121,14 +128,16 @@ def _style(axes: Axes) -> None:
 def _draw_features(figure: Figure, raw: NDArray[np.float64]) -> None:
     for i, name in enumerate(FEATURES):
         axes = figure.add_subplot(3, 4, i + 1)
-        known = raw[~np.isnan(raw[:, i]), i]
+        title, factor = SHOWN_AS.get(name, (name, 1.0))
+        known = raw[~np.isnan(raw[:, i]), i] * factor
         if name in ("key", "mode"):
             values, counts = np.unique(known, return_counts=True)
             axes.bar(values, counts, color=ACCENT, width=0.8)
         elif len(known):
             axes.hist(known, bins=40, color=ACCENT, range=_core_range(known))
-        axes.set_title(f"{name}, {UNITS[name]}" if name in UNITS else name, fontsize=9)
+        axes.set_title(title, fontsize=9)
         axes.set_yticks([])
+        axes.xaxis.set_major_locator(MaxNLocator(4))
 
 
 def _core_range(values: NDArray[np.float64]) -> tuple[float, float]:
@@ -155,6 +164,13 @@ def _draw_map(axes: Axes, points: NDArray[np.float32], labels: list[str]) -> Non
     if any(names):
         axes.legend(frameon=False, fontsize=8, markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.set(xticks=[], yticks=[], xlabel="first principal component", ylabel="second")
+
+
+def _draw_recall(axes: Axes, recalls: list[float]) -> None:
+    axes.bar(range(1, len(recalls) + 1), recalls, color=ACCENT, width=0.8)
+    # From the worst on: bars of 0.97 and 1.0 from zero look the same.
+    axes.set_ylim(max(0.0, min(recalls) - 0.05), 1.0)
+    axes.set(xlabel="tenths of the songs, from dense to sparse surroundings", ylabel="recall")
 
 
 def _draw_scores(axes: Axes, scores: dict[int, NDArray[Any]]) -> None:
