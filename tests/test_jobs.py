@@ -15,7 +15,6 @@ import psutil
 import pyarrow.dataset as ds
 import pyspark
 import pytest
-import torch
 
 from musicrec.pipeline.evaluation import evaluate
 from musicrec.pipeline.refresh import refresh
@@ -101,12 +100,6 @@ def songs(tmp_path: Path) -> Path:
     [
         (["neighbors.k=0"], 2, "neighbors.k"),
         (["neighbors.kk=1"], 2, "did you mean 'neighbors.k'"),
-        pytest.param(
-            ["model.device=cuda"],
-            2,
-            "no CUDA device",
-            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device"),
-        ),
         (["input.tracks=/nowhere/songs.csv", "output.root=/tmp/x"], 3, "no such path: /nowhere/songs.csv"),
     ],
 )

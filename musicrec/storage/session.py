@@ -58,16 +58,16 @@ def open_session(settings: SparkConfig, *, app_name: str) -> SparkSession:
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     _check_java()
-    submitted = _submitted_settings()
-    wanted = {
-        **{key: value for key, value in _suggested(settings).items() if key not in submitted},
-        **REQUIRED,
-    }
+    # Under spark-submit the JVM runs already, with the launcher's master, memory and options.
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    wanted = REQUIRED if submitted else {**_suggested(settings), **REQUIRED}
     try:
         builder = SparkSession.builder.appName(app_name)
         for key, value in wanted.items():
             builder = builder.config(key, value)
         session = builder.getOrCreate()
+        if submitted:
+            _suggest(session, _suggested(settings))
     except (PySparkException, OSError) as error:
         raise StorageError(
             f"Spark did not start: {error}", todo="run `musicrec doctor`, which checks Java and Python"
@@ -109,13 +109,12 @@ def _suggested(settings: SparkConfig) -> dict[str, str]:
     }
 
 
-def _submitted_settings() -> Mapping[str, str]:
-    # spark-submit starts the JVM first and hands its properties over in it; SparkConf sees them only then.
-    if "PYSPARK_GATEWAY_PORT" not in os.environ:
-        return {}
-    from pyspark import SparkConf  # only classic Spark has it, and only then is it needed
-
-    return dict(SparkConf().getAll())
+def _suggest(session: SparkSession, suggested: Mapping[str, str]) -> None:
+    """Set what can still be set and the launcher did not say; a builder's options would overrule the launcher."""
+    said = {row["key"] for row in session.sql("SET").collect()}
+    for key, value in suggested.items():
+        if key not in said and session.conf.isModifiable(key):
+            session.conf.set(key, value)
 
 
 def _check_java() -> None:

@@ -5,8 +5,9 @@ import torch
 from musicrec.algorithms.encoder import embed
 from musicrec.algorithms.losses import contrastive_loss
 from musicrec.algorithms.metrics import nearest_by_other_artists
-from musicrec.algorithms.training import Positives, TrainingSet, train_encoder
+from musicrec.algorithms.training import Positives, TrainingSet, find_device, train_encoder
 from musicrec.config import ModelConfig
+from musicrec.errors import ConfigError
 
 QUICK = ModelConfig(hidden_layers=(32,), embedding_dim=8, n_epochs=15, batch_size=128, n_threads=1, patience=15)
 
@@ -132,3 +133,10 @@ def test_without_held_out_songs_the_last_epoch_counts() -> None:
         everything, settings=QUICK.model_copy(update={"n_epochs": 3}), on_epoch=lambda _: None
     )
     assert [e.best for e in history] == [True, True, True]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_is_not_replaced_in_silence() -> None:
+    assert find_device("auto").type == "cpu"
+    with pytest.raises(ConfigError, match="no CUDA device"):
+        find_device("cuda")
