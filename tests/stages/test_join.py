@@ -99,8 +99,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("max_unit_rows", [10**6, 64])
+@pytest.mark.parametrize(
+    ("case", "max_unit_rows"),
+    [("plain", 10**6), ("both", 10**6), ("duplicates", 64), ("releases", 64), ("both", 64)],
+)
 def test_exact_family_equals_search_by_hand(spark, case: str, max_unit_rows: int) -> None:
     songs = make_embeddings(300, **CASES[case])
     found = as_dict(through_spark(spark, songs, k=5, family=Exact(), max_unit_rows=max_unit_rows))
