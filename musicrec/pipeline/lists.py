@@ -41,7 +41,7 @@ def rank_favorites(context: Context, catalog: Catalog, lists: DataFrame) -> Data
         return None
     with tables.input_errors(settings.input.favorites):
         rows = read_relation(context.session, settings.input.favorites, owner="user_id", settings=settings.input)
-        named = rows.where("user_id IS NOT NULL AND track_id IS NOT NULL").distinct().persist()
+        named = favorites.keep_named(rows).persist()
         known = favorites.keep_known(named, tracks=catalog.tracks).persist()
         counts = _count_favorites(named, known)
     fused = favorites.as_fused_lists(known, lists=lists, rank_constant=settings.favorites.rank_constant)

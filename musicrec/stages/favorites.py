@@ -17,11 +17,15 @@ SHARE_UNIT = 10**9
 VOTE_BASE = 2**40
 
 
-def keep_known(favorites: DataFrame, *, tracks: DataFrame) -> DataFrame:
-    """Return the distinct `user_id, track_id, recording_key` of songs that the catalog has."""
+def keep_named(favorites: DataFrame) -> DataFrame:
+    """Return the distinct rows that name a listener and a song."""
+    return favorites.where("user_id IS NOT NULL AND track_id IS NOT NULL").distinct()
+
+
+def keep_known(named: DataFrame, *, tracks: DataFrame) -> DataFrame:
+    """Return the `user_id, track_id, recording_key` of those songs of `keep_named` that the catalog has."""
     known = tracks.select("track_id", "recording_key")
-    distinct = favorites.where("user_id IS NOT NULL AND track_id IS NOT NULL").distinct()
-    return distinct.join(known, on="track_id", how="inner").select("user_id", "track_id", "recording_key")
+    return named.join(known, on="track_id", how="inner").select("user_id", "track_id", "recording_key")
 
 
 def as_fused_lists(favorites: DataFrame, *, lists: DataFrame, rank_constant: int) -> DataFrame:

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import LongType
 
 from musicrec.arrow import numbers
 from musicrec.schemas import EMBEDDINGS
@@ -82,7 +81,7 @@ def as_rows_by_key(neighbors: DataFrame) -> DataFrame:
 
 def as_rows(recommendations: DataFrame, *, whole_ids: bool) -> DataFrame:
     """Return `id, rank, neighbor_id, score` of `schemas.RECOMMENDATIONS`."""
-    kind = LongType().simpleString() if whole_ids else "string"
+    kind = "bigint" if whole_ids else "string"
     return recommendations.select(
         F.col("track_id").cast(kind).alias("id"),
         "rank",

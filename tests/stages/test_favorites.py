@@ -23,7 +23,7 @@ def listen(spark, pairs: list[tuple[str, str]], *, k: int = 10, rank_constant: i
     )
     tracks = spark.createDataFrame(list(RECORDING.items()), "track_id string, recording_key long")
     named = spark.createDataFrame(pairs, "user_id string, track_id string")
-    known = favorites.keep_known(named, tracks=tracks)
+    known = favorites.keep_known(favorites.keep_named(named), tracks=tracks)
     fused = favorites.as_fused_lists(known, lists=lists, rank_constant=rank_constant)
     found = favorites.as_user_recommendations(rank.keep_best(fused, k=k), favorites=known)
     assert found.schema.names == schemas.USER_RECOMMENDATIONS.names
