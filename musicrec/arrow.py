@@ -60,20 +60,6 @@ def column_matrix(column: pa.Array) -> NDArray[np.float32]:
     return matrix
 
 
-def vector_column(vectors: NDArray[np.floating]) -> pa.Array:
-    """Return the rows of (n, d) as one binary each."""
-    n, d = vectors.shape
-    data = np.ascontiguousarray(vectors)
-    offsets = np.arange(n + 1, dtype=np.int32) * (d * vectors.dtype.itemsize)
-    return pa.Array.from_buffers(pa.binary(), n, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
-
-
-def column_vectors(column: pa.Array, vector_type: str) -> NDArray[np.floating]:
-    """Return binaries of one length as vectors (n, d) of a type like "<f2"."""
-    joined = np.frombuffer(b"".join(column.to_pylist()), dtype=vector_type)
-    return joined.reshape(len(column), -1) if len(column) else np.empty((0, 0), dtype=vector_type)
-
-
 def numbers(column: pa.Array) -> NDArray[Any]:
     """Return a column of numbers without NULL."""
     values: NDArray[Any] = column.to_numpy(zero_copy_only=False)

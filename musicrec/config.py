@@ -82,10 +82,9 @@ class NeighborsConfig(Section):
     exact_below: Annotated[int, Field(ge=0)] = 50_000
     leaf_size: Annotated[int, Field(ge=0)] = 0
     tau: Annotated[float, Field(ge=0.0)] = 0.0
-    max_copies: Annotated[int, Field(ge=1, le=64)] = 24
     n_tables: Annotated[int, Field(ge=1, le=64)] = 8
     n_bits: Annotated[int, Field(ge=0, le=30)] = 0
-    max_unit_rows: Annotated[int, Field(ge=64)] = 32_768
+    max_unit_rows: Annotated[int, Field(ge=64)] = 65_536
     n_truth_queries: Annotated[int, Field(ge=10)] = 2000
     one_per_recording: bool = True
 

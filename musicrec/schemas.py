@@ -64,55 +64,45 @@ EMBEDDINGS = _schema(
     embedding=ArrayType(FloatType()),
 )
 
-# A song's vector as it travels (little endian) and its score with itself. track_key is unique. recording_key
-# is track_key where releases are told apart.
-VECTORS = _schema(
-    track_key=LongType(),
-    track_id=StringType(),
-    recording_key=LongType(),
-    self_score=FloatType(),
-    vector=BinaryType(),
-)
-
-# A song and the item it belongs to: songs with equal vectors are one item, named by their smallest
-# track_key. track_key is unique. item_recording_key is the songs' recording where all agree, else item_key.
-# position orders the songs of an item that a list can hold (1-based), NULL beyond. vector stands only where
-# track_key = item_key.
+# A song and the item it belongs to: songs with equal vectors are one item, named by their smallest track_key.
+# track_key is unique; recording_key is track_key where releases are told apart. position orders the songs of an
+# item that a list can hold (1-based), NULL beyond; self_score is the song's score with itself, NULL where its item
+# has no other member.
 MEMBERS = _schema(
     track_key=LongType(),
     track_id=StringType(),
     recording_key=LongType(),
     self_score=FloatType(),
     item_key=LongType(),
-    item_recording_key=LongType(),
     n_members=LongType(),
     position=IntegerType(),
-    vector=BinaryType(),
 )
 
-# Items of one part of a bucket, once for each of its units: the unit of their own part asks, the others only
-# find them. At home they ask for neighbors, elsewhere they are only found. Spark's hash sends `target` to the
-# unit's partition. Row-major blobs: n int64 keys, n int64 recording keys, n x d float16 vectors.
+# Songs of one part of the cells, in any order. Spark's hash sends `target` to the part's partition. Blobs of n
+# rows: int64 cells, int64 keys, int64 recording keys, and vectors (little endian halves or floats), row by row.
 BLOCKS = _schema(
     target=IntegerType(),
-    bucket=LongType(),
-    unit=IntegerType(),
     part=IntegerType(),
-    is_home=BooleanType(),
-    n=IntegerType(),
+    cells=BinaryType(),
     keys=BinaryType(),
     recordings=BinaryType(),
     vectors=BinaryType(),
 )
 
-# The best neighbors of an item among the n_compared items of one place. Scores fall, then keys rise.
-CANDIDATES = _schema(
-    item_key=LongType(),
-    n_compared=LongType(),
-    neighbor_keys=ArrayType(LongType()),
-    neighbor_recordings=ArrayType(LongType()),
-    scores=ArrayType(FloatType()),
+# A cell with the number of its items; `cell` is unique. `drawn` are rows of the cell's part that are in the sample.
+# Songs that share their item stand with it in the three lists, which are equally long.
+CELLS = _schema(
+    cell=LongType(),
+    n_items=LongType(),
+    drawn=ArrayType(LongType()),
+    repeated_keys=ArrayType(LongType()),
+    repeated_items=ArrayType(LongType()),
+    repeated_scores=ArrayType(FloatType()),
 )
+
+# The nearest neighbors of the sample among a share of the items. Blobs of n_queries x k: int64 keys, recordings and
+# cells, -1 where there is none, and float32 scores, NaN there.
+TRUTHS = _schema(keys=BinaryType(), recordings=BinaryType(), cells=BinaryType(), scores=BinaryType())
 
 # The nearest items of an item among the n_compared that it met; item_key is unique. Scores fall, then keys
 # rise.

@@ -1,124 +1,208 @@
-"""Hash families: a vector → the buckets it belongs to, behind one interface.
+"""Hash families: a vector → the cell it is stored in, and the cells it asks, behind one interface.
 
-`Voronoi` hashes by the data: the cell of the nearest leader, and each cell whose border is nearer than a
-margin tau, relative to how dense the surroundings are. `Hyperplane` is sign random projection (Charikar 2002):
-two vectors at angle t agree in one bit with probability 1 - t/pi. `Exact` puts all into one bucket, which makes
-the join brute force.
+`Voronoi` hashes by the data: the cell of the nearest leader; a query asks each cell whose leader is not much
+farther than those around it. `Hyperplane` is sign random projection (Charikar 2002): two vectors at angle t agree
+in one bit with probability 1 - t/pi. `Exact` deals the vectors out and asks every cell: brute force.
 
-An item asks only in its home buckets, and is found in all of its buckets. With one home, as in `Voronoi`, its
-list is final when it leaves the bucket: c copies cost c times the bucket in pairs, not c squared, and no merge.
+An item is stored once (by `Hyperplane` once a table), and a query goes to where its neighbors may be. That takes
+no copies, and each query asks no more than it needs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from musicrec.algorithms.kernel import BELOW_ALL, largest, pad_rows
+from musicrec.algorithms.compiled import compiled
+from musicrec.algorithms.leaders import Leaders, negative_half_squares
 
 Vectors = NDArray[np.float32]
-Buckets = NDArray[np.int64]
+Cells = NDArray[np.int64]
 
-# A fixed number of rows per product, so that a vector's buckets do not depend on its batch.
-BLOCK_ROWS = 1024
-# Of 4, 8, 16 and 24, eight took the fewest pairs.
-SCALE_LEADERS = 8
+# A fixed number of rows per product, so that what a vector hashes to does not depend on its batch.
+BLOCK_ROWS = 256
+PROBE_ROWS = 64
+# The scale of distances around a query: the mean to so many leaders next to its own. With it, cells of 125 items
+# and recall 0.99, a query meets 4,000 items; with margins to the cells' borders 5,800, with a fixed number of
+# cells 4,700. Of 16, 32, 48, 64 and 128 leaders, 32 took the fewest.
+SCALE_LEADERS = 32
+# The leaders next to one are looked for among so many times as many: those of whole groups.
+AMONG = 4
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Which queries ask which cells.
+
+    Attributes
+    ----------
+    cells : int64 array, shape (n_cells,)
+        Rising.
+    starts : int64 array, shape (n_cells + 1,)
+    rows : int64 array, shape (starts[-1],), or None
+        The queries of cell i are rows[starts[i] : starts[i + 1]]; with None every query asks every cell.
+    """
+
+    cells: Cells
+    starts: NDArray[np.int64]
+    rows: NDArray[np.int64] | None
+
+    def rows_of(self, place: int) -> NDArray[np.int64] | None:
+        """Return the queries of the cell at a place in `cells`, None for all."""
+        return None if self.rows is None else self.rows[self.starts[place] : self.starts[place + 1]]
 
 
 class HashFamily(Protocol):
     """What the join needs to know of a hash."""
 
     @property
-    def n_homes(self) -> int:
-        """How many columns of `assign`, from the first, are home buckets: there the item asks."""
+    def n_tables(self) -> int:
+        """In how many cells an item is stored."""
 
-    def assign(self, vectors: Vectors, asking: Vectors | None = None) -> Buckets:
-        """Return the buckets of vectors (n, d) as (n, width) int64, -1 where there is none.
+    @property
+    def n_cells(self) -> int:
+        """Cells of all tables; those of the first table come first."""
 
-        `asking` (n, d) are the same items where they stand as queries, if that is another place.
+    def assign(self, vectors: Vectors) -> Cells:
+        """Return where vectors (n, d), as they are found, are stored: (n, n_tables) cells, a table a column."""
+
+    def probes(self, vectors: Vectors, home: Cells | None = None) -> Iterator[Probes]:
+        """Yield which cells vectors (n, d), as they ask, have to see: the best first, then the rest.
+
+        No query sees a cell twice. `home` (n,) are the cells of the first table that `assign` gives for these
+        vectors, where they are known.
         """
 
 
 @dataclass(frozen=True)
 class Exact:
-    """One bucket for all."""
+    """Cells without meaning, all of which are asked."""
 
-    n_homes: ClassVar[int] = 1
+    n_cells: int
+    n_tables: int = 1
 
-    def assign(self, vectors: Vectors, asking: Vectors | None = None) -> Buckets:  # noqa: ARG002
-        """Return bucket 0 for each of (n, d) as (n, 1)."""
-        return np.zeros((len(vectors), 1), dtype=np.int64)
+    def assign(self, vectors: Vectors) -> Cells:
+        """Deal the vectors out by their bits, so that equal ones meet."""
+        bits = np.ascontiguousarray(vectors).view(np.uint32).astype(np.uint64)
+        factors = np.random.default_rng(0).integers(0, 2**63, bits.shape[1], dtype=np.uint64) * 2 + 1
+        mixed = (bits * factors).sum(axis=1, dtype=np.uint64) >> np.uint64(33)
+        return (mixed % np.uint64(self.n_cells)).astype(np.int64)[:, None]
+
+    def probes(self, vectors: Vectors, home: Cells | None = None) -> Iterator[Probes]:  # noqa: ARG002
+        """Yield all cells for all."""
+        yield Probes(np.arange(self.n_cells), np.zeros(self.n_cells + 1, dtype=np.int64), None)
 
 
 @dataclass(frozen=True)
 class Voronoi:
-    """The cells of the leaders, overlapping by a margin.
+    """The cells of the leaders.
 
     Attributes
     ----------
-    leaders : float32 array, shape (n_leaders, d)
+    leaders : Leaders
     tau : float
-        Width of the margin on either side of a border, in mean distances to the `SCALE_LEADERS` nearest
-        leaders.
-    max_copies : int
-        Buckets of one vector at most.
+        A query asks the cells whose leaders are nearer than so many times the mean distance of the
+        `SCALE_LEADERS` leaders next to its own, and its own cell.
+    n_near : int
+        Of so many leaders next to its own.
     """
 
-    leaders: Vectors
+    leaders: Leaders
     tau: float
-    max_copies: int
-    n_homes: ClassVar[int] = 1
+    n_near: int
+    n_tables: int = 1
 
-    def assign(self, vectors: Vectors, asking: Vectors | None = None) -> Buckets:
-        """Return the nearest cell first, then the others within the margin, nearest first."""
-        leader, margin = self.margins(vectors)
-        buckets = np.where(margin <= self.tau, leader, -1)
-        return buckets if asking is None else _asked_first(self.margins(asking)[0][:, :1], buckets)
+    @property
+    def n_cells(self) -> int:
+        """A cell a leader."""
+        return len(self.leaders)
 
-    def margins(self, vectors: Vectors) -> tuple[Buckets, Vectors]:
-        """Return the nearest leaders and the relative distance to the border of each one's cell.
+    def assign(self, vectors: Vectors) -> Cells:
+        """Return the cell of the nearest leader, (n, 1)."""
+        first, centers = torch.from_numpy(self.leaders.first), torch.from_numpy(self.leaders.centers)
+        points = torch.from_numpy(vectors)
+        every = torch.arange(len(points))
+        group = np.empty(len(points), dtype=np.int64)
+        for rows, best in _nearest(points, every, first):
+            group[rows] = best
+        cells = np.empty(len(points), dtype=np.int64)
+        for number, own in _groups(group, len(first)):
+            below = self.leaders.below[number]
+            for rows, best in _nearest(points, torch.from_numpy(own), centers[torch.from_numpy(below)]):
+                cells[rows] = below[best]
+        return cells[:, None]
 
-        Returns
-        -------
-        int64 array and float32 array, shape (n, min(max_copies, n_leaders))
-            The distance to the first cell is 0: the vector is inside. The unit is the mean distance to the
-            nearest leaders: neighbors are farther away where songs are few, and leaders are, too. Against
-            absolute margins it takes a tenth fewer pairs at the same recall, and misses half as many
-            neighbors of the tenth of songs with the fewest around them.
+    def probes(self, vectors: Vectors, home: Cells | None = None) -> Iterator[Probes]:
+        """Yield each query's own cell, then the others."""
+        home = self.assign(vectors)[:, 0] if home is None else home
+        yield _as_probes([np.arange(len(home))], [home], self.n_cells)
+        rows, cells = [], []
+        for own, near, halves in self.halves(vectors, home):
+            row, place = _within(halves, self.tau)
+            rows.append(own[row])
+            cells.append(near[place])
+        yield _as_probes(rows, cells, self.n_cells)
+
+    def distances(
+        self, vectors: Vectors, home: Cells
+    ) -> Iterator[tuple[NDArray[np.int64], Cells, NDArray[np.float32]]]:
+        """Yield for the queries of each cell their distances to the leaders next to it, in terms of `tau`.
+
+        Parameters
+        ----------
+        vectors : float32 array, shape (n, d)
+        home : int64 array, shape (n,)
+            Their own cells.
+
+        Yields
+        ------
+        int64 arrays, shapes (r,) and (near,), float32 array, shape (r, near)
+            Rows of `vectors`, cells, the own one first, and distances.
         """
-        n_near = min(max(self.max_copies, SCALE_LEADERS), len(self.leaders))
-        leaders = torch.from_numpy(self.leaders)
-        offset = (leaders * leaders).sum(dim=1) / -2
-        # Rows of zeros up to a whole number of groups, and so far down that none is chosen.
-        columns = pad_rows(leaders).T
-        offset = torch.nn.functional.pad(offset, (0, columns.shape[1] - len(leaders)), value=BELOW_ALL)
-        width = min(self.max_copies, len(self.leaders))
-        nearest = np.empty((len(vectors), width), dtype=np.int64)
-        margin = np.empty((len(vectors), width), dtype=np.float32)
-        block, products = torch.zeros(BLOCK_ROWS, leaders.shape[1]), torch.empty(BLOCK_ROWS, len(offset))
-        for start in range(0, len(vectors), BLOCK_ROWS):
-            rows = torch.from_numpy(vectors[start : start + BLOCK_ROWS])
-            block[: len(rows)] = rows
-            torch.addmm(offset, block, columns, out=products)
-            chosen = largest(products, n_near)  # (block, n_near)
-            values = products.gather(1, chosen)
-            squared = (block * block).sum(dim=1, keepdim=True) - 2 * values
-            scale = squared[:, :SCALE_LEADERS].clamp_min(0.0).sqrt().mean(dim=1, keepdim=True)
-            apart = torch.linalg.vector_norm(leaders[chosen[:, :1]] - leaders[chosen[:, :width]], dim=2)
-            distance = (values[:, :1] - values[:, :width]) / (apart * scale).clamp_min(1e-12)
-            stop = start + len(rows)
-            nearest[start:stop] = chosen[: len(rows), :width].numpy()
-            margin[start:stop] = distance[: len(rows)].numpy()
-        return nearest, margin
+        for own, near, halves in self.halves(vectors, home):
+            yield own, near, _relative(halves)
+
+    def halves(
+        self, vectors: Vectors, home: Cells
+    ) -> Iterator[tuple[NDArray[np.int64], Cells, NDArray[np.float32]]]:
+        """Yield what `distances` does, but half the squares of the distances; in a buffer that is used again."""
+        points, centers = torch.from_numpy(vectors), torch.from_numpy(self.leaders.centers)
+        first, offset = torch.from_numpy(self.leaders.first), negative_half_squares(centers)
+        toward_first = negative_half_squares(first)
+        block = torch.zeros(PROBE_ROWS, centers.shape[1])
+        for cell, own in _groups(home, self.n_cells):
+            near = self._near(cell, torch.addmv(toward_first, first, centers[cell]), centers, offset)
+            columns, shift = centers[near].T.contiguous(), offset[near]
+            products = torch.empty(PROBE_ROWS, len(near))
+            for start in range(0, len(own), PROBE_ROWS):
+                rows = own[start : start + PROBE_ROWS]
+                block[: len(rows)] = points[torch.from_numpy(rows)]
+                torch.addmm(shift, block, columns, beta=-1, alpha=-1, out=products)
+                products -= negative_half_squares(block)[:, None]
+                yield rows, near.numpy(), products[: len(rows)].numpy()
+
+    def _near(
+        self, cell: int, toward_first: torch.Tensor, centers: torch.Tensor, offset: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the leaders next to one, itself first, of those in the groups next to it."""
+        groups, n_wanted = self.leaders.groups, AMONG * self.n_near
+        nearest = torch.argsort(toward_first, descending=True, stable=True).numpy()
+        n_groups = int(np.searchsorted(np.cumsum(np.diff(groups)[nearest]), n_wanted)) + 1
+        some = np.sort(nearest[:n_groups])
+        among = torch.cat([torch.arange(groups[group], groups[group + 1]) for group in some.tolist()])
+        toward = torch.addmv(offset[among], centers[among], centers[cell])
+        toward[among == cell] = torch.inf
+        return among[torch.topk(toward, min(self.n_near, len(among))).indices]
 
 
 @dataclass(frozen=True)
 class Hyperplane:
-    """Sign random projections: one bucket per table, named by the signs of `n_bits` projections.
+    """Sign random projections: one cell per table, named by the signs of `n_bits` projections.
 
     Attributes
     ----------
@@ -128,38 +212,120 @@ class Hyperplane:
     planes: Vectors
 
     @property
-    def n_homes(self) -> int:
-        """One bucket in each table."""
+    def n_tables(self) -> int:
+        """One cell in each table."""
         return len(self.planes)
 
-    def assign(self, vectors: Vectors, asking: Vectors | None = None) -> Buckets:
-        """Return one bucket per table as (n, n_tables)."""
-        buckets = self._codes(vectors)
-        return buckets if asking is None else _asked_first(self._codes(asking), buckets)
+    @property
+    def n_cells(self) -> int:
+        """A cell for each combination of signs in each table."""
+        return len(self.planes) << self.planes.shape[1]
 
-    def _codes(self, vectors: Vectors) -> Buckets:
+    def assign(self, vectors: Vectors) -> Cells:
+        """Return one cell per table as (n, n_tables)."""
         n_tables, n_bits, d = self.planes.shape
         flat = torch.from_numpy(self.planes.reshape(-1, d))
         powers = torch.from_numpy(2 ** np.arange(n_bits, dtype=np.int64))
         offset = np.arange(n_tables, dtype=np.int64) << n_bits
-        buckets = np.empty((len(vectors), n_tables), dtype=np.int64)
+        cells = np.empty((len(vectors), n_tables), dtype=np.int64)
         block = torch.zeros(BLOCK_ROWS, d)
         for start in range(0, len(vectors), BLOCK_ROWS):
             rows = torch.from_numpy(vectors[start : start + BLOCK_ROWS])
             block[: len(rows)] = rows
             bits = (block @ flat.T > 0).view(BLOCK_ROWS, n_tables, n_bits)
             codes = (bits * powers).sum(dim=2)[: len(rows)].numpy()
-            buckets[start : start + len(rows)] = codes + offset
-        return buckets
+            cells[start : start + len(rows)] = codes + offset
+        return cells
 
-
-def _asked_first(home: Buckets, buckets: Buckets) -> Buckets:
-    """Return the home buckets, then the others."""
-    others = np.where((buckets[:, :, None] == home[:, None, :]).any(axis=2), -1, buckets)
-    return np.hstack([home, others])
+    def probes(self, vectors: Vectors, home: Cells | None = None) -> Iterator[Probes]:  # noqa: ARG002
+        """Yield the cells of each query's own signs."""
+        cells = self.assign(vectors)
+        rows = np.repeat(np.arange(len(cells)), cells.shape[1])
+        yield _as_probes([rows], [cells.ravel()], self.n_cells)
 
 
 def make_hyperplane(*, n_tables: int, n_bits: int, dim: int, seed: int) -> Hyperplane:
     """Return planes with normally distributed normals."""
     planes = np.random.default_rng(seed).standard_normal((n_tables, n_bits, dim))
     return Hyperplane(planes.astype(np.float32))
+
+
+def _nearest(
+    points: torch.Tensor, rows: torch.Tensor, centers: torch.Tensor
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield some of `rows` and the nearest of `centers` to each."""
+    offset, columns = negative_half_squares(centers), centers.T.contiguous()
+    block, products = torch.zeros(BLOCK_ROWS, points.shape[1]), torch.empty(BLOCK_ROWS, len(centers))
+    for start in range(0, len(rows), BLOCK_ROWS):
+        some = rows[start : start + BLOCK_ROWS]
+        block[: len(some)] = points[some]
+        torch.addmm(offset, block, columns, out=products)
+        yield some.numpy(), products.argmax(dim=1)[: len(some)].numpy()
+
+
+def _groups(numbers: NDArray[np.int64], n: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Yield each of the numbers below n that occurs, rising, and where."""
+    rows, starts = _sorted_by(np.ascontiguousarray(numbers), n)
+    for number in np.flatnonzero(np.diff(starts)):
+        yield int(number), rows[starts[number] : starts[number + 1]]
+
+
+def _as_probes(rows: list[NDArray[np.int64]], cells: list[Cells], n_cells: int) -> Probes:
+    row = np.concatenate(rows) if rows else np.empty(0, dtype=np.int64)
+    cell = np.concatenate(cells) if cells else np.empty(0, dtype=np.int64)
+    order, starts = _sorted_by(cell, n_cells)
+    present = np.flatnonzero(np.diff(starts))
+    return Probes(present, np.append(starts[present], starts[-1]), row[order])
+
+
+@compiled
+def _scale(halves, row):  # type: ignore[no-untyped-def]
+    """Return the mean distance of a query to the first leaders."""
+    n = min(SCALE_LEADERS, halves.shape[1])
+    total = 0.0
+    for j in range(n):
+        total += np.sqrt(max(0.0, 2.0 * halves[row, j]))
+    return max(total / n, 1e-12)
+
+
+@compiled
+def _relative(halves):  # type: ignore[no-untyped-def]
+    relative = np.empty(halves.shape, dtype=np.float32)
+    for i in range(halves.shape[0]):
+        scale = _scale(halves, i)
+        for j in range(halves.shape[1]):
+            relative[i, j] = np.sqrt(max(0.0, 2.0 * halves[i, j])) / scale
+    return relative
+
+
+@compiled
+def _within(halves, tau):  # type: ignore[no-untyped-def]
+    """Return rows and columns, but for the first column, of the leaders within `tau` of the scale."""
+    rows = np.empty(halves.size, dtype=np.int64)
+    columns = np.empty(halves.size, dtype=np.int64)
+    n = 0
+    for i in range(halves.shape[0]):
+        longest = tau * _scale(halves, i)
+        reach = np.float32(longest * longest / 2.0)
+        for j in range(1, halves.shape[1]):
+            if halves[i, j] <= reach:
+                rows[n] = i
+                columns[n] = j
+                n += 1
+    return rows[:n], columns[:n]
+
+
+@compiled
+def _sorted_by(numbers, n):  # type: ignore[no-untyped-def]
+    """Return a stable order of numbers below n, and where in it each begins: counting takes a tenth of sorting."""
+    starts = np.zeros(n + 1, dtype=np.int64)
+    for number in numbers:
+        starts[number + 1] += 1
+    for i in range(n):
+        starts[i + 1] += starts[i]
+    place = starts[:-1].copy()
+    order = np.empty(len(numbers), dtype=np.int64)
+    for i in range(len(numbers)):
+        order[place[numbers[i]]] = i
+        place[numbers[i]] += 1
+    return order, starts

@@ -1,8 +1,8 @@
-"""One bucket: dense block products and top-k; and the one routine that gives a score its digits.
+"""The lists of some queries, kept while cells of candidates come by: dense products, then one pass over each.
 
-Products only propose. A proposed pair is scored again by `pair_scores`, which treats each pair by itself,
-so that a score never depends on the shape of the block it was found in. The rule of order is total: score
-down, then key up.
+Products only say which pairs can be in a list. Such a pair is scored by `_score`, in double precision and by
+itself, so a score never depends on the shape of the block it was found in, and a list never on the order in which
+cells came. The rule of order is total: score down, then key up.
 """
 
 from __future__ import annotations
@@ -14,24 +14,28 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from musicrec.algorithms.spaces import Metric, as_products, pair_scores
+from musicrec.algorithms.compiled import compiled
+from musicrec.algorithms.spaces import METRICS, SCORE_DIGITS, Frame, Space, fit_frame
 
 Keys = NDArray[np.int64]
 Scores = NDArray[np.float32]
 
-# Rows per product: the scores of a block stay in the second-level cache.
+# The products of a block stay in the second-level cache: 256 x 1024 floats are 1 MB.
 BLOCK_ROWS = 256
-# Columns per group of the selection: the maximum of each group costs 0.1 ns a pair, and a top-k over an eighth
-# of the columns an eighth of `topk`'s 2 ns.
-GROUP = 8
-# Proposals beyond k: pairs whose fp32 products are too close to call, and a few releases of one recording.
+BLOCK_COLUMNS = 1024
+# Products that one comparison looks at: the compiler turns this many into a few vector instructions.
+STRIDE = 64
+# Places beyond k of an item of several recordings: each of its songs drops its own recording.
 SLACK = 6
-BELOW_ALL = float("-inf")
+# Products beyond the width of a list that its first floor is taken from: its own item and some releases.
+SEEDS = 4
+SCALE = 10.0**SCORE_DIGITS
+COSINE, DOT = METRICS.index("cosine"), METRICS.index("dot")
 
 
 @dataclass(frozen=True)
 class Members:
-    """Items of a bucket: keys (n,), recordings (n,) and vectors (n, d), float16 or float32, row by row."""
+    """Items: keys (n,), recordings (n,) and vectors (n, d), float16 or float32, row by row."""
 
     keys: Keys
     recordings: Keys
@@ -40,17 +44,27 @@ class Members:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def sorted(self) -> Members:
-        """Return the same items by rising key: blocks then have the same rows on every run."""
-        order = np.argsort(self.keys, kind="stable")
-        return Members(self.keys[order], self.recordings[order], self.vectors[order])
+    def take(self, rows: NDArray[np.int64] | slice) -> Members:
+        """Return some of the items, in this order."""
+        return Members(self.keys[rows], self.recordings[rows], self.vectors[rows])
+
+
+def concatenate(members: list[Members]) -> Members:
+    """Return the items of all, in order; without a copy where there is but one."""
+    if len(members) == 1:
+        return members[0]
+    return Members(
+        np.concatenate([m.keys for m in members]),
+        np.concatenate([m.recordings for m in members]),
+        np.concatenate([m.vectors for m in members]),
+    )
 
 
 @dataclass(frozen=True)
 class Lists:
     """The best neighbors of each query, each recording once, by score down, then key up.
 
-    keys and recordings (n, k), -1 where there is no neighbor, and scores (n, k), NaN there.
+    keys and recordings (n, width), -1 where there is no neighbor, and scores (n, width), NaN there.
     """
 
     keys: Keys
@@ -58,68 +72,104 @@ class Lists:
     scores: Scores
 
 
-def empty_lists(n_queries: int, k: int) -> Lists:
-    """Return lists without a neighbor."""
-    nobody = np.full((n_queries, k), -1, dtype=np.int64)
-    return Lists(nobody, nobody.copy(), np.full((n_queries, k), np.nan, dtype=np.float32))
+@dataclass(frozen=True)
+class Candidates:
+    """Items made ready for comparison."""
+
+    keys: Keys
+    recordings: Keys
+    vectors: NDArray[np.float32]
+    squares: NDArray[np.float64]
+    factors: Tensor
+
+    def __len__(self) -> int:
+        return len(self.keys)
 
 
-def nearest_in_bucket(
-    queries: Members, candidates: Members, *, k: int, n_spare: int = 0, metric: Metric = "cosine"
-) -> Lists:
-    """Return the exact k nearest of `candidates` for each query.
+def as_candidates(members: Members, frame: Frame) -> Candidates:
+    """Return items as they are found."""
+    vectors = _as_float32(members.vectors)
+    factors = frame.factors(vectors, asking=False)
+    return Candidates(members.keys, members.recordings, vectors.numpy(), _squares(vectors.numpy()), factors)
+
+
+class Search:
+    """The lists of some queries over all candidates that were offered so far.
 
     Parameters
     ----------
-    queries, candidates : Members
-        An item is never listed for its own recording, hence never for itself, and of several releases of
-        one recording the best is listed. Where that is not wanted, each item is a recording of its own.
+    queries : Members
+        An item is never listed for its own recording, hence never for itself, and of several releases of one
+        recording the best is listed. Where that is not wanted, each item is a recording of its own.
     k : int
     n_spare : int
-        Places beyond k, filled with what was proposed anyway: 0 to `SLACK`.
-    metric : {"cosine", "dot", "euclidean"}
-
-    Returns
-    -------
-    Lists
-        Shapes (n_queries, k + n_spare).
+        Places beyond k for queries whose recording is their own key: items of several recordings.
+    frame : Frame
     """
-    query, candidate = _as_float32(queries.vectors), _as_float32(candidates.vectors)
-    left, right, offset = as_products(query, candidate, metric)
-    right = pad_rows(right)
-    lists = empty_lists(len(queries), k + n_spare)
-    # One buffer for all blocks: fresh memory costs as much as the product that fills it.
-    buffer = torch.empty(min(BLOCK_ROWS, len(queries)), len(right))
-    for start in range(0, len(queries), BLOCK_ROWS):
-        rows = np.arange(start, min(start + BLOCK_ROWS, len(queries)))
-        # (block, n_candidates rounded up)
-        products = torch.mm(left[start : start + BLOCK_ROWS], right.T, out=buffer[: len(rows)])
-        if offset is not None:
-            products[:, : len(candidates)] += offset
-        products[:, len(candidates) :] = BELOW_ALL
-        pending, width = rows, k + SLACK
-        while len(pending):
-            width = min(width, len(candidates))
-            chosen = products if len(pending) == len(rows) else products[pending - start]
-            proposed = largest(chosen, width).numpy()
-            scores = pair_scores(query[pending][:, None, :], candidate[proposed], metric)  # (pending, width)
-            recordings = candidates.recordings[proposed]
-            scores[recordings == queries.recordings[pending, None]] = np.nan
-            best = best_of(candidates.keys[proposed], recordings, scores, k=k + n_spare)
-            done = (np.count_nonzero(~np.isnan(best.scores), axis=1) >= k) | (width == len(candidates))
-            _fill(lists, pending[done], best, done)
-            # Few songs have more releases than the slack: look deeper for those alone.
-            pending, width = pending[~done], width * 4
-    return lists
+
+    def __init__(self, queries: Members, *, k: int, n_spare: int = 0, frame: Frame) -> None:
+        vectors = _as_float32(queries.vectors)
+        n, width = len(queries), k + n_spare
+        self._recordings = np.ascontiguousarray(queries.recordings)
+        self._vectors, self._squares = vectors.numpy(), _squares(vectors.numpy())
+        self._factors = frame.factors(vectors, asking=True)
+        self._halves, self._errors = frame.offsets(vectors)
+        self._metric = METRICS.index(frame.metric)
+        self._widths = np.where(queries.recordings == queries.keys, width, k).astype(np.int64)
+        self._floors = np.full(n, -np.inf, dtype=np.float32)
+        self._filled = np.zeros(n, dtype=np.int64)
+        self._keys = np.full((n, width), -1, dtype=np.int64)
+        self._listed = np.full((n, width), -1, dtype=np.int64)
+        self._scores = np.full((n, width), np.nan, dtype=np.float32)
+        self._buffer = torch.empty(BLOCK_ROWS * BLOCK_COLUMNS)
+
+    def offer(self, candidates: Candidates, columns: slice, rows: NDArray[np.int64] | None = None) -> None:
+        """Compare some queries, or all, with some candidates.
+
+        Parameters
+        ----------
+        candidates : Candidates
+        columns : slice
+            Which candidates; no pair may be offered twice unless its keys are equal, too.
+        rows : int64 array, optional
+            Which queries.
+        """
+        rows = np.arange(len(self._floors)) if rows is None else rows
+        for first in range(columns.start, columns.stop, BLOCK_COLUMNS):
+            last = min(first + BLOCK_COLUMNS, columns.stop)
+            right = candidates.factors[first:last].T
+            for start in range(0, len(rows), BLOCK_ROWS):
+                some = rows[start : start + BLOCK_ROWS]
+                # One buffer for all blocks: fresh memory costs as much as the product that fills it.
+                products = self._buffer[: len(some) * (last - first)].view(len(some), last - first)
+                torch.mm(self._factors[torch.from_numpy(some)], right, out=products)
+                _offer(
+                    products.numpy(), some, first, self._metric,
+                    self._vectors, self._squares, self._recordings, self._halves, self._errors, self._widths,
+                    candidates.vectors, candidates.squares, candidates.keys, candidates.recordings,
+                    self._floors, self._filled, self._keys, self._listed, self._scores,
+                )  # fmt: skip
+
+    def lists(self) -> Lists:
+        """Return the lists, shapes (n_queries, k + n_spare)."""
+        return Lists(self._keys, self._listed, self._scores)
 
 
-def merge_lists(first: Lists, second: Lists) -> Lists:
-    """Return the best of two lists over disjoint candidates, row by row."""
+def exact_nearest(queries: Members, candidates: Members, *, k: int, n_spare: int = 0, space: Space) -> Lists:
+    """Return the exact k nearest of `candidates` for each query: brute force, with bounds."""
+    frame = fit_frame(candidates.vectors.astype(np.float32), space)
+    search = Search(queries, k=k, n_spare=n_spare, frame=frame)
+    search.offer(as_candidates(candidates, frame), slice(0, len(candidates)))
+    return search.lists()
+
+
+def merge_lists(several: list[Lists], *, k: int) -> Lists:
+    """Return the best k of lists over disjoint candidates, row by row."""
     return best_of(
-        np.concatenate([first.keys, second.keys], axis=1),
-        np.concatenate([first.recordings, second.recordings], axis=1),
-        np.concatenate([first.scores, second.scores], axis=1),
-        k=first.keys.shape[1],
+        np.concatenate([lists.keys for lists in several], axis=1),
+        np.concatenate([lists.recordings for lists in several], axis=1),
+        np.concatenate([lists.scores for lists in several], axis=1),
+        k=k,
     )
 
 
@@ -137,8 +187,13 @@ def best_of(keys: Keys, recordings: Keys, scores: Scores, *, k: int) -> Lists:
     """
     # lexsort puts NaN last, so a place without a neighbor goes to the end.
     lists = _reordered(Lists(keys, recordings, scores), np.lexsort((keys, -scores), axis=1))
-    earlier = np.tri(keys.shape[1], k=-1, dtype=bool)  # (width, width): column before row
-    repeated = ((lists.recordings[:, :, None] == lists.recordings[:, None, :]) & earlier).any(axis=2)
+    # Stable: of a recording the first place is its best.
+    by_recording = np.argsort(lists.recordings, axis=1, kind="stable")
+    sorted_recordings = np.take_along_axis(lists.recordings, by_recording, axis=1)
+    repeated = np.zeros(keys.shape, dtype=bool)
+    np.put_along_axis(
+        repeated, by_recording[:, 1:], sorted_recordings[:, 1:] == sorted_recordings[:, :-1], axis=1
+    )
     none = repeated | np.isnan(lists.scores)
     order = np.argsort(none, axis=1, kind="stable")[:, :k]
     best, none = _reordered(lists, order), np.take_along_axis(none, order, axis=1)
@@ -146,36 +201,168 @@ def best_of(keys: Keys, recordings: Keys, scores: Scores, *, k: int) -> Lists:
     return best
 
 
-def _as_float32(vectors: NDArray[np.floating]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(vectors)).float()
-
-
-def pad_rows(vectors: Tensor) -> Tensor:
-    """Return the rows (n, d) with rows of zeros up to a multiple of `GROUP`."""
-    return torch.nn.functional.pad(vectors, (0, 0, 0, -len(vectors) % GROUP))
-
-
-def largest(products: Tensor, width: int) -> Tensor:
-    """Return the columns (n, width) of the largest elements of each row, in two exact stages.
-
-    The largest elements lie in the groups with the largest maxima: first those groups, then within them.
+def pair_scores(left: NDArray[np.floating], right: NDArray[np.floating], space: Space) -> Scores:
+    """Return the scores of row pairs: cosine rounded to six digits, product, or minus the distance.
 
     Parameters
     ----------
-    products : Tensor, shape (n, n_columns)
-    width : int
-        At most n_columns.
+    left, right : float arrays, shape (n, d)
+
+    Returns
+    -------
+    float32 array, shape (n,)
+        Larger is nearer; cosines in [-1, 1]. Summed in double precision: exact for half-precision vectors up
+        to far below the rounding, hence the same on every machine.
     """
-    n, n_columns = products.shape
-    n_groups = n_columns // GROUP
-    if width * 4 > n_groups or n_columns % GROUP:
-        return torch.topk(products, width, dim=1).indices
-    # A group is every n_groups-th column: the maximum then runs over whole rows of memory.
-    grouped = products.view(n, GROUP, n_groups)
-    groups = torch.topk(grouped.amax(dim=1), width, dim=1, sorted=False).indices  # (n, width)
-    members = grouped.gather(2, groups[:, None, :].expand(n, GROUP, width)).view(n, -1)  # (n, GROUP * width)
-    best = torch.topk(members, width, dim=1).indices
-    return (best // width) * n_groups + groups.gather(1, best % width)
+    left, right = _as_float32(left).numpy(), _as_float32(right).numpy()
+    return _pair_scores(left, right, _squares(left), _squares(right), METRICS.index(space.metric))
+
+
+@compiled
+def _pair_scores(left, right, left_squares, right_squares, metric):  # type: ignore[no-untyped-def]
+    scores = np.empty(len(left), dtype=np.float32)
+    for i in range(len(left)):
+        scores[i] = _score(left, i, right, i, left_squares[i], right_squares[i], metric)
+    return scores
+
+
+@compiled
+def _score(left, row, right, column, left_square, right_square, metric):  # type: ignore[no-untyped-def]
+    total = 0.0
+    if metric == COSINE or metric == DOT:
+        for i in range(left.shape[1]):
+            total += np.float64(left[row, i]) * np.float64(right[column, i])
+        if metric == DOT:
+            return np.float32(total)
+        cosine = total / max(np.sqrt(left_square * right_square), 1e-30)
+        return np.float32(np.rint(min(max(cosine, -1.0), 1.0) * SCALE) / SCALE)
+    for i in range(left.shape[1]):
+        apart = np.float64(left[row, i]) - np.float64(right[column, i])
+        total += apart * apart
+    return np.float32(-np.sqrt(total))
+
+
+@compiled
+def _floor(score, half, error, metric):  # type: ignore[no-untyped-def]
+    """Return the bound below which no pair can reach a score."""
+    value = np.float64(score)
+    if metric == COSINE:
+        # A score is rounded, and so are bounds.
+        return np.float32(value - 1.0 / SCALE - error)
+    if metric == DOT:
+        return np.float32(value - error)
+    return np.float32(half - value * value / 2.0 - error)
+
+
+@compiled
+def _place(row, score, key, recording, width, filled, keys, recordings, scores):  # type: ignore[no-untyped-def]
+    """Put a pair into the sorted list of a query and return how many places are taken."""
+    if filled == width:
+        last = scores[row, width - 1]
+        if last > score or (last == score and keys[row, width - 1] <= key):
+            return filled
+    end = filled
+    for place in range(filled):
+        if recordings[row, place] == recording:
+            listed = scores[row, place]
+            if listed > score or (listed == score and keys[row, place] <= key):
+                return filled
+            # A better release of a listed recording takes its place.
+            end = place
+            break
+    if end == filled:
+        if filled < width:
+            filled += 1
+        else:
+            end = width - 1
+    while end > 0:
+        before = scores[row, end - 1]
+        if before > score or (before == score and keys[row, end - 1] < key):
+            break
+        scores[row, end] = before
+        keys[row, end] = keys[row, end - 1]
+        recordings[row, end] = recordings[row, end - 1]
+        end -= 1
+    scores[row, end], keys[row, end], recordings[row, end] = score, key, recording
+    return filled
+
+
+@compiled
+def _seed(products, i, seeds):  # type: ignore[no-untyped-def]
+    """Return the last of the largest products of a row, as many as there are seeds."""
+    n_seeds = len(seeds)
+    seeds[:] = -np.inf
+    for j in range(products.shape[1]):
+        value = products[i, j]
+        if value > seeds[n_seeds - 1]:
+            place = n_seeds - 1
+            while place > 0 and seeds[place - 1] < value:
+                seeds[place] = seeds[place - 1]
+                place -= 1
+            seeds[place] = value
+    return seeds[n_seeds - 1]
+
+
+@compiled
+def _offer(  # type: ignore[no-untyped-def]
+    products, rows, first, metric,
+    vectors, squares, recordings, halves, errors, widths,
+    found, found_squares, found_keys, found_recordings,
+    floors, filled, keys, listed, scores,
+):  # fmt: skip
+    """Add to the lists of `rows` what can be in them of the candidates from `first` on."""
+    n_columns = products.shape[1]
+    seeds = np.empty(scores.shape[1] + SEEDS, dtype=np.float32)
+    for i in range(len(rows)):
+        row = rows[i]
+        floor, n_filled, width, recording = floors[row], filled[row], widths[row], recordings[row]
+        is_seeded = n_filled == 0 and n_columns >= 2 * len(seeds)
+        if is_seeded:
+            # A list that begins loses most of what it takes at first: see before where it will end.
+            floor = _seed(products, i, seeds) - 2 * errors[row] - np.float32(2.0 / SCALE)
+        start = 0
+        while start < n_columns:
+            stop = start + STRIDE
+            if n_columns >= STRIDE:
+                # The last look goes back over some that were seen.
+                seen = min(start, n_columns - STRIDE)
+                n_above = 0
+                for j in range(STRIDE):
+                    # So that what is no number, where products overflow, is looked at, too.
+                    n_above += not (products[i, seen + j] < floor)
+                if n_above == 0:
+                    start = stop
+                    continue
+            for j in range(start, min(stop, n_columns)):
+                column = first + j
+                if products[i, j] < floor or found_recordings[column] == recording:
+                    continue
+                score = _score(vectors, row, found, column, squares[row], found_squares[column], metric)
+                n_filled = _place(
+                    row, score, found_keys[column], found_recordings[column], width, n_filled, keys, listed, scores
+                )
+                if n_filled == width:
+                    floor = max(floor, _floor(scores[row, width - 1], halves[row], errors[row], metric))
+            start = stop
+            if start >= n_columns and is_seeded and n_filled < width:
+                # Few recordings have more releases than there are spare seeds: then all over again.
+                is_seeded, floor, start = False, np.float32(-np.inf), 0
+        floors[row], filled[row] = floor, n_filled
+
+
+def _as_float32(vectors: NDArray[np.floating]) -> Tensor:
+    return torch.from_numpy(np.array(vectors, order="C", copy=not vectors.flags.writeable or None)).float()
+
+
+@compiled
+def _squares(vectors):  # type: ignore[no-untyped-def]
+    squares = np.zeros(len(vectors))
+    for row in range(len(vectors)):
+        total = 0.0
+        for i in range(vectors.shape[1]):
+            total += np.float64(vectors[row, i]) * np.float64(vectors[row, i])
+        squares[row] = total
+    return squares
 
 
 def _reordered(lists: Lists, order: Keys) -> Lists:
@@ -184,10 +371,3 @@ def _reordered(lists: Lists, order: Keys) -> Lists:
         np.take_along_axis(lists.recordings, order, axis=1),
         np.take_along_axis(lists.scores, order, axis=1),
     )
-
-
-def _fill(lists: Lists, rows: Keys, best: Lists, done: NDArray[np.bool_]) -> None:
-    width = best.keys.shape[1]
-    lists.keys[rows, :width] = best.keys[done]
-    lists.recordings[rows, :width] = best.recordings[done]
-    lists.scores[rows, :width] = best.scores[done]

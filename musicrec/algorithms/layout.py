@@ -1,105 +1,145 @@
-"""Cut buckets into units of bounded size, and pack the units onto partitions of equal cost.
+"""Where the cells lie, and how the queries are dealt out to tasks.
 
-A unit is a part of a bucket's items, those at home in it as queries, against all of its items. The loads come
-from a sample: a bucket large enough to matter has many of the sample's items, and a small one is never cut. A
-wrong estimate changes how even the partitions are, never what a list holds.
+Cells follow each other in parts, one file each. The queries are the items of the first table in the same order,
+cut into ranges of equal cost and bounded size: a range may begin and end within a cell, so a cell that holds half
+of the catalog is many tasks.
 """
 
 from __future__ import annotations
 
-import heapq
-import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from musicrec.algorithms.kernel import Members, concatenate
 
-@dataclass(frozen=True)
-class Loads:
-    """What each bucket holds.
+# Rows made ready for comparison at once: enough to share the overhead of cells of a hundred.
+CHUNK_ROWS = 8192
 
-    buckets (b,) in rising order; n_home and n_items (b,): rows that ask, and all rows.
-    """
-
-    buckets: NDArray[np.int64]
-    n_home: NDArray[np.float64]
-    n_items: NDArray[np.float64]
-
-    @property
-    def n_copies(self) -> float:
-        """Rows of all buckets."""
-        return float(self.n_items.sum())
-
-    @property
-    def n_pairs(self) -> float:
-        """Comparisons of all buckets."""
-        return float((self.n_home * self.n_items).sum())
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Where each unit goes.
+class CellIndex:
+    """Where the items of each cell are.
 
     Attributes
     ----------
-    n_partitions : int
-    n_parts : dict
-        Bucket -> parts, for those of more than one; a bucket has as many units as parts.
-    partitions : dict
-        (bucket, unit) -> partition, for the units that the sample knew.
+    starts : int64 array, shape (n_cells + 1,)
+        Cell c holds the rows starts[c] .. starts[c + 1] of all rows.
+    first_cells : int64 array, shape (n_parts + 1,)
+        Part p holds the cells first_cells[p] .. first_cells[p + 1].
     """
 
-    n_partitions: int
-    n_parts: dict[int, int]
-    partitions: dict[tuple[int, int], int]
+    starts: Ints
+    first_cells: Ints
 
-    def parts_of(self, bucket: int) -> int:
-        """Return into how many parts a bucket is cut."""
-        return self.n_parts.get(bucket, 1)
-
-    def partition_of(self, bucket: int, unit: int) -> int:
-        """Return the partition of a unit."""
-        return self.partitions.get((bucket, unit), (bucket + unit) % self.n_partitions)
+    @property
+    def counts(self) -> Ints:
+        """Items of each cell, (n_cells,)."""
+        return np.diff(self.starts)
 
 
-def estimate_loads(buckets: NDArray[np.int64], *, n_homes: int, n_items: int) -> Loads:
-    """Return the loads of all items, scaled up from the buckets of a sample.
+class CellReader:
+    """Reads items across parts.
 
     Parameters
     ----------
-    buckets : int64 array, shape (n_sample, max_copies)
-        What `HashFamily.assign` returns.
-    n_homes : int
-    n_items : int
-        Items of the whole catalog.
+    read : callable
+        Returns the items of a part.
+    index : CellIndex
     """
-    row, slot = np.nonzero(buckets >= 0)
-    names, place = np.unique(buckets[row, slot], return_inverse=True)
-    scale = n_items / max(1, len(buckets))
-    rows = np.bincount(place, minlength=len(names)).astype(np.float64)
-    home = np.bincount(place[slot < n_homes], minlength=len(names)).astype(np.float64)
-    return Loads(names, home * scale, rows * scale)
+
+    def __init__(self, read: Callable[[int], Members], index: CellIndex) -> None:
+        self._read, self._index = read, index
+        self._bounds = index.starts[index.first_cells]
+        self._parts: dict[int, Members] = {}
+
+    def rows(self, start: int, stop: int) -> Members:
+        """Return rows start..stop of all rows, at least one."""
+        pieces = []
+        part = int(np.searchsorted(self._bounds, start, side="right")) - 1
+        while start < stop:
+            end = min(stop, int(self._bounds[part + 1]))
+            if end > start:
+                first = int(self._bounds[part])
+                pieces.append(self._part(part).take(slice(start - first, end - first)))
+                start = end
+            part += 1
+        return concatenate(pieces)
+
+    def chunks(self, cells: Ints) -> Iterator[tuple[Members, list[tuple[int, slice]]]]:
+        """Yield the items of some cells, as many as are worth while at a time.
+
+        Parameters
+        ----------
+        cells : int64 array
+            Rising.
+
+        Yields
+        ------
+        Members
+        list of (int, slice)
+            The place of each cell in `cells`, and its rows. A cell may come in several pieces.
+        """
+        ranges: list[tuple[int, int]] = []
+        places: list[tuple[int, slice]] = []
+        n_held = 0
+        bounds = zip(self._index.starts[cells].tolist(), self._index.starts[cells + 1].tolist(), strict=True)
+        for place, (start, end) in enumerate(bounds):
+            first = start
+            while first < end:
+                last = min(end, first + CHUNK_ROWS - n_held)
+                places.append((place, slice(n_held, n_held + last - first)))
+                # Cells that follow each other are read at once.
+                if ranges and ranges[-1][1] == first:
+                    ranges[-1] = (ranges[-1][0], last)
+                else:
+                    ranges.append((first, last))
+                n_held, first = n_held + last - first, last
+                if n_held == CHUNK_ROWS:
+                    yield concatenate([self.rows(*r) for r in ranges]), places
+                    ranges, places, n_held = [], [], 0
+        if ranges:
+            yield concatenate([self.rows(*r) for r in ranges]), places
+
+    def _part(self, part: int) -> Members:
+        if part not in self._parts:
+            self._parts[part] = self._read(part)
+        return self._parts[part]
 
 
-def make_layout(loads: Loads, *, max_unit_rows: int, n_partitions: int) -> Layout:
-    """Return units of at most about `max_unit_rows` rows a part, packed by their pairs.
+def cut_parts(counts: Floats, *, n_parts: int) -> Ints:
+    """Return the first cell of each part, and the end: parts of about equally many items, (n_parts + 1,)."""
+    so_far = np.cumsum(counts)
+    wanted = so_far[-1] * np.arange(1, n_parts) / n_parts
+    inner = np.searchsorted(so_far, wanted, side="left") + 1
+    return np.concatenate([[0], np.minimum(inner, len(counts)), [len(counts)]]).astype(np.int64)
 
-    The largest unit goes first, each to the partition with the least so far (Graham 1969): no partition then
-    costs more than 4/3 of the best packing's.
+
+def cut_units(starts: Ints, cost: Floats, *, n_units: int, max_rows: int) -> Ints:
+    """Return the first row of each unit, and the end.
+
+    Parameters
+    ----------
+    starts : int64 array, shape (n_cells + 1,)
+        Of the cells whose items ask.
+    cost : float64 array, shape (n_cells,)
+        Of one item of each cell.
+    n_units : int
+        Units of equal cost, of which those with more than `max_rows` rows are cut further.
+    max_rows : int
     """
-    n_parts, units = {}, []
-    for bucket, n_home, n_rows in zip(
-        loads.buckets.tolist(), loads.n_home.tolist(), loads.n_items.tolist(), strict=True
-    ):
-        parts = max(1, math.ceil(n_rows / max_unit_rows))
-        if parts > 1:
-            n_parts[bucket] = parts
-        units += [(n_home / parts * n_rows, bucket, unit) for unit in range(parts)]
-    partitions = {}
-    load = [(0.0, partition) for partition in range(n_partitions)]
-    for cost, bucket, unit in sorted(units, key=lambda u: (-u[0], u[1], u[2])):
-        least, partition = heapq.heappop(load)
-        partitions[bucket, unit] = partition
-        heapq.heappush(load, (least + cost, partition))
-    return Layout(n_partitions, n_parts, partitions)
+    so_far = np.concatenate([[0.0], np.cumsum(np.diff(starts) * cost)])
+    if so_far[-1] <= 0:
+        return starts[[0, -1]] if starts[-1] > starts[0] else starts[:1]
+    even = np.interp(np.linspace(0.0, so_far[-1], n_units + 1), so_far, starts)
+    bounds = np.unique(np.rint(even).astype(np.int64))
+    pieces = [
+        np.linspace(first, last, -(-(last - first) // max_rows) + 1)[:-1]
+        for first, last in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
+    ]
+    return np.append(np.concatenate(pieces), bounds[-1]).astype(np.int64)

@@ -1,66 +1,141 @@
-"""K-means, spherical for the cosine (Dhillon and Modha 2001): the centers ("leaders") that hashing goes by."""
+"""K-means in two levels, spherical for the cosine (Dhillon and Modha 2001): the centers that hashing goes by.
+
+Finding the nearest of m centers takes m products, and training them m for each vector of the sample, eight times
+over. So a first level of about sqrt(m) centers comes before: training and hashing then take a few sqrt(m).
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+
+Vectors = NDArray[np.float32]
 
 N_ROUNDS = 8
 BLOCK_ROWS = 4096
+# The leaders near a first-level center among which the nearest of a vector is looked for, in square roots of all.
+# At 6, one vector in a thousand gets its second nearest; hashing allows for it, as the same happens everywhere.
+WIDTH = 6
+# Up to so many leaders one level costs no more.
+ONE_LEVEL = 512
 
 
-def fit_leaders(
-    vectors: NDArray[np.float32], *, n_leaders: int, seed: int, spherical: bool = True
-) -> NDArray[np.float32]:
-    """Return centers that cover `vectors`.
+@dataclass(frozen=True)
+class Leaders:
+    """Centers in two levels.
+
+    Attributes
+    ----------
+    centers : float32 array, shape (m, d)
+        The leaders; those of one first-level center lie together, and near ones of those, too.
+    first : float32 array, shape (c, d)
+        The first level.
+    below : int64 array, shape (c, width)
+        For each first-level center the leaders to look at, rising.
+    groups : int64 array, shape (c + 1,)
+        The leaders groups[i] .. groups[i + 1] come from what is nearest to first-level center i.
+    """
+
+    centers: Vectors
+    first: Vectors
+    below: NDArray[np.int64]
+    groups: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.centers)
+
+
+def fit_leaders(vectors: Vectors, *, n_leaders: int, seed: int, spherical: bool = True) -> Leaders:
+    """Return leaders that cover `vectors`.
 
     Parameters
     ----------
     vectors : float32 array, shape (n, d)
-        n >= n_leaders, in a fixed order; unit vectors where `spherical`.
+        In a fixed order; unit vectors where `spherical`.
     n_leaders : int
+        About as many are returned; at most as many as there are different vectors.
     seed : int
     spherical : bool
         The centers are unit vectors, else means.
-
-    Returns
-    -------
-    float32 array, shape (n_leaders, d)
-        All different. A center that loses all its vectors restarts at the one that is worst
-        served.
-
-    Raises
-    ------
-    ValueError
-        There are fewer different vectors than leaders.
     """
-    distinct = np.unique(vectors, axis=0)
-    if len(distinct) < n_leaders:
-        raise ValueError(f"{n_leaders} leaders need as many different vectors, found {len(distinct)}")
     points = torch.from_numpy(vectors)
-    first = np.random.default_rng(seed).choice(len(distinct), n_leaders, replace=False)
-    leaders = torch.from_numpy(distinct[np.sort(first)])
+    if n_leaders <= ONE_LEVEL:
+        centers = _fit(points, n_leaders, seed=seed, spherical=spherical).numpy()
+        every = np.arange(len(centers), dtype=np.int64)[None, :]
+        nobody = np.zeros((1, vectors.shape[1]), dtype=np.float32)
+        return Leaders(centers, nobody, every, np.array([0, len(centers)]))
+    first = _fit(points, round(n_leaders**0.5), seed=seed, spherical=spherical)
+    first = first[torch.from_numpy(spatial_order(first.numpy()))]
+    nearest, _ = _assign(points, first)
+    groups = []
+    for group in range(len(first)):
+        own = points[nearest == group]
+        n_own = max(1, round(n_leaders * len(own) / len(points)))
+        groups.append(_fit(own, n_own, seed=seed + group, spherical=spherical) if len(own) else own)
+    centers, sizes = torch.cat(groups), [len(group) for group in groups]
+    return Leaders(centers.numpy(), first.numpy(), _below(first, centers), np.cumsum([0, *sizes]))
+
+
+def spatial_order(points: Vectors) -> NDArray[np.int64]:
+    """Return an order of (n, d) in which near points are near: halves along the direction of most spread, again."""
+
+    def halve(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        if len(rows) < 3:
+            return [rows]
+        spread = points[rows].astype(np.float64)
+        spread -= spread.mean(axis=0)
+        direction = np.linalg.svd(spread, full_matrices=False)[2][0]
+        rows = rows[np.argsort(spread @ direction, kind="stable")]
+        middle = len(rows) // 2
+        return halve(rows[:middle]) + halve(rows[middle:])
+
+    return np.concatenate(halve(np.arange(len(points), dtype=np.int64)))
+
+
+def negative_half_squares(points: Tensor) -> Tensor:
+    """Return (n,) of (n, d): a product plus this orders points by their distance."""
+    return (points * points).sum(dim=1) / -2
+
+
+def _fit(points: Tensor, n_leaders: int, *, seed: int, spherical: bool) -> Tensor:
+    """Return at most `n_leaders` different centers. One that loses all its vectors restarts at the worst served."""
+    distinct = torch.unique(points, dim=0)
+    n_leaders = min(n_leaders, len(distinct))
+    chosen = np.sort(np.random.default_rng(seed).choice(len(distinct), n_leaders, replace=False))
+    leaders = distinct[torch.from_numpy(chosen)]
+    if n_leaders == len(distinct):
+        return leaders
     for _ in range(N_ROUNDS):
         nearest, score = _assign(points, leaders)
         sums = torch.zeros_like(leaders).index_add_(0, nearest, points)
-        empty = torch.bincount(nearest, minlength=n_leaders) == 0
+        counts = torch.bincount(nearest, minlength=n_leaders)
+        empty = counts == 0
         n_empty = int(empty.sum())
         if n_empty:
             sums[empty] = points[torch.argsort(score, stable=True)[:n_empty]]
         if spherical:
             leaders = torch.nn.functional.normalize(sums, dim=1)
         else:
-            leaders = sums / torch.bincount(nearest, minlength=n_leaders).clamp_min(1)[:, None]
-    return leaders.numpy()
+            leaders = sums / counts.clamp_min(1)[:, None]
+    return leaders
 
 
-def _assign(points: torch.Tensor, leaders: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _assign(points: Tensor, leaders: Tensor) -> tuple[Tensor, Tensor]:
     """Return the row of the nearest leader and minus half the squared distance to it, both of shape (n,)."""
-    offset = (leaders * leaders).sum(dim=1) / -2
+    offset = negative_half_squares(leaders)
     best = [
         torch.addmm(offset, points[start : start + BLOCK_ROWS], leaders.T).max(dim=1)
         for start in range(0, len(points), BLOCK_ROWS)
     ]
-    score = torch.cat([b.values for b in best]) - (points * points).sum(dim=1) / 2
+    score = torch.cat([b.values for b in best]) + negative_half_squares(points)
     return torch.cat([b.indices for b in best]), score
+
+
+def _below(first: Tensor, centers: Tensor) -> NDArray[np.int64]:
+    width = min(len(centers), max(ONE_LEVEL, round(WIDTH * len(centers) ** 0.5)))
+    near = torch.topk(torch.addmm(negative_half_squares(centers), first, centers.T), width, dim=1).indices
+    return np.sort(near.numpy(), axis=1)

@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 Metric = Literal["cosine", "dot", "euclidean"]
+METRICS: tuple[Metric, ...] = ("cosine", "dot", "euclidean")
 Vectors = NDArray[np.float32]
-Scores = NDArray[np.float32]
 
 SCORE_DIGITS = 6
 
@@ -57,51 +57,64 @@ class Space:
         return np.column_stack([_unit(vectors) * np.float32(self.max_norm), np.zeros(len(vectors), np.float32)])
 
 
-def as_products(queries: Tensor, candidates: Tensor, metric: Metric) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return matrices q, c and a row o such that q @ c.T + o orders the candidates of each query.
+UNIT_ROUNDOFF = 2.0**-24
 
-    Parameters
+
+@dataclass(frozen=True)
+class Frame:
+    """What turns scores into products of single precision.
+
+    Attributes
     ----------
-    queries, candidates : float32 Tensors, shapes (n_queries, d) and (n_candidates, d)
-
-    Returns
-    -------
-    float32 Tensors, shapes as the inputs' and (n_candidates,); no row where it would be zero
+    metric : {"cosine", "dot", "euclidean"}
+    center : float32 array, shape (d,)
+        Subtracted first where distances are compared: they do not change, and products of shorter vectors lose
+        fewer digits. Else zero.
+    longest : float
+        No centered vector is longer.
     """
-    if metric == "cosine":
-        # Half-precision vectors are off unit length by up to 1e-4, more than near neighbors differ.
-        queries, candidates = normalize(queries, dim=1), normalize(candidates, dim=1)
-    if metric != "euclidean":
-        return queries, candidates, None
-    # Distances do not change when all move, and products of short vectors lose fewer digits.
-    center = candidates.mean(dim=0)
-    queries, candidates = queries - center, candidates - center
-    return queries, candidates, (candidates * candidates).sum(dim=1) / -2
+
+    metric: Metric
+    center: Vectors
+    longest: float
+
+    def factors(self, vectors: Tensor, *, asking: bool) -> Tensor:
+        """Return float32 vectors (n, d) as they are multiplied: (n, d), for "euclidean" (n, d + 1).
+
+        There the product is minus half the squared distance plus half the squared length of the query.
+        """
+        if self.metric == "cosine":
+            # Half-precision vectors are off unit length by up to 1e-4, more than near neighbors differ.
+            return normalize(vectors, dim=1)
+        if self.metric == "dot":
+            return vectors
+        moved = vectors - torch.from_numpy(self.center)
+        last = torch.ones(len(moved), 1) if asking else (moved * moved).sum(dim=1, keepdim=True) / -2
+        return torch.cat([moved, last], dim=1)
+
+    def offsets(self, vectors: Tensor) -> tuple[Vectors, Vectors]:
+        """Return for queries (n, d) what a product has beyond its score, and how far it may be off.
+
+        Returns
+        -------
+        float32 arrays, shape (n,)
+            Half the squared length for "euclidean", else 0; and a bound of the rounding errors.
+        """
+        lengths = (vectors - torch.from_numpy(self.center)).norm(dim=1).numpy()
+        if self.metric == "cosine":
+            lengths = np.ones_like(lengths)
+        error = (vectors.shape[1] + 8) * UNIT_ROUNDOFF * np.square(lengths + np.float32(self.longest))
+        half = np.square(lengths) / 2 if self.metric == "euclidean" else np.zeros_like(lengths)
+        return half.astype(np.float32), error.astype(np.float32)
 
 
-def pair_scores(left: Tensor, right: Tensor, metric: Metric = "cosine") -> Scores:
-    """Return the scores of row pairs: cosine rounded to six digits, product, or minus the distance.
-
-    Parameters
-    ----------
-    left, right : float32 Tensor, shape (..., d)
-
-    Returns
-    -------
-    float32 array, shape (...)
-        Larger is nearer; cosines in [-1, 1]. Summed in double precision: exact for half-precision vectors up
-        to far below the rounding, hence the same on every machine.
-    """
-    a, b = left.double(), right.double()
-    if metric == "euclidean":
-        apart = a - b
-        return (-(apart * apart).sum(dim=-1).sqrt()).numpy().astype(np.float32)
-    dots = (a * b).sum(dim=-1)
-    if metric == "dot":
-        return dots.numpy().astype(np.float32)
-    lengths = (a * a).sum(dim=-1) * (b * b).sum(dim=-1)
-    cosines = (dots / lengths.sqrt().clamp_min(1e-30)).clamp(-1.0, 1.0)
-    return np.round(cosines.numpy(), SCORE_DIGITS).astype(np.float32)
+def fit_frame(sample: Vectors, space: Space) -> Frame:
+    """Return the frame for vectors of which (n, d) are a sample."""
+    center = np.zeros(sample.shape[1], dtype=np.float32)
+    if space.metric == "euclidean" and len(sample):
+        center = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
+    longest = 1.0 if space.metric == "cosine" else space.max_norm + float(np.linalg.norm(center))
+    return Frame(space.metric, center, longest)
 
 
 def distances(scores: NDArray[np.float32], metric: Metric) -> NDArray[np.float64]:

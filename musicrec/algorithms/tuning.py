@@ -1,89 +1,72 @@
-"""Choose leaders and margin for a recall target.
+"""Choose how far queries look, for a recall target.
 
-A query finds a neighbor that stands in its home bucket. Whether it does, and from which margin on, is known
-from memberships alone, so the recall and the cost of any setting can be read off samples before any join runs.
-
-Nothing here looks at a clock: the costs are constants of one machine, measured once. Timing the machine at hand
-would make the lists depend on how busy it is.
+A query finds every neighbor in the cells it asks, so the recall and the cost of any setting can be read off
+memberships before any join runs.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from musicrec.algorithms.hashing import Voronoi
-from musicrec.algorithms.layout import Loads, estimate_loads
 from musicrec.algorithms.metrics import Estimate, mean_with_bound
-
-# Nanoseconds on one core of an AMD EPYC (Zen 4) at 64 dimensions: product and selection of a pair; product of an
-# item with a leader; blocks, shuffle and Arrow of a copy. Only their ratios matter.
-PAIR_NS = 2.0
-LEADER_NS = 1.6
-COPY_NS = 1500.0
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Queries:
-    """A sample of items with their true neighbors.
+    """A sample of items with the cells of their true neighbors.
 
-    vectors (n, d) where they stand as queries; neighbors (n, k, d) where they stand as answers; known (n, k):
-    which neighbors exist.
+    vectors (n, d) where they stand as queries; cells (n, k), -1 where no neighbor exists.
     """
 
     vectors: Floats
-    neighbors: Floats
-    known: NDArray[np.bool_]
+    cells: NDArray[np.int64]
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Which neighbors exist, (n, k)."""
+        return self.cells >= 0
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A family with the recall that it will have and the loads of its buckets."""
-
-    family: Voronoi
-    recall: Estimate
-    loads: Loads
-
-    def cost(self, n_items: int) -> float:
-        """Return nanoseconds of one core per item."""
-        pairs, copies = self.loads.n_pairs / n_items, self.loads.n_copies / n_items
-        return pairs * PAIR_NS + copies * COPY_NS + len(self.family.leaders) * LEADER_NS
-
-
-def required_margins(family: Voronoi, queries: Queries) -> Floats:
-    """Return (n, k): the margin from which on a query finds its neighbor, inf where none is enough."""
-    n, k, d = queries.neighbors.shape
-    home = family.margins(queries.vectors)[0][:, :1]  # (n, 1)
-    leader, margin = family.margins(queries.neighbors.reshape(n * k, d))
-    margin = np.where(leader == np.repeat(home, k, axis=0), margin, np.inf).min(axis=1)
-    required: Floats = margin.reshape(n, k).astype(np.float32)
+def required_distances(family: Voronoi, queries: Queries) -> Floats:
+    """Return (n, k): the `tau` from which on a query finds its neighbor, inf where none is enough."""
+    home = family.assign(queries.vectors)[:, 0]
+    required = np.full(queries.cells.shape, np.inf, dtype=np.float32)
+    for rows, near, distances in family.distances(queries.vectors, home):
+        order = np.argsort(near, kind="stable")
+        wanted = queries.cells[rows]
+        place = order[np.searchsorted(near, wanted, sorter=order).clip(0, len(near) - 1)]
+        found = near[place] == wanted
+        required[rows] = np.where(found, np.take_along_axis(distances, place, axis=1), np.inf)
+    required[queries.cells == home[:, None]] = 0.0
     return required
 
 
 def recall_of(required: Floats, known: NDArray[np.bool_], *, tau: float) -> Estimate:
-    """Return the recall at a margin: the mean over queries of the share of known neighbors that are found."""
+    """Return the recall at a distance: the mean over queries of the share of known neighbors that are found."""
     found = ((required <= tau) & known).sum(axis=1)
     return mean_with_bound(np.where(known.any(axis=1), found / np.maximum(known.sum(axis=1), 1), 1.0))
 
 
 def choose_tau(required: Floats, known: NDArray[np.bool_], *, target_recall: float) -> float:
-    """Return the smallest margin whose lower 95 % bound of recall reaches the target.
+    """Return the smallest distance whose lower 95 % bound of recall reaches the target.
 
     Parameters
     ----------
     required : float32 array, shape (n, k)
-        What `required_margins` returns.
+        What `required_distances` returns.
     known : bool array, shape (n, k)
     target_recall : float
 
     Returns
     -------
     float
-        The largest margin that any neighbor requires, where even that does not reach the target.
+        The largest distance that any neighbor requires, where even that does not reach the target.
     """
     steps = np.unique(required[known & np.isfinite(required)])
     if not len(steps):
@@ -98,48 +81,20 @@ def choose_tau(required: Floats, known: NDArray[np.bool_], *, target_recall: flo
     return float(steps[low])
 
 
-def choose_setting(settings: list[Setting], *, target_recall: float, n_items: int) -> Setting:
-    """Return the cheapest that reaches the target, else the one with the best recall."""
-    good = [setting for setting in settings if setting.recall.lower >= target_recall]
-    if good:
-        return min(good, key=lambda setting: setting.cost(n_items))
-    return max(settings, key=lambda setting: setting.recall.lower)
+def tune(family: Voronoi, queries: Queries, *, target_recall: float) -> tuple[Voronoi, Estimate]:
+    """Return the family with the smallest `tau` that reaches the target, and the recall that it will have.
 
-
-def make_setting(
-    leaders: Floats,
-    *,
-    queries: Queries,
-    sample: Floats,
-    n_items: int,
-    max_copies: int,
-    target_recall: float,
-    tau: float | None = None,
-    asking: Floats | None = None,
-) -> Setting:
-    """Return the setting of some leaders, with the margin that the target asks for where `tau` is None.
-
-    Parameters
-    ----------
-    leaders : float32 array, shape (n_leaders, d)
-    queries : Queries
-    sample : float32 array, shape (n_sample, d)
-        Vectors that stand for the catalog: the loads come from them.
-    n_items : int
-        Items of the catalog.
-    max_copies : int
-    target_recall : float
-    tau : float, optional
-        A margin as `Voronoi` has it.
-    asking : float32 array, shape (n_sample, d), optional
-        The sample's items where they stand as queries, if that is another place.
+    Where the leaders next to a query's own are too few, all are looked at: then some `tau` reaches any target.
     """
-    widest = Voronoi(leaders, np.inf, max_copies)
-    required = required_margins(widest, queries)
-    margin = choose_tau(required, queries.known, target_recall=target_recall) if tau is None else tau
-    family = Voronoi(leaders, margin, max_copies)
-    loads = estimate_loads(family.assign(sample, asking), n_homes=family.n_homes, n_items=n_items)
-    return Setting(family, recall_of(required, queries.known, tau=margin), loads)
+    required = required_distances(family, queries)
+    reachable = recall_of(required, queries.known, tau=np.inf)
+    if reachable.lower < target_recall and family.n_near < family.n_cells:
+        wider = replace(family, n_near=min(4 * family.n_near, family.n_cells))
+        return tune(wider, queries, target_recall=target_recall)
+    tau = choose_tau(required, queries.known, target_recall=target_recall)
+    # A product may differ in its last digit from block to block.
+    tau *= 1.0 + 1e-5
+    return replace(family, tau=tau), recall_of(required, queries.known, tau=tau)
 
 
 def intrinsic_dimension(distance: NDArray[np.float64]) -> float:

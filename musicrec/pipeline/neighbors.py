@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from musicrec import schemas
-from musicrec.algorithms.kernel import SLACK
-from musicrec.algorithms.spaces import Space
+from musicrec.algorithms.hashing import HashFamily, Voronoi
+from musicrec.algorithms.kernel import SLACK, Members, concatenate
+from musicrec.algorithms.layout import CellIndex, CellReader, cut_units
+from musicrec.algorithms.spaces import Frame, Space
+from musicrec.algorithms.tuning import Queries, tune
 from musicrec.arrow import numbers
 from musicrec.errors import QualityError
 from musicrec.pipeline.context import Context
-from musicrec.pipeline.planning import Plan, plan_join
-from musicrec.pipeline.truth import find_truth, measure_recall
+from musicrec.pipeline.planning import plan_cells
+from musicrec.pipeline.truth import Truth, find_truth, measure_recall
 from musicrec.stages import bucket, evaluate, join
-from musicrec.storage.session import partition_targets
+from musicrec.stages.bucket import CellSettings
+from musicrec.stages.join import JoinSettings
+from musicrec.storage.cells import CellFiles
+from musicrec.storage.session import default_partitions, partition_targets
 
-MAX_BROADCAST_KEYS = 1_000_000
+# Units of queries have as many bytes of vectors as `neighbors.max_unit_rows` of so many dimensions.
+UNIT_DIM = 64
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,26 @@ class Joined:
 
     members: DataFrame
     neighbors: DataFrame
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The stored items.
+
+    `index` knows the cells of all tables, of which the first `n_cells` hold each item once; `drawn` are the items
+    of a sample; `repeated` is None where each song is an item of its own.
+    """
+
+    index: CellIndex
+    n_cells: int
+    drawn: Members
+    repeated: DataFrame | None
+    read: Callable[[int], Members]
+
+    @property
+    def n_items(self) -> int:
+        """Different vectors."""
+        return int(self.index.starts[self.n_cells])
 
 
 def join_neighbors(context: Context, embeddings: DataFrame, *, space: Space) -> Joined:
@@ -46,52 +75,129 @@ def join_neighbors(context: Context, embeddings: DataFrame, *, space: Space) -> 
     QualityError
         The measured recall is below `neighbors.min_recall`.
     """
-    with context.stage("compact"):
-        members = _compact(context, embeddings, space)
-        items = bucket.keep_items(members)
-        n_items = items.count()
+    config = context.config.neighbors
+    with context.stage("leaders"):
+        settings, frame = plan_cells(context, embeddings, n_songs=embeddings.count(), space=space)
+    with context.stage("cells"):
+        cells = _make_cells(context, embeddings, settings)
     with context.stage("truth"):
-        truth = find_truth(context, items, n_items=n_items, space=space)
+        truth = find_truth(
+            context, cells.drawn, space=space, frame=frame, index=cells.index, n_cells=cells.n_cells, read=cells.read
+        )
     with context.stage("tune"):
-        plan = plan_join(context, items, truth, n_items=n_items)
+        family = _tune(settings.family, truth, target_recall=config.target_recall, fixed=config.tau > 0)
     with context.stage("join"):
-        neighbors = _join(context, items, plan)
+        plan = _plan(context, cells, family, frame=frame, space=space)
+        units = context.session.range(0, len(plan.units) - 1, 1, len(plan.units) - 1)
+        neighbors = context.materialize(
+            join.as_neighbors(units, settings=plan), "neighbors", schema=schemas.NEIGHBORS
+        )
     context.record["neighbors"] = {
-        "n_items": n_items,
-        **plan.described,
-        **_costs(neighbors, n_items=n_items),
+        **_described(settings, family, cells, n_units=len(plan.units) - 1),
+        **_costs(neighbors, n_items=cells.n_items),
         **measure_recall(context, neighbors, truth),
     }
     _check_recall(context)
+    members = bucket.as_members(
+        embeddings, one_per_recording=config.one_per_recording, repeated=cells.repeated, k=config.k
+    )
     return Joined(members, neighbors)
 
 
-def _compact(context: Context, embeddings: DataFrame, space: Space) -> DataFrame:
+def _make_cells(context: Context, embeddings: DataFrame, settings: CellSettings) -> Cells:
+    files = CellFiles(Path(context.run.table("items")))
+    targets = partition_targets(context.session, len(settings.first_cells) - 1)
+    blocks = bucket.as_blocks(
+        embeddings,
+        one_per_recording=context.config.neighbors.one_per_recording,
+        settings=settings,
+        targets=targets,
+    )
+    rows = bucket.as_cells(blocks, settings=settings, write=files.write)
+    written = context.materialize(rows, "cells", schema=schemas.CELLS)
+    found = written.select("cell", "n_items", "drawn").toArrow()
+    counts = np.zeros(settings.family.n_cells, dtype=np.int64)
+    cell = numbers(found.column("cell"))
+    counts[cell] = numbers(found.column("n_items"))
+    index = CellIndex(np.concatenate([[0], np.cumsum(counts)]), settings.first_cells)
+    repeated = bucket.keep_repeated(written)
+    return Cells(
+        index=index,
+        n_cells=settings.family.n_cells // settings.family.n_tables,
+        drawn=_drawn(files, index, cell, found.column("drawn").to_pylist()),
+        repeated=None if repeated.isEmpty() else repeated,
+        read=files.read,
+    )
+
+
+def _drawn(
+    files: CellFiles, index: CellIndex, cell: NDArray[np.int64], places: list[list[int]]
+) -> Members:
+    """Return the items of the sample by rising key."""
+    reader = CellReader(files.read, index)
+    parts = np.searchsorted(index.first_cells, cell, side="right") - 1
+    firsts = index.starts[index.first_cells]
+    rows = sorted(int(firsts[part]) + row for part, some in zip(parts.tolist(), places, strict=True) for row in some)
+    items = concatenate([reader.rows(row, row + 1) for row in rows])
+    return items.take(np.argsort(items.keys))
+
+
+def _tune(family: HashFamily, truth: Truth, *, target_recall: float, fixed: bool) -> HashFamily:
+    if not isinstance(family, Voronoi) or fixed:
+        return family
+    return tune(family, Queries(_asking(truth.queries, truth.space), truth.cells), target_recall=target_recall)[0]
+
+
+def _asking(items: Members, space: Space) -> NDArray[np.float32]:
+    vectors = items.vectors.astype(np.float32)
+    asking = space.as_asking(vectors)
+    return space.as_found(vectors) if asking is None else asking
+
+
+def _plan(context: Context, cells: Cells, family: HashFamily, *, frame: Frame, space: Space) -> JoinSettings:
     settings = context.config.neighbors
-    packed = bucket.as_vectors(embeddings, one_per_recording=settings.one_per_recording, space=space)
-    vectors = context.materialize(packed, "vectors", schema=schemas.VECTORS)
-    repeated = bucket.keep_repeated(vectors).persist()
-    # Few songs have an equal: their hashes go to the others, which then need no shuffle.
-    small = repeated.count() <= MAX_BROADCAST_KEYS
-    members = bucket.as_members(vectors, repeated=F.broadcast(repeated) if small else repeated, k=settings.k)
-    written = context.materialize(members, "members", schema=schemas.MEMBERS)
-    repeated.unpersist()
-    return written
+    counts = cells.index.counts
+    cost = np.ones(cells.n_cells)
+    if isinstance(family, Voronoi):
+        # What an item in the middle of a cell meets.
+        for probes in family.probes(family.leaders.centers):
+            assert probes.rows is not None
+            met = np.repeat(counts[probes.cells], np.diff(probes.starts)).astype(np.float64)
+            cost += np.bincount(probes.rows, weights=met, minlength=len(cost))
+    dim = cells.drawn.vectors.shape[1]
+    units = cut_units(
+        cells.index.starts[: cells.n_cells + 1],
+        cost,
+        n_units=default_partitions(context.session),
+        max_rows=max(64, settings.max_unit_rows * UNIT_DIM // max(UNIT_DIM, dim)),
+    )
+    return JoinSettings(
+        k=settings.k,
+        n_spare=SLACK if settings.one_per_recording else 0,
+        space=space,
+        frame=frame,
+        family=family,
+        index=cells.index,
+        units=units,
+        read=cells.read,
+    )
 
 
-def _join(context: Context, items: DataFrame, plan: Plan) -> DataFrame:
-    settings, n_partitions = context.config.neighbors, plan.layout.n_partitions
-    targets = partition_targets(context.session, n_partitions)
-    blocks = bucket.as_blocks(items, family=plan.family, space=plan.space, layout=plan.layout, targets=targets)
-    kernel = join.JoinSettings(settings.k, n_spare=SLACK if settings.one_per_recording else 0, space=plan.space)
-    candidates = join.as_candidates(blocks, n_partitions=n_partitions, settings=kernel)
-    if plan.family.n_homes == 1:
-        # An item's only list is its best: nothing to merge, nothing to shuffle again.
-        final = candidates.drop("neighbor_recordings")
-        return context.materialize(final, "neighbors", schema=schemas.NEIGHBORS)
-    candidates = context.materialize(candidates, "candidates", schema=schemas.CANDIDATES)
-    merged = join.as_neighbors(candidates, n_partitions=n_partitions, k=settings.k)
-    return context.materialize(merged, "neighbors", schema=schemas.NEIGHBORS)
+def _described(settings: CellSettings, family: HashFamily, cells: Cells, *, n_units: int) -> dict[str, Any]:
+    row_bytes = 3 * 8 + cells.drawn.vectors.shape[1] * cells.drawn.vectors.itemsize
+    described = {
+        "n_items": cells.n_items,
+        "hash_family": type(family).__name__.lower(),
+        "n_cells": family.n_cells,
+        "n_parts": len(settings.first_cells) - 1,
+        "n_units": n_units,
+        "copies_per_item": family.n_tables,
+        # Before compression: cell, key, recording and vector of each song and table.
+        "shuffle_bytes": settings.n_songs * family.n_tables * row_bytes,
+    }
+    if isinstance(family, Voronoi):
+        described |= {"tau": round(family.tau, 6), "n_near": family.n_near}
+    return described
 
 
 def _costs(neighbors: DataFrame, *, n_items: int) -> dict[str, Any]:

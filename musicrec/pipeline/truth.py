@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,57 +11,60 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
-from musicrec.algorithms.kernel import Members
+from musicrec.algorithms.kernel import Lists, Members, merge_lists
+from musicrec.algorithms.layout import CellIndex, cut_parts
 from musicrec.algorithms.metrics import mean_with_bound, recall_per_query
-from musicrec.algorithms.spaces import Space, distances
+from musicrec.algorithms.spaces import Frame, Space, distances
 from musicrec.algorithms.tuning import intrinsic_dimension
 from musicrec.arrow import numbers
 from musicrec.pipeline.context import Context, log
-from musicrec.stages import evaluate, join, sample
+from musicrec.stages import evaluate
+from musicrec.stages.evaluate import TruthSettings
+from musicrec.storage.session import default_partitions
 
 
 @dataclass(frozen=True)
 class Truth:
     """Exact neighbors of a sample of items: the k-th score is what a found neighbor must reach.
 
-    `scores` (n, k) is NaN and `vectors` (n, k, d) 0 where fewer than k exist.
+    `scores` and `cells` (n, k): NaN and -1 where fewer than k exist.
     """
 
     space: Space
     queries: Members
     scores: NDArray[np.float32]
-    vectors: NDArray[np.float32]
+    cells: NDArray[np.int64]
 
 
-def find_truth(context: Context, items: DataFrame, *, n_items: int, space: Space) -> Truth:
-    """Return the exact neighbors of `neighbors.n_truth_queries` items, drawn by hash."""
-    settings, seed = context.config.neighbors, context.config.model.seed
-    drawn = sample.keep_sample(
-        items, key="item_key", n_rows=n_items, sample_size=settings.n_truth_queries, seed=seed
-    ).toArrow()
-    queries = evaluate.as_items(drawn, space.vector_type)
-    exact = evaluate.as_exact_candidates(items, queries=drawn, k=settings.k, space=space)
-    lists = join.as_neighbors(exact, n_partitions=1, k=settings.k).toArrow().sort_by("item_key")
-    keys = _padded(lists.column("neighbor_keys"), settings.k, fill=-1).astype(np.int64)
-    scores = _padded(lists.column("scores"), settings.k, fill=math.nan).astype(np.float32)
-    return Truth(space, queries, scores, _vectors_of(context, items, keys, space=space))
+def find_truth(
+    context: Context,
+    queries: Members,
+    *,
+    space: Space,
+    frame: Frame,
+    index: CellIndex,
+    n_cells: int,
+    read: Callable[[int], Members],
+) -> Truth:
+    """Return the exact neighbors of some items among those of the first `n_cells` cells."""
+    k = context.config.neighbors.k
+    n_shares = default_partitions(context.session)
+    shares = cut_parts(index.counts[:n_cells].astype(np.float64), n_parts=n_shares)
+    settings = TruthSettings(k, queries, frame, index, shares, read)
+    tasks = context.session.range(0, n_shares, 1, n_shares)
+    rows = evaluate.as_truths(tasks, settings=settings).toArrow().to_pylist()
+    found = [evaluate.as_truth(row, n_queries=len(queries)) for row in rows]
+    lists = merge_lists([lists for lists, _ in found], k=k)
+    return Truth(space, queries, lists.scores, _cells_of(lists, found))
 
 
-def _vectors_of(
-    context: Context, items: DataFrame, keys: NDArray[np.int64], *, space: Space
-) -> NDArray[np.float32]:
-    wanted = np.unique(keys[keys != -1])
-    table = pa.table({"item_key": pa.array(wanted, type=pa.int64())})
-    chosen = F.broadcast(context.session.createDataFrame(table))
-    found = evaluate.as_items(items.join(chosen, on="item_key", how="left_semi").toArrow(), space.vector_type)
-    place = np.searchsorted(found.keys, keys).clip(0, max(0, len(found) - 1))
-    if not len(found):
-        return np.zeros((*keys.shape, 1), dtype=np.float32)
-    vectors: NDArray[np.float32] = space.as_found(found.vectors.astype(np.float32))[place]  # (n, k, d)
-    vectors[keys == -1] = 0.0
-    return vectors
+def _cells_of(lists: Lists, found: list[tuple[Lists, NDArray[np.int64]]]) -> NDArray[np.int64]:
+    keys = np.concatenate([some.keys.ravel() for some, _ in found])
+    cells = np.concatenate([some.ravel() for _, some in found])
+    names, first = np.unique(keys, return_index=True)
+    place = np.searchsorted(names, lists.keys)
+    return np.where(lists.keys == -1, -1, cells[first][place.clip(0, len(names) - 1)])
 
 
 def measure_recall(context: Context, neighbors: DataFrame, truth: Truth) -> dict[str, Any]:
@@ -79,7 +83,7 @@ def measure_recall(context: Context, neighbors: DataFrame, truth: Truth) -> dict
     log.info("             recall@%d %.4f (at least %.4f, 95 %%)", k, recall.mean, recall.lower)
     target = context.config.neighbors.target_recall
     if recall.lower < target:
-        log.warning("             recall target %.4f missed: raise neighbors.max_copies or leaf_size", target)
+        log.warning("             recall target %.4f missed: set neighbors.tau = 0, which chooses it", target)
     return {
         "intrinsic_dimension": _finite(intrinsic_dimension(distances(truth.scores, truth.space.metric))),
         "k": k,
@@ -103,13 +107,3 @@ def _by_density(recalls: NDArray[np.float64], truth: Truth) -> list[float]:
 def _finite(value: float) -> float | None:
     """Return the value as JSON can hold it."""
     return round(value, 2) if math.isfinite(value) else None
-
-
-def _padded(column: pa.ChunkedArray, width: int, *, fill: float) -> NDArray[Any]:
-    lists = column.combine_chunks()
-    lists = lists.chunk(0) if isinstance(lists, pa.ChunkedArray) else lists
-    lengths = np.asarray(pa.compute.list_value_length(lists).to_numpy(zero_copy_only=False), dtype=np.int64)
-    values = pa.compute.list_flatten(lists).to_numpy(zero_copy_only=False)
-    padded = np.full((len(lengths), width), fill, dtype=values.dtype if len(values) else np.float64)
-    padded[np.arange(width) < lengths[:, None]] = values
-    return padded

@@ -1,4 +1,4 @@
-"""Embeddings → items (songs with equal vectors are one) → blocks of items that share a bucket."""
+"""Embeddings → cells of items: songs with equal vectors are one item, and items of one cell lie together."""
 
 from __future__ import annotations
 
@@ -13,27 +13,38 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from musicrec.algorithms.hashing import HashFamily
-from musicrec.algorithms.kernel import Members
-from musicrec.algorithms.layout import Layout
-from musicrec.algorithms.spaces import Space, pair_scores
-from musicrec.arrow import (
-    column_matrix,
-    column_vectors,
-    gather_batches,
-    numbers,
-    vector_column,
-)
-from musicrec.schemas import BLOCKS, MEMBERS, VECTORS
+from musicrec.algorithms.kernel import Members, pair_scores
+from musicrec.algorithms.spaces import Space
+from musicrec.arrow import column_matrix, gather_batches, list_column, numbers
+from musicrec.schemas import BLOCKS, CELLS, MEMBERS
 
-# Rows grouped together: many per bucket, so that a block is worth its overhead; and rows of one block at
-# most, so that a row of Spark stays below a megabyte.
+Batches = Iterator[pa.RecordBatch]
+
+# Rows grouped together: many per part, so that a block is worth its overhead; and rows of one block at most, so
+# that a row of Spark stays below a megabyte.
 GROUPED_ROWS = 131_072
 MAX_BLOCK_ROWS = 4096
-BLOCKS_PER_BATCH = 512
 
 
-def as_vectors(embeddings: DataFrame, *, one_per_recording: bool, space: Space) -> DataFrame:
-    """Return `schemas.VECTORS`: each song's vector as one binary.
+@dataclass(frozen=True)
+class CellSettings:
+    """How cells are made.
+
+    first_cells (n_parts + 1,) as `CellIndex` has them; about `n_drawn` of the `n_songs` songs are drawn by hash.
+    """
+
+    family: HashFamily
+    space: Space
+    first_cells: NDArray[np.int64]
+    n_songs: int
+    n_drawn: int
+    seed: int
+
+
+def as_blocks(
+    embeddings: DataFrame, *, one_per_recording: bool, settings: CellSettings, targets: Sequence[int]
+) -> DataFrame:
+    """Return `schemas.BLOCKS`: songs of one part, those of some Arrow batches together.
 
     Parameters
     ----------
@@ -41,171 +52,213 @@ def as_vectors(embeddings: DataFrame, *, one_per_recording: bool, space: Space) 
         `schemas.EMBEDDINGS`.
     one_per_recording : bool
         A list holds a recording once and never the song's own; else each song is its own recording.
-    space : Space
+    settings : CellSettings
+    targets : sequence of int
+        For each part a number that Spark's hash sends to its partition.
     """
-    vectors = embeddings.mapInArrow(_packer(space), VECTORS)
-    return vectors if one_per_recording else vectors.withColumn("recording_key", F.col("track_key"))
+    recording = "recording_key" if one_per_recording else "track_key"
+    columns = embeddings.select("track_key", F.col(recording).alias("recording_key"), "embedding")
+    return columns.mapInArrow(_blocker(settings, tuple(targets)), BLOCKS)
 
 
-def keep_repeated(vectors: DataFrame) -> DataFrame:
-    """Return `vector_key`, the hashes that more than one vector has."""
-    counts = vectors.groupBy(F.xxhash64("vector").alias("vector_key")).agg(F.count("*").alias("n"))
-    return counts.where("n > 1").select("vector_key")
+def as_cells(blocks: DataFrame, *, settings: CellSettings, write: Callable[[int, Members], None]) -> DataFrame:
+    """Write the items of each cell and return `schemas.CELLS`.
 
-
-def as_members(vectors: DataFrame, *, repeated: DataFrame, k: int) -> DataFrame:
-    """Return `schemas.MEMBERS`: each song with its item.
-
-    Catalogs are full of songs with equal vectors, and no splitter can divide them: comparing n equal songs
-    would cost n squared. Of an item's songs a list can hold only the first k + 1 recordings by id, one of
-    which may be the query's own.
+    Catalogs are full of songs with equal vectors, and no splitter can divide them: comparing n equal songs would
+    cost n squared. They meet in a cell, and become one item there, named by the smallest key.
 
     Parameters
     ----------
-    vectors : DataFrame
-        `schemas.VECTORS`.
-    repeated : DataFrame
-        What `keep_repeated` returns. Only songs with these hashes are compared: most songs have no equal.
+    blocks : DataFrame
+        What `as_blocks` returns.
+    settings : CellSettings
+        Those of the blocks.
+    write : callable
+        Stores the items of a part; a second attempt of a task calls it again with the same items.
+    """
+    together = blocks.repartition(len(settings.first_cells) - 1, "target").sortWithinPartitions("part")
+    return together.mapInArrow(_former(settings, write), CELLS)
+
+
+def keep_repeated(cells: DataFrame) -> DataFrame:
+    """Return `track_key, item_key, self_score` of the songs that share their item."""
+    places = F.inline(F.arrays_zip("repeated_keys", "repeated_items", "repeated_scores"))
+    return cells.where(F.size("repeated_keys") > 0).select(places.alias("track_key", "item_key", "self_score"))
+
+
+def as_members(embeddings: DataFrame, *, one_per_recording: bool, repeated: DataFrame | None, k: int) -> DataFrame:
+    """Return `schemas.MEMBERS`: each song with its item.
+
+    Of an item's songs a list can hold only the first k + 1 recordings by id, one of which may be the query's own.
+
+    Parameters
+    ----------
+    embeddings : DataFrame
+        `schemas.EMBEDDINGS`.
+    one_per_recording : bool
+    repeated : DataFrame or None
+        What `keep_repeated` returns; None where no two vectors are equal.
     k : int
     """
-    hashed = vectors.withColumn("vector_key", F.xxhash64("vector"))
-    single = hashed.join(repeated, on="vector_key", how="left_anti").withColumns(
-        {
-            "item_key": F.col("track_key"),
-            "n_members": F.lit(1).cast("long"),
-            "item_recording_key": F.col("recording_key"),
-            "position": F.lit(1),
-        }
-    )
-    several = hashed.join(repeated, on="vector_key", how="left_semi").transform(lambda rows: _grouped(rows, k=k))
+    recording = "recording_key" if one_per_recording else "track_key"
+    songs = embeddings.select("track_key", "track_id", F.col(recording).alias("recording_key"))
+    alone = {
+        "item_key": F.col("track_key"),
+        "n_members": F.lit(1).cast("long"),
+        "self_score": F.lit(None).cast("float"),
+        "position": F.lit(1),
+    }
+    if repeated is None:
+        return songs.withColumns(alone).select(*MEMBERS.names)
+    single = songs.join(repeated, on="track_key", how="left_anti").withColumns(alone)
+    several = songs.join(repeated, on="track_key", how="inner").transform(lambda rows: _grouped(rows, k=k))
     return single.select(*MEMBERS.names).unionByName(several.select(*MEMBERS.names))
 
 
-def _grouped(vectors: DataFrame, *, k: int) -> DataFrame:
-    item = Window.partitionBy("vector")
+def _grouped(songs: DataFrame, *, k: int) -> DataFrame:
+    item = Window.partitionBy("item_key")
     so_far = item.orderBy("track_id").rowsBetween(Window.unboundedPreceding, Window.currentRow)
-    of_recording = Window.partitionBy("vector", "recording_key").orderBy("track_id")
-    grouped = vectors.withColumns(
-        {
-            "is_first": F.row_number().over(of_recording) == 1,
-            "item_key": F.min("track_key").over(item),
-            "n_members": F.count("*").over(item),
-            "one_recording": F.min("recording_key").over(item) == F.max("recording_key").over(item),
-        }
+    of_recording = Window.partitionBy("item_key", "recording_key").orderBy("track_id")
+    grouped = songs.withColumns(
+        {"is_first": F.row_number().over(of_recording) == 1, "n_members": F.count("*").over(item)}
     )
     place = F.sum(F.col("is_first").cast("int")).over(so_far)
-    return grouped.withColumns(
-        {
-            "position": F.when(F.col("is_first") & (place <= k + 1), place).cast("int"),
-            "item_recording_key": F.when(F.col("one_recording"), F.col("recording_key")).otherwise(
-                F.col("item_key")
-            ),
-            "vector": F.when(F.col("track_key") == F.col("item_key"), F.col("vector")),
-        }
-    )
+    listed = F.col("is_first") & (place <= k + 1)
+    return grouped.withColumn("position", F.when(listed, place).cast("int"))
 
 
-def keep_items(members: DataFrame) -> DataFrame:
-    """Return `item_key, item_recording_key, vector`, one row per item."""
-    return members.where("vector IS NOT NULL").select("item_key", "item_recording_key", "vector")
+def _blocker(settings: CellSettings, targets: tuple[int, ...]) -> Callable[[Batches], Batches]:
+    space, n_parts = settings.space, len(settings.first_cells) - 1
 
-
-def as_blocks(
-    items: DataFrame, *, family: HashFamily, space: Space, layout: Layout, targets: Sequence[int]
-) -> DataFrame:
-    """Return `schemas.BLOCKS`: the items of each bucket, those of some Arrow batches together.
-
-    Parameters
-    ----------
-    items : DataFrame
-        What `keep_items` returns.
-    family : HashFamily
-        Which buckets an item belongs to.
-    space : Space
-    layout : Layout
-        Into how many parts a bucket is cut, and where its units go.
-    targets : sequence of int
-        For each partition a number that Spark's hash sends there.
-    """
-    return items.mapInArrow(_blocker(family, space, layout, tuple(targets)), BLOCKS)
-
-
-def _packer(space: Space) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    def pack_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        torch.set_num_threads(1)
-        for batch in batches:
-            if batch.num_rows:
-                vectors = column_matrix(batch.column("embedding")).astype(space.vector_type)
-                same = torch.from_numpy(vectors.astype(np.float32))
-                keys = [batch.column(name) for name in ("track_key", "track_id", "recording_key")]
-                columns = [*keys, pa.array(pair_scores(same, same, space.metric)), vector_column(vectors)]
-                yield pa.RecordBatch.from_arrays(columns, names=VECTORS.names)
-
-    return pack_batches
-
-
-def _blocker(
-    family: HashFamily, space: Space, layout: Layout, targets: tuple[int, ...]
-) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    def block_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def block_batches(batches: Batches) -> Batches:
         torch.set_num_threads(1)
         for table in gather_batches(batches, n_rows=GROUPED_ROWS):
-            items = Members(
-                numbers(table.column("item_key")),
-                numbers(table.column("item_recording_key")),
-                column_vectors(table.column("vector"), space.vector_type),
-            )
-            vectors = items.vectors.astype(np.float32)
-            buckets = family.assign(space.as_found(vectors), space.as_asking(vectors))  # (n, copies)
-            blocks = list(_blocks(buckets, items.keys, n_homes=family.n_homes, layout=layout))
-            # In slices: the blobs of all blocks at once would double the memory of a large group.
-            for first in range(0, len(blocks), BLOCKS_PER_BATCH):
-                some = blocks[first : first + BLOCKS_PER_BATCH]
-                yield _as_batch(some, items, layout=layout, targets=targets)
+            keys, recordings = numbers(table.column("track_key")), numbers(table.column("recording_key"))
+            vectors = column_matrix(table.column("embedding").combine_chunks()).astype(space.vector_type)
+            cells = settings.family.assign(space.as_found(vectors.astype(np.float32)))  # (n, n_tables)
+            row = np.repeat(np.arange(len(cells)), cells.shape[1])
+            cell = cells.ravel()
+            part = np.searchsorted(settings.first_cells[1:-1], cell, side="right")
+            order = np.argsort(part, kind="stable")
+            ends = np.searchsorted(part[order], np.arange(n_parts + 1))
+            for number in range(n_parts):
+                for first in range(int(ends[number]), int(ends[number + 1]), MAX_BLOCK_ROWS):
+                    some = order[first : min(first + MAX_BLOCK_ROWS, int(ends[number + 1]))]
+                    arrays = (cell[some], keys[row[some]], recordings[row[some]], vectors[row[some]])
+                    yield _as_batch(targets[number], number, arrays)
 
     return block_batches
 
 
-@dataclass(frozen=True)
-class _Block:
-    """Rows of a group of items that stand in one part of a bucket, for one of its units."""
-
-    bucket: int
-    unit: int
-    part: int
-    is_home: bool
-    rows: NDArray[np.int64]
-
-
-def _blocks(
-    buckets: NDArray[np.int64], keys: NDArray[np.int64], *, n_homes: int, layout: Layout
-) -> Iterator[_Block]:
-    row, slot = np.nonzero(buckets >= 0)
-    named = 2 * buckets[row, slot] + (slot < n_homes)
-    order = np.argsort(named, kind="stable")
-    row, named = row[order], named[order]
-    starts = np.flatnonzero(np.r_[True, named[1:] != named[:-1]])
-    for start, rows in zip(starts, np.split(row, starts[1:]), strict=True):
-        bucket, is_home = int(named[start]) // 2, bool(named[start] % 2)
-        n_parts = layout.parts_of(bucket)
-        for part in range(n_parts):
-            members = rows if n_parts == 1 else rows[np.mod(keys[rows], n_parts) == part]
-            for first in range(0, len(members), MAX_BLOCK_ROWS):
-                for unit in range(n_parts):
-                    yield _Block(bucket, unit, part, is_home, members[first : first + MAX_BLOCK_ROWS])
-
-
-def _as_batch(blocks: list[_Block], items: Members, *, layout: Layout, targets: tuple[int, ...]) -> pa.RecordBatch:
+def _as_batch(target: int, part: int, arrays: tuple[NDArray[np.generic], ...]) -> pa.RecordBatch:
     columns = [
-        pa.array([targets[layout.partition_of(b.bucket, b.unit)] for b in blocks], type=pa.int32()),
-        pa.array([b.bucket for b in blocks], type=pa.int64()),
-        pa.array([b.unit for b in blocks], type=pa.int32()),
-        pa.array([b.part for b in blocks], type=pa.int32()),
-        pa.array([b.is_home for b in blocks], type=pa.bool_()),
-        pa.array([len(b.rows) for b in blocks], type=pa.int32()),
-        *[
-            pa.array([values[b.rows].tobytes() for b in blocks], type=pa.binary())
-            for values in (items.keys, items.recordings, items.vectors)
-        ],
+        pa.array([target], type=pa.int32()),
+        pa.array([part], type=pa.int32()),
+        *[pa.array([array.tobytes()], type=pa.binary()) for array in arrays],
     ]
     return pa.RecordBatch.from_arrays(columns, names=BLOCKS.names)
+
+
+def _former(settings: CellSettings, write: Callable[[int, Members], None]) -> Callable[[Batches], Batches]:
+    def form_batches(batches: Batches) -> Batches:
+        torch.set_num_threads(1)
+        held: list[pa.RecordBatch] = []
+        part = None
+        for batch in batches:
+            for i, number in enumerate(numbers(batch.column("part")).tolist()):
+                if number != part and held:
+                    yield _form(part, held, settings, write)
+                    held = []
+                part = number
+                held.append(batch.slice(i, 1))
+        if held:
+            yield _form(part, held, settings, write)
+
+    return form_batches
+
+
+def _form(
+    part: int | None, blocks: list[pa.RecordBatch], settings: CellSettings, write: Callable[[int, Members], None]
+) -> pa.RecordBatch:
+    assert part is not None
+    vector_type = settings.space.vector_type
+    cells, keys, recordings = (_joined(blocks, name, "<i8") for name in ("cells", "keys", "recordings"))
+    vectors = _joined(blocks, "vectors", vector_type).reshape(len(keys), -1)
+    blocks.clear()
+    order, first = _equal_together(cells, keys, vectors)
+    starts = np.flatnonzero(first)
+    n_members = np.diff(np.append(starts, len(order)))
+    item_keys = keys[order[starts]]
+    # Of one recording, or of several: then the item is a recording of its own.
+    lowest = np.minimum.reduceat(recordings[order], starts)
+    highest = np.maximum.reduceat(recordings[order], starts)
+    by_cell = np.lexsort((item_keys, cells[order[starts]]))
+    rows = order[starts][by_cell]
+    items = Members(
+        keys[rows], np.where(lowest == highest, lowest, item_keys)[by_cell], vectors[rows]
+    )
+    write(part, items)
+    shared = np.repeat(n_members, n_members) > 1
+    repeated = (keys[order], np.repeat(item_keys, n_members), cells[order], order)
+    return _as_cells(part, cells[rows], items, tuple(a[shared] for a in repeated), vectors, settings)
+
+
+def _as_cells(
+    part: int,
+    cells: NDArray[np.int64],
+    items: Members,
+    repeated: tuple[NDArray[np.int64], ...],
+    vectors: NDArray[np.floating],
+    settings: CellSettings,
+) -> pa.RecordBatch:
+    names = np.arange(settings.first_cells[part], settings.first_cells[part + 1])
+    starts = np.searchsorted(cells, np.append(names, settings.first_cells[part + 1]))
+    # A song stands once a table; queries and repeated songs are those of the first.
+    first_table = settings.family.n_cells // settings.family.n_tables
+    drawn = np.flatnonzero(_is_drawn(items.keys, settings) & (cells < first_table))
+    keys, owners, where, rows = (a[repeated[2] < first_table] for a in repeated)
+    order = np.argsort(where, kind="stable")
+    keys, owners, where, rows = keys[order], owners[order], where[order], rows[order]
+    scores = pair_scores(vectors[rows], vectors[rows], settings.space)
+    lengths = np.diff(np.searchsorted(where, np.append(names, settings.first_cells[part + 1])))
+    columns = [
+        pa.array(names),
+        pa.array(np.diff(starts)),
+        list_column(drawn, np.diff(np.searchsorted(drawn, starts))),
+        list_column(keys, lengths),
+        list_column(owners, lengths),
+        list_column(scores, lengths),
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=CELLS.names)
+
+
+def _equal_together(
+    cells: NDArray[np.int64], keys: NDArray[np.int64], vectors: NDArray[np.floating]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return an order in which equal vectors of a cell follow each other by key, and which are the first."""
+    bits = np.ascontiguousarray(vectors).view(np.uint16)
+    factors = np.random.default_rng(1).integers(0, 2**63, bits.shape[1], dtype=np.uint64) * 2 + 1
+    hashes = np.zeros(len(bits), dtype=np.uint64)
+    for column, factor in zip(bits.T, factors, strict=True):
+        hashes += (column.astype(np.uint64) + np.uint64(1)) * factor
+    order = np.lexsort((keys, hashes, cells))
+    here, before = order[1:], order[:-1]
+    same = (cells[here] == cells[before]) & (hashes[here] == hashes[before])
+    # Two vectors with one hash are hardly ever different; where they are, they are two items.
+    pairs = np.flatnonzero(same)
+    same[pairs] = (bits[here[pairs]] == bits[before[pairs]]).all(axis=1)
+    return order, np.append(True, ~same)[: len(order)]
+
+
+def _is_drawn(keys: NDArray[np.int64], settings: CellSettings) -> NDArray[np.bool_]:
+    """Return which keys a hash draws: the same for the same seed, whatever the parts are (splitmix64)."""
+    mixed = keys.astype(np.uint64) + np.uint64((settings.seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    share = min(1.0, settings.n_drawn / max(1, settings.n_songs))
+    return (mixed >> np.uint64(11)).astype(np.float64) < share * 2.0**53
+
+
+def _joined(blocks: list[pa.RecordBatch], name: str, kind: str) -> NDArray[np.generic]:
+    return np.frombuffer(b"".join(block.column(name)[0].as_buffer() for block in blocks), dtype=kind)

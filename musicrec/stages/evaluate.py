@@ -1,47 +1,65 @@
-"""The truth for a sample of items: their exact neighbors, in one pass over the catalog."""
+"""The truth for a sample of items: their exact neighbors, in one pass over the cells; and what the join cost."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.algorithms.exact import CHUNK_ROWS, exact_nearest
-from musicrec.algorithms.kernel import Lists, Members, empty_lists, merge_lists
-from musicrec.algorithms.spaces import Space
-from musicrec.arrow import column_vectors, gather_batches, numbers, present_columns
-from musicrec.schemas import CANDIDATES
+from musicrec.algorithms.kernel import Lists, Members, Search, as_candidates
+from musicrec.algorithms.layout import CellIndex, CellReader
+from musicrec.algorithms.spaces import Frame
+from musicrec.arrow import numbers
+from musicrec.schemas import TRUTHS
+
+Batches = Iterator[pa.RecordBatch]
 
 
-def as_exact_candidates(items: DataFrame, *, queries: pa.Table, k: int, space: Space) -> DataFrame:
-    """Return `schemas.CANDIDATES`: for each task the nearest of its items to each query.
+@dataclass(frozen=True)
+class TruthSettings:
+    """What a task that looks for the truth needs to know.
+
+    shares (n_shares + 1,): the first cell of each task's share. `read` returns the items of a part.
+    """
+
+    k: int
+    queries: Members
+    frame: Frame
+    index: CellIndex
+    shares: NDArray[np.int64]
+    read: Callable[[int], Members]
+
+
+def as_truths(shares: DataFrame, *, settings: TruthSettings) -> DataFrame:
+    """Return `schemas.TRUTHS`: for each share of the cells the nearest of its items to each query.
 
     Parameters
     ----------
-    items : DataFrame
-        `item_key, item_recording_key, vector`.
-    queries : pyarrow.Table
-        Some of these rows, a few thousand.
-    k : int
-    space : Space
+    shares : DataFrame
+        `id`, the numbers of the shares, a partition each.
+    settings : TruthSettings
     """
-    sample = as_items(queries, space.vector_type)
-    return items.mapInArrow(_searcher(sample, k, space), CANDIDATES)
+    return shares.mapInArrow(_searcher(settings), TRUTHS)
+
+
+def as_truth(row: dict[str, bytes], *, n_queries: int) -> tuple[Lists, NDArray[np.int64]]:
+    """Return the lists of a row of `schemas.TRUTHS` and the cells of their neighbors, (n_queries, k)."""
+    keys, recordings, cells = (
+        np.frombuffer(row[name], dtype=np.int64).reshape(n_queries, -1) for name in ("keys", "recordings", "cells")
+    )
+    scores = np.frombuffer(row["scores"], dtype=np.float32).reshape(n_queries, -1)
+    return Lists(keys, recordings, scores), cells
 
 
 def keep_listed(neighbors: DataFrame, *, queries: DataFrame) -> DataFrame:
     """Return `item_key, scores` of the queries."""
     return neighbors.join(F.broadcast(queries), on="item_key", how="left_semi").select("item_key", "scores")
-
-
-def as_items(table: pa.Table, vector_type: str) -> Members:
-    """Return the items of a collected table by rising key."""
-    keys, recordings = numbers(table.column("item_key")), numbers(table.column("item_recording_key"))
-    return Members(keys, recordings, column_vectors(table.column("vector"), vector_type)).sorted()
 
 
 def keep_costs(neighbors: DataFrame) -> DataFrame:
@@ -50,23 +68,37 @@ def keep_costs(neighbors: DataFrame) -> DataFrame:
     return by_file.agg(F.sum("n_compared").alias("n_pairs"), F.count("*").alias("n_items")).drop("file")
 
 
-def _searcher(
-    queries: Members, k: int, space: Space
-) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    def search_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _searcher(settings: TruthSettings) -> Callable[[Batches], Batches]:
+    def search_batches(batches: Batches) -> Batches:
         torch.set_num_threads(1)
-        best, n_compared = empty_lists(len(queries), k), 0
-        for table in gather_batches(batches, n_rows=CHUNK_ROWS):
-            n_compared += table.num_rows
-            best = merge_lists(
-                best, exact_nearest(queries, as_items(table, space.vector_type), k=k, metric=space.metric)
-            )
-        yield _as_batch(queries, best, n_compared=n_compared)
+        reader = CellReader(settings.read, settings.index)
+        for batch in batches:
+            for share in numbers(batch.column("id")).tolist():
+                cells = np.arange(settings.shares[share], settings.shares[share + 1])
+                yield _as_batch(*_search(reader, cells, settings))
 
     return search_batches
 
 
-def _as_batch(queries: Members, lists: Lists, *, n_compared: int) -> pa.RecordBatch:
-    columns = present_columns(~np.isnan(lists.scores), lists.keys, lists.recordings, lists.scores)
-    compared = pa.array(np.full(len(queries), n_compared, dtype=np.int64))
-    return pa.RecordBatch.from_arrays([pa.array(queries.keys), compared, *columns], names=CANDIDATES.names)
+def _search(
+    reader: CellReader, cells: NDArray[np.int64], settings: TruthSettings
+) -> tuple[Lists, NDArray[np.int64]]:
+    search = Search(settings.queries, k=settings.k, frame=settings.frame)
+    keys, owners = [], []
+    for members, places in reader.chunks(cells):
+        search.offer(as_candidates(members, settings.frame), slice(0, len(members)))
+        keys.append(members.keys)
+        owners += [np.full(rows.stop - rows.start, cells[place]) for place, rows in places]
+    lists = search.lists()
+    if not keys:
+        return lists, np.full_like(lists.keys, -1)
+    known, owner = np.concatenate(keys), np.concatenate(owners)
+    order = np.argsort(known)
+    place = order[np.searchsorted(known, lists.keys, sorter=order).clip(0, len(known) - 1)]
+    return lists, np.where(lists.keys == known[place], owner[place], -1)
+
+
+def _as_batch(lists: Lists, cells: NDArray[np.int64]) -> pa.RecordBatch:
+    arrays = (lists.keys, lists.recordings, cells, lists.scores)
+    columns = [pa.array([array.tobytes()], type=pa.binary()) for array in arrays]
+    return pa.RecordBatch.from_arrays(columns, names=TRUTHS.names)

@@ -1,0 +1,23 @@
+"""Loops that numba compiles: for what takes many passes as array operations and one as a loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from numba import njit
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(function: Function) -> Function:
+    """Compile a function on its first call; the machine code is kept beside the source where that can be written.
+
+    Sums may be reordered, but infinity and NaN keep their meaning.
+    """
+    options = {"fastmath": {"reassoc", "contract", "nsz", "arcp"}, "nogil": True}
+    try:
+        return cast(Function, njit(cache=True, **options)(function))
+    except RuntimeError:
+        # From a zip on a machine without a home directory there is no place to keep it: seconds per worker.
+        return cast(Function, njit(**options)(function))
