@@ -78,6 +78,9 @@ MEMBERS = _schema(
     position=IntegerType(),
 )
 
+# Some songs. Blobs of n rows: int64 keys and float32 vectors, row by row.
+DRAWN = _schema(keys=BinaryType(), vectors=BinaryType())
+
 # Songs of one part of the cells, in any order. Spark's hash sends `target` to the part's partition. Blobs of n
 # rows: int64 cells, int64 keys, int64 recording keys, and vectors (little endian halves or floats), row by row.
 BLOCKS = _schema(

@@ -260,7 +260,8 @@ def _nearest(
         some = rows[start : start + BLOCK_ROWS]
         block[: len(some)] = points[some]
         torch.addmm(offset, block, columns, out=products)
-        yield some.numpy(), products.argmax(dim=1)[: len(some)].numpy()
+        # numpy's takes a tenth of the time of torch's.
+        yield some.numpy(), products.numpy()[: len(some)].argmax(axis=1)
 
 
 def _groups(numbers: NDArray[np.int64], n: int) -> Iterator[tuple[int, NDArray[np.int64]]]:

@@ -57,6 +57,15 @@ class Space:
         return np.column_stack([_unit(vectors) * np.float32(self.max_norm), np.zeros(len(vectors), np.float32)])
 
 
+def as_stored(vectors: NDArray[np.floating], vector_type: str) -> tuple[NDArray[np.floating], Vectors]:
+    """Return vectors (n, d) in the type that they travel in, and the same values in single precision."""
+    points = torch.from_numpy(np.array(vectors, dtype=np.float32, order="C"))
+    if vector_type != "<f2":
+        return points.numpy(), points.numpy()
+    halves = points.half()
+    return halves.numpy(), halves.float().numpy()
+
+
 UNIT_ROUNDOFF = 2.0**-24
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from musicrec import schemas
 from musicrec.algorithms.hashing import HashFamily, Voronoi
@@ -20,7 +21,7 @@ from musicrec.algorithms.tuning import Queries, tune
 from musicrec.arrow import numbers
 from musicrec.errors import QualityError
 from musicrec.pipeline.context import Context
-from musicrec.pipeline.planning import plan_cells
+from musicrec.pipeline.planning import as_sample, plan_cells, sample_share
 from musicrec.pipeline.truth import Truth, find_truth, measure_recall
 from musicrec.stages import bucket, evaluate, join
 from musicrec.stages.bucket import CellSettings
@@ -48,11 +49,18 @@ class Cells:
     of a sample; `repeated` is None where each song is an item of its own.
     """
 
+    settings: CellSettings
+    frame: Frame
+    n_songs: int
     index: CellIndex
-    n_cells: int
     drawn: Members
     repeated: DataFrame | None
     read: Callable[[int], Members]
+
+    @property
+    def n_cells(self) -> int:
+        """Cells of the first table."""
+        return self.settings.family.n_cells // self.settings.family.n_tables
 
     @property
     def n_items(self) -> int:
@@ -60,74 +68,120 @@ class Cells:
         return int(self.index.starts[self.n_cells])
 
 
-def join_neighbors(context: Context, embeddings: DataFrame, *, space: Space) -> Joined:
-    """Return the nearest items of each item.
+def join_neighbors(context: Context, embeddings: DataFrame) -> Joined:
+    """Return the nearest items of each item, by the cosine.
 
     Parameters
     ----------
     context : Context
     embeddings : DataFrame
-        `schemas.EMBEDDINGS`; vectors of any length.
-    space : Space
+        `schemas.EMBEDDINGS`.
 
     Raises
     ------
     QualityError
         The measured recall is below `neighbors.min_recall`.
     """
-    config = context.config.neighbors
+    with context.stage("sample"):
+        n_songs = embeddings.count()
+        share = sample_share(context.config.neighbors, n_songs=n_songs)
+        drawn = bucket.as_drawn(embeddings, share=share, seed=context.config.model.seed).toArrow().to_pylist()
+    cells = make_cells(context, embeddings, as_sample(drawn), n_songs=n_songs, space=Space())
+    return join_cells(context, embeddings, cells)
+
+
+def make_cells(
+    context: Context, embeddings: DataFrame, sample: NDArray[np.float32], *, n_songs: int, space: Space
+) -> Cells:
+    """Put the songs into cells.
+
+    Parameters
+    ----------
+    context : Context
+    embeddings : DataFrame
+        `schemas.EMBEDDINGS`; vectors of any length.
+    sample : float32 array, shape (n, d)
+        What `as_sample` returns of a `sample_share`.
+    n_songs : int
+    space : Space
+    """
     with context.stage("leaders"):
-        settings, frame = plan_cells(context, embeddings, n_songs=embeddings.count(), space=space)
+        settings, frame = plan_cells(context, sample, n_songs=n_songs, space=space)
     with context.stage("cells"):
-        cells = _make_cells(context, embeddings, settings)
+        files = CellFiles(Path(context.run.table("items")))
+        blocks = bucket.as_blocks(
+            embeddings,
+            one_per_recording=context.config.neighbors.one_per_recording,
+            settings=settings,
+            targets=partition_targets(context.session, len(settings.first_cells) - 1),
+        )
+        rows = bucket.as_cells(blocks, settings=settings, write=files.write)
+        written = context.materialize(rows, "cells", schema=schemas.CELLS)
+        found = written.select("cell", "n_items", "drawn", F.size("repeated_keys").alias("n_repeated")).toArrow()
+        counts = np.zeros(settings.family.n_cells, dtype=np.int64)
+        cell = numbers(found.column("cell"))
+        counts[cell] = numbers(found.column("n_items"))
+        index = CellIndex(np.concatenate([[0], np.cumsum(counts)]), settings.first_cells)
+        return Cells(
+            settings=settings,
+            frame=frame,
+            n_songs=n_songs,
+            index=index,
+            drawn=_drawn(files, index, cell, found.column("drawn").to_pylist()),
+            repeated=bucket.keep_repeated(written) if numbers(found.column("n_repeated")).any() else None,
+            read=files.read,
+        )
+
+
+def has_repeated_keys(cells: Cells) -> bool:
+    """Return whether two songs have one key."""
+    keys = [CellReader(cells.read, cells.index).rows(0, cells.n_items).keys]
+    if cells.repeated is not None:
+        keys.append(numbers(cells.repeated.where("track_key != item_key").toArrow().column("track_key")))
+    return len(np.unique(np.concatenate(keys))) < cells.n_songs
+
+
+def join_cells(context: Context, embeddings: DataFrame, cells: Cells) -> Joined:
+    """Return the nearest items of each item, with the recall measured against the truth.
+
+    Parameters
+    ----------
+    context : Context
+    embeddings : DataFrame
+        `schemas.EMBEDDINGS`, those of the cells.
+    cells : Cells
+
+    Raises
+    ------
+    QualityError
+        The measured recall is below `neighbors.min_recall`.
+    """
+    config, space = context.config.neighbors, cells.settings.space
     with context.stage("truth"):
         truth = find_truth(
-            context, cells.drawn, space=space, frame=frame, index=cells.index, n_cells=cells.n_cells, read=cells.read
-        )
+            context, cells.drawn, space=space, frame=cells.frame, index=cells.index, n_cells=cells.n_cells,
+            read=cells.read,
+        )  # fmt: skip
     with context.stage("tune"):
-        family = _tune(settings.family, truth, target_recall=config.target_recall, fixed=config.tau > 0)
+        family = _tune(cells.settings.family, truth, target_recall=config.target_recall, fixed=config.tau > 0)
     with context.stage("join"):
-        plan = _plan(context, cells, family, frame=frame, space=space)
-        units = context.session.range(0, len(plan.units) - 1, 1, len(plan.units) - 1)
+        plan = _plan(context, cells, family)
+        n_units = len(plan.units) - 1
+        units = context.session.range(0, n_units, 1, n_units)
         neighbors = context.materialize(
             join.as_neighbors(units, settings=plan), "neighbors", schema=schemas.NEIGHBORS
         )
-    context.record["neighbors"] = {
-        **_described(settings, family, cells, n_units=len(plan.units) - 1),
-        **_costs(neighbors, n_items=cells.n_items),
-        **measure_recall(context, neighbors, truth),
-    }
-    _check_recall(context)
+    with context.stage("measure"):
+        context.record["neighbors"] = {
+            **_described(cells, family, n_units=n_units),
+            **_costs(neighbors, n_items=cells.n_items),
+            **measure_recall(context, neighbors, truth),
+        }
+        _check_recall(context)
     members = bucket.as_members(
         embeddings, one_per_recording=config.one_per_recording, repeated=cells.repeated, k=config.k
     )
     return Joined(members, neighbors)
-
-
-def _make_cells(context: Context, embeddings: DataFrame, settings: CellSettings) -> Cells:
-    files = CellFiles(Path(context.run.table("items")))
-    targets = partition_targets(context.session, len(settings.first_cells) - 1)
-    blocks = bucket.as_blocks(
-        embeddings,
-        one_per_recording=context.config.neighbors.one_per_recording,
-        settings=settings,
-        targets=targets,
-    )
-    rows = bucket.as_cells(blocks, settings=settings, write=files.write)
-    written = context.materialize(rows, "cells", schema=schemas.CELLS)
-    found = written.select("cell", "n_items", "drawn").toArrow()
-    counts = np.zeros(settings.family.n_cells, dtype=np.int64)
-    cell = numbers(found.column("cell"))
-    counts[cell] = numbers(found.column("n_items"))
-    index = CellIndex(np.concatenate([[0], np.cumsum(counts)]), settings.first_cells)
-    repeated = bucket.keep_repeated(written)
-    return Cells(
-        index=index,
-        n_cells=settings.family.n_cells // settings.family.n_tables,
-        drawn=_drawn(files, index, cell, found.column("drawn").to_pylist()),
-        repeated=None if repeated.isEmpty() else repeated,
-        read=files.read,
-    )
 
 
 def _drawn(
@@ -154,28 +208,19 @@ def _asking(items: Members, space: Space) -> NDArray[np.float32]:
     return space.as_found(vectors) if asking is None else asking
 
 
-def _plan(context: Context, cells: Cells, family: HashFamily, *, frame: Frame, space: Space) -> JoinSettings:
-    settings = context.config.neighbors
-    counts = cells.index.counts
-    cost = np.ones(cells.n_cells)
-    if isinstance(family, Voronoi):
-        # What an item in the middle of a cell meets.
-        for probes in family.probes(family.leaders.centers):
-            assert probes.rows is not None
-            met = np.repeat(counts[probes.cells], np.diff(probes.starts)).astype(np.float64)
-            cost += np.bincount(probes.rows, weights=met, minlength=len(cost))
-    dim = cells.drawn.vectors.shape[1]
+def _plan(context: Context, cells: Cells, family: HashFamily) -> JoinSettings:
+    config, dim = context.config.neighbors, cells.drawn.vectors.shape[1]
     units = cut_units(
         cells.index.starts[: cells.n_cells + 1],
-        cost,
+        _costs_of_cells(cells, family),
         n_units=default_partitions(context.session),
-        max_rows=max(64, settings.max_unit_rows * UNIT_DIM // max(UNIT_DIM, dim)),
+        max_rows=max(64, config.max_unit_rows * UNIT_DIM // max(UNIT_DIM, dim)),
     )
     return JoinSettings(
-        k=settings.k,
-        n_spare=SLACK if settings.one_per_recording else 0,
-        space=space,
-        frame=frame,
+        k=config.k,
+        n_spare=SLACK if config.one_per_recording else 0,
+        space=cells.settings.space,
+        frame=cells.frame,
         family=family,
         index=cells.index,
         units=units,
@@ -183,17 +228,29 @@ def _plan(context: Context, cells: Cells, family: HashFamily, *, frame: Frame, s
     )
 
 
-def _described(settings: CellSettings, family: HashFamily, cells: Cells, *, n_units: int) -> dict[str, Any]:
+def _costs_of_cells(cells: Cells, family: HashFamily) -> NDArray[np.float64]:
+    """Return how many items one of each cell meets, if it is in the middle."""
+    cost = np.ones(cells.n_cells)
+    if isinstance(family, Voronoi):
+        counts = cells.index.counts.astype(np.float64)
+        for probes in family.probes(family.leaders.centers, np.arange(family.n_cells)):
+            assert probes.rows is not None
+            met = np.repeat(counts[probes.cells], np.diff(probes.starts))
+            cost += np.bincount(probes.rows, weights=met, minlength=len(cost))
+    return cost
+
+
+def _described(cells: Cells, family: HashFamily, *, n_units: int) -> dict[str, Any]:
     row_bytes = 3 * 8 + cells.drawn.vectors.shape[1] * cells.drawn.vectors.itemsize
     described = {
         "n_items": cells.n_items,
         "hash_family": type(family).__name__.lower(),
         "n_cells": family.n_cells,
-        "n_parts": len(settings.first_cells) - 1,
+        "n_parts": len(cells.settings.first_cells) - 1,
         "n_units": n_units,
         "copies_per_item": family.n_tables,
         # Before compression: cell, key, recording and vector of each song and table.
-        "shuffle_bytes": settings.n_songs * family.n_tables * row_bytes,
+        "shuffle_bytes": cells.n_songs * family.n_tables * row_bytes,
     }
     if isinstance(family, Voronoi):
         described |= {"tau": round(family.tau, 6), "n_near": family.n_near}

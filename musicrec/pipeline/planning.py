@@ -6,16 +6,13 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
 
 from musicrec.algorithms.hashing import Exact, HashFamily, Voronoi, make_hyperplane
 from musicrec.algorithms.layout import cut_parts
 from musicrec.algorithms.leaders import ONE_LEVEL, fit_leaders
-from musicrec.algorithms.spaces import Frame, Space, fit_frame
-from musicrec.arrow import column_matrix, numbers
+from musicrec.algorithms.spaces import Frame, Space, as_stored, fit_frame
 from musicrec.config import NeighborsConfig
 from musicrec.pipeline.context import Context
-from musicrec.stages import sample
 from musicrec.stages.bucket import CellSettings
 from musicrec.storage.session import default_partitions
 
@@ -30,38 +27,63 @@ SAMPLE_SIZE = 20_000
 ROWS_PER_PART = 250_000
 
 
-def plan_cells(context: Context, embeddings: DataFrame, *, n_songs: int, space: Space) -> tuple[CellSettings, Frame]:
-    """Return how songs are put into cells, and the frame in which they are compared."""
-    settings, seed = context.config.neighbors, context.config.model.seed
-    kind = "exact" if n_songs <= settings.exact_below else settings.hash_family
-    n_cells = min(MAX_LEADERS, max(1, round(n_songs / (settings.leaf_size or CELL_SIZES[kind]))))
+def sample_share(settings: NeighborsConfig, *, n_songs: int) -> float:
+    """Return the share of the songs that leaders come from."""
+    kind, n_cells = _kind(settings, n_songs), _n_cells(settings, n_songs)
     wanted = max(SAMPLE_SIZE, SONGS_PER_LEADER * n_cells if kind == "voronoi" else 0)
-    drawn = sample.keep_sample(
-        embeddings.select("track_key", "embedding"),
-        key="track_key",
-        n_rows=n_songs,
-        sample_size=wanted,
-        seed=seed + 1,
-    ).toArrow()
-    vectors = column_matrix(drawn.column("embedding").combine_chunks())[np.argsort(numbers(drawn["track_key"]))]
-    vectors = vectors.astype(space.vector_type).astype(np.float32)
-    family = _family(kind, space.as_found(vectors), n_cells=n_cells, settings=settings, space=space, seed=seed)
+    return min(1.0, wanted / max(1, n_songs))
+
+
+def as_sample(drawn: list[dict[str, bytes]]) -> NDArray[np.float32]:
+    """Return the vectors (n, d) of rows of `schemas.DRAWN`, in the order of their keys."""
+    keys = np.frombuffer(b"".join(row["keys"] for row in drawn), dtype=np.int64)
+    values = np.frombuffer(b"".join(row["vectors"] for row in drawn), dtype=np.float32)
+    vectors: NDArray[np.float32] = values.reshape(len(keys), -1)[np.argsort(keys, kind="stable")]
+    return vectors
+
+
+def plan_cells(
+    context: Context, sample: NDArray[np.float32], *, n_songs: int, space: Space
+) -> tuple[CellSettings, Frame]:
+    """Return how songs are put into cells, and the frame in which they are compared.
+
+    Parameters
+    ----------
+    context : Context
+    sample : float32 array, shape (n, d)
+        What `as_sample` returns of a `sample_share`.
+    n_songs : int
+        Of the catalog.
+    space : Space
+    """
+    settings, seed = context.config.neighbors, context.config.model.seed
+    _, vectors = as_stored(sample, space.vector_type)
+    family = _family(settings, space.as_found(vectors), n_songs=n_songs, space=space, seed=seed)
     n_parts = max(default_partitions(context.session), n_songs * family.n_tables // ROWS_PER_PART)
     loads = np.bincount(family.assign(space.as_found(vectors)).ravel(), minlength=family.n_cells)
     cells = CellSettings(
         family=family,
         space=space,
         first_cells=cut_parts(loads.astype(np.float64), n_parts=n_parts),
-        n_songs=n_songs,
-        n_drawn=settings.n_truth_queries,
+        drawn_share=min(1.0, settings.n_truth_queries / max(1, n_songs)),
         seed=seed,
     )
     return cells, fit_frame(vectors, space)
 
 
+def _kind(settings: NeighborsConfig, n_songs: int) -> str:
+    return "exact" if n_songs <= settings.exact_below else settings.hash_family
+
+
+def _n_cells(settings: NeighborsConfig, n_songs: int) -> int:
+    size = settings.leaf_size or CELL_SIZES[_kind(settings, n_songs)]
+    return min(MAX_LEADERS, max(1, round(n_songs / size)))
+
+
 def _family(
-    kind: str, found: NDArray[np.float32], *, n_cells: int, settings: NeighborsConfig, space: Space, seed: int
+    settings: NeighborsConfig, found: NDArray[np.float32], *, n_songs: int, space: Space, seed: int
 ) -> HashFamily:
+    kind, n_cells = _kind(settings, n_songs), _n_cells(settings, n_songs)
     if kind == "hyperplane":
         n_bits = settings.n_bits or math.ceil(math.log2(max(2, n_cells)))
         return make_hyperplane(n_tables=settings.n_tables, n_bits=n_bits, dim=found.shape[1], seed=seed)

@@ -11,7 +11,6 @@ import torch
 from pyspark.sql import SparkSession
 
 from musicrec import __version__
-from musicrec.algorithms.spaces import Space
 from musicrec.algorithms.training import find_device
 from musicrec.config import Config, config_as_dict
 from musicrec.pipeline.context import Context, log
@@ -44,7 +43,7 @@ def refresh(session: SparkSession, config: Config, *, run_date: date) -> Path:
         with context.stage("train"):
             learned = learn(context, catalog)
         embeddings = embed_catalog(context, catalog, learned)
-        joined = join_neighbors(context, embeddings, space=Space())
+        joined = join_neighbors(context, embeddings)
         with context.stage("rank"):
             lists, recommendations = rank_lists(context, catalog, joined)
         with context.stage("favorites"):

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -17,7 +19,8 @@ from musicrec.algorithms.spaces import Metric, Space
 from musicrec.config import Config, config_as_dict
 from musicrec.errors import InputError, StorageError
 from musicrec.pipeline.context import Context, log
-from musicrec.pipeline.neighbors import Joined, join_neighbors
+from musicrec.pipeline.neighbors import Joined, has_repeated_keys, join_cells, make_cells
+from musicrec.pipeline.planning import as_sample, sample_share
 from musicrec.stages import rank, vectors
 from musicrec.storage import publish, runs, tables
 
@@ -52,8 +55,12 @@ def join_vectors(session: SparkSession, config: Config, source: VectorsInput, *,
         context = Context(session, config, runs.start_run(root, run_date=datetime.now(UTC).date()))
         with context.stage("read"):
             rows = _read(session, source)
-            space = _check(rows, source, k=config.neighbors.k, context=context)
-        joined = join_neighbors(context, vectors.as_embeddings(rows), space=space)
+            space, sample = _survey(context, rows, source)
+        embeddings, n_songs = vectors.as_embeddings(rows), context.record["vectors"]["n_vectors"]
+        cells = make_cells(context, embeddings, sample, n_songs=n_songs, space=space)
+        if has_repeated_keys(cells):
+            _refuse_repeated_ids(rows, source)
+        joined = join_cells(context, embeddings, cells)
         with context.stage("write"):
             _write(context, rows, joined)
         report = {
@@ -86,22 +93,31 @@ def _read(session: SparkSession, source: VectorsInput) -> DataFrame:
     )
 
 
-def _check(rows: DataFrame, source: VectorsInput, *, k: int, context: Context) -> Space:
+def _survey(context: Context, rows: DataFrame, source: VectorsInput) -> tuple[Space, NDArray[np.float32]]:
+    """Look at each vector once; return what the join needs to know of them, and a sample."""
+    settings, seed = context.config.neighbors, context.config.model.seed
     with tables.input_errors(source.uri):
-        found = vectors.as_total(vectors.as_survey(rows)).collect()[0]
-        n_rows = found["n_rows"] or 0
-        if n_rows:
-            _check_vectors(rows, found.asDict(), source, k=k)
-            _check_ids(rows, source)
-    if not n_rows:
+        share = sample_share(settings, n_songs=rows.count())
+        survey = vectors.as_survey(rows, share=share, seed=seed).toArrow()
+        found = vectors.total(survey)
+        if found["n_rows"]:
+            _check_vectors(rows, found, source, k=settings.k)
+    if not found["n_rows"]:
         raise InputError("there are no vectors", where=source.uri, todo="check the export")
-    context.record["vectors"] = {"n_vectors": n_rows, "dim": found["max_dim"], "half_precision": found["is_half"]}
-    log.info("             %d vectors of %d dimensions", n_rows, found["max_dim"])
-    return Space(source.metric, max_norm=found["max_norm"], vector_type="<f2" if found["is_half"] else "<f4")
+    context.record["vectors"] = {
+        "n_vectors": found["n_rows"],
+        "dim": found["max_dim"],
+        "half_precision": found["is_half"],
+    }
+    log.info("             %d vectors of %d dimensions", found["n_rows"], found["max_dim"])
+    space = Space(source.metric, max_norm=found["max_norm"], vector_type="<f2" if found["is_half"] else "<f4")
+    return space, as_sample(survey.select(["keys", "vectors"]).to_pylist())
 
 
 def _check_vectors(rows: DataFrame, found: dict[str, Any], source: VectorsInput, *, k: int) -> None:
     size, where = F.size(F.col("vector")), source.uri
+    if found["n_without_id"]:
+        raise InputError(f"{found['n_without_id']} rows have no id", where=where, todo="drop them, or give them ids")
     not_finite = F.exists(F.coalesce("vector", F.array()), lambda x: x.isNull() | F.isnan(x) | (F.abs(x) > 3.4e38))
     if found["n_empty"]:
         empty = F.col("vector").isNull() | (size == 0)
@@ -137,16 +153,13 @@ def _check_vectors(rows: DataFrame, found: dict[str, Any], source: VectorsInput,
         raise InputError(f"k is {k}, but there are only {found['n_rows']} vectors", where=where, todo="lower --k")
 
 
-def _check_ids(rows: DataFrame, source: VectorsInput) -> None:
-    if rows.where("id IS NULL").limit(1).count():
-        raise InputError("rows without an id", where=source.uri, todo="drop them, or give them ids")
+def _refuse_repeated_ids(rows: DataFrame, source: VectorsInput) -> None:
     repeated = vectors.keep_repeated_ids(rows).orderBy("key").limit(3).collect()
-    if repeated:
-        names = "; ".join(
-            str(row["first"]) if row["first"] == row["last"] else f"{row['first']} and {row['last']} (same hash)"
-            for row in repeated
-        )
-        raise InputError(f"ids in more than one row: {names}", where=source.uri, todo="keep one of each")
+    names = "; ".join(
+        str(row["first"]) if row["first"] == row["last"] else f"{row['first']} and {row['last']} (same hash)"
+        for row in repeated
+    )
+    raise InputError(f"ids in more than one row: {names}", where=source.uri, todo="keep one of each")
 
 
 def _some(rows: DataFrame, condition: Any, where: str) -> str:

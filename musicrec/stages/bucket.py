@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from musicrec.algorithms.drawing import is_drawn
 from musicrec.algorithms.hashing import HashFamily
 from musicrec.algorithms.kernel import Members, pair_scores
-from musicrec.algorithms.spaces import Space
+from musicrec.algorithms.spaces import Space, as_stored
 from musicrec.arrow import column_matrix, gather_batches, list_column, numbers
-from musicrec.schemas import BLOCKS, CELLS, MEMBERS
+from musicrec.schemas import BLOCKS, CELLS, DRAWN, MEMBERS
 
 Batches = Iterator[pa.RecordBatch]
 
@@ -30,15 +31,27 @@ MAX_BLOCK_ROWS = 4096
 class CellSettings:
     """How cells are made.
 
-    first_cells (n_parts + 1,) as `CellIndex` has them; about `n_drawn` of the `n_songs` songs are drawn by hash.
+    first_cells (n_parts + 1,) as `CellIndex` has them; `drawn_share` of the items are drawn by hash.
     """
 
     family: HashFamily
     space: Space
     first_cells: NDArray[np.int64]
-    n_songs: int
-    n_drawn: int
+    drawn_share: float
     seed: int
+
+
+def as_drawn(embeddings: DataFrame, *, share: float, seed: int) -> DataFrame:
+    """Return `schemas.DRAWN`: about a share of the songs, drawn by hash, one row for each Arrow batch.
+
+    Parameters
+    ----------
+    embeddings : DataFrame
+        `schemas.EMBEDDINGS`.
+    share : float
+    seed : int
+    """
+    return embeddings.select("track_key", "embedding").mapInArrow(_drawer(share, seed), DRAWN)
 
 
 def as_blocks(
@@ -127,6 +140,18 @@ def _grouped(songs: DataFrame, *, k: int) -> DataFrame:
     return grouped.withColumn("position", F.when(listed, place).cast("int"))
 
 
+def _drawer(share: float, seed: int) -> Callable[[Batches], Batches]:
+    def draw_batches(batches: Batches) -> Batches:
+        for batch in batches:
+            keys = numbers(batch.column("track_key"))
+            rows = np.flatnonzero(is_drawn(keys, share=share, seed=seed))
+            vectors = column_matrix(batch.column("embedding"))[rows].astype("<f4")
+            columns = [pa.array([values.tobytes()], type=pa.binary()) for values in (keys[rows], vectors)]
+            yield pa.RecordBatch.from_arrays(columns, names=DRAWN.names)
+
+    return draw_batches
+
+
 def _blocker(settings: CellSettings, targets: tuple[int, ...]) -> Callable[[Batches], Batches]:
     space, n_parts = settings.space, len(settings.first_cells) - 1
 
@@ -134,8 +159,8 @@ def _blocker(settings: CellSettings, targets: tuple[int, ...]) -> Callable[[Batc
         torch.set_num_threads(1)
         for table in gather_batches(batches, n_rows=GROUPED_ROWS):
             keys, recordings = numbers(table.column("track_key")), numbers(table.column("recording_key"))
-            vectors = column_matrix(table.column("embedding").combine_chunks()).astype(space.vector_type)
-            cells = settings.family.assign(space.as_found(vectors.astype(np.float32)))  # (n, n_tables)
+            vectors, rounded = as_stored(column_matrix(table.column("embedding").combine_chunks()), space.vector_type)
+            cells = settings.family.assign(space.as_found(rounded))  # (n, n_tables)
             row = np.repeat(np.arange(len(cells)), cells.shape[1])
             cell = cells.ravel()
             part = np.searchsorted(settings.first_cells[1:-1], cell, side="right")
@@ -215,7 +240,7 @@ def _as_cells(
     starts = np.searchsorted(cells, np.append(names, settings.first_cells[part + 1]))
     # A song stands once a table; queries and repeated songs are those of the first.
     first_table = settings.family.n_cells // settings.family.n_tables
-    drawn = np.flatnonzero(_is_drawn(items.keys, settings) & (cells < first_table))
+    drawn = np.flatnonzero(is_drawn(items.keys, share=settings.drawn_share, seed=settings.seed) & (cells < first_table))
     keys, owners, where, rows = (a[repeated[2] < first_table] for a in repeated)
     order = np.argsort(where, kind="stable")
     keys, owners, where, rows = keys[order], owners[order], where[order], rows[order]
@@ -248,16 +273,6 @@ def _equal_together(
     pairs = np.flatnonzero(same)
     same[pairs] = (bits[here[pairs]] == bits[before[pairs]]).all(axis=1)
     return order, np.append(True, ~same)[: len(order)]
-
-
-def _is_drawn(keys: NDArray[np.int64], settings: CellSettings) -> NDArray[np.bool_]:
-    """Return which keys a hash draws: the same for the same seed, whatever the parts are (splitmix64)."""
-    mixed = keys.astype(np.uint64) + np.uint64((settings.seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed ^= mixed >> np.uint64(31)
-    share = min(1.0, settings.n_drawn / max(1, settings.n_songs))
-    return (mixed >> np.uint64(11)).astype(np.float64) < share * 2.0**53
 
 
 def _joined(blocks: list[pa.RecordBatch], name: str, kind: str) -> NDArray[np.generic]:

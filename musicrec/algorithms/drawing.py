@@ -1,0 +1,16 @@
+"""A sample by hash: the same items for the same seed, whatever the partitions, the launcher or a retry."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def is_drawn(keys: NDArray[np.int64], *, share: float, seed: int) -> NDArray[np.bool_]:
+    """Return which 64-bit keys belong to a sample of about `share` of them (splitmix64)."""
+    mixed = keys.astype(np.uint64) + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    drawn: NDArray[np.bool_] = (mixed >> np.uint64(11)).astype(np.float64) < share * 2.0**53
+    return drawn
