@@ -92,7 +92,7 @@ BLOCKS = _schema(
     vectors=BinaryType(),
 )
 
-# A cell with the number of its items; `cell` is unique. `drawn` are rows of the cell's part that are in the sample.
+# A cell with the number of its items; `cell` is unique. `drawn` are rows of the cell's part that a sample has.
 # Songs that share their item stand with it in the three lists, which are equally long.
 CELLS = _schema(
     cell=LongType(),
@@ -103,8 +103,8 @@ CELLS = _schema(
     repeated_scores=ArrayType(FloatType()),
 )
 
-# The nearest neighbors of the sample among a share of the items. Blobs of n_queries x k: int64 keys, recordings and
-# cells, -1 where there is none, and float32 scores, NaN there.
+# The nearest neighbors of the sample among a share of the items. Blobs of n_queries x k: int64 keys, recordings
+# and cells, -1 where there is none, and float32 scores, NaN there.
 TRUTHS = _schema(keys=BinaryType(), recordings=BinaryType(), cells=BinaryType(), scores=BinaryType())
 
 # The nearest items of an item among the n_compared that it met; item_key is unique. Scores fall, then keys

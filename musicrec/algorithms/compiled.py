@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 from numba import njit
 
+FAST = {"reassoc", "contract", "nsz", "arcp"}
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -15,9 +16,8 @@ def compiled(function: Function) -> Function:
 
     Sums may be reordered, but infinity and NaN keep their meaning.
     """
-    options = {"fastmath": {"reassoc", "contract", "nsz", "arcp"}, "nogil": True}
     try:
-        return cast(Function, njit(cache=True, **options)(function))
+        return cast(Function, njit(cache=True, nogil=True, fastmath=FAST)(function))
     except RuntimeError:
         # From a zip on a machine without a home directory there is no place to keep it: seconds per worker.
-        return cast(Function, njit(**options)(function))
+        return cast(Function, njit(nogil=True, fastmath=FAST)(function))

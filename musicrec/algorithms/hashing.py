@@ -31,8 +31,8 @@ PROBE_ROWS = 64
 # and recall 0.99, a query meets 4,000 items; with margins to the cells' borders 5,800, with a fixed number of
 # cells 4,700. Of 16, 32, 48, 64 and 128 leaders, 32 took the fewest.
 SCALE_LEADERS = 32
-# The leaders next to one are looked for among so many times as many: those of whole groups.
-AMONG = 4
+# The leaders next to one are looked for among so many times as many: those of the groups next to its own.
+AMONG = 6
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ class Exact:
         bits = np.ascontiguousarray(vectors).view(np.uint32).astype(np.uint64)
         factors = np.random.default_rng(0).integers(0, 2**63, bits.shape[1], dtype=np.uint64) * 2 + 1
         mixed = (bits * factors).sum(axis=1, dtype=np.uint64) >> np.uint64(33)
-        return (mixed % np.uint64(self.n_cells)).astype(np.int64)[:, None]
+        cells: Cells = (mixed % np.uint64(self.n_cells)).astype(np.int64)[:, None]
+        return cells
 
     def probes(self, vectors: Vectors, home: Cells | None = None) -> Iterator[Probes]:  # noqa: ARG002
         """Yield all cells for all."""
@@ -172,32 +173,39 @@ class Voronoi:
     ) -> Iterator[tuple[NDArray[np.int64], Cells, NDArray[np.float32]]]:
         """Yield what `distances` does, but half the squares of the distances; in a buffer that is used again."""
         points, centers = torch.from_numpy(vectors), torch.from_numpy(self.leaders.centers)
-        first, offset = torch.from_numpy(self.leaders.first), negative_half_squares(centers)
-        toward_first = negative_half_squares(first)
+        offset = negative_half_squares(centers)
         block = torch.zeros(PROBE_ROWS, centers.shape[1])
-        for cell, own in _groups(home, self.n_cells):
-            near = self._near(cell, torch.addmv(toward_first, first, centers[cell]), centers, offset)
+        rows, starts = _sorted_by(np.ascontiguousarray(home), self.n_cells)
+        for cell, near in self._near(np.flatnonzero(np.diff(starts)), centers, offset):
             columns, shift = centers[near].T.contiguous(), offset[near]
             products = torch.empty(PROBE_ROWS, len(near))
-            for start in range(0, len(own), PROBE_ROWS):
-                rows = own[start : start + PROBE_ROWS]
-                block[: len(rows)] = points[torch.from_numpy(rows)]
+            for start in range(int(starts[cell]), int(starts[cell + 1]), PROBE_ROWS):
+                own = rows[start : min(start + PROBE_ROWS, int(starts[cell + 1]))]
+                block[: len(own)] = points[torch.from_numpy(own)]
                 torch.addmm(shift, block, columns, beta=-1, alpha=-1, out=products)
                 products -= negative_half_squares(block)[:, None]
-                yield rows, near.numpy(), products[: len(rows)].numpy()
+                yield own, near.numpy(), products[: len(own)].numpy()
 
     def _near(
-        self, cell: int, toward_first: torch.Tensor, centers: torch.Tensor, offset: torch.Tensor
-    ) -> torch.Tensor:
-        """Return the leaders next to one, itself first, of those in the groups next to it."""
-        groups, n_wanted = self.leaders.groups, AMONG * self.n_near
-        nearest = torch.argsort(toward_first, descending=True, stable=True).numpy()
-        n_groups = int(np.searchsorted(np.cumsum(np.diff(groups)[nearest]), n_wanted)) + 1
-        some = np.sort(nearest[:n_groups])
-        among = torch.cat([torch.arange(groups[group], groups[group + 1]) for group in some.tolist()])
-        toward = torch.addmv(offset[among], centers[among], centers[cell])
-        toward[among == cell] = torch.inf
-        return among[torch.topk(toward, min(self.n_near, len(among))).indices]
+        self, cells: Cells, centers: torch.Tensor, offset: torch.Tensor
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yield each of some cells (rising) and the leaders next to its own, that first."""
+        groups, first = self.leaders.groups, torch.from_numpy(self.leaders.first)
+        sizes, toward_first = np.diff(groups), negative_half_squares(first)
+        group = np.searchsorted(groups, cells, side="right") - 1
+        for number in np.unique(group).tolist():
+            # Leaders of whole groups, next to the group: one product then serves all of its cells.
+            order = torch.argsort(torch.addmv(toward_first, first, first[number]), descending=True).numpy()
+            n_groups = int(np.searchsorted(np.cumsum(sizes[order]), AMONG * self.n_near)) + 1
+            among = np.concatenate(
+                [np.arange(groups[g], groups[g + 1]) for g in np.sort(order[:n_groups]).tolist()]
+            )
+            among_rows = torch.from_numpy(among)
+            own = torch.from_numpy(cells[group == number])
+            toward = torch.addmm(offset[among_rows], centers[own], centers[among_rows].T)
+            toward[among_rows[None, :] == own[:, None]] = torch.inf
+            near = torch.topk(toward, min(self.n_near, len(among)), dim=1).indices
+            yield from zip(own.tolist(), among_rows[near], strict=True)
 
 
 @dataclass(frozen=True)
@@ -219,7 +227,7 @@ class Hyperplane:
     @property
     def n_cells(self) -> int:
         """A cell for each combination of signs in each table."""
-        return len(self.planes) << self.planes.shape[1]
+        return len(self.planes) << int(self.planes.shape[1])
 
     def assign(self, vectors: Vectors) -> Cells:
         """Return one cell per table as (n, n_tables)."""
@@ -280,17 +288,18 @@ def _as_probes(rows: list[NDArray[np.int64]], cells: list[Cells], n_cells: int) 
 
 
 @compiled
-def _scale(halves, row):  # type: ignore[no-untyped-def]
+def _scale(halves: Vectors, row: int) -> float:
     """Return the mean distance of a query to the first leaders."""
     n = min(SCALE_LEADERS, halves.shape[1])
     total = 0.0
     for j in range(n):
         total += np.sqrt(max(0.0, 2.0 * halves[row, j]))
-    return max(total / n, 1e-12)
+    mean: float = max(total / n, 1e-12)
+    return mean
 
 
 @compiled
-def _relative(halves):  # type: ignore[no-untyped-def]
+def _relative(halves: Vectors) -> Vectors:
     relative = np.empty(halves.shape, dtype=np.float32)
     for i in range(halves.shape[0]):
         scale = _scale(halves, i)
@@ -300,7 +309,7 @@ def _relative(halves):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _within(halves, tau):  # type: ignore[no-untyped-def]
+def _within(halves: Vectors, tau: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return rows and columns, but for the first column, of the leaders within `tau` of the scale."""
     rows = np.empty(halves.size, dtype=np.int64)
     columns = np.empty(halves.size, dtype=np.int64)
@@ -317,7 +326,7 @@ def _within(halves, tau):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _sorted_by(numbers, n):  # type: ignore[no-untyped-def]
+def _sorted_by(numbers: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return a stable order of numbers below n, and where in it each begins: counting takes a tenth of sorting."""
     starts = np.zeros(n + 1, dtype=np.int64)
     for number in numbers:

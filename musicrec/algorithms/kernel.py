@@ -19,10 +19,12 @@ from musicrec.algorithms.spaces import METRICS, SCORE_DIGITS, Frame, Space, fit_
 
 Keys = NDArray[np.int64]
 Scores = NDArray[np.float32]
+Floats = NDArray[np.float32]
+Wide = NDArray[np.float64]
 
-# The products of a block stay in the second-level cache: 256 x 1024 floats are 1 MB.
-BLOCK_ROWS = 256
-BLOCK_COLUMNS = 1024
+# The products of a block stay in the second-level cache: 512 x 512 floats are 1 MB.
+BLOCK_ROWS = 512
+BLOCK_COLUMNS = 512
 # Products that one comparison looks at: the compiler turns this many into a few vector instructions.
 STRIDE = 64
 # Places beyond k of an item of several recordings: each of its songs drops its own recording.
@@ -121,7 +123,9 @@ class Search:
         self._keys = np.full((n, width), -1, dtype=np.int64)
         self._listed = np.full((n, width), -1, dtype=np.int64)
         self._scores = np.full((n, width), np.nan, dtype=np.float32)
+        # Buffers for all blocks: fresh memory costs as much as the product that fills it.
         self._buffer = torch.empty(BLOCK_ROWS * BLOCK_COLUMNS)
+        self._rows = torch.empty(BLOCK_ROWS, self._factors.shape[1])
 
     def offer(self, candidates: Candidates, columns: slice, rows: NDArray[np.int64] | None = None) -> None:
         """Compare some queries, or all, with some candidates.
@@ -140,9 +144,10 @@ class Search:
             right = candidates.factors[first:last].T
             for start in range(0, len(rows), BLOCK_ROWS):
                 some = rows[start : start + BLOCK_ROWS]
-                # One buffer for all blocks: fresh memory costs as much as the product that fills it.
                 products = self._buffer[: len(some) * (last - first)].view(len(some), last - first)
-                torch.mm(self._factors[torch.from_numpy(some)], right, out=products)
+                left = self._rows[: len(some)]
+                torch.index_select(self._factors, 0, torch.from_numpy(some), out=left)
+                torch.mm(left, right, out=products)
                 _offer(
                     products.numpy(), some, first, self._metric,
                     self._vectors, self._squares, self._recordings, self._halves, self._errors, self._widths,
@@ -191,9 +196,7 @@ def best_of(keys: Keys, recordings: Keys, scores: Scores, *, k: int) -> Lists:
     by_recording = np.argsort(lists.recordings, axis=1, kind="stable")
     sorted_recordings = np.take_along_axis(lists.recordings, by_recording, axis=1)
     repeated = np.zeros(keys.shape, dtype=bool)
-    np.put_along_axis(
-        repeated, by_recording[:, 1:], sorted_recordings[:, 1:] == sorted_recordings[:, :-1], axis=1
-    )
+    np.put_along_axis(repeated, by_recording[:, 1:], sorted_recordings[:, 1:] == sorted_recordings[:, :-1], axis=1)
     none = repeated | np.isnan(lists.scores)
     order = np.argsort(none, axis=1, kind="stable")[:, :k]
     best, none = _reordered(lists, order), np.take_along_axis(none, order, axis=1)
@@ -219,7 +222,7 @@ def pair_scores(left: NDArray[np.floating], right: NDArray[np.floating], space: 
 
 
 @compiled
-def _pair_scores(left, right, left_squares, right_squares, metric):  # type: ignore[no-untyped-def]
+def _pair_scores(left: Floats, right: Floats, left_squares: Wide, right_squares: Wide, metric: int) -> Scores:
     scores = np.empty(len(left), dtype=np.float32)
     for i in range(len(left)):
         scores[i] = _score(left, i, right, i, left_squares[i], right_squares[i], metric)
@@ -227,9 +230,11 @@ def _pair_scores(left, right, left_squares, right_squares, metric):  # type: ign
 
 
 @compiled
-def _score(left, row, right, column, left_square, right_square, metric):  # type: ignore[no-untyped-def]
+def _score(
+    left: Floats, row: int, right: Floats, column: int, left_square: float, right_square: float, metric: int
+) -> np.float32:
     total = 0.0
-    if metric == COSINE or metric == DOT:
+    if metric in (COSINE, DOT):
         for i in range(left.shape[1]):
             total += np.float64(left[row, i]) * np.float64(right[column, i])
         if metric == DOT:
@@ -243,7 +248,7 @@ def _score(left, row, right, column, left_square, right_square, metric):  # type
 
 
 @compiled
-def _floor(score, half, error, metric):  # type: ignore[no-untyped-def]
+def _floor(score: np.float32, half: np.float32, error: np.float32, metric: int) -> np.float32:
     """Return the bound below which no pair can reach a score."""
     value = np.float64(score)
     if metric == COSINE:
@@ -255,7 +260,17 @@ def _floor(score, half, error, metric):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _place(row, score, key, recording, width, filled, keys, recordings, scores):  # type: ignore[no-untyped-def]
+def _place(
+    row: int,
+    score: np.float32,
+    key: int,
+    recording: int,
+    width: int,
+    filled: int,
+    keys: Keys,
+    recordings: Keys,
+    scores: Scores,
+) -> int:
     """Put a pair into the sorted list of a query and return how many places are taken."""
     if filled == width:
         last = scores[row, width - 1]
@@ -288,7 +303,7 @@ def _place(row, score, key, recording, width, filled, keys, recordings, scores):
 
 
 @compiled
-def _seed(products, i, seeds):  # type: ignore[no-untyped-def]
+def _seed(products: Floats, i: int, seeds: Floats) -> np.float32:
     """Return the last of the largest products of a row, as many as there are seeds."""
     n_seeds = len(seeds)
     seeds[:] = -np.inf
@@ -300,16 +315,17 @@ def _seed(products, i, seeds):  # type: ignore[no-untyped-def]
                 seeds[place] = seeds[place - 1]
                 place -= 1
             seeds[place] = value
-    return seeds[n_seeds - 1]
+    last: np.float32 = seeds[n_seeds - 1]
+    return last
 
 
 @compiled
-def _offer(  # type: ignore[no-untyped-def]
-    products, rows, first, metric,
-    vectors, squares, recordings, halves, errors, widths,
-    found, found_squares, found_keys, found_recordings,
-    floors, filled, keys, listed, scores,
-):  # fmt: skip
+def _offer(
+    products: Floats, rows: Keys, first: int, metric: int,
+    vectors: Floats, squares: Wide, recordings: Keys, halves: Floats, errors: Floats, widths: Keys,
+    found: Floats, found_squares: Wide, found_keys: Keys, found_recordings: Keys,
+    floors: Floats, filled: Keys, keys: Keys, listed: Keys, scores: Scores,
+) -> None:  # fmt: skip
     """Add to the lists of `rows` what can be in them of the candidates from `first` on."""
     n_columns = products.shape[1]
     seeds = np.empty(scores.shape[1] + SEEDS, dtype=np.float32)
@@ -319,34 +335,34 @@ def _offer(  # type: ignore[no-untyped-def]
         is_seeded = n_filled == 0 and n_columns >= 2 * len(seeds)
         if is_seeded:
             # A list that begins loses most of what it takes at first: see before where it will end.
-            floor = _seed(products, i, seeds) - 2 * errors[row] - np.float32(2.0 / SCALE)
-        start = 0
-        while start < n_columns:
-            stop = start + STRIDE
-            if n_columns >= STRIDE:
-                # The last look goes back over some that were seen.
-                seen = min(start, n_columns - STRIDE)
-                n_above = 0
-                for j in range(STRIDE):
-                    # So that what is no number, where products overflow, is looked at, too.
-                    n_above += not (products[i, seen + j] < floor)
-                if n_above == 0:
-                    start = stop
-                    continue
-            for j in range(start, min(stop, n_columns)):
-                column = first + j
-                if products[i, j] < floor or found_recordings[column] == recording:
-                    continue
-                score = _score(vectors, row, found, column, squares[row], found_squares[column], metric)
-                n_filled = _place(
-                    row, score, found_keys[column], found_recordings[column], width, n_filled, keys, listed, scores
-                )
-                if n_filled == width:
-                    floor = max(floor, _floor(scores[row, width - 1], halves[row], errors[row], metric))
-            start = stop
-            if start >= n_columns and is_seeded and n_filled < width:
+            floor = np.float32(_seed(products, i, seeds) - 2 * errors[row] - 2.0 / SCALE)
+        for attempt in range(2):
+            if attempt == 1:
+                if not is_seeded or n_filled == width:
+                    break
                 # Few recordings have more releases than there are spare seeds: then all over again.
-                is_seeded, floor, start = False, np.float32(-np.inf), 0
+                floor = np.float32(-np.inf)
+            for start in range(0, n_columns, STRIDE):
+                if n_columns >= STRIDE:
+                    # The last look goes back over some that were seen.
+                    seen = min(start, n_columns - STRIDE)
+                    n_above = 0
+                    for j in range(STRIDE):
+                        # So that what is no number, where products overflow, is looked at, too.
+                        n_above += not (products[i, seen + j] < floor)
+                    if n_above == 0:
+                        continue
+                for j in range(start, min(start + STRIDE, n_columns)):
+                    column = first + j
+                    if products[i, j] < floor or found_recordings[column] == recording:
+                        continue
+                    score = _score(vectors, row, found, column, squares[row], found_squares[column], metric)
+                    n_filled = _place(
+                        row, score, found_keys[column], found_recordings[column], width, n_filled,
+                        keys, listed, scores,
+                    )  # fmt: skip
+                    if n_filled == width:
+                        floor = max(floor, _floor(scores[row, width - 1], halves[row], errors[row], metric))
         floors[row], filled[row] = floor, n_filled
 
 
@@ -355,7 +371,7 @@ def _as_float32(vectors: NDArray[np.floating]) -> Tensor:
 
 
 @compiled
-def _squares(vectors):  # type: ignore[no-untyped-def]
+def _squares(vectors: Floats) -> Wide:
     squares = np.zeros(len(vectors))
     for row in range(len(vectors)):
         total = 0.0

@@ -76,12 +76,12 @@ def fit_leaders(vectors: Vectors, *, n_leaders: int, seed: int, spherical: bool 
         own = points[nearest == group]
         n_own = max(1, round(n_leaders * len(own) / len(points)))
         groups.append(_fit(own, n_own, seed=seed + group, spherical=spherical) if len(own) else own)
-    centers, sizes = torch.cat(groups), [len(group) for group in groups]
-    return Leaders(centers.numpy(), first.numpy(), _below(first, centers), np.cumsum([0, *sizes]))
+    fitted, sizes = torch.cat(groups), [len(group) for group in groups]
+    return Leaders(fitted.numpy(), first.numpy(), _below(first, fitted), np.cumsum([0, *sizes]))
 
 
 def spatial_order(points: Vectors) -> NDArray[np.int64]:
-    """Return an order of (n, d) in which near points are near: halves along the direction of most spread, again."""
+    """Return an order of (n, d) in which near points are near: halves along the widest direction, again."""
 
     def halve(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         if len(rows) < 3:
@@ -98,17 +98,15 @@ def spatial_order(points: Vectors) -> NDArray[np.int64]:
 
 def negative_half_squares(points: Tensor) -> Tensor:
     """Return (n,) of (n, d): a product plus this orders points by their distance."""
-    return (points * points).sum(dim=1) / -2
+    halves: Tensor = (points * points).sum(dim=1) / -2
+    return halves
 
 
 def _fit(points: Tensor, n_leaders: int, *, seed: int, spherical: bool) -> Tensor:
-    """Return at most `n_leaders` different centers. One that loses all its vectors restarts at the worst served."""
-    distinct = torch.unique(points, dim=0)
-    n_leaders = min(n_leaders, len(distinct))
-    chosen = np.sort(np.random.default_rng(seed).choice(len(distinct), n_leaders, replace=False))
-    leaders = distinct[torch.from_numpy(chosen)]
-    if n_leaders == len(distinct):
-        return leaders
+    """Return at most `n_leaders` different centers. One that loses all its vectors starts again elsewhere."""
+    n_leaders = min(n_leaders, len(points))
+    chosen = np.sort(np.random.default_rng(seed).choice(len(points), n_leaders, replace=False))
+    leaders: Tensor = points[torch.from_numpy(chosen)]
     for _ in range(N_ROUNDS):
         nearest, score = _assign(points, leaders)
         sums = torch.zeros_like(leaders).index_add_(0, nearest, points)
@@ -117,11 +115,10 @@ def _fit(points: Tensor, n_leaders: int, *, seed: int, spherical: bool) -> Tenso
         n_empty = int(empty.sum())
         if n_empty:
             sums[empty] = points[torch.argsort(score, stable=True)[:n_empty]]
-        if spherical:
-            leaders = torch.nn.functional.normalize(sums, dim=1)
-        else:
-            leaders = sums / counts.clamp_min(1)[:, None]
-    return leaders
+        means = sums / counts.clamp_min(1)[:, None]
+        leaders = torch.nn.functional.normalize(sums, dim=1) if spherical else means
+    # Where there are fewer different vectors than leaders, some are equal.
+    return torch.unique(leaders, dim=0)
 
 
 def _assign(points: Tensor, leaders: Tensor) -> tuple[Tensor, Tensor]:

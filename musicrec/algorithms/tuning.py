@@ -87,7 +87,7 @@ def tune(family: Voronoi, queries: Queries, *, target_recall: float) -> tuple[Vo
     Where the leaders next to a query's own are too few, all are looked at: then some `tau` reaches any target.
     """
     required = required_distances(family, queries)
-    reachable = recall_of(required, queries.known, tau=np.inf)
+    reachable = recall_of(required, queries.known, tau=float(np.finfo(np.float32).max))
     if reachable.lower < target_recall and family.n_near < family.n_cells:
         wider = replace(family, n_near=min(4 * family.n_near, family.n_cells))
         return tune(wider, queries, target_recall=target_recall)

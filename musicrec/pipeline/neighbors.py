@@ -31,6 +31,8 @@ from musicrec.storage.session import default_partitions, partition_targets
 
 # Units of queries have as many bytes of vectors as `neighbors.max_unit_rows` of so many dimensions.
 UNIT_DIM = 64
+# Cells whose cost is computed; others cost what one before them does.
+N_COSTED = 1000
 
 
 @dataclass(frozen=True)
@@ -184,14 +186,14 @@ def join_cells(context: Context, embeddings: DataFrame, cells: Cells) -> Joined:
     return Joined(members, neighbors)
 
 
-def _drawn(
-    files: CellFiles, index: CellIndex, cell: NDArray[np.int64], places: list[list[int]]
-) -> Members:
+def _drawn(files: CellFiles, index: CellIndex, cell: NDArray[np.int64], places: list[list[int]]) -> Members:
     """Return the items of the sample by rising key."""
     reader = CellReader(files.read, index)
     parts = np.searchsorted(index.first_cells, cell, side="right") - 1
     firsts = index.starts[index.first_cells]
-    rows = sorted(int(firsts[part]) + row for part, some in zip(parts.tolist(), places, strict=True) for row in some)
+    rows = sorted(
+        int(firsts[part]) + row for part, some in zip(parts.tolist(), places, strict=True) for row in some
+    )
     items = concatenate([reader.rows(row, row + 1) for row in rows])
     return items.take(np.argsort(items.keys))
 
@@ -229,15 +231,18 @@ def _plan(context: Context, cells: Cells, family: HashFamily) -> JoinSettings:
 
 
 def _costs_of_cells(cells: Cells, family: HashFamily) -> NDArray[np.float64]:
-    """Return how many items one of each cell meets, if it is in the middle."""
-    cost = np.ones(cells.n_cells)
-    if isinstance(family, Voronoi):
-        counts = cells.index.counts.astype(np.float64)
-        for probes in family.probes(family.leaders.centers, np.arange(family.n_cells)):
-            assert probes.rows is not None
-            met = np.repeat(counts[probes.cells], np.diff(probes.starts))
-            cost += np.bincount(probes.rows, weights=met, minlength=len(cost))
-    return cost
+    """Return how many items one of each cell meets, as in the middle of a cell close by."""
+    if not isinstance(family, Voronoi):
+        return np.ones(cells.n_cells)
+    some = np.arange(0, family.n_cells, -(-family.n_cells // N_COSTED))
+    met = np.ones(len(some))
+    counts = cells.index.counts.astype(np.float64)
+    for probes in family.probes(family.leaders.centers[some], some):
+        rows = np.arange(len(some)) if probes.rows is None else probes.rows
+        items = np.repeat(counts[probes.cells], np.diff(probes.starts))
+        met += np.bincount(rows, weights=items, minlength=len(some))
+    # Cells that follow each other are near each other.
+    return np.repeat(met, np.diff(np.append(some, family.n_cells)))
 
 
 def _described(cells: Cells, family: HashFamily, *, n_units: int) -> dict[str, Any]:

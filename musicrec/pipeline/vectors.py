@@ -117,7 +117,9 @@ def _survey(context: Context, rows: DataFrame, source: VectorsInput) -> tuple[Sp
 def _check_vectors(rows: DataFrame, found: dict[str, Any], source: VectorsInput, *, k: int) -> None:
     size, where = F.size(F.col("vector")), source.uri
     if found["n_without_id"]:
-        raise InputError(f"{found['n_without_id']} rows have no id", where=where, todo="drop them, or give them ids")
+        raise InputError(
+            f"{found['n_without_id']} rows have no id", where=where, todo="drop them, or give them ids"
+        )
     not_finite = F.exists(F.coalesce("vector", F.array()), lambda x: x.isNull() | F.isnan(x) | (F.abs(x) > 3.4e38))
     if found["n_empty"]:
         empty = F.col("vector").isNull() | (size == 0)

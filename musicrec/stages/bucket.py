@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -89,7 +90,7 @@ def as_cells(blocks: DataFrame, *, settings: CellSettings, write: Callable[[int,
     write : callable
         Stores the items of a part; a second attempt of a task calls it again with the same items.
     """
-    together = blocks.repartition(len(settings.first_cells) - 1, "target").sortWithinPartitions("part")
+    together = blocks.repartition(len(settings.first_cells) - 1, "target")
     return together.mapInArrow(_former(settings, write), CELLS)
 
 
@@ -159,7 +160,9 @@ def _blocker(settings: CellSettings, targets: tuple[int, ...]) -> Callable[[Batc
         torch.set_num_threads(1)
         for table in gather_batches(batches, n_rows=GROUPED_ROWS):
             keys, recordings = numbers(table.column("track_key")), numbers(table.column("recording_key"))
-            vectors, rounded = as_stored(column_matrix(table.column("embedding").combine_chunks()), space.vector_type)
+            vectors, rounded = as_stored(
+                column_matrix(table.column("embedding").combine_chunks()), space.vector_type
+            )
             cells = settings.family.assign(space.as_found(rounded))  # (n, n_tables)
             row = np.repeat(np.arange(len(cells)), cells.shape[1])
             cell = cells.ravel()
@@ -187,25 +190,20 @@ def _as_batch(target: int, part: int, arrays: tuple[NDArray[np.generic], ...]) -
 def _former(settings: CellSettings, write: Callable[[int, Members], None]) -> Callable[[Batches], Batches]:
     def form_batches(batches: Batches) -> Batches:
         torch.set_num_threads(1)
-        held: list[pa.RecordBatch] = []
-        part = None
+        # A partition has one part. To hold the blocks of several would cost memory; to sort them, copies.
+        held: dict[int, list[pa.RecordBatch]] = {}
         for batch in batches:
-            for i, number in enumerate(numbers(batch.column("part")).tolist()):
-                if number != part and held:
-                    yield _form(part, held, settings, write)
-                    held = []
-                part = number
-                held.append(batch.slice(i, 1))
-        if held:
-            yield _form(part, held, settings, write)
+            for i, part in enumerate(numbers(batch.column("part")).tolist()):
+                held.setdefault(part, []).append(batch.slice(i, 1))
+        for part in sorted(held):
+            yield _form(part, held.pop(part), settings, write)
 
     return form_batches
 
 
 def _form(
-    part: int | None, blocks: list[pa.RecordBatch], settings: CellSettings, write: Callable[[int, Members], None]
+    part: int, blocks: list[pa.RecordBatch], settings: CellSettings, write: Callable[[int, Members], None]
 ) -> pa.RecordBatch:
-    assert part is not None
     vector_type = settings.space.vector_type
     cells, keys, recordings = (_joined(blocks, name, "<i8") for name in ("cells", "keys", "recordings"))
     vectors = _joined(blocks, "vectors", vector_type).reshape(len(keys), -1)
@@ -219,9 +217,7 @@ def _form(
     highest = np.maximum.reduceat(recordings[order], starts)
     by_cell = np.lexsort((item_keys, cells[order[starts]]))
     rows = order[starts][by_cell]
-    items = Members(
-        keys[rows], np.where(lowest == highest, lowest, item_keys)[by_cell], vectors[rows]
-    )
+    items = Members(keys[rows], np.where(lowest == highest, lowest, item_keys)[by_cell], vectors[rows])
     write(part, items)
     shared = np.repeat(n_members, n_members) > 1
     repeated = (keys[order], np.repeat(item_keys, n_members), cells[order], order)
@@ -240,7 +236,9 @@ def _as_cells(
     starts = np.searchsorted(cells, np.append(names, settings.first_cells[part + 1]))
     # A song stands once a table; queries and repeated songs are those of the first.
     first_table = settings.family.n_cells // settings.family.n_tables
-    drawn = np.flatnonzero(is_drawn(items.keys, share=settings.drawn_share, seed=settings.seed) & (cells < first_table))
+    drawn = np.flatnonzero(
+        is_drawn(items.keys, share=settings.drawn_share, seed=settings.seed) & (cells < first_table)
+    )
     keys, owners, where, rows = (a[repeated[2] < first_table] for a in repeated)
     order = np.argsort(where, kind="stable")
     keys, owners, where, rows = keys[order], owners[order], where[order], rows[order]
@@ -275,5 +273,5 @@ def _equal_together(
     return order, np.append(True, ~same)[: len(order)]
 
 
-def _joined(blocks: list[pa.RecordBatch], name: str, kind: str) -> NDArray[np.generic]:
+def _joined(blocks: list[pa.RecordBatch], name: str, kind: str) -> NDArray[Any]:
     return np.frombuffer(b"".join(block.column(name)[0].as_buffer() for block in blocks), dtype=kind)

@@ -29,7 +29,7 @@ SURVEY = (
 
 
 def as_survey(vectors: DataFrame, *, share: float, seed: int) -> DataFrame:
-    """Return `SURVEY`, one row for each Arrow batch: counts, lengths, whether halves hold the numbers, and a sample.
+    """Return `SURVEY`, one row for each Arrow batch: counts, lengths, whether halves are enough, and a sample.
 
     The sample, `keys` and `vectors`, is as in `schemas.DRAWN`; it is empty where vectors are not fit for it.
 
@@ -47,7 +47,10 @@ def as_survey(vectors: DataFrame, *, share: float, seed: int) -> DataFrame:
 
 def total(survey: pa.Table) -> dict[str, Any]:
     """Return the one row, without the sample, that the rows of a survey add up to."""
-    sums = {name: sum(survey[name].to_pylist()) for name in ("n_rows", "n_without_id", "n_empty", "n_not_finite", "n_zero")}
+    sums = {
+        name: sum(survey[name].to_pylist())
+        for name in ("n_rows", "n_without_id", "n_empty", "n_not_finite", "n_zero")
+    }
     return {
         **sums,
         "min_dim": min(survey["min_dim"].to_pylist(), default=0),
@@ -134,14 +137,12 @@ def _survey_even(batch: pa.RecordBatch, values: NDArray[np.float32], *, share: f
     )  # fmt: skip
 
 
-def _survey_odd(
-    batch: pa.RecordBatch, values: NDArray[np.float32], lengths: NDArray[np.int64]
-) -> pa.RecordBatch:
+def _survey_odd(batch: pa.RecordBatch, values: NDArray[np.float32], lengths: NDArray[np.int64]) -> pa.RecordBatch:
     owner = np.repeat(np.arange(len(lengths)), lengths)
     finite = np.isfinite(values)
     bad_rows = np.bincount(owner[~finite], minlength=len(lengths)) > 0
     known = np.where(finite, values, 0.0).astype(np.float64)
-    squares = np.bincount(owner, weights=known**2, minlength=len(lengths))
+    squares = np.bincount(owner, weights=known**2, minlength=len(lengths)).astype(np.float64)
     return _as_survey(
         batch, values[finite], n_empty=int((lengths == 0).sum()),
         dims=(int(lengths.min(initial=MAX_DIM + 1)), int(lengths.max(initial=0))),

@@ -1,4 +1,4 @@
-"""The items of the cells on disk: a part of the catalog is three arrays, mapped into memory where they are read."""
+"""The items of the cells on disk: a part of the catalog is three arrays, mapped into memory to be read."""
 
 from __future__ import annotations
 
@@ -49,4 +49,3 @@ class CellFiles:
 
     def _path(self, part: int, field: str) -> Path:
         return self.directory / f"{part:05d}.{field}.npy"
-

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from musicrec.algorithms.hashing import Exact, Voronoi, make_hyperplane
-from musicrec.algorithms.leaders import fit_leaders
+from musicrec.algorithms.hashing import SCALE_LEADERS, Exact, HashFamily, Voronoi, make_hyperplane
+from musicrec.algorithms.leaders import ONE_LEVEL, fit_leaders, spatial_order
 
 
 def unit(n: int, dim: int, seed: int = 0) -> np.ndarray:
@@ -17,8 +17,25 @@ def clustered(n: int, dim: int, n_clusters: int, seed: int = 0) -> tuple[np.ndar
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), label
 
 
-def test_exact_has_one_bucket() -> None:
-    assert Exact().assign(unit(5, 3)).tolist() == [[0]] * 5
+def cells_by_query(family: HashFamily, vectors: np.ndarray) -> list[list[int]]:
+    """The cells that each query asks, in the order of the rounds."""
+    asked: list[list[int]] = [[] for _ in vectors]
+    for probes in family.probes(vectors):
+        for place, cell in enumerate(probes.cells.tolist()):
+            rows = probes.rows_of(place)
+            for row in range(len(vectors)) if rows is None else rows.tolist():
+                asked[row].append(cell)
+    return asked
+
+
+def test_exact_deals_evenly_keeps_equals_together_and_asks_everywhere() -> None:
+    vectors = unit(4000, 3)
+    family = Exact(4)
+    cells = family.assign(vectors)
+    assert cells.shape == (4000, 1)
+    assert np.bincount(cells[:, 0], minlength=4).min() > 850
+    np.testing.assert_array_equal(family.assign(vectors[::-1].copy()), cells[::-1])
+    assert cells_by_query(family, vectors[:3]) == [[0, 1, 2, 3]] * 3
 
 
 @pytest.mark.parametrize("angle", [0.2, 0.7, 1.5, 2.5])
@@ -31,76 +48,87 @@ def test_hyperplane_collides_by_the_law(angle: float) -> None:
     assert abs(share - expected) < 4 * np.sqrt(expected * (1 - expected) / 20_000)
 
 
-def test_hyperplane_tables_never_share_a_bucket() -> None:
-    buckets = make_hyperplane(n_tables=4, n_bits=3, dim=8, seed=0).assign(unit(200, 8))
+def test_hyperplane_tables_never_share_a_cell_and_a_query_asks_its_own() -> None:
+    family, vectors = make_hyperplane(n_tables=4, n_bits=3, dim=8, seed=0), unit(200, 8)
+    cells = family.assign(vectors)
+    assert family.n_cells == 32
     for i in range(4):
-        assert ((buckets[:, i] >= 8 * i) & (buckets[:, i] < 8 * (i + 1))).all()
+        assert ((cells[:, i] >= 8 * i) & (cells[:, i] < 8 * (i + 1))).all()
+    assert cells_by_query(family, vectors) == cells.tolist()
 
 
-def test_voronoi_margin_is_the_distance_to_the_bisector() -> None:
-    leaders = np.array([[1.0, 0.0], [0.0, 1.0]], dtype=np.float32)
-    angle = np.pi / 4 - 0.1
-    vector = np.array([[np.cos(angle), np.sin(angle)]], dtype=np.float32)
-    leader, margin = Voronoi(leaders, 0.0, 2).margins(vector)
-    assert leader.tolist() == [[0, 1]]
-    unit_of_margin = np.linalg.norm(leaders - vector, axis=1).mean()
-    np.testing.assert_allclose(margin, [[0.0, np.sin(0.1) / unit_of_margin]], atol=1e-6)
-
-
-def test_voronoi_cells_are_those_of_the_nearest_leader_at_any_length() -> None:
+@pytest.mark.parametrize("length", [1.0, 5.0])
+def test_voronoi_cells_are_those_of_the_nearest_leader(length: float) -> None:
     rng = np.random.default_rng(0)
-    vectors, leaders = (rng.standard_normal((n, 6)).astype(np.float32) * 5 + 3 for n in (400, 30))
-    nearest, margin = Voronoi(leaders, 0.0, 5).margins(vectors)
-    distance = np.linalg.norm(vectors[:, None, :] - leaders[None], axis=2)
-    np.testing.assert_array_equal(nearest, np.argsort(distance, axis=1)[:, :5])
-    first, second = leaders[nearest[:, 0]], leaders[nearest[:, 1]]
-    middle, normal = (first + second) / 2, first - second
-    to_border = ((vectors - middle) * normal).sum(axis=1) / np.linalg.norm(normal, axis=1)
-    scale = np.sort(distance, axis=1)[:, :8].mean(axis=1)
-    np.testing.assert_allclose(margin[:, 1], to_border / scale, atol=1e-4)
+    vectors = rng.standard_normal((3000, 6)).astype(np.float32) * np.float32(length) + 3
+    family = Voronoi(fit_leaders(vectors, n_leaders=60, seed=0, spherical=False), 1.0, 60)
+    distance = np.linalg.norm(vectors[:, None, :] - family.leaders.centers[None], axis=2)
+    np.testing.assert_array_equal(family.assign(vectors)[:, 0], distance.argmin(axis=1))
 
 
-@pytest.mark.parametrize(
-    "family", [Voronoi(unit(10, 4, seed=1), 0.5, 6), make_hyperplane(n_tables=5, n_bits=2, dim=4, seed=0)]
-)
-def test_who_asks_elsewhere_is_at_home_there_and_stands_in_no_bucket_twice(family) -> None:
-    vectors, asking = unit(300, 4), unit(300, 4, seed=2)
-    buckets = family.assign(vectors, asking)
-    home, plain = family.assign(asking)[:, : family.n_homes], family.assign(vectors)
-    np.testing.assert_array_equal(buckets[:, : family.n_homes], home)
-    for row, expected, first in zip(buckets, plain, home, strict=True):
-        named = row[row >= 0].tolist()
-        assert len(named) == len(set(named))
-        assert set(named) == set(expected[expected >= 0]) | set(first)
+def test_two_levels_of_leaders_hardly_ever_miss_the_nearest() -> None:
+    vectors = unit(20_000, 8)
+    leaders = fit_leaders(vectors, n_leaders=1500, seed=0)
+    assert leaders.below.shape[1] < len(leaders)
+    assert len(leaders) == pytest.approx(1500, rel=0.05)
+    assert leaders.groups[-1] == len(leaders)
+    nearest = (vectors @ leaders.centers.T).argmax(axis=1)
+    assert (Voronoi(leaders, 1.0, ONE_LEVEL).assign(vectors)[:, 0] == nearest).mean() > 0.98
+
+
+def test_voronoi_asks_the_own_cell_and_those_within_the_reach() -> None:
+    vectors = unit(3000, 6)
+    family = Voronoi(fit_leaders(vectors, n_leaders=200, seed=0), 0.8, 200)
+    queries = unit(50, 6, seed=1)
+    centers = family.leaders.centers.astype(np.float64)
+    home = family.assign(queries)[:, 0]
+    for query, own, asked in zip(queries, home.tolist(), cells_by_query(family, queries), strict=True):
+        assert asked[0] == own
+        assert len(asked) == len(set(asked))
+        next_to_own = np.argsort(np.linalg.norm(centers - centers[own], axis=1))[:SCALE_LEADERS]
+        distance = np.linalg.norm(centers - query, axis=1)
+        scale = distance[next_to_own].mean()
+        assert set(np.flatnonzero(distance < 0.799 * scale)) <= set(asked)
+        assert set(asked) <= set(np.flatnonzero(distance < 0.801 * scale)) | {own}
 
 
 def test_voronoi_does_not_depend_on_the_batch() -> None:
     vectors = unit(2500, 16)
-    family = Voronoi(unit(40, 16, seed=1), 0.1, 8)
-    whole = family.assign(vectors)
+    family = Voronoi(fit_leaders(unit(2000, 16, seed=1), n_leaders=700, seed=0), 1.0, 100)
+    whole, asked = family.assign(vectors), cells_by_query(family, vectors)
     np.testing.assert_array_equal(family.assign(vectors[1000:]), whole[1000:])
     np.testing.assert_array_equal(family.assign(vectors[::-1].copy()), whole[::-1])
+    assert cells_by_query(family, vectors[2400:]) == asked[2400:]
 
 
-def test_a_wider_margin_only_adds_buckets() -> None:
-    vectors, leaders = unit(500, 16), unit(20, 16, seed=1)
-    narrow, wide = (Voronoi(leaders, tau, 20).assign(vectors) for tau in (0.05, 0.2))
-    for few, many in zip(narrow, wide, strict=True):
-        assert set(few[few >= 0]) <= set(many[many >= 0])
-    assert (wide >= 0).sum() > (narrow >= 0).sum()
+def test_a_longer_reach_only_adds_cells() -> None:
+    vectors, leaders = unit(300, 16), fit_leaders(unit(2000, 16, seed=1), n_leaders=40, seed=0)
+    narrow, wide = (cells_by_query(Voronoi(leaders, tau, 40), vectors) for tau in (0.8, 1.0))
+    assert all(set(few) <= set(many) for few, many in zip(narrow, wide, strict=True))
+    assert sum(map(len, wide)) > sum(map(len, narrow))
 
 
 def test_leaders_find_planted_clusters() -> None:
     vectors, label = clustered(4000, 24, 8)
-    # Three leaders per cluster: hardly a cluster is left without one of its own.
-    leaders = fit_leaders(vectors, n_leaders=24, seed=0)
-    assert leaders.shape == (24, 24)
+    # Five leaders per cluster: hardly a cluster is left without one of its own.
+    leaders = fit_leaders(vectors, n_leaders=40, seed=0).centers
+    assert leaders.shape == (40, 24)
     np.testing.assert_allclose(np.linalg.norm(leaders, axis=1), 1.0, atol=1e-5)
     nearest = (vectors @ leaders.T).argmax(axis=1)
-    purity = sum(np.bincount(label[nearest == c]).max(initial=0) for c in range(24)) / len(vectors)
+    purity = sum(np.bincount(label[nearest == c]).max(initial=0) for c in range(40)) / len(vectors)
     assert purity > 0.9
 
 
-def test_leaders_need_as_many_different_vectors() -> None:
-    with pytest.raises(ValueError, match="3 leaders need"):
-        fit_leaders(np.repeat(unit(2, 4), 10, axis=0), n_leaders=3, seed=0)
+@pytest.mark.parametrize(("n_different", "n_leaders"), [(1, 3), (2, 3), (600, 1000)])
+def test_equal_vectors_share_a_cell_however_many_leaders_there_are(n_different: int, n_leaders: int) -> None:
+    vectors = np.repeat(unit(n_different, 4), 3, axis=0)
+    leaders = fit_leaders(vectors, n_leaders=n_leaders, seed=0)
+    assert len(leaders) <= n_leaders
+    cells = Voronoi(leaders, 1.0, 10).assign(vectors)[:, 0].reshape(n_different, 3)
+    assert (cells == cells[:, :1]).all()
+
+
+def test_what_is_near_in_space_is_near_in_order() -> None:
+    points = np.random.default_rng(0).permutation(np.arange(64, dtype=np.float32))[:, None]
+    order = points[spatial_order(points), 0].tolist()
+    assert order in (sorted(order), sorted(order, reverse=True)) or np.abs(np.diff(order)).mean() < 6

@@ -1,20 +1,23 @@
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.algorithms.exact import exact_nearest
 from musicrec.algorithms.kernel import (
+    BLOCK_COLUMNS,
+    SEEDS,
     SLACK,
     Members,
+    Search,
+    as_candidates,
     best_of,
-    largest,
+    exact_nearest,
     merge_lists,
-    nearest_in_bucket,
+    pair_scores,
 )
-from musicrec.algorithms.merging import Runs, merge_runs
-from musicrec.algorithms.spaces import pair_scores
+from musicrec.algorithms.spaces import Space, fit_frame
+
+COSINE = Space()
 
 
 def make_members(n: int, *, dim: int = 16, seed: int = 0, n_recordings: int | None = None) -> Members:
@@ -55,74 +58,108 @@ def as_pairs(lists, k: int) -> list[list[tuple[int, float]]]:
 @pytest.mark.parametrize(
     ("n", "n_recordings"), [(1, None), (2, None), (9, None), (300, None), (300, 40), (300, 5), (900, 2)]
 )
-def test_one_bucket_equals_exact_search(n: int, n_recordings: int | None) -> None:
+def test_one_cell_equals_search_by_hand(n: int, n_recordings: int | None) -> None:
     members = make_members(n, n_recordings=n_recordings)
-    assert as_pairs(nearest_in_bucket(members, members, k=10), 10) == by_loops(members, members, 10)
+    assert as_pairs(exact_nearest(members, members, k=10, space=COSINE), 10) == by_loops(members, members, 10)
 
 
-def test_many_columns_take_the_two_stages() -> None:
-    members = make_members(1500, dim=8)
-    queries = Members(members.keys[:40], members.recordings[:40], members.vectors[:40])
-    assert as_pairs(nearest_in_bucket(queries, members, k=10), 10) == by_loops(queries, members, 10)
+def test_more_columns_than_a_block() -> None:
+    members = make_members(BLOCK_COLUMNS + 300, dim=8)
+    queries = members.take(slice(0, 40))
+    assert as_pairs(exact_nearest(queries, members, k=10, space=COSINE), 10) == by_loops(queries, members, 10)
 
 
-@given(st.integers(1, 30), st.integers(1, 90), st.integers(1, 16), st.integers(0, 99))
-@settings(max_examples=60, deadline=None)
-def test_two_stages_equal_topk(n: int, n_groups: int, width: int, seed: int) -> None:
-    products = torch.rand(n, n_groups * 8, generator=torch.Generator().manual_seed(seed))
-    width = min(width, n_groups * 8)
-    found = products.gather(1, largest(products, width))
-    torch.testing.assert_close(found, torch.topk(products, width, dim=1).values, rtol=0, atol=0)
+@given(st.integers(2, 250), st.integers(1, 4), st.integers(1, 12), st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_lists_do_not_depend_on_the_order_of_what_was_offered(n: int, n_pieces: int, k: int, seed: int) -> None:
+    members = make_members(n, dim=4, seed=seed, n_recordings=max(1, n // 3))
+    rng = np.random.default_rng(seed)
+    frame = fit_frame(members.vectors.astype(np.float32), COSINE)
+    search = Search(members, k=k, frame=frame)
+    for piece in np.array_split(rng.permutation(n), n_pieces):
+        candidates = as_candidates(members.take(piece), frame)
+        for rows in np.array_split(rng.permutation(n), 3):
+            search.offer(candidates, slice(0, len(piece)), rows)
+    assert as_pairs(search.lists(), k) == by_loops(members, members, k)
 
 
-def test_a_song_with_more_releases_than_the_slack_still_gets_k() -> None:
+def test_what_is_offered_twice_is_listed_once() -> None:
+    members = make_members(200)
+    frame = fit_frame(members.vectors.astype(np.float32), COSINE)
+    search = Search(members, k=10, frame=frame)
+    for _ in range(2):
+        search.offer(as_candidates(members, frame), slice(0, 200))
+    assert as_pairs(search.lists(), 10) == by_loops(members, members, 10)
+
+
+def test_a_song_with_more_releases_than_the_seeds_still_gets_k() -> None:
     members = make_members(200)
     vectors = np.repeat(members.vectors[:1], 200, axis=0)
     vectors[100:] = members.vectors[100:]
     recordings = members.keys.copy()
     recordings[:100] = 7
-    found = nearest_in_bucket(*[Members(members.keys, recordings, vectors)] * 2, k=10)
+    assert SEEDS < 100
+    some = Members(members.keys, recordings, vectors)
+    found = exact_nearest(some, some, k=10, space=COSINE)
+    assert as_pairs(found, 10) == by_loops(some, some, 10)
     assert (found.keys[:100] != -1).all()
     assert (found.recordings[:100] != 7).all()
 
 
-def test_equal_scores_are_ordered_by_key() -> None:
-    # Equal vectors are one item in the join; only as many as the slack can tie here.
-    members = make_members(5 + SLACK)
-    same = Members(members.keys, members.recordings, np.repeat(members.vectors[:1], 5 + SLACK, axis=0))
-    found = nearest_in_bucket(same, same, k=5)
+@pytest.mark.parametrize("n", [11, 400])
+def test_equal_scores_are_ordered_by_key(n: int) -> None:
+    members = make_members(n)
+    same = Members(members.keys, members.recordings, np.repeat(members.vectors[:1], n, axis=0))
+    found = exact_nearest(same, same, k=5, space=COSINE)
     np.testing.assert_array_equal(found.scores, 1.0)
     np.testing.assert_array_equal(found.keys[-1], members.keys[:5])
 
 
-def test_spare_places_hold_the_next_ones() -> None:
+def test_spare_places_are_for_items_of_several_recordings() -> None:
     members = make_members(300)
-    with_spare = nearest_in_bucket(members, members, k=10, n_spare=SLACK - 1)
-    assert as_pairs(with_spare, 15) == by_loops(members, members, 15)
+    recordings = members.keys.copy()
+    recordings[::2] += 10**9
+    mixed = Members(members.keys, recordings, members.vectors)
+    lists, expected = (
+        exact_nearest(mixed, mixed, k=10, n_spare=SLACK, space=COSINE),
+        by_loops(mixed, mixed, 10 + SLACK),
+    )
+    found = as_pairs(lists, 10 + SLACK)
+    assert found[1::2] == expected[1::2]
+    assert found[::2] == [pairs[:10] for pairs in expected[::2]]
 
 
 @given(st.integers(2, 200), st.integers(1, 5), st.integers(0, 9))
 @settings(max_examples=25, deadline=None)
-def test_parts_of_candidates_merge_to_the_whole(n: int, n_parts: int, seed: int) -> None:
+def test_lists_over_parts_of_the_candidates_merge_to_the_whole(n: int, n_parts: int, seed: int) -> None:
     members = make_members(n, seed=seed, n_recordings=max(1, n // 2))
     owner = np.mod(members.keys, n_parts)
-    lists = None
-    for part in range(n_parts):
-        rows = owner == part
-        if rows.any():
-            some = Members(members.keys[rows], members.recordings[rows], members.vectors[rows])
-            found = nearest_in_bucket(members, some, k=7)
-            lists = found if lists is None else merge_lists(lists, found)
-    whole = nearest_in_bucket(members, members, k=7)
-    assert as_pairs(lists, 7) == as_pairs(whole, 7) == as_pairs(exact_nearest(members, members, k=7), 7)
+    several = [
+        exact_nearest(members, members.take(np.flatnonzero(owner == part)), k=7, space=COSINE)
+        for part in range(n_parts)
+        if (owner == part).any()
+    ]
+    assert as_pairs(merge_lists(several, k=7), 7) == by_loops(members, members, 7)
+
+
+def test_products_that_overflow_hide_nothing() -> None:
+    """Lengths of 1e30 have squares that single precision cannot hold; scores are still those by hand."""
+    members = make_members(100)
+    huge = Members(members.keys, members.recordings, members.vectors.astype(np.float32) * np.float32(1e30))
+    space = Space("dot", max_norm=1e30, vector_type="<f4")
+    found = exact_nearest(huge, huge, k=3, space=space)
+    exact = huge.vectors.astype(np.float64) @ huge.vectors.astype(np.float64).T
+    np.fill_diagonal(exact, -np.inf)
+    expected = members.keys[np.argsort(-exact, axis=1)[:, 0]]
+    finite = -np.sort(-exact, axis=1)[:, 0] < 3e38
+    np.testing.assert_array_equal(found.keys[finite, 0], expected[finite])
 
 
 def test_scores_do_not_depend_on_the_block() -> None:
-    a = torch.from_numpy(make_members(500).vectors).float()
-    b = torch.from_numpy(make_members(500, seed=1).vectors).float()
-    whole = pair_scores(a, b)
+    a, b = make_members(500).vectors, make_members(500, seed=1).vectors
+    whole = pair_scores(a, b, COSINE)
     np.testing.assert_array_equal(
-        np.concatenate([pair_scores(a[i : i + 1], b[i : i + 1]) for i in range(500)]), whole
+        np.concatenate([pair_scores(a[i : i + 1], b[i : i + 1], COSINE) for i in range(500)]), whole
     )
     assert np.abs(whole).max() <= 1.0
 
@@ -132,30 +169,3 @@ def test_best_of_leaves_nothing_where_nothing_is() -> None:
     lists = best_of(keys, keys, np.array([[np.nan, 0.5, np.nan]], dtype=np.float32), k=2)
     assert lists.keys.tolist() == [[1, -1]]
     assert np.isnan(lists.scores[0, 1])
-
-
-@given(st.data())
-@settings(max_examples=60, deadline=None)
-def test_merged_runs_equal_a_dictionary(data: st.DataObject) -> None:
-    n_lists = data.draw(st.integers(1, 12))
-    items, lengths, flat = [], [], []
-    for _ in range(n_lists):
-        item = data.draw(st.integers(-3, 3))
-        keys = data.draw(st.lists(st.integers(0, 15), max_size=4, unique=True))
-        items.append(item)
-        lengths.append(len(keys))
-        # A pair's score and recording are properties of the pair.
-        flat += [(key, key // 2, np.float32(((item * 31 + key * 17) % 7) / 10)) for key in keys]
-    keys, recordings, scores = (
-        np.array([f[i] for f in flat], dtype=t) for i, t in ((0, int), (1, int), (2, np.float32))
-    )
-    merged = merge_runs(Runs(np.array(items), np.array(lengths), keys, recordings, scores), k=4)
-    expected: dict[int, dict[int, tuple[float, int]]] = {item: {} for item in items}
-    owners = [item for item, length in zip(items, lengths, strict=True) for _ in range(length)]
-    for item, (key, recording, score) in zip(owners, flat, strict=True):
-        known = expected[item].get(recording, (np.inf, 0))
-        expected[item][recording] = min(known, (-score, key))
-    found = np.split(merged.keys, np.cumsum(merged.lengths)[:-1])
-    assert merged.items.tolist() == sorted(expected)
-    for item, list_keys in zip(merged.items.tolist(), found, strict=True):
-        assert list_keys.tolist() == [key for _, key in sorted(expected[item].values())][:4]

@@ -1,67 +1,93 @@
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musicrec.algorithms.layout import Loads, estimate_loads, make_layout
+from musicrec.algorithms import layout
+from musicrec.algorithms.kernel import Members
+from musicrec.algorithms.layout import CellIndex, CellReader, cut_parts, cut_units
+
+SIZES = st.lists(st.integers(0, 40), min_size=1, max_size=60)
 
 
-def loads_of(sizes: list[tuple[int, int]]) -> Loads:
-    home, rows = (np.array(column, dtype=float) for column in zip(*sizes, strict=True))
-    return Loads(np.arange(len(sizes)) * 3, home, rows)
+def index_of(sizes: list[int], n_parts: int) -> CellIndex:
+    first_cells = cut_parts(np.array(sizes, dtype=float), n_parts=n_parts)
+    return CellIndex(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), first_cells)
 
 
-def test_loads_scale_up_the_sample() -> None:
-    buckets = np.array([[5, 2, -1], [2, -1, -1], [5, 7, 2]])
-    loads = estimate_loads(buckets, n_homes=1, n_items=300)
-    assert loads.buckets.tolist() == [2, 5, 7]
-    assert loads.n_home.tolist() == [100.0, 200.0, 0.0]
-    assert loads.n_items.tolist() == [300.0, 200.0, 100.0]
-    assert loads.n_copies == 600.0
-    assert loads.n_pairs == 100.0 * 300.0 + 200.0 * 200.0
+def reader_of(index: CellIndex) -> CellReader:
+    rows = np.arange(index.starts[-1])
+    everything = Members(rows, rows, rows[:, None].astype(np.float32))
+    bounds = index.starts[index.first_cells]
+    return CellReader(lambda part: everything.take(slice(int(bounds[part]), int(bounds[part + 1]))), index)
 
 
-def test_loads_of_a_sample_are_close_to_the_truth() -> None:
-    rng = np.random.default_rng(0)
-    everything = rng.zipf(1.5, size=(200_000, 1)).clip(max=50).astype(np.int64)
-    sampled = estimate_loads(everything[:20_000], n_homes=1, n_items=200_000)
-    exact = estimate_loads(everything, n_homes=1, n_items=200_000)
-    assert sampled.n_pairs == pytest.approx(exact.n_pairs, rel=0.03)
-    assert sampled.n_items[0] == pytest.approx(exact.n_items[0], rel=0.03)
+@given(SIZES, st.integers(1, 9))
+def test_parts_hold_each_cell_once_and_are_even(sizes: list[int], n_parts: int) -> None:
+    first_cells = cut_parts(np.array(sizes, dtype=float), n_parts=n_parts)
+    assert len(first_cells) == n_parts + 1
+    assert (first_cells[0], first_cells[-1]) == (0, len(sizes))
+    assert (np.diff(first_cells) >= 0).all()
+    held = np.add.reduceat(np.append(sizes, 0), first_cells[:-1]) * (np.diff(first_cells) > 0)
+    assert held.max() <= sum(sizes) / n_parts + max(sizes)
+
+
+@given(SIZES, st.integers(1, 9), st.data())
+def test_rows_are_read_across_parts(sizes: list[int], n_parts: int, data: st.DataObject) -> None:
+    index = index_of(sizes, n_parts)
+    total = int(index.starts[-1])
+    if total == 0:
+        return
+    start = data.draw(st.integers(0, total - 1))
+    stop = data.draw(st.integers(start + 1, total))
+    assert reader_of(index).rows(start, stop).keys.tolist() == list(range(start, stop))
+
+
+@given(SIZES, st.integers(1, 9), st.integers(1, 50), st.integers(0, 99))
+def test_chunks_hold_each_row_of_the_cells_once(sizes: list[int], n_parts: int, chunk: int, seed: int) -> None:
+    index = index_of(sizes, n_parts)
+    wanted = np.flatnonzero(np.random.default_rng(seed).random(len(sizes)) < 0.6)
+    found: dict[int, list[int]] = {}
+    whole = layout.CHUNK_ROWS
+    layout.CHUNK_ROWS = chunk
+    try:
+        for members, places in reader_of(index).chunks(wanted):
+            assert len(members) <= chunk
+            assert sum(rows.stop - rows.start for _, rows in places) == len(members)
+            for place, rows in places:
+                found.setdefault(int(wanted[place]), []).extend(members.keys[rows].tolist())
+    finally:
+        layout.CHUNK_ROWS = whole
+    expected = {c: list(range(index.starts[c], index.starts[c + 1])) for c in wanted.tolist() if sizes[c]}
+    assert found == expected
 
 
 @given(
-    sizes=st.lists(st.tuples(st.integers(0, 500), st.integers(1, 5000)), min_size=1, max_size=60),
-    max_unit_rows=st.integers(10, 3000),
-    n_partitions=st.integers(1, 9),
+    SIZES,
+    st.integers(1, 9),
+    st.integers(1, 30),
+    st.lists(st.floats(0.5, 50.0), min_size=60, max_size=60),
 )
-def test_units_are_bounded_and_each_has_a_place(sizes, max_unit_rows: int, n_partitions: int) -> None:
-    loads = loads_of(sizes)
-    layout = make_layout(loads, max_unit_rows=max_unit_rows, n_partitions=n_partitions)
-    for bucket, (_, n_rows) in zip(loads.buckets.tolist(), sizes, strict=True):
-        parts = layout.parts_of(bucket)
-        assert n_rows / parts <= max_unit_rows
-        assert parts == 1 or n_rows / (parts - 1) > max_unit_rows
-        assert all((bucket, unit) in layout.partitions for unit in range(parts))
-    assert set(layout.partitions.values()) <= set(range(n_partitions))
+def test_units_are_bounded_even_and_whole(
+    sizes: list[int], n_units: int, max_rows: int, cost: list[float]
+) -> None:
+    starts, costs = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), np.array(cost[: len(sizes)])
+    units = cut_units(starts, costs, n_units=n_units, max_rows=max_rows)
+    if starts[-1] == 0:
+        assert len(units) == 1
+        return
+    assert (units[0], units[-1]) == (0, starts[-1])
+    assert (np.diff(units) > 0).all()
+    assert np.diff(units).max() <= max_rows
+    by_row = np.repeat(costs, sizes)
+    spent = np.add.reduceat(by_row, units[:-1])
+    # A unit ends within a row of where it should.
+    assert spent.max() <= by_row.sum() / n_units + 2 * by_row.max()
 
 
-@given(
-    sizes=st.lists(st.tuples(st.integers(1, 500), st.integers(1, 5000)), min_size=1, max_size=60),
-    n_partitions=st.integers(1, 9),
-)
-def test_no_partition_costs_more_than_graham_says(sizes, n_partitions: int) -> None:
-    loads = loads_of(sizes)
-    layout = make_layout(loads, max_unit_rows=10**6, n_partitions=n_partitions)
-    cost = dict(zip(loads.buckets.tolist(), (loads.n_home * loads.n_items).tolist(), strict=True))
-    sums = np.zeros(n_partitions)
-    for (bucket, _), partition in layout.partitions.items():
-        sums[partition] += cost[bucket]
-    # The greedy rule ends within the mean plus the largest unit; half of the catalog in one bucket is cut first.
-    assert sums.max() <= loads.n_pairs / n_partitions + max(cost.values()) + 1e-6
-
-
-def test_an_unknown_bucket_has_a_place_too() -> None:
-    layout = make_layout(loads_of([(1, 1)]), max_unit_rows=10, n_partitions=4)
-    assert layout.parts_of(999) == 1
-    assert layout.partition_of(999, 0) == 3
+def test_a_cell_with_half_of_all_is_many_units() -> None:
+    sizes = np.array([1000, 100_000, *[1000] * 99])
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    cost = np.where(sizes > 1000, 100_000.0, 1000.0)
+    units = cut_units(starts, cost, n_units=16, max_rows=65_536)
+    spent = np.add.reduceat(np.repeat(cost, sizes), units[:-1])
+    assert spent.max() <= spent.sum() / 16 * 1.001

@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musicrec.algorithms.exact import exact_nearest
-from musicrec.algorithms.kernel import Members
-from musicrec.algorithms.spaces import Space, distances, pair_scores
+from musicrec.algorithms.kernel import Members, exact_nearest, pair_scores
+from musicrec.algorithms.spaces import Space, as_stored, distances
 
 METRICS = ("cosine", "dot", "euclidean")
 
@@ -31,7 +29,8 @@ def test_nearest_are_those_by_hand(metric: str, offset: float) -> None:
     vectors = (rng.standard_normal((700, 12)) * rng.uniform(0.5, 2.0, (700, 1)) + offset).astype(np.float32)
     keys = np.arange(700)
     songs = Members(keys, keys, vectors)
-    lists = exact_nearest(songs, songs, k=5, metric=metric)
+    space = Space(metric, max_norm=float(np.linalg.norm(vectors, axis=1).max()), vector_type="<f4")
+    lists = exact_nearest(songs, songs, k=5, space=space)
     exact = scores_by_hand(vectors, metric)
     np.fill_diagonal(exact, -np.inf)
     best = -np.sort(-exact, axis=1)[:, :5]
@@ -42,13 +41,21 @@ def test_nearest_are_those_by_hand(metric: str, offset: float) -> None:
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_score_does_not_depend_on_its_block(metric: str) -> None:
-    a, b = (
-        torch.from_numpy(np.random.default_rng(i).standard_normal((300, 33)).astype(np.float32)) for i in (0, 1)
-    )
-    whole = pair_scores(a, b, metric)
+    a, b = (np.random.default_rng(i).standard_normal((300, 33)).astype(np.float32) for i in (0, 1))
+    space = Space(metric, vector_type="<f4")
+    whole = pair_scores(a, b, space)
     np.testing.assert_array_equal(
-        np.concatenate([pair_scores(a[i : i + 1], b[i : i + 1], metric) for i in range(300)]), whole
+        np.concatenate([pair_scores(a[i : i + 1], b[i : i + 1], space) for i in range(300)]), whole
     )
+
+
+def test_what_is_stored_is_what_is_compared() -> None:
+    vectors = np.random.default_rng(0).standard_normal((50, 7))
+    halves, rounded = as_stored(vectors, "<f2")
+    assert halves.dtype == np.float16
+    np.testing.assert_array_equal(halves, vectors.astype(np.float32).astype(np.float16))
+    np.testing.assert_array_equal(rounded, halves.astype(np.float32))
+    np.testing.assert_array_equal(as_stored(vectors, "<f4")[0], vectors.astype(np.float32))
 
 
 @given(seed=st.integers(0, 10_000), n=st.integers(2, 40), d=st.integers(2, 9))
