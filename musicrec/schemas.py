@@ -107,6 +107,12 @@ CELLS = _schema(
 # and cells, -1 where there is none, and float32 scores, NaN there.
 TRUTHS = _schema(keys=BinaryType(), recordings=BinaryType(), cells=BinaryType(), scores=BinaryType())
 
+# A unit of queries, `unit` is unique, with the pairs that it compared. Blobs of those of its items that a sample
+# has: n int64 keys, and n x width float32 scores, falling, NaN where there are no more.
+UNITS = _schema(
+    unit=LongType(), n_items=LongType(), n_compared=LongType(), asked_keys=BinaryType(), asked_scores=BinaryType()
+)
+
 # The nearest items of an item among the n_compared that it met; item_key is unique. Scores fall, then keys
 # rise.
 NEIGHBORS = _schema(

@@ -10,14 +10,19 @@ import time
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import psutil
+import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pyspark
 import pytest
 
+from musicrec.config import load_config
 from musicrec.pipeline.evaluation import evaluate
 from musicrec.pipeline.refresh import refresh
+from musicrec.pipeline.vectors import VectorsInput, join_vectors
 from musicrec.storage import runs
 from tests.conftest import ROOT, TIDYTUESDAY, make_config, make_songs
 
@@ -208,6 +213,57 @@ def test_real_executors_from_the_packaged_zip_and_one_is_killed(spark, songs: Pa
     pd.testing.assert_frame_equal(
         recommendations(tmp_path / "cluster"), recommendations(tmp_path / "local"), check_exact=True
     )
+
+
+def reasons(event_log: Path) -> set[str]:
+    """Why tasks ended, as Spark's own log of the job tells."""
+    found = set()
+    for path in event_log.iterdir():
+        for line in path.read_text().splitlines():
+            if line.startswith("{") and '"SparkListenerTaskEnd"' in line:
+                found.add(json.loads(line)["Task End Reason"]["Reason"])
+    return found
+
+
+def neighbors_of(output: Path) -> pd.DataFrame:
+    rows = ds.dataset(output / "neighbors").to_table().to_pandas()
+    return rows.sort_values(["id", "rank"]).reset_index(drop=True)
+
+
+def test_shuffle_files_lost_with_an_executor_are_made_again(spark, tmp_path: Path) -> None:
+    """Killed while others read from it: their fetches fail, and the lists are still the same."""
+    source, rng = tmp_path / "in", np.random.default_rng(0)
+    source.mkdir()
+    for part in range(4):
+        ids = pa.array(np.arange(5000) + 5000 * part)
+        vectors = pa.array(list(rng.standard_normal((5000, 16)).astype(np.float32)))
+        pq.write_table(pa.table({"id": ids, "vector": vectors}), source / f"{part}.parquet")
+    log, output = tmp_path / "events", tmp_path / "cluster"
+    log.mkdir()
+    options = {
+        "spark.executor.memory": "1g",
+        "spark.sql.shuffle.partitions": "64",
+        "spark.shuffle.io.maxRetries": "1",
+        "spark.shuffle.io.retryWait": "1s",
+        "spark.eventLog.enabled": "true",
+        "spark.eventLog.compress": "false",
+        "spark.eventLog.rolling.enabled": "false",
+        "spark.eventLog.dir": log.as_uri(),
+    }
+    command = [SUBMIT, "--master", "local-cluster[2,1,1024]"]
+    command += [part for item in options.items() for part in ("--conf", "=".join(item))]
+    command += [str(ROOT / "jobs/neighbors.py"), "--vectors", str(source), "--output", str(output)]
+    job = start_job(command, "neighbors.exact_below=0", log=tmp_path / "log")
+    # The first part of the cells is there: the others still need what both executors hold.
+    wait_for(job, output, "work/*/items/*.keys.npy")
+    min(executors(job), key=lambda process: process.pid).kill()
+    assert job.wait(timeout=400) == 0, (tmp_path / "log").read_text()[-3000:]
+    assert reasons(log) & {"FetchFailed", "Resubmitted"}, reasons(log)
+    own = [f"output.root={tmp_path / 'local'}", "neighbors.exact_below=0", "neighbors.one_per_recording=false"]
+    join_vectors(
+        spark, load_config(overrides=own), VectorsInput(str(source), "id", "vector", "cosine"), overwrite=False
+    )
+    pd.testing.assert_frame_equal(neighbors_of(output), neighbors_of(tmp_path / "local"), check_exact=True)
 
 
 @pytest.mark.realdata

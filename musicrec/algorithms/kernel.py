@@ -320,7 +320,7 @@ def _seed(products: Floats, i: int, seeds: Floats) -> np.float32:
 
 
 @compiled
-def _offer(
+def _offer(  # noqa: C901
     products: Floats, rows: Keys, first: int, metric: int,
     vectors: Floats, squares: Wide, recordings: Keys, halves: Floats, errors: Floats, widths: Keys,
     found: Floats, found_squares: Wide, found_keys: Keys, found_recordings: Keys,

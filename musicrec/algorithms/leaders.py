@@ -118,7 +118,8 @@ def _fit(points: Tensor, n_leaders: int, *, seed: int, spherical: bool) -> Tenso
         means = sums / counts.clamp_min(1)[:, None]
         leaders = torch.nn.functional.normalize(sums, dim=1) if spherical else means
     # Where there are fewer different vectors than leaders, some are equal.
-    return torch.unique(leaders, dim=0)
+    different: Tensor = torch.unique(leaders, dim=0)
+    return different
 
 
 def _assign(points: Tensor, leaders: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -23,10 +24,12 @@ from musicrec.errors import QualityError
 from musicrec.pipeline.context import Context
 from musicrec.pipeline.planning import as_sample, plan_cells, sample_share
 from musicrec.pipeline.truth import Truth, find_truth, measure_recall
-from musicrec.stages import bucket, evaluate, join
+from musicrec.stages import bucket, join
 from musicrec.stages.bucket import CellSettings
-from musicrec.stages.join import JoinSettings
+from musicrec.stages.join import Found, JoinSettings
+from musicrec.storage import tables
 from musicrec.storage.cells import CellFiles
+from musicrec.storage.lists import ListFiles
 from musicrec.storage.session import default_partitions, partition_targets
 
 # Units of queries have as many bytes of vectors as `neighbors.max_unit_rows` of so many dimensions.
@@ -89,7 +92,31 @@ def join_neighbors(context: Context, embeddings: DataFrame) -> Joined:
         share = sample_share(context.config.neighbors, n_songs=n_songs)
         drawn = bucket.as_drawn(embeddings, share=share, seed=context.config.model.seed).toArrow().to_pylist()
     cells = make_cells(context, embeddings, as_sample(drawn), n_songs=n_songs, space=Space())
-    return join_cells(context, embeddings, cells)
+    return as_joined(context, embeddings, cells)
+
+
+def as_joined(context: Context, embeddings: DataFrame, cells: Cells) -> Joined:
+    """Join the cells and return songs with their items, and the items' neighbors.
+
+    Parameters
+    ----------
+    context : Context
+    embeddings : DataFrame
+        `schemas.EMBEDDINGS`, those of the cells.
+    cells : Cells
+
+    Raises
+    ------
+    QualityError
+        The measured recall is below `neighbors.min_recall`.
+    """
+    settings, path = context.config.neighbors, context.run.table("neighbors")
+    files = ListFiles(Path(path))
+    join_cells(context, cells, write=lambda unit, found: files.write(unit, join.as_neighbors(found)))
+    members = bucket.as_members(
+        embeddings, one_per_recording=settings.one_per_recording, repeated=cells.repeated, k=settings.k
+    )
+    return Joined(members, tables.read_table(context.session, path, schema=schemas.NEIGHBORS))
 
 
 def make_cells(
@@ -129,7 +156,13 @@ def make_cells(
             frame=frame,
             n_songs=n_songs,
             index=index,
-            drawn=_drawn(files, index, cell, found.column("drawn").to_pylist()),
+            drawn=_drawn(
+                CellReader(files.read, index),
+                index,
+                found,
+                n_items=int(index.starts[settings.family.n_cells // settings.family.n_tables]),
+                n_wanted=context.config.neighbors.n_truth_queries,
+            ),
             repeated=bucket.keep_repeated(written) if numbers(found.column("n_repeated")).any() else None,
             read=files.read,
         )
@@ -143,15 +176,15 @@ def has_repeated_keys(cells: Cells) -> bool:
     return len(np.unique(np.concatenate(keys))) < cells.n_songs
 
 
-def join_cells(context: Context, embeddings: DataFrame, cells: Cells) -> Joined:
-    """Return the nearest items of each item, with the recall measured against the truth.
+def join_cells(context: Context, cells: Cells, *, write: Callable[[int, Found], None]) -> None:
+    """Find and write the nearest items of each item, and record the recall measured against the truth.
 
     Parameters
     ----------
     context : Context
-    embeddings : DataFrame
-        `schemas.EMBEDDINGS`, those of the cells.
     cells : Cells
+    write : callable
+        Stores the lists of a unit, in a task.
 
     Raises
     ------
@@ -170,31 +203,27 @@ def join_cells(context: Context, embeddings: DataFrame, cells: Cells) -> Joined:
         plan = _plan(context, cells, family)
         n_units = len(plan.units) - 1
         units = context.session.range(0, n_units, 1, n_units)
-        neighbors = context.materialize(
-            join.as_neighbors(units, settings=plan), "neighbors", schema=schemas.NEIGHBORS
-        )
-    with context.stage("measure"):
-        context.record["neighbors"] = {
-            **_described(cells, family, n_units=n_units),
-            **_costs(neighbors, n_items=cells.n_items),
-            **measure_recall(context, neighbors, truth),
-        }
-        _check_recall(context)
-    members = bucket.as_members(
-        embeddings, one_per_recording=config.one_per_recording, repeated=cells.repeated, k=config.k
-    )
-    return Joined(members, neighbors)
+        rows = join.as_units(units, settings=plan, write=write).toArrow().to_pylist()
+    context.record["neighbors"] = {
+        **_described(cells, family),
+        **_costs(rows, n_items=cells.n_items),
+        **measure_recall(context, rows, truth),
+    }
+    _check_recall(context)
 
 
-def _drawn(files: CellFiles, index: CellIndex, cell: NDArray[np.int64], places: list[list[int]]) -> Members:
-    """Return the items of the sample by rising key."""
-    reader = CellReader(files.read, index)
-    parts = np.searchsorted(index.first_cells, cell, side="right") - 1
-    firsts = index.starts[index.first_cells]
-    rows = sorted(
-        int(firsts[part]) + row for part, some in zip(parts.tolist(), places, strict=True) for row in some
-    )
-    items = concatenate([reader.rows(row, row + 1) for row in rows])
+def _drawn(cells: CellReader, index: CellIndex, found: pa.Table, *, n_items: int, n_wanted: int) -> Members:
+    """Return the items of the sample by rising key; where hashing drew none, as of very few, others evenly."""
+    parts = np.searchsorted(index.first_cells, numbers(found.column("cell")), side="right") - 1
+    firsts = index.starts[index.first_cells][parts]
+    drawn = [
+        first + np.array(rows)
+        for first, rows in zip(firsts, found.column("drawn").to_pylist(), strict=True)
+        if rows
+    ]
+    even = np.unique(np.linspace(0, n_items - 1, min(n_items, n_wanted)).astype(np.int64))
+    rows = np.sort(np.concatenate(drawn)) if drawn else even
+    items = concatenate([cells.rows(row, row + 1) for row in rows.tolist()])
     return items.take(np.argsort(items.keys))
 
 
@@ -226,6 +255,7 @@ def _plan(context: Context, cells: Cells, family: HashFamily) -> JoinSettings:
         family=family,
         index=cells.index,
         units=units,
+        asked=cells.drawn.keys,
         read=cells.read,
     )
 
@@ -245,14 +275,13 @@ def _costs_of_cells(cells: Cells, family: HashFamily) -> NDArray[np.float64]:
     return np.repeat(met, np.diff(np.append(some, family.n_cells)))
 
 
-def _described(cells: Cells, family: HashFamily, *, n_units: int) -> dict[str, Any]:
+def _described(cells: Cells, family: HashFamily) -> dict[str, Any]:
     row_bytes = 3 * 8 + cells.drawn.vectors.shape[1] * cells.drawn.vectors.itemsize
     described = {
         "n_items": cells.n_items,
         "hash_family": type(family).__name__.lower(),
         "n_cells": family.n_cells,
         "n_parts": len(cells.settings.first_cells) - 1,
-        "n_units": n_units,
         "copies_per_item": family.n_tables,
         # Before compression: cell, key, recording and vector of each song and table.
         "shuffle_bytes": cells.n_songs * family.n_tables * row_bytes,
@@ -262,14 +291,12 @@ def _described(cells: Cells, family: HashFamily, *, n_units: int) -> dict[str, A
     return described
 
 
-def _costs(neighbors: DataFrame, *, n_items: int) -> dict[str, Any]:
-    costs = evaluate.keep_costs(neighbors).toArrow()
-    pairs = numbers(costs.column("n_pairs")).astype(np.float64)
-    if not len(pairs):
-        return {"pairs_per_item": 0.0, "max_over_mean_task": 1.0}
+def _costs(units: list[dict[str, Any]], *, n_items: int) -> dict[str, Any]:
+    pairs = np.array([row["n_compared"] for row in units], dtype=np.float64)
     return {
-        "pairs_per_item": round(float(pairs.sum()) / n_items, 1),
-        "max_over_mean_task": round(float(pairs.max() / pairs.mean()), 4),
+        "n_units": len(units),
+        "pairs_per_item": round(float(pairs.sum()) / max(1, n_items), 1),
+        "max_over_mean_task": round(float(pairs.max() / pairs.mean()), 4) if pairs.any() else 1.0,
     }
 
 

@@ -60,7 +60,9 @@ def plan_cells(
     _, vectors = as_stored(sample, space.vector_type)
     family = _family(settings, space.as_found(vectors), n_songs=n_songs, space=space, seed=seed)
     n_parts = max(default_partitions(context.session), n_songs * family.n_tables // ROWS_PER_PART)
-    loads = np.bincount(family.assign(space.as_found(vectors)).ravel(), minlength=family.n_cells)
+    # The sample is in the order of keys, which says nothing of where its vectors are.
+    some = vectors[:: -(-len(vectors) // SAMPLE_SIZE)]
+    loads = np.bincount(family.assign(space.as_found(some)).ravel(), minlength=family.n_cells)
     cells = CellSettings(
         family=family,
         space=space,

@@ -8,16 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
 
 from musicrec.algorithms.kernel import Lists, Members, merge_lists
 from musicrec.algorithms.layout import CellIndex, cut_parts
 from musicrec.algorithms.metrics import mean_with_bound, recall_per_query
 from musicrec.algorithms.spaces import Frame, Space, distances
 from musicrec.algorithms.tuning import intrinsic_dimension
-from musicrec.arrow import numbers
 from musicrec.pipeline.context import Context, log
 from musicrec.stages import evaluate
 from musicrec.stages.evaluate import TruthSettings
@@ -67,16 +64,14 @@ def _cells_of(lists: Lists, found: list[tuple[Lists, NDArray[np.int64]]]) -> NDA
     return np.where(lists.keys == -1, -1, cells[first][place.clip(0, len(names) - 1)])
 
 
-def measure_recall(context: Context, neighbors: DataFrame, truth: Truth) -> dict[str, Any]:
-    """Return what the report says of the recall of `schemas.NEIGHBORS`, with its 95 % bound and by density."""
-    queries = context.session.createDataFrame(pa.table({"item_key": pa.array(truth.queries.keys)}))
-    found = evaluate.keep_listed(neighbors, queries=queries).toArrow()
-    by_key = dict(zip(numbers(found.column("item_key")).tolist(), found.column("scores"), strict=True))
-    none = np.empty(0, dtype=np.float32)
-    scores = [
-        by_key[key].values.to_numpy(zero_copy_only=False) if key in by_key else none
-        for key in truth.queries.keys.tolist()
-    ]
+def measure_recall(context: Context, units: list[dict[str, Any]], truth: Truth) -> dict[str, Any]:
+    """Return what the report says of the recall of rows of `schemas.UNITS`, with its 95 % bound and by density."""
+    by_key: dict[int, NDArray[np.float32]] = {}
+    for row in units:
+        keys = np.frombuffer(row["asked_keys"], dtype=np.int64)
+        found = np.frombuffer(row["asked_scores"], dtype=np.float32).reshape(len(keys), -1 if len(keys) else 0)
+        by_key |= {key: some[~np.isnan(some)] for key, some in zip(keys.tolist(), found, strict=True)}
+    scores = [by_key[key] for key in truth.queries.keys.tolist()]
     recalls = recall_per_query(truth.scores, scores)
     recall = mean_with_bound(recalls)
     k = context.config.neighbors.k

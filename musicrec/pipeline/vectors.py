@@ -19,10 +19,12 @@ from musicrec.algorithms.spaces import Metric, Space
 from musicrec.config import Config, config_as_dict
 from musicrec.errors import InputError, StorageError
 from musicrec.pipeline.context import Context, log
-from musicrec.pipeline.neighbors import Joined, has_repeated_keys, join_cells, make_cells
+from musicrec.pipeline.neighbors import Joined, as_joined, has_repeated_keys, join_cells, make_cells
 from musicrec.pipeline.planning import as_sample, sample_share
 from musicrec.stages import rank, vectors
 from musicrec.storage import publish, runs, tables
+from musicrec.storage.lists import ListFiles
+from musicrec.storage.session import warm_workers
 
 NEIGHBORS, REPORT = "neighbors", "report.json"
 FLOATS = ("array<float>", "array<double>")
@@ -54,15 +56,21 @@ def join_vectors(session: SparkSession, config: Config, source: VectorsInput, *,
         started = time.monotonic()
         context = Context(session, config, runs.start_run(root, run_date=datetime.now(UTC).date()))
         with context.stage("read"):
+            warm_workers(session)
             rows = _read(session, source)
             space, sample = _survey(context, rows, source)
         embeddings, n_songs = vectors.as_embeddings(rows), context.record["vectors"]["n_vectors"]
         cells = make_cells(context, embeddings, sample, n_songs=n_songs, space=space)
         if has_repeated_keys(cells):
             _refuse_repeated_ids(rows, source)
-        joined = join_cells(context, embeddings, cells)
-        with context.stage("write"):
-            _write(context, rows, joined)
+        if vectors.has_whole_ids(rows) and cells.repeated is None:
+            # Every vector is an item of its own, and its key is its id: tasks write what is published.
+            files = ListFiles(_staged(context))
+            join_cells(context, cells, write=lambda u, f: files.write(u, vectors.as_row_table(f.keys, f.lists)))
+        else:
+            joined = as_joined(context, embeddings, cells)
+            with context.stage("write"):
+                _write(context, rows, joined)
         report = {
             "vectors": publish.without_secrets(source.uri),
             "metric": source.metric,
@@ -170,20 +178,19 @@ def _some(rows: DataFrame, condition: Any, where: str) -> str:
     return f"{where}; ids {', '.join(str(row['id']) for row in found)}"
 
 
+def _staged(context: Context) -> Path:
+    return Path(context.run.table(NEIGHBORS + "-rows"))
+
+
 def _write(context: Context, rows: DataFrame, joined: Joined) -> None:
-    whole_ids, k = vectors.has_whole_ids(rows), context.config.neighbors.k
-    if whole_ids and context.record["neighbors"]["n_items"] == context.record["vectors"]["n_vectors"]:
-        # Every vector is an item of its own, and its key is its id: nothing to look up.
-        found = vectors.as_rows_by_key(joined.neighbors)
-    else:
-        lists = rank.keep_best(rank.as_lists(joined.members, neighbors=joined.neighbors), k=k)
-        found = vectors.as_rows(rank.as_recommendations(lists), whole_ids=whole_ids)
+    lists = rank.keep_best(rank.as_lists(joined.members, neighbors=joined.neighbors), k=context.config.neighbors.k)
+    found = vectors.as_rows(rank.as_recommendations(lists), whole_ids=vectors.has_whole_ids(rows))
     schema = schemas.VECTOR_NEIGHBORS[found.schema["id"].dataType.simpleString()]
-    tables.write_table(found, context.run.table(NEIGHBORS + "-rows"), schema=schema)
+    tables.write_table(found, str(_staged(context)), schema=schema)
 
 
 def _publish(context: Context, target: Path, report: str) -> None:
-    staged, old = Path(context.run.table(NEIGHBORS + "-rows")), Path(context.run.table("replaced"))
+    staged, old = _staged(context), Path(context.run.table("replaced"))
     with runs.writing(target):
         publish.drop_markers(staged)
         if target.exists():

@@ -1,4 +1,4 @@
-"""The truth for a sample of items: their exact neighbors, in one pass over the cells; and what the join cost."""
+"""The truth for a sample of items: their exact neighbors, in one pass over the cells."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from musicrec.algorithms.kernel import Lists, Members, Search, as_candidates
 from musicrec.algorithms.layout import CellIndex, CellReader
@@ -55,17 +54,6 @@ def as_truth(row: dict[str, bytes], *, n_queries: int) -> tuple[Lists, NDArray[n
     )
     scores = np.frombuffer(row["scores"], dtype=np.float32).reshape(n_queries, -1)
     return Lists(keys, recordings, scores), cells
-
-
-def keep_listed(neighbors: DataFrame, *, queries: DataFrame) -> DataFrame:
-    """Return `item_key, scores` of the queries."""
-    return neighbors.join(F.broadcast(queries), on="item_key", how="left_semi").select("item_key", "scores")
-
-
-def keep_costs(neighbors: DataFrame) -> DataFrame:
-    """Return `n_pairs, n_items`, one row per file: what each task of the join compared."""
-    by_file = neighbors.groupBy(F.col("_metadata.file_path").alias("file"))
-    return by_file.agg(F.sum("n_compared").alias("n_pairs"), F.count("*").alias("n_items")).drop("file")
 
 
 def _searcher(settings: TruthSettings) -> Callable[[Batches], Batches]:

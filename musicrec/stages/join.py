@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from musicrec.algorithms.hashing import HashFamily, Probes
-from musicrec.algorithms.kernel import Members, Search, as_candidates
+from musicrec.algorithms.kernel import Lists, Members, Search, as_candidates
 from musicrec.algorithms.layout import CellIndex, CellReader
 from musicrec.algorithms.spaces import Frame, Space
 from musicrec.arrow import numbers, present_columns
-from musicrec.schemas import NEIGHBORS
+from musicrec.schemas import NEIGHBORS, UNITS
 
 Batches = Iterator[pa.RecordBatch]
 
@@ -31,7 +31,8 @@ class JoinSettings:
     """What a task of the join needs to know.
 
     units (n_units + 1,): the first row of each unit of queries. An item of several recordings keeps `n_spare`
-    neighbors beyond k: each of its songs drops its own recording. `read` returns the items of a part.
+    neighbors beyond k: each of its songs drops its own recording. The scores of the items `asked` are returned,
+    too. `read` returns the items of a part.
     """
 
     k: int
@@ -41,33 +42,70 @@ class JoinSettings:
     family: HashFamily
     index: CellIndex
     units: NDArray[np.int64]
+    asked: NDArray[np.int64]
     read: Callable[[int], Members]
 
 
-def as_neighbors(units: DataFrame, *, settings: JoinSettings) -> DataFrame:
-    """Return `schemas.NEIGHBORS`: the nearest neighbors of each item among those in the cells it asks.
+@dataclass(frozen=True)
+class Found:
+    """The lists of a unit's items.
+
+    keys and n_compared (n,): the items, and how many others each has met.
+    """
+
+    keys: NDArray[np.int64]
+    n_compared: NDArray[np.int64]
+    lists: Lists
+
+
+def as_units(units: DataFrame, *, settings: JoinSettings, write: Callable[[int, Found], None]) -> DataFrame:
+    """Find and write the nearest neighbors of each item among those in the cells it asks; return `schemas.UNITS`.
 
     Parameters
     ----------
     units : DataFrame
         `id`, the numbers of the units, a partition each.
     settings : JoinSettings
+    write : callable
+        Stores the lists of a unit; a second attempt of a task calls it again with the same lists.
     """
-    return units.mapInArrow(_joiner(settings), NEIGHBORS)
+    return units.mapInArrow(_joiner(settings, write), UNITS)
 
 
-def _joiner(settings: JoinSettings) -> Callable[[Batches], Batches]:
+def as_neighbors(found: Found) -> pa.Table:
+    """Return the lists as `schemas.NEIGHBORS`."""
+    columns: list[pa.Array] = present_columns(~np.isnan(found.lists.scores), found.lists.keys, found.lists.scores)
+    return pa.Table.from_arrays(
+        [pa.array(found.keys), pa.array(found.n_compared), *columns], names=NEIGHBORS.names
+    )
+
+
+def _joiner(settings: JoinSettings, write: Callable[[int, Found], None]) -> Callable[[Batches], Batches]:
     def join_batches(batches: Batches) -> Batches:
         torch.set_num_threads(1)
         reader = CellReader(settings.read, settings.index)
         for batch in batches:
             for unit in numbers(batch.column("id")).tolist():
-                yield _join_unit(reader, int(settings.units[unit]), int(settings.units[unit + 1]), settings)
+                found = _join_unit(reader, int(settings.units[unit]), int(settings.units[unit + 1]), settings)
+                write(unit, found)
+                yield _as_unit(unit, found, settings.asked)
 
     return join_batches
 
 
-def _join_unit(reader: CellReader, start: int, stop: int, settings: JoinSettings) -> pa.RecordBatch:
+def _as_unit(unit: int, found: Found, asked: NDArray[np.int64]) -> pa.RecordBatch:
+    rows = np.flatnonzero(np.isin(found.keys, asked))
+    columns = [
+        pa.array([unit]),
+        pa.array([len(found.keys)]),
+        pa.array([int(found.n_compared.sum())]),
+        pa.array([found.keys[rows].tobytes()], type=pa.binary()),
+        pa.array([found.lists.scores[rows].tobytes()], type=pa.binary()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=UNITS.names)
+
+
+def _join_unit(reader: CellReader, start: int, stop: int, settings: JoinSettings) -> Found:
     queries = reader.rows(start, stop)
     vectors = queries.vectors.astype(np.float32)
     asking, home = settings.space.as_asking(vectors), None
@@ -79,10 +117,7 @@ def _join_unit(reader: CellReader, start: int, stop: int, settings: JoinSettings
     n_compared = np.zeros(len(queries), dtype=np.int64)
     for probes in settings.family.probes(asking, home):
         n_compared += _compare(search, reader, probes, settings, n_queries=len(queries))
-    lists = search.lists()
-    columns: list[pa.Array] = present_columns(~np.isnan(lists.scores), lists.keys, lists.scores)
-    columns = [pa.array(np.asarray(queries.keys)), pa.array(n_compared), *columns]
-    return pa.RecordBatch.from_arrays(columns, names=NEIGHBORS.names)
+    return Found(np.asarray(queries.keys), n_compared, search.lists())
 
 
 def _compare(

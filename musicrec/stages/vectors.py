@@ -13,9 +13,10 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.algorithms.drawing import is_drawn
+from musicrec.algorithms.kernel import Lists
 from musicrec.algorithms.spaces import as_stored
 from musicrec.arrow import numbers
-from musicrec.schemas import EMBEDDINGS
+from musicrec.schemas import EMBEDDINGS, VECTOR_NEIGHBORS
 
 Batches = Iterator[pa.RecordBatch]
 
@@ -88,15 +89,12 @@ def has_whole_ids(vectors: DataFrame) -> bool:
     return vectors.schema["id"].dataType.simpleString() in WHOLE_NUMBERS
 
 
-def as_rows_by_key(neighbors: DataFrame) -> DataFrame:
-    """Return `id, rank, neighbor_id, score` of `schemas.NEIGHBORS` whose keys are the ids."""
-    listed = F.posexplode(F.arrays_zip("neighbor_keys", "scores")).alias("position", "place")
-    return neighbors.select(F.col("item_key").alias("id"), listed).select(
-        "id",
-        (F.col("position") + 1).cast("int").alias("rank"),
-        F.col("place.neighbor_keys").alias("neighbor_id"),
-        F.col("place.scores").alias("score"),
-    )
+def as_row_table(keys: NDArray[np.int64], lists: Lists) -> pa.Table:
+    """Return `id, rank, neighbor_id, score` of lists whose keys are the ids."""
+    present = ~np.isnan(lists.scores)
+    row, place = np.nonzero(present)
+    columns = (keys[row], (place + 1).astype(np.int32), lists.keys[present], lists.scores[present])
+    return pa.Table.from_arrays([pa.array(column) for column in columns], names=VECTOR_NEIGHBORS["bigint"].names)
 
 
 def as_rows(recommendations: DataFrame, *, whole_ids: bool) -> DataFrame:

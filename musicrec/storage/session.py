@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 
+import numpy as np
+import pyarrow as pa
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from musicrec.algorithms.kernel import Members, exact_nearest
+from musicrec.algorithms.spaces import Space
 from musicrec.config import SparkConfig
 from musicrec.errors import StorageError
 
@@ -73,6 +79,23 @@ def open_session(settings: SparkConfig, *, app_name: str) -> SparkSession:
             f"Spark did not start: {error}", todo="run `musicrec doctor`, which checks Java and Python"
         ) from error
     return session
+
+
+def warm_workers(session: SparkSession) -> None:
+    """Let workers import torch and load compiled code, a matter of seconds, while the driver reads the input."""
+
+    def import_all(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        nothing = Members(np.arange(2), np.arange(2), np.ones((2, 2), dtype=np.float32))
+        exact_nearest(nothing, nothing, k=1, space=Space())
+        yield from batches
+
+    def warm() -> None:
+        # What is wrong with the workers shows again, and is told, where they do their work; and the session may
+        # stop at any time.
+        with contextlib.suppress(Exception):
+            session.range(1000).mapInArrow(import_all, "id long").count()
+
+    threading.Thread(target=warm, daemon=True).start()
 
 
 def default_partitions(session: SparkSession) -> int:

@@ -14,6 +14,7 @@ from musicrec.algorithms.leaders import fit_leaders
 from musicrec.algorithms.spaces import Space, fit_frame
 from musicrec.stages import bucket, join, rank
 from musicrec.storage.cells import CellFiles
+from musicrec.storage.lists import ListFiles
 from musicrec.storage.session import partition_targets
 
 DIM = 8
@@ -74,10 +75,18 @@ def through_spark(
     n_cells = family.n_cells // family.n_tables
     units = cut_units(index.starts[: n_cells + 1], np.ones(n_cells), n_units=n_units, max_rows=10**6)
     plan = join.JoinSettings(
-        k, SLACK, Space(), fit_frame(np.zeros((1, DIM), np.float32), Space()), family, index, units, files.read
+        k, SLACK, Space(), fit_frame(np.zeros((1, DIM), np.float32), Space()), family, index, units,
+        np.arange(3), files.read,
+    )  # fmt: skip
+    tasks, lists_of = (
+        spark.range(0, len(units) - 1, 1, len(units) - 1),
+        ListFiles(directory / f"lists-{partitions}"),
     )
-    tasks = spark.range(0, len(units) - 1, 1, len(units) - 1)
-    neighbors = join.as_neighbors(tasks, settings=plan)
+    rows = join.as_units(
+        tasks, settings=plan, write=lambda u, f: lists_of.write(u, join.as_neighbors(f))
+    ).collect()
+    assert sum(row["n_items"] for row in rows) == index.starts[n_cells]
+    neighbors = spark.read.schema(schemas.NEIGHBORS).parquet(str(lists_of.directory))
     members = bucket.as_members(embeddings, one_per_recording=True, repeated=bucket.keep_repeated(cells), k=k)
     lists = rank.keep_best(rank.as_lists(members, neighbors=neighbors), k=k)
     rows = rank.as_recommendations(lists).toPandas()

@@ -1,0 +1,55 @@
+"""A task of the join runs in bounded memory, however large the catalog and its cells are."""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from musicrec.algorithms.kernel import Members
+from musicrec.storage.cells import CellFiles
+
+N, DIM = 400_000, 64
+LIMIT_MB = 150
+
+# One cell holds the whole catalog, 102 MB in single precision, and every query asks it.
+TASK = """
+import resource, sys
+from pathlib import Path
+import numpy as np, torch
+from musicrec.algorithms.hashing import Exact
+from musicrec.algorithms.layout import CellIndex, CellReader
+from musicrec.algorithms.spaces import Space, fit_frame
+from musicrec.stages.join import JoinSettings, _join_unit
+from musicrec.storage.cells import CellFiles
+torch.set_num_threads(1)
+n, dim, limit, n_queries = map(int, sys.argv[2:])
+index = CellIndex(np.array([0, n]), np.array([0, 1]))
+frame = fit_frame(np.zeros((1, dim), np.float32), Space())
+read = CellFiles(Path(sys.argv[1])).read
+settings = JoinSettings(10, 6, Space(), frame, Exact(1), index, np.array([0]), np.array([0]), read)
+reader = CellReader(read, index)
+_join_unit(reader, 0, 64, settings)  # what is compiled and loaded once is not the task's
+used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_DATA, (used + limit * 2**20,) * 2)
+found = _join_unit(reader, 0, n_queries, settings)
+print(len(found.keys), int(found.n_compared.sum()))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
+@pytest.mark.parametrize(("n_queries", "fits"), [(2_000, True), (250_000, False)])
+def test_a_unit_fits_its_memory_and_only_its_rows_count(tmp_path: Path, n_queries: int, fits: bool) -> None:
+    assert resource.RLIMIT_DATA
+    vectors = np.random.default_rng(0).standard_normal((N, DIM)).astype(np.float16)
+    CellFiles(tmp_path).write(0, Members(np.arange(N), np.arange(N), vectors))
+    arguments = [str(value) for value in (tmp_path, N, DIM, LIMIT_MB, n_queries)]
+    done = subprocess.run([sys.executable, "-c", TASK, *arguments], capture_output=True, text=True)
+    if fits:
+        assert done.stdout.split() == [str(n_queries), str(n_queries * N)], done.stderr[-2000:]
+    else:
+        # The limit is real: more rows than it allows do not fit.
+        assert done.returncode != 0
+        assert "memory" in done.stderr.lower() or "alloc" in done.stderr.lower()
