@@ -242,7 +242,7 @@ def test_shuffle_files_lost_with_an_executor_are_made_again(spark, tmp_path: Pat
     log.mkdir()
     options = {
         "spark.executor.memory": "1g",
-        "spark.sql.shuffle.partitions": "64",
+        "spark.sql.shuffle.partitions": "32",
         "spark.shuffle.io.maxRetries": "1",
         "spark.shuffle.io.retryWait": "1s",
         "spark.eventLog.enabled": "true",
