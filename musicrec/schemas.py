@@ -78,8 +78,22 @@ MEMBERS = _schema(
     position=IntegerType(),
 )
 
-# Some songs. Blobs of n rows: int64 keys and float32 vectors, row by row.
-DRAWN = _schema(keys=BinaryType(), vectors=BinaryType())
+# A piece of the vectors, NULL where they were not fit to be written, and what is in it. Blobs of its songs that a
+# sample has: n int64 keys and n x d float32 vectors.
+PIECES = _schema(
+    piece=LongType(),
+    n_rows=LongType(),
+    n_without_key=LongType(),
+    n_empty=LongType(),
+    min_dim=LongType(),
+    max_dim=LongType(),
+    n_not_finite=LongType(),
+    n_zero=LongType(),
+    max_norm=DoubleType(),
+    is_half=BooleanType(),
+    keys=BinaryType(),
+    vectors=BinaryType(),
+)
 
 # Songs of one part of the cells, in any order. Spark's hash sends `target` to the part's partition. Blobs of n
 # rows: int64 cells, int64 keys, int64 recording keys, and vectors (little endian halves or floats), row by row.

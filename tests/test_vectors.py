@@ -11,6 +11,7 @@ import pytest
 
 from musicrec.config import load_config
 from musicrec.errors import InputError, StorageError
+from musicrec.pipeline import vectors as vectors_job
 from musicrec.pipeline.vectors import VectorsInput, join_vectors
 from tests.algorithms.test_spaces import scores_by_hand
 
@@ -122,11 +123,23 @@ def test_all_vectors_equal(spark, tmp_path: Path) -> None:
     ids = whole_ids(3000)
     lists, report = run(spark, write(tmp_path / "in", ids, np.ones((3000, 4))), tmp_path / "out")
     assert report["n_items"] == 1
-    first = sorted(map(str, ids))[:6]
+    first = sorted(ids)[:6]
     assert {score for found in lists.values() for _, score in found} == {1.0}
-    assert all(
-        [str(o) for o, _ in found] == [i for i in first if i != str(own)][:5] for own, found in lists.items()
-    )
+    assert all([o for o, _ in found] == [i for i in first if i != own][:5] for own, found in lists.items())
+
+
+@pytest.mark.parametrize("metric", ["cosine", "dot"])
+def test_songs_that_share_vectors_get_the_same_lists_by_tasks_and_by_spark(
+    spark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str
+) -> None:
+    """Few of them go to every task, many do not; negative and positive ids sort by value."""
+    vectors = np.repeat(make_vectors(n=100), 4, axis=0)
+    ids = np.random.default_rng(2).choice(10**4, 400, replace=False) - 5000
+    source = write(tmp_path / "in", ids.tolist(), vectors)
+    by_tasks, _ = run(spark, source, tmp_path / "tasks", metric=metric)
+    monkeypatch.setattr(vectors_job, "MAX_SHARED", 10)
+    by_spark, _ = run(spark, source, tmp_path / "spark", metric=metric)
+    assert by_tasks == by_spark
 
 
 def test_widest_vectors_and_double_precision(spark, tmp_path: Path) -> None:
@@ -204,8 +217,8 @@ def test_what_stands_there_stays_unless_it_is_replaced(spark, tmp_path: Path) ->
     with pytest.raises(InputError):
         run(spark, source, tmp_path / "out", "neighbors.k=30", overwrite=True)
     assert (tmp_path / "out/report.json").exists()
-    files = sorted(path.name for path in (tmp_path / "out/neighbors").iterdir())
+    files = sorted(path.stat().st_ino for path in (tmp_path / "out/neighbors").iterdir())
     again, _ = run(spark, source, tmp_path / "out", overwrite=True)
     assert again == lists
-    assert files != sorted(path.name for path in (tmp_path / "out/neighbors").iterdir())
+    assert files != sorted(path.stat().st_ino for path in (tmp_path / "out/neighbors").iterdir())
     assert not list((tmp_path / "out/work").iterdir())

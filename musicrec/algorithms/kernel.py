@@ -138,6 +138,7 @@ class Search:
         rows : int64 array, optional
             Which queries.
         """
+        all_rows = rows is None
         rows = np.arange(len(self._floors)) if rows is None else rows
         for first in range(columns.start, columns.stop, BLOCK_COLUMNS):
             last = min(first + BLOCK_COLUMNS, columns.stop)
@@ -145,8 +146,11 @@ class Search:
             for start in range(0, len(rows), BLOCK_ROWS):
                 some = rows[start : start + BLOCK_ROWS]
                 products = self._buffer[: len(some) * (last - first)].view(len(some), last - first)
-                left = self._rows[: len(some)]
-                torch.index_select(self._factors, 0, torch.from_numpy(some), out=left)
+                if all_rows:
+                    left = self._factors[start : start + BLOCK_ROWS]
+                else:
+                    left = self._rows[: len(some)]
+                    torch.index_select(self._factors, 0, torch.from_numpy(some), out=left)
                 torch.mm(left, right, out=products)
                 _offer(
                     products.numpy(), some, first, self._metric,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,9 @@ from musicrec.algorithms.tuning import Queries, tune
 from musicrec.arrow import numbers
 from musicrec.errors import QualityError
 from musicrec.pipeline.context import Context
-from musicrec.pipeline.planning import as_sample, plan_cells, sample_share
+from musicrec.pipeline.planning import plan_cells, sample_share
 from musicrec.pipeline.truth import Truth, find_truth, measure_recall
-from musicrec.stages import bucket, join
+from musicrec.stages import bucket, join, pack
 from musicrec.stages.bucket import CellSettings
 from musicrec.stages.join import Found, JoinSettings
 from musicrec.storage import tables
@@ -51,7 +52,7 @@ class Cells:
     """The stored items.
 
     `index` knows the cells of all tables, of which the first `n_cells` hold each item once; `drawn` are the items
-    of a sample; `repeated` is None where each song is an item of its own.
+    of a sample; `repeated` are the `n_repeated` songs that share one with others, None where there are none.
     """
 
     settings: CellSettings
@@ -60,6 +61,7 @@ class Cells:
     index: CellIndex
     drawn: Members
     repeated: DataFrame | None
+    n_repeated: int
     read: Callable[[int], Members]
 
     @property
@@ -71,6 +73,19 @@ class Cells:
     def n_items(self) -> int:
         """Different vectors."""
         return int(self.index.starts[self.n_cells])
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Vectors on disk as they came.
+
+    `numbers` are the pieces; `sample` (n, d) are the vectors that leaders come from.
+    """
+
+    files: CellFiles
+    numbers: list[int]
+    n_songs: int
+    sample: NDArray[np.float32]
 
 
 def join_neighbors(context: Context, embeddings: DataFrame) -> Joined:
@@ -87,12 +102,32 @@ def join_neighbors(context: Context, embeddings: DataFrame) -> Joined:
     QualityError
         The measured recall is below `neighbors.min_recall`.
     """
-    with context.stage("sample"):
-        n_songs = embeddings.count()
-        share = sample_share(context.config.neighbors, n_songs=n_songs)
-        drawn = bucket.as_drawn(embeddings, share=share, seed=context.config.model.seed).toArrow().to_pylist()
-    cells = make_cells(context, embeddings, as_sample(drawn), n_songs=n_songs, space=Space())
+    with context.stage("pack"):
+        pieces, _ = pack_vectors(context, embeddings)
+    cells = make_cells(context, pieces, space=Space())
     return as_joined(context, embeddings, cells)
+
+
+def pack_vectors(context: Context, embeddings: DataFrame) -> tuple[Pieces, dict[str, Any]]:
+    """Write the vectors in pieces; return them, and the counts of `pack.total`.
+
+    Parameters
+    ----------
+    context : Context
+    embeddings : DataFrame
+        `schemas.EMBEDDINGS`; vectors of any length. Those that are not fit are counted, and are in no piece.
+    """
+    settings, seed = context.config.neighbors, context.config.model.seed
+    files = CellFiles(Path(context.run.table("pieces")))
+    recording = "recording_key" if settings.one_per_recording else "track_key"
+    columns = embeddings.select("track_key", F.col(recording).alias("recording_key"), "embedding")
+    share = sample_share(settings, n_songs=embeddings.count())
+    found = pack.as_pieces(columns, share=share, seed=seed, write=files.write).toArrow()
+    counts = pack.total(found)
+    written = sorted(number for number in found["piece"].to_pylist() if number is not None)
+    is_whole = counts["min_dim"] == counts["max_dim"]
+    sample = pack.sample_of(found) if written and is_whole else np.empty((0, 0), dtype=np.float32)
+    return Pieces(files, written, counts["n_rows"], sample), counts
 
 
 def as_joined(context: Context, embeddings: DataFrame, cells: Cells) -> Joined:
@@ -119,37 +154,36 @@ def as_joined(context: Context, embeddings: DataFrame, cells: Cells) -> Joined:
     return Joined(members, tables.read_table(context.session, path, schema=schemas.NEIGHBORS))
 
 
-def make_cells(
-    context: Context, embeddings: DataFrame, sample: NDArray[np.float32], *, n_songs: int, space: Space
-) -> Cells:
-    """Put the songs into cells.
+def make_cells(context: Context, pieces: Pieces, *, space: Space) -> Cells:
+    """Put the songs into cells; the pieces are then gone.
 
     Parameters
     ----------
     context : Context
-    embeddings : DataFrame
-        `schemas.EMBEDDINGS`; vectors of any length.
-    sample : float32 array, shape (n, d)
-        What `as_sample` returns of a `sample_share`.
-    n_songs : int
+    pieces : Pieces
+        Of which all are fit.
     space : Space
     """
+    n_songs = pieces.n_songs
     with context.stage("leaders"):
-        settings, frame = plan_cells(context, sample, n_songs=n_songs, space=space)
+        settings, frame = plan_cells(context, pieces.sample, n_songs=n_songs, space=space)
     with context.stage("cells"):
         files = CellFiles(Path(context.run.table("items")))
+        n_pieces, read, names = len(pieces.numbers), pieces.files.read, pieces.numbers
         blocks = bucket.as_blocks(
-            embeddings,
-            one_per_recording=context.config.neighbors.one_per_recording,
+            context.session.range(0, n_pieces, 1, n_pieces),
             settings=settings,
             targets=partition_targets(context.session, len(settings.first_cells) - 1),
+            read=lambda place: read(names[place]),
         )
         rows = bucket.as_cells(blocks, settings=settings, write=files.write)
         written = context.materialize(rows, "cells", schema=schemas.CELLS)
         found = written.select("cell", "n_items", "drawn", F.size("repeated_keys").alias("n_repeated")).toArrow()
+        shutil.rmtree(pieces.files.directory, ignore_errors=True)
         counts = np.zeros(settings.family.n_cells, dtype=np.int64)
         cell = numbers(found.column("cell"))
         counts[cell] = numbers(found.column("n_items"))
+        n_repeated = int(numbers(found.column("n_repeated")).sum())
         index = CellIndex(np.concatenate([[0], np.cumsum(counts)]), settings.first_cells)
         return Cells(
             settings=settings,
@@ -163,7 +197,8 @@ def make_cells(
                 n_items=int(index.starts[settings.family.n_cells // settings.family.n_tables]),
                 n_wanted=context.config.neighbors.n_truth_queries,
             ),
-            repeated=bucket.keep_repeated(written) if numbers(found.column("n_repeated")).any() else None,
+            repeated=bucket.keep_repeated(written) if n_repeated else None,
+            n_repeated=n_repeated,
             read=files.read,
         )
 

@@ -34,14 +34,6 @@ def sample_share(settings: NeighborsConfig, *, n_songs: int) -> float:
     return min(1.0, wanted / max(1, n_songs))
 
 
-def as_sample(drawn: list[dict[str, bytes]]) -> NDArray[np.float32]:
-    """Return the vectors (n, d) of rows of `schemas.DRAWN`, in the order of their keys."""
-    keys = np.frombuffer(b"".join(row["keys"] for row in drawn), dtype=np.int64)
-    values = np.frombuffer(b"".join(row["vectors"] for row in drawn), dtype=np.float32)
-    vectors: NDArray[np.float32] = values.reshape(len(keys), -1)[np.argsort(keys, kind="stable")]
-    return vectors
-
-
 def plan_cells(
     context: Context, sample: NDArray[np.float32], *, n_songs: int, space: Space
 ) -> tuple[CellSettings, Frame]:
@@ -51,7 +43,7 @@ def plan_cells(
     ----------
     context : Context
     sample : float32 array, shape (n, d)
-        What `as_sample` returns of a `sample_share`.
+        Those of a `sample_share` of the songs, in the order of their keys.
     n_songs : int
         Of the catalog.
     space : Space

@@ -4,28 +4,41 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from musicrec import schemas
+from musicrec.algorithms.sharing import Shared, expand, make_shared
 from musicrec.algorithms.spaces import Metric, Space
+from musicrec.arrow import numbers
 from musicrec.config import Config, config_as_dict
 from musicrec.errors import InputError, StorageError
 from musicrec.pipeline.context import Context, log
-from musicrec.pipeline.neighbors import Joined, as_joined, has_repeated_keys, join_cells, make_cells
-from musicrec.pipeline.planning import as_sample, sample_share
+from musicrec.pipeline.neighbors import (
+    Cells,
+    Joined,
+    Pieces,
+    as_joined,
+    has_repeated_keys,
+    join_cells,
+    make_cells,
+    pack_vectors,
+)
 from musicrec.stages import rank, vectors
+from musicrec.stages.join import Found
 from musicrec.storage import publish, runs, tables
 from musicrec.storage.lists import ListFiles
 from musicrec.storage.session import warm_workers
 
+# Songs that share their vector with others: 24 bytes each, for every task.
+MAX_SHARED = 5_000_000
 NEIGHBORS, REPORT = "neighbors", "report.json"
 FLOATS = ("array<float>", "array<double>")
 
@@ -58,15 +71,15 @@ def join_vectors(session: SparkSession, config: Config, source: VectorsInput, *,
         with context.stage("read"):
             warm_workers(session)
             rows = _read(session, source)
-            space, sample = _survey(context, rows, source)
-        embeddings, n_songs = vectors.as_embeddings(rows), context.record["vectors"]["n_vectors"]
-        cells = make_cells(context, embeddings, sample, n_songs=n_songs, space=space)
+            embeddings = vectors.as_embeddings(rows)
+            pieces, space = _pack(context, rows, embeddings, source)
+        cells = make_cells(context, pieces, space=space)
         if has_repeated_keys(cells):
             _refuse_repeated_ids(rows, source)
-        if vectors.has_whole_ids(rows) and cells.repeated is None:
-            # Every vector is an item of its own, and its key is its id: tasks write what is published.
-            files = ListFiles(_staged(context))
-            join_cells(context, cells, write=lambda u, f: files.write(u, vectors.as_row_table(f.keys, f.lists)))
+        shared = _shared(cells)
+        if vectors.has_whole_ids(rows) and shared is not None:
+            # A key is an id: tasks write what is published.
+            join_cells(context, cells, write=_row_writer(ListFiles(_staged(context)), shared, config.neighbors.k))
         else:
             joined = as_joined(context, embeddings, cells)
             with context.stage("write"):
@@ -101,32 +114,30 @@ def _read(session: SparkSession, source: VectorsInput) -> DataFrame:
     )
 
 
-def _survey(context: Context, rows: DataFrame, source: VectorsInput) -> tuple[Space, NDArray[np.float32]]:
-    """Look at each vector once; return what the join needs to know of them, and a sample."""
-    settings, seed = context.config.neighbors, context.config.model.seed
+def _pack(context: Context, rows: DataFrame, embeddings: DataFrame, source: VectorsInput) -> tuple[Pieces, Space]:
+    """Look at each vector once and keep it in a piece; return what the join needs to know of them."""
     with tables.input_errors(source.uri):
-        share = sample_share(settings, n_songs=rows.count())
-        survey = vectors.as_survey(rows, share=share, seed=seed).toArrow()
-        found = vectors.total(survey)
-        if found["n_rows"]:
-            _check_vectors(rows, found, source, k=settings.k)
-    if not found["n_rows"]:
+        pieces, found = pack_vectors(context, embeddings)
+        if pieces.n_songs:
+            _check_vectors(rows, found, source, k=context.config.neighbors.k)
+    if not pieces.n_songs:
         raise InputError("there are no vectors", where=source.uri, todo="check the export")
     context.record["vectors"] = {
-        "n_vectors": found["n_rows"],
+        "n_vectors": pieces.n_songs,
         "dim": found["max_dim"],
         "half_precision": found["is_half"],
     }
-    log.info("             %d vectors of %d dimensions", found["n_rows"], found["max_dim"])
-    space = Space(source.metric, max_norm=found["max_norm"], vector_type="<f2" if found["is_half"] else "<f4")
-    return space, as_sample(survey.select(["keys", "vectors"]).to_pylist())
+    log.info("             %d vectors of %d dimensions", pieces.n_songs, found["max_dim"])
+    return pieces, Space(
+        source.metric, max_norm=found["max_norm"], vector_type="<f2" if found["is_half"] else "<f4"
+    )
 
 
 def _check_vectors(rows: DataFrame, found: dict[str, Any], source: VectorsInput, *, k: int) -> None:
     size, where = F.size(F.col("vector")), source.uri
-    if found["n_without_id"]:
+    if found["n_without_key"]:
         raise InputError(
-            f"{found['n_without_id']} rows have no id", where=where, todo="drop them, or give them ids"
+            f"{found['n_without_key']} rows have no id", where=where, todo="drop them, or give them ids"
         )
     not_finite = F.exists(F.coalesce("vector", F.array()), lambda x: x.isNull() | F.isnan(x) | (F.abs(x) > 3.4e38))
     if found["n_empty"]:
@@ -176,6 +187,24 @@ def _some(rows: DataFrame, condition: Any, where: str) -> str:
     # Ordered, so that the same input names the same rows.
     found = rows.where(condition).select(F.col("id").cast("string").alias("id")).orderBy("id").limit(3).collect()
     return f"{where}; ids {', '.join(str(row['id']) for row in found)}"
+
+
+def _shared(cells: Cells) -> Shared | None:
+    """Return what songs share, None where that is too much to send to every task."""
+    if cells.n_repeated > MAX_SHARED:
+        return None
+    if cells.repeated is None:
+        nothing = np.empty(0, dtype=np.int64)
+        return make_shared(nothing, nothing, np.empty(0, dtype=np.float32))
+    table = cells.repeated.toArrow()
+    return make_shared(*(numbers(table.column(name)) for name in ("track_key", "item_key", "self_score")))
+
+
+def _row_writer(files: ListFiles, shared: Shared, k: int) -> Callable[[int, Found], None]:
+    def write(unit: int, found: Found) -> None:
+        files.write(unit, vectors.as_row_table(expand(found.keys, found.lists, shared, k=k)))
+
+    return write
 
 
 def _staged(context: Context) -> Path:

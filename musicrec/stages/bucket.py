@@ -1,4 +1,4 @@
-"""Embeddings → cells of items: songs with equal vectors are one item, and items of one cell lie together."""
+"""Pieces of vectors → cells of items: songs with equal vectors are one item, those of one cell lie together."""
 
 from __future__ import annotations
 
@@ -17,14 +17,12 @@ from musicrec.algorithms.drawing import is_drawn
 from musicrec.algorithms.hashing import HashFamily
 from musicrec.algorithms.kernel import Members, pair_scores
 from musicrec.algorithms.spaces import Space, as_stored
-from musicrec.arrow import column_matrix, gather_batches, list_column, numbers
-from musicrec.schemas import BLOCKS, CELLS, DRAWN, MEMBERS
+from musicrec.arrow import list_column, numbers
+from musicrec.schemas import BLOCKS, CELLS, MEMBERS
 
 Batches = Iterator[pa.RecordBatch]
 
-# Rows grouped together: many per part, so that a block is worth its overhead; and rows of one block at most, so
-# that a row of Spark stays below a megabyte.
-GROUPED_ROWS = 131_072
+# Rows of a block at most: a row of Spark stays below a megabyte.
 MAX_BLOCK_ROWS = 4096
 
 
@@ -42,37 +40,22 @@ class CellSettings:
     seed: int
 
 
-def as_drawn(embeddings: DataFrame, *, share: float, seed: int) -> DataFrame:
-    """Return `schemas.DRAWN`: about a share of the songs, drawn by hash, one row for each Arrow batch.
-
-    Parameters
-    ----------
-    embeddings : DataFrame
-        `schemas.EMBEDDINGS`.
-    share : float
-    seed : int
-    """
-    return embeddings.select("track_key", "embedding").mapInArrow(_drawer(share, seed), DRAWN)
-
-
 def as_blocks(
-    embeddings: DataFrame, *, one_per_recording: bool, settings: CellSettings, targets: Sequence[int]
+    pieces: DataFrame, *, settings: CellSettings, targets: Sequence[int], read: Callable[[int], Members]
 ) -> DataFrame:
-    """Return `schemas.BLOCKS`: songs of one part, those of some Arrow batches together.
+    """Return `schemas.BLOCKS`: songs of one part, those of a piece together.
 
     Parameters
     ----------
-    embeddings : DataFrame
-        `schemas.EMBEDDINGS`.
-    one_per_recording : bool
-        A list holds a recording once and never the song's own; else each song is its own recording.
+    pieces : DataFrame
+        `id`, the places of pieces in a list that `read` knows.
     settings : CellSettings
     targets : sequence of int
         For each part a number that Spark's hash sends to its partition.
+    read : callable
+        Returns the songs of a piece.
     """
-    recording = "recording_key" if one_per_recording else "track_key"
-    columns = embeddings.select("track_key", F.col(recording).alias("recording_key"), "embedding")
-    return columns.mapInArrow(_blocker(settings, tuple(targets)), BLOCKS)
+    return pieces.mapInArrow(_blocker(settings, tuple(targets), read), BLOCKS)
 
 
 def as_cells(blocks: DataFrame, *, settings: CellSettings, write: Callable[[int, Members], None]) -> DataFrame:
@@ -141,41 +124,31 @@ def _grouped(songs: DataFrame, *, k: int) -> DataFrame:
     return grouped.withColumn("position", F.when(listed, place).cast("int"))
 
 
-def _drawer(share: float, seed: int) -> Callable[[Batches], Batches]:
-    def draw_batches(batches: Batches) -> Batches:
-        for batch in batches:
-            keys = numbers(batch.column("track_key"))
-            rows = np.flatnonzero(is_drawn(keys, share=share, seed=seed))
-            vectors = column_matrix(batch.column("embedding"))[rows].astype("<f4")
-            columns = [pa.array([values.tobytes()], type=pa.binary()) for values in (keys[rows], vectors)]
-            yield pa.RecordBatch.from_arrays(columns, names=DRAWN.names)
-
-    return draw_batches
-
-
-def _blocker(settings: CellSettings, targets: tuple[int, ...]) -> Callable[[Batches], Batches]:
-    space, n_parts = settings.space, len(settings.first_cells) - 1
-
+def _blocker(
+    settings: CellSettings, targets: tuple[int, ...], read: Callable[[int], Members]
+) -> Callable[[Batches], Batches]:
     def block_batches(batches: Batches) -> Batches:
         torch.set_num_threads(1)
-        for table in gather_batches(batches, n_rows=GROUPED_ROWS):
-            keys, recordings = numbers(table.column("track_key")), numbers(table.column("recording_key"))
-            vectors, rounded = as_stored(
-                column_matrix(table.column("embedding").combine_chunks()), space.vector_type
-            )
-            cells = settings.family.assign(space.as_found(rounded))  # (n, n_tables)
-            row = np.repeat(np.arange(len(cells)), cells.shape[1])
-            cell = cells.ravel()
-            part = np.searchsorted(settings.first_cells[1:-1], cell, side="right")
-            order = np.argsort(part, kind="stable")
-            ends = np.searchsorted(part[order], np.arange(n_parts + 1))
-            for number in range(n_parts):
-                for first in range(int(ends[number]), int(ends[number + 1]), MAX_BLOCK_ROWS):
-                    some = order[first : min(first + MAX_BLOCK_ROWS, int(ends[number + 1]))]
-                    arrays = (cell[some], keys[row[some]], recordings[row[some]], vectors[row[some]])
-                    yield _as_batch(targets[number], number, arrays)
+        for batch in batches:
+            for place in numbers(batch.column("id")).tolist():
+                yield from _blocks(read(place), settings, targets)
 
     return block_batches
+
+
+def _blocks(songs: Members, settings: CellSettings, targets: tuple[int, ...]) -> Batches:
+    vectors, rounded = as_stored(songs.vectors, settings.space.vector_type)
+    cells = settings.family.assign(settings.space.as_found(rounded))  # (n, n_tables)
+    row = np.repeat(np.arange(len(cells)), cells.shape[1])
+    cell = cells.ravel()
+    part = np.searchsorted(settings.first_cells[1:-1], cell, side="right")
+    order = np.argsort(part, kind="stable")
+    ends = np.searchsorted(part[order], np.arange(len(targets) + 1))
+    for number, target in enumerate(targets):
+        for first in range(int(ends[number]), int(ends[number + 1]), MAX_BLOCK_ROWS):
+            some = order[first : min(first + MAX_BLOCK_ROWS, int(ends[number + 1]))]
+            arrays = (cell[some], songs.keys[row[some]], songs.recordings[row[some]], vectors[row[some]])
+            yield _as_batch(target, number, arrays)
 
 
 def _as_batch(target: int, part: int, arrays: tuple[NDArray[np.generic], ...]) -> pa.RecordBatch:

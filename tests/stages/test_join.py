@@ -1,5 +1,7 @@
 """Embeddings → lists through Spark, against exact search by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -12,7 +14,7 @@ from musicrec.algorithms.kernel import SLACK, concatenate
 from musicrec.algorithms.layout import CellIndex, cut_parts, cut_units
 from musicrec.algorithms.leaders import fit_leaders
 from musicrec.algorithms.spaces import Space, fit_frame
-from musicrec.stages import bucket, join, rank
+from musicrec.stages import bucket, join, pack, rank
 from musicrec.storage.cells import CellFiles
 from musicrec.storage.lists import ListFiles
 from musicrec.storage.session import partition_targets
@@ -57,6 +59,19 @@ def as_frame(spark, songs: pd.DataFrame, *, partitions: int):
     return spark.createDataFrame(table).repartition(partitions)
 
 
+def as_blocks(spark, embeddings, directory: Path, settings: bucket.CellSettings):
+    files = CellFiles(directory)
+    rows = pack.as_pieces(embeddings, share=0.1, seed=1, write=files.write).collect()
+    numbers = [row["piece"] for row in rows]
+    assert sum(row["n_rows"] for row in rows) == embeddings.count()
+    return bucket.as_blocks(
+        spark.range(0, len(numbers), 1, len(numbers)),
+        settings=settings,
+        targets=partition_targets(spark, len(settings.first_cells) - 1),
+        read=lambda place: files.read(numbers[place]),
+    )
+
+
 def through_spark(
     spark, songs: pd.DataFrame, directory, *, k: int, family: HashFamily, n_units: int = 3, partitions: int = 3
 ) -> pd.DataFrame:
@@ -64,9 +79,7 @@ def through_spark(
     first_cells = cut_parts(np.ones(family.n_cells), n_parts=partitions)
     settings = bucket.CellSettings(family, Space(), first_cells, drawn_share=0.5, seed=1)
     files = CellFiles(directory / f"cells-{partitions}")
-    blocks = bucket.as_blocks(
-        embeddings, one_per_recording=True, settings=settings, targets=partition_targets(spark, partitions)
-    )
+    blocks = as_blocks(spark, embeddings, directory / f"pieces-{partitions}", settings)
     cells = bucket.as_cells(blocks, settings=settings, write=files.write).persist()
     counts = np.zeros(family.n_cells, dtype=np.int64)
     for row in cells.select("cell", "n_items").collect():
@@ -177,12 +190,7 @@ def test_cells_hold_each_item_once_by_cell_and_key(spark, tmp_path) -> None:
     songs = make_embeddings(500, n_duplicates=100)
     family, files = families()["voronoi"], CellFiles(tmp_path / "cells")
     settings = bucket.CellSettings(family, Space(), np.array([0, 7, 20]), drawn_share=0.2, seed=1)
-    blocks = bucket.as_blocks(
-        as_frame(spark, songs, partitions=3),
-        one_per_recording=True,
-        settings=settings,
-        targets=partition_targets(spark, 2),
-    )
+    blocks = as_blocks(spark, as_frame(spark, songs, partitions=3), tmp_path / "pieces", settings)
     rows = bucket.as_cells(blocks, settings=settings, write=files.write).toPandas().sort_values("cell")
     items = concatenate([files.read(0), files.read(1)])
     vectors = np.stack(songs["embedding"])

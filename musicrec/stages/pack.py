@@ -1,0 +1,122 @@
+"""Vectors → pieces on disk: each vector is decoded and looked at once, and mapped into memory from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+from numpy.typing import NDArray
+from pyspark import TaskContext
+from pyspark.sql import DataFrame
+
+from musicrec.algorithms.drawing import is_drawn
+from musicrec.algorithms.kernel import Members
+from musicrec.algorithms.spaces import as_stored
+from musicrec.arrow import gather_batches, numbers
+from musicrec.schemas import PIECES
+
+Batches = Iterator[pa.RecordBatch]
+
+PIECE_ROWS = 131_072
+# More pieces than this no partition has: that many rows are more than a task's memory.
+MAX_PIECES = 2**16
+
+
+def as_pieces(vectors: DataFrame, *, share: float, seed: int, write: Callable[[int, Members], None]) -> DataFrame:
+    """Write the vectors in pieces and return `schemas.PIECES`: what is in each of them, and a sample.
+
+    Parameters
+    ----------
+    vectors : DataFrame
+        `track_key, recording_key, embedding` (array<float>); what is not fit is counted and not written.
+    share : float
+        Of the songs that are drawn by the hash of their keys.
+    seed : int
+    write : callable
+        Stores a piece; a second attempt of a task calls it again with the same songs.
+    """
+    columns = vectors.select("track_key", "recording_key", "embedding")
+    return columns.mapInArrow(_packer(share, seed, write), PIECES)
+
+
+def total(pieces: pa.Table) -> dict[str, Any]:
+    """Return the one row, without pieces and samples, that `schemas.PIECES` add up to."""
+    counts = ("n_rows", "n_without_key", "n_empty", "n_not_finite", "n_zero")
+    return {
+        **{name: sum(pieces[name].to_pylist()) for name in counts},
+        "min_dim": min(pieces["min_dim"].to_pylist(), default=0),
+        "max_dim": max(pieces["max_dim"].to_pylist(), default=0),
+        "max_norm": max(pieces["max_norm"].to_pylist(), default=0.0),
+        "is_half": all(pieces["is_half"].to_pylist()),
+    }
+
+
+def sample_of(pieces: pa.Table) -> NDArray[np.float32]:
+    """Return the vectors (n, d) of the samples of `schemas.PIECES`, in the order of their keys."""
+    keys = np.frombuffer(b"".join(pieces["keys"].to_pylist()), dtype=np.int64)
+    values = np.frombuffer(b"".join(pieces["vectors"].to_pylist()), dtype=np.float32)
+    vectors: NDArray[np.float32] = values.reshape(len(keys), -1)[np.argsort(keys, kind="stable")]
+    return vectors
+
+
+def _packer(share: float, seed: int, write: Callable[[int, Members], None]) -> Callable[[Batches], Batches]:
+    def pack_batches(batches: Batches) -> Batches:
+        for i, table in enumerate(gather_batches(batches, n_rows=PIECE_ROWS)):
+            piece = _partition() * MAX_PIECES + i
+            column = table.column("embedding").combine_chunks()
+            lengths = numbers(pa.compute.fill_null(pa.compute.list_value_length(column), 0)).astype(np.int64)
+            # A missing number is no number.
+            values = numbers(pa.compute.fill_null(column.flatten(), float("nan"))).astype(np.float32)
+            shape = (len(lengths), int(lengths.max(initial=0)))
+            keys = table.column("track_key")
+            if keys.null_count or values.size != shape[0] * shape[1] or not np.isfinite(values).all():
+                yield _as_batch(_survey(keys, values, lengths))
+                continue
+            items = Members(numbers(keys), numbers(table.column("recording_key")), values.reshape(shape))
+            write(piece, items)
+            drawn = items.take(np.flatnonzero(is_drawn(items.keys, share=share, seed=seed)))
+            sample = {"keys": drawn.keys.tobytes(), "vectors": drawn.vectors.tobytes()}
+            yield _as_batch({**_survey(keys, values, lengths), "piece": piece, **sample})
+
+    return pack_batches
+
+
+def _partition() -> int:
+    context = TaskContext.get()
+    return context.partitionId() if context else 0
+
+
+def _survey(keys: pa.ChunkedArray, values: NDArray[np.float32], lengths: NDArray[np.int64]) -> dict[str, Any]:
+    finite = np.isfinite(values)
+    starts = np.cumsum(lengths) - lengths
+    filled = lengths > 0
+    known = np.where(finite, values, np.float32(0.0)).astype(np.float64)
+    squares = np.zeros(len(lengths))
+    bad = np.zeros(len(lengths), dtype=bool)
+    if filled.any():
+        squares[filled] = np.add.reduceat(known * known, starts[filled])
+        bad[filled] = np.logical_or.reduceat(~finite, starts[filled])
+    with np.errstate(over="ignore"):
+        is_half = bool((as_stored(values, "<f2")[1] == values)[finite].all())
+    return {
+        "piece": None,
+        "n_rows": len(lengths),
+        "n_without_key": keys.null_count,
+        "n_empty": int((~filled).sum()),
+        "min_dim": int(lengths.min(initial=np.iinfo(np.int64).max)),
+        "max_dim": int(lengths.max(initial=0)),
+        "n_not_finite": int(bad.sum()),
+        "n_zero": int(((squares == 0) & filled & ~bad).sum()),
+        "max_norm": float(np.sqrt(squares.max(initial=0.0))),
+        "is_half": is_half,
+        "keys": b"",
+        "vectors": b"",
+    }
+
+
+def _as_batch(row: dict[str, Any]) -> pa.RecordBatch:
+    columns = {name: pa.array([row[name]], type=pa.int64() if name == "piece" else None) for name in PIECES.names}
+    return pa.RecordBatch.from_pydict(columns)

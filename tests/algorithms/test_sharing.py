@@ -1,0 +1,39 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from musicrec.algorithms.kernel import Members, exact_nearest
+from musicrec.algorithms.sharing import expand, make_shared
+from musicrec.algorithms.spaces import Space
+
+
+@given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 6), st.integers(0, 10_000))
+@settings(max_examples=60, deadline=None)
+def test_songs_that_share_items_get_the_lists_that_search_by_hand_gives(
+    n: int, n_different: int, k: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    different = rng.standard_normal((n_different, 4)).astype(np.float16)
+    vectors = different[rng.integers(0, n_different, n)]
+    keys = np.sort(rng.choice(1000, n, replace=False)).astype(np.int64)
+    owners = np.array([keys[(vectors == vector).all(axis=1)].min() for vector in vectors])
+    several = np.array([(owners == owner).sum() > 1 for owner in owners])
+    shared = make_shared(keys[several], owners[several], np.ones(int(several.sum()), dtype=np.float32))
+    first = keys == owners
+    items = Members(keys[first], keys[first], vectors[first])
+    rows = expand(items.keys, exact_nearest(items, items, k=k, space=Space()), shared, k=k)
+
+    exact = vectors.astype(np.float64)
+    lengths = np.linalg.norm(exact, axis=1)
+    scores = np.round(exact @ exact.T / lengths[:, None] / lengths[None], 6).astype(np.float32)
+    expected = {}
+    for i, key in enumerate(keys.tolist()):
+        pairs = sorted((-scores[i, j], other) for j, other in enumerate(keys.tolist()) if other != key)
+        expected[key] = [other for _, other in pairs[:k]]
+    found: dict[int, list[int]] = {key: [] for key in keys.tolist()}
+    for song, rank, neighbor in zip(
+        rows.songs.tolist(), rows.ranks.tolist(), rows.neighbors.tolist(), strict=True
+    ):
+        found[song].append(neighbor)
+        assert rank == len(found[song])
+    assert found == expected
