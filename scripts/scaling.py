@@ -1,4 +1,4 @@
-"""Measure how the neighbor join grows: the first N vectors of a directory for rising N, one line each."""
+"""Measure how the neighbor join grows: the first N vectors of a directory, or of a hard set, a line for each N."""
 
 from __future__ import annotations
 
@@ -7,11 +7,22 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
-from benchmark import FILE_ROWS, GIB, ROOT, run_watched
+from benchmark import DIM, FILE_ROWS, GIB, MAKERS, ROOT, SEED, run_watched, write_vectors
+from peers import Floats
+
+
+def make_identical(_: np.random.Generator, n: int) -> Floats:
+    """Return one unit vector n times."""
+    return np.full((n, DIM), DIM**-0.5, dtype=np.float32)
+
+
+SETS: dict[str, Callable[[np.random.Generator, int], Floats]] = {**MAKERS, "identical": make_identical}
 
 
 def write_first(source: Path, target: Path, *, n: int) -> None:
@@ -28,14 +39,16 @@ def write_first(source: Path, target: Path, *, n: int) -> None:
         raise SystemExit(f"{source} has {n} rows too few")
 
 
-def measure(source: Path, *, n: int, target_recall: float, k: int, threads: int, memory: str) -> dict[str, Any]:
+def measure(source: Path, *, n: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """Join the first `n` vectors; return the job's report, with its peak memory in bytes."""
     with tempfile.TemporaryDirectory(prefix="musicrec-scaling-") as scratch:
         vectors, output = Path(scratch) / "vectors", Path(scratch) / "output"
         write_first(source, vectors, n=n)
         command = [sys.executable, str(ROOT / "jobs/neighbors.py"), "--vectors", str(vectors)]
-        command += ["--output", str(output), "--k", str(k), "--target-recall", str(target_recall)]
-        command += ["--set", f"spark.driver_memory={memory}", "--set", f"spark.master=local[{threads}]"]
+        command += ["--output", str(output), "--k", str(arguments.k)]
+        command += ["--target-recall", str(arguments.target_recall)]
+        command += ["--set", f"spark.driver_memory={arguments.driver_memory}"]
+        command += ["--set", f"spark.master=local[{arguments.threads}]"]
         job = run_watched(command)
         if job.returncode:
             raise SystemExit(f"{n} vectors: exit code {job.returncode}:\n{job.err[-2000:]}")
@@ -46,34 +59,48 @@ def measure(source: Path, *, n: int, target_recall: float, k: int, threads: int,
 def main() -> int:
     """Parse the command line, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--vectors", type=Path, required=True, metavar="DIR", help="Parquet (id, vector)")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--vectors", type=Path, metavar="DIR", help="Parquet (id, vector)")
+    source.add_argument("--data", nargs="+", choices=list(SETS), metavar="NAME", help=f"of {', '.join(SETS)}")
     parser.add_argument("--sizes", type=int, nargs="+", default=[100_000, 300_000, 1_000_000], metavar="N")
     parser.add_argument("--target-recall", type=float, default=0.98, metavar="SHARE")
     parser.add_argument("--k", type=int, default=10)
     parser.add_argument("--threads", type=int, default=2, metavar="N")
     parser.add_argument("--driver-memory", default="8g", metavar="SIZE")
     arguments = parser.parse_args()
-    names = ("vectors", "wall, s", "join, s", "recall (95 % at least)", "pairs an item", "max / mean task")
+    names = ("set", "vectors", "wall, s", "join, s", "recall (95 % at least)", "pairs an item", "max / mean task")
     print(f"| {' | '.join((*names, 'shuffle, GB', 'peak, GB'))} |")
-    print("|---:|---:|---:|---:|---:|---:|---:|---:|")
-    for n in arguments.sizes:
-        found = measure(
-            arguments.vectors, n=n, target_recall=arguments.target_recall, k=arguments.k,
-            threads=arguments.threads, memory=arguments.driver_memory,
-        )  # fmt: skip
-        seconds = {stage["stage"]: stage["seconds"] for stage in found["stages"]}
-        cells = [
-            f"{n:,}",
-            f"{found['seconds']:.1f}",
-            f"{seconds['join']:.1f}",
-            f"{found['recall_at_k']:.4f} ({found['recall_lower_95']:.4f})",
-            f"{found['pairs_per_item']:,.0f}",
-            f"{found['max_over_mean_task']:.2f}",
-            f"{found['shuffle_bytes'] / GIB:.2f}",
-            f"{found['peak'] / GIB:.1f}",
-        ]
-        print(f"| {' | '.join(cells)} |", flush=True)
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    with tempfile.TemporaryDirectory(prefix="musicrec-scaling-") as scratch:
+        for name in arguments.data or [arguments.vectors.name]:
+            directory = arguments.vectors or make_set(name, Path(scratch) / name, n=max(arguments.sizes))
+            for n in arguments.sizes:
+                print(
+                    f"| {name} | {' | '.join(_cells(n, measure(directory, n=n, arguments=arguments)))} |",
+                    flush=True,
+                )
     return 0
+
+
+def make_set(name: str, directory: Path, *, n: int) -> Path:
+    """Write a hard set and return its directory."""
+    rng = np.random.default_rng([SEED, *name.encode()])
+    write_vectors(directory, np.arange(n), SETS[name](rng, n))
+    return directory
+
+
+def _cells(n: int, found: dict[str, Any]) -> list[str]:
+    seconds = {stage["stage"]: stage["seconds"] for stage in found["stages"]}
+    return [
+        f"{n:,}",
+        f"{found['seconds']:.1f}",
+        f"{seconds['join']:.1f}",
+        f"{found['recall_at_k']:.4f} ({found['recall_lower_95']:.4f})",
+        f"{found['pairs_per_item']:,.0f}",
+        f"{found['max_over_mean_task']:.2f}",
+        f"{found['shuffle_bytes'] / GIB:.2f}",
+        f"{found['peak'] / GIB:.1f}",
+    ]
 
 
 if __name__ == "__main__":
