@@ -25,7 +25,7 @@ from musicrec.launch import exit_code_of
 from musicrec.storage.runs import Root, check_writable, current_snapshot, open_root, read_pointer
 
 MIN_JAVA, MIN_PYTHON = 17, (3, 11)
-PACKAGES = ("pyspark", "numpy", "numba", "pandas", "pyarrow", "torch", "safetensors", "pydantic")
+PACKAGES = ("pyspark", "numpy", "scipy", "numba", "pandas", "pyarrow", "torch", "safetensors", "pydantic")
 
 
 @dataclass(frozen=True)

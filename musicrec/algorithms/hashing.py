@@ -52,9 +52,20 @@ class Probes:
     starts: NDArray[np.int64]
     rows: NDArray[np.int64] | None
 
-    def rows_of(self, place: int) -> NDArray[np.int64] | None:
-        """Return the queries of the cell at a place in `cells`, None for all."""
-        return None if self.rows is None else self.rows[self.starts[place] : self.starts[place + 1]]
+    def of(self, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return starts (n + 1,) and rows of the queries of the cells at `places` (n,), one after the other.
+
+        Raises
+        ------
+        ValueError
+            Every query asks every cell.
+        """
+        if self.rows is None:
+            raise ValueError("every query asks every cell")
+        lengths = self.starts[places + 1] - self.starts[places]
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        within = np.arange(starts[-1]) - np.repeat(starts[:-1], lengths)
+        return starts, self.rows[np.repeat(self.starts[places], lengths) + within]
 
 
 class HashFamily(Protocol):

@@ -25,7 +25,7 @@ Wide = NDArray[np.float64]
 # The products of a block stay in the second-level cache: 512 x 512 floats are 1 MB.
 BLOCK_ROWS = 512
 BLOCK_COLUMNS = 512
-# Products that one comparison looks at: the compiler turns this many into a few vector instructions.
+# Products that are looked at one by one where one of them can be in a list.
 STRIDE = 64
 # Places beyond k of an item of several recordings: each of its songs drops its own recording.
 SLACK = 6
@@ -80,18 +80,37 @@ class Candidates:
 
     keys: Keys
     recordings: Keys
-    vectors: NDArray[np.float32]
-    squares: NDArray[np.float64]
-    factors: Tensor
+    vectors: Floats
+    squares: Wide
+    factors: Floats
 
     def __len__(self) -> int:
         return len(self.keys)
 
 
+@dataclass(frozen=True)
+class Offers:
+    """Which queries are compared with which candidates.
+
+    Attributes
+    ----------
+    firsts, lasts : int64 arrays, shape (n,)
+        Offer i is of the candidates firsts[i] .. lasts[i]; no pair is offered twice unless its keys are equal.
+    starts : int64 array, shape (n + 1,)
+        It goes to the queries rows[starts[i] : starts[i + 1]], each at most once.
+    rows : int64 array, shape (starts[-1],)
+    """
+
+    firsts: Keys
+    lasts: Keys
+    starts: Keys
+    rows: Keys
+
+
 def as_candidates(members: Members, frame: Frame) -> Candidates:
     """Return items as they are found."""
     vectors = _as_float32(members.vectors)
-    factors = frame.factors(vectors, asking=False)
+    factors = frame.factors(vectors, asking=False).contiguous().numpy()
     return Candidates(members.keys, members.recordings, vectors.numpy(), _squares(vectors.numpy()), factors)
 
 
@@ -107,6 +126,11 @@ class Search:
     n_spare : int
         Places beyond k for queries whose recording is their own key: items of several recordings.
     frame : Frame
+
+    Attributes
+    ----------
+    n_compared : int64 array, shape (n_queries,)
+        Candidates that each query was offered.
     """
 
     def __init__(self, queries: Members, *, k: int, n_spare: int = 0, frame: Frame) -> None:
@@ -114,7 +138,7 @@ class Search:
         n, width = len(queries), k + n_spare
         self._recordings = np.ascontiguousarray(queries.recordings)
         self._vectors, self._squares = vectors.numpy(), _squares(vectors.numpy())
-        self._factors = frame.factors(vectors, asking=True)
+        self._factors = frame.factors(vectors, asking=True).contiguous().numpy()
         self._halves, self._errors = frame.offsets(vectors)
         self._metric = METRICS.index(frame.metric)
         self._widths = np.where(queries.recordings == queries.keys, width, k).astype(np.int64)
@@ -123,41 +147,27 @@ class Search:
         self._keys = np.full((n, width), -1, dtype=np.int64)
         self._listed = np.full((n, width), -1, dtype=np.int64)
         self._scores = np.full((n, width), np.nan, dtype=np.float32)
+        self.n_compared = np.zeros(n, dtype=np.int64)
         # Buffers for all blocks: fresh memory costs as much as the product that fills it.
-        self._buffer = torch.empty(BLOCK_ROWS * BLOCK_COLUMNS)
-        self._rows = torch.empty(BLOCK_ROWS, self._factors.shape[1])
+        self._products = np.empty(BLOCK_ROWS * BLOCK_COLUMNS, dtype=np.float32)
+        self._left = np.empty((BLOCK_ROWS, self._factors.shape[1]), dtype=np.float32)
 
-    def offer(self, candidates: Candidates, columns: slice, rows: NDArray[np.int64] | None = None) -> None:
-        """Compare some queries, or all, with some candidates.
+    def offer(self, candidates: Candidates, offers: Offers) -> None:
+        """Compare queries with candidates, as the offers say."""
+        _offer(
+            offers.firsts, offers.lasts, offers.starts, offers.rows, self._metric,
+            self._factors, self._vectors, self._squares, self._recordings, self._halves, self._errors, self._widths,
+            candidates.factors, candidates.vectors, candidates.squares, candidates.keys, candidates.recordings,
+            self._floors, self._filled, self._keys, self._listed, self._scores, self.n_compared,
+            self._left, self._products,
+        )  # fmt: skip
 
-        Parameters
-        ----------
-        candidates : Candidates
-        columns : slice
-            Which candidates; no pair may be offered twice unless its keys are equal, too.
-        rows : int64 array, optional
-            Which queries.
-        """
-        all_rows = rows is None
-        rows = np.arange(len(self._floors)) if rows is None else rows
-        for first in range(columns.start, columns.stop, BLOCK_COLUMNS):
-            last = min(first + BLOCK_COLUMNS, columns.stop)
-            right = candidates.factors[first:last].T
-            for start in range(0, len(rows), BLOCK_ROWS):
-                some = rows[start : start + BLOCK_ROWS]
-                products = self._buffer[: len(some) * (last - first)].view(len(some), last - first)
-                if all_rows:
-                    left = self._factors[start : start + BLOCK_ROWS]
-                else:
-                    left = self._rows[: len(some)]
-                    torch.index_select(self._factors, 0, torch.from_numpy(some), out=left)
-                torch.mm(left, right, out=products)
-                _offer(
-                    products.numpy(), some, first, self._metric,
-                    self._vectors, self._squares, self._recordings, self._halves, self._errors, self._widths,
-                    candidates.vectors, candidates.squares, candidates.keys, candidates.recordings,
-                    self._floors, self._filled, self._keys, self._listed, self._scores,
-                )  # fmt: skip
+    def offer_all(self, candidates: Candidates) -> None:
+        """Compare all queries with all candidates."""
+        n = len(self._floors)
+        self.offer(
+            candidates, Offers(np.zeros(1, np.int64), np.array([len(candidates)]), np.array([0, n]), np.arange(n))
+        )
 
     def lists(self) -> Lists:
         """Return the lists, shapes (n_queries, k + n_spare)."""
@@ -168,7 +178,7 @@ def exact_nearest(queries: Members, candidates: Members, *, k: int, n_spare: int
     """Return the exact k nearest of `candidates` for each query: brute force, with bounds."""
     frame = fit_frame(candidates.vectors.astype(np.float32), space)
     search = Search(queries, k=k, n_spare=n_spare, frame=frame)
-    search.offer(as_candidates(candidates, frame), slice(0, len(candidates)))
+    search.offer_all(as_candidates(candidates, frame))
     return search.lists()
 
 
@@ -324,15 +334,44 @@ def _seed(products: Floats, i: int, seeds: Floats) -> np.float32:
 
 
 @compiled
-def _offer(  # noqa: C901
+def _offer(
+    firsts: Keys, lasts: Keys, starts: Keys, rows: Keys, metric: int,
+    factors: Floats, vectors: Floats, squares: Wide, recordings: Keys, halves: Floats, errors: Floats, widths: Keys,
+    found_factors: Floats, found: Floats, found_squares: Wide, found_keys: Keys, found_recordings: Keys,
+    floors: Floats, filled: Keys, keys: Keys, listed: Keys, scores: Scores, n_compared: Keys,
+    left: Floats, products: Floats,
+) -> None:  # fmt: skip
+    """Multiply block by block, and add to the lists what can be in them.
+
+    All in one compiled call: cells are small, and calls from Python took as long as their products.
+    """
+    seeds = np.empty(scores.shape[1] + SEEDS, dtype=np.float32)
+    for offer in range(len(firsts)):
+        for first in range(firsts[offer], lasts[offer], BLOCK_COLUMNS):
+            last = min(first + BLOCK_COLUMNS, lasts[offer])
+            right = found_factors[first:last].T
+            for start in range(starts[offer], starts[offer + 1], BLOCK_ROWS):
+                some = rows[start : min(start + BLOCK_ROWS, starts[offer + 1])]
+                for i in range(len(some)):
+                    left[i] = factors[some[i]]
+                    n_compared[some[i]] += last - first
+                block = products[: len(some) * (last - first)].reshape(len(some), last - first)
+                np.dot(left[: len(some)], right, block)
+                _select(
+                    block, some, first, metric, vectors, squares, recordings, halves, errors, widths,
+                    found, found_squares, found_keys, found_recordings, floors, filled, keys, listed, scores, seeds,
+                )  # fmt: skip
+
+
+@compiled
+def _select(  # noqa: C901
     products: Floats, rows: Keys, first: int, metric: int,
     vectors: Floats, squares: Wide, recordings: Keys, halves: Floats, errors: Floats, widths: Keys,
     found: Floats, found_squares: Wide, found_keys: Keys, found_recordings: Keys,
-    floors: Floats, filled: Keys, keys: Keys, listed: Keys, scores: Scores,
+    floors: Floats, filled: Keys, keys: Keys, listed: Keys, scores: Scores, seeds: Floats,
 ) -> None:  # fmt: skip
     """Add to the lists of `rows` what can be in them of the candidates from `first` on."""
     n_columns = products.shape[1]
-    seeds = np.empty(scores.shape[1] + SEEDS, dtype=np.float32)
     for i in range(len(rows)):
         row = rows[i]
         floor, n_filled, width, recording = floors[row], filled[row], widths[row], recordings[row]
@@ -346,17 +385,13 @@ def _offer(  # noqa: C901
                     break
                 # Few recordings have more releases than there are spare seeds: then all over again.
                 floor = np.float32(-np.inf)
+            if not _any_above(products, i, 0, n_columns, floor):
+                continue
             for start in range(0, n_columns, STRIDE):
-                if n_columns >= STRIDE:
-                    # The last look goes back over some that were seen.
-                    seen = min(start, n_columns - STRIDE)
-                    n_above = 0
-                    for j in range(STRIDE):
-                        # So that what is no number, where products overflow, is looked at, too.
-                        n_above += not (products[i, seen + j] < floor)
-                    if n_above == 0:
-                        continue
-                for j in range(start, min(start + STRIDE, n_columns)):
+                stop = min(start + STRIDE, n_columns)
+                if not _any_above(products, i, start, stop, floor):
+                    continue
+                for j in range(start, stop):
                     column = first + j
                     if products[i, j] < floor or found_recordings[column] == recording:
                         continue
@@ -368,6 +403,16 @@ def _offer(  # noqa: C901
                     if n_filled == width:
                         floor = max(floor, _floor(scores[row, width - 1], halves[row], errors[row], metric))
         floors[row], filled[row] = floor, n_filled
+
+
+@compiled
+def _any_above(products: Floats, i: int, start: int, stop: int, floor: np.float32) -> bool:
+    # Counted without a branch, in numbers as wide as the products, so that vector instructions do it; and so that
+    # what is no number, where products overflow, is looked at, too.
+    n_above = np.int32(0)
+    for j in range(start, stop):
+        n_above += np.int32(not (products[i, j] < floor))
+    return n_above > 0
 
 
 def _as_float32(vectors: NDArray[np.floating]) -> Tensor:

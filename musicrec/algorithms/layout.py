@@ -43,6 +43,15 @@ class CellIndex:
         return np.diff(self.starts)
 
 
+@dataclass(frozen=True)
+class Pieces:
+    """Rows of cells: rows firsts[i] .. lasts[i] are of the cell at places[i], (n,) each."""
+
+    places: Ints
+    firsts: Ints
+    lasts: Ints
+
+
 class CellReader:
     """Reads items across parts.
 
@@ -71,7 +80,7 @@ class CellReader:
             part += 1
         return concatenate(pieces)
 
-    def chunks(self, cells: Ints) -> Iterator[tuple[Members, list[tuple[int, slice]]]]:
+    def chunks(self, cells: Ints) -> Iterator[tuple[Members, Pieces]]:
         """Yield the items of some cells, as many as are worth while at a time.
 
         Parameters
@@ -82,18 +91,18 @@ class CellReader:
         Yields
         ------
         Members
-        list of (int, slice)
-            The place of each cell in `cells`, and its rows. A cell may come in several pieces.
+        Pieces
+            Of the cells. A cell may come in several.
         """
         ranges: list[tuple[int, int]] = []
-        places: list[tuple[int, slice]] = []
+        pieces: list[tuple[int, int, int]] = []
         n_held = 0
         bounds = zip(self._index.starts[cells].tolist(), self._index.starts[cells + 1].tolist(), strict=True)
         for place, (start, end) in enumerate(bounds):
             first = start
             while first < end:
                 last = min(end, first + CHUNK_ROWS - n_held)
-                places.append((place, slice(n_held, n_held + last - first)))
+                pieces.append((place, n_held, n_held + last - first))
                 # Cells that follow each other are read at once.
                 if ranges and ranges[-1][1] == first:
                     ranges[-1] = (ranges[-1][0], last)
@@ -101,10 +110,10 @@ class CellReader:
                     ranges.append((first, last))
                 n_held, first = n_held + last - first, last
                 if n_held == CHUNK_ROWS:
-                    yield concatenate([self.rows(*r) for r in ranges]), places
-                    ranges, places, n_held = [], [], 0
+                    yield concatenate([self.rows(*r) for r in ranges]), Pieces(*np.array(pieces).T.copy())
+                    ranges, pieces, n_held = [], [], 0
         if ranges:
-            yield concatenate([self.rows(*r) for r in ranges]), places
+            yield concatenate([self.rows(*r) for r in ranges]), Pieces(*np.array(pieces).T.copy())
 
     def _part(self, part: int) -> Members:
         if part not in self._parts:

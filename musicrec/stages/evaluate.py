@@ -73,10 +73,10 @@ def _search(
 ) -> tuple[Lists, NDArray[np.int64]]:
     search = Search(settings.queries, k=settings.k, frame=settings.frame)
     keys, owners = [], []
-    for members, places in reader.chunks(cells):
-        search.offer(as_candidates(members, settings.frame), slice(0, len(members)))
+    for members, pieces in reader.chunks(cells):
+        search.offer_all(as_candidates(members, settings.frame))
         keys.append(members.keys)
-        owners += [np.full(rows.stop - rows.start, cells[place]) for place, rows in places]
+        owners.append(np.repeat(cells[pieces.places], pieces.lasts - pieces.firsts))
     lists = search.lists()
     if not keys:
         return lists, np.full_like(lists.keys, -1)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from musicrec.algorithms.hashing import HashFamily, Probes
-from musicrec.algorithms.kernel import Lists, Members, Search, as_candidates
+from musicrec.algorithms.kernel import Lists, Members, Offers, Search, as_candidates
 from musicrec.algorithms.layout import CellIndex, CellReader
 from musicrec.algorithms.spaces import Frame, Space
 from musicrec.arrow import numbers, present_columns
@@ -114,21 +114,17 @@ def _join_unit(reader: CellReader, start: int, stop: int, settings: JoinSettings
         asking = settings.space.as_found(vectors)
         home = np.searchsorted(settings.index.starts, np.arange(start, stop), side="right") - 1
     search = Search(queries, k=settings.k, n_spare=settings.n_spare, frame=settings.frame)
-    n_compared = np.zeros(len(queries), dtype=np.int64)
     for probes in settings.family.probes(asking, home):
-        n_compared += _compare(search, reader, probes, settings, n_queries=len(queries))
-    return Found(np.asarray(queries.keys), n_compared, search.lists())
+        _compare(search, reader, probes, settings)
+    return Found(np.asarray(queries.keys), search.n_compared, search.lists())
 
 
-def _compare(
-    search: Search, reader: CellReader, probes: Probes, settings: JoinSettings, *, n_queries: int
-) -> NDArray[np.int64]:
-    """Offer the cells to the queries that ask them, and return how many items each query met."""
-    n_compared = np.zeros(n_queries, dtype=np.int64)
-    for members, places in reader.chunks(probes.cells):
+def _compare(search: Search, reader: CellReader, probes: Probes, settings: JoinSettings) -> None:
+    """Offer the cells to the queries that ask them."""
+    for members, pieces in reader.chunks(probes.cells):
         candidates = as_candidates(members, settings.frame)
-        for place, columns in places:
-            rows = probes.rows_of(place)
-            search.offer(candidates, columns, rows)
-            n_compared[slice(None) if rows is None else rows] += columns.stop - columns.start
-    return n_compared
+        if probes.rows is None:
+            search.offer_all(candidates)
+        else:
+            starts, rows = probes.of(pieces.places)
+            search.offer(candidates, Offers(pieces.firsts, pieces.lasts, starts, rows))

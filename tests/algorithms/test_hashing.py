@@ -21,9 +21,12 @@ def cells_by_query(family: HashFamily, vectors: np.ndarray) -> list[list[int]]:
     """The cells that each query asks, in the order of the rounds."""
     asked: list[list[int]] = [[] for _ in vectors]
     for probes in family.probes(vectors):
+        if probes.rows is None:
+            asked = [some + probes.cells.tolist() for some in asked]
+            continue
+        starts, rows = probes.of(np.arange(len(probes.cells)))
         for place, cell in enumerate(probes.cells.tolist()):
-            rows = probes.rows_of(place)
-            for row in range(len(vectors)) if rows is None else rows.tolist():
+            for row in rows[starts[place] : starts[place + 1]].tolist():
                 asked[row].append(cell)
     return asked
 

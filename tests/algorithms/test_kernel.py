@@ -8,6 +8,7 @@ from musicrec.algorithms.kernel import (
     SEEDS,
     SLACK,
     Members,
+    Offers,
     Search,
     as_candidates,
     best_of,
@@ -78,8 +79,11 @@ def test_lists_do_not_depend_on_the_order_of_what_was_offered(n: int, n_pieces: 
     search = Search(members, k=k, frame=frame)
     for piece in np.array_split(rng.permutation(n), n_pieces):
         candidates = as_candidates(members.take(piece), frame)
-        for rows in np.array_split(rng.permutation(n), 3):
-            search.offer(candidates, slice(0, len(piece)), rows)
+        # Each half to some queries, then to the others.
+        rows, cut, end = rng.permutation(n), len(piece) // 2, len(piece)
+        for firsts, lasts in (([0, cut], [cut, end]), ([cut, 0], [end, cut])):
+            search.offer(candidates, Offers(np.array(firsts), np.array(lasts), np.array([0, n // 3, n]), rows))
+    np.testing.assert_array_equal(search.n_compared, n)
     assert as_pairs(search.lists(), k) == by_loops(members, members, k)
 
 
@@ -88,7 +92,7 @@ def test_what_is_offered_twice_is_listed_once() -> None:
     frame = fit_frame(members.vectors.astype(np.float32), COSINE)
     search = Search(members, k=10, frame=frame)
     for _ in range(2):
-        search.offer(as_candidates(members, frame), slice(0, 200))
+        search.offer_all(as_candidates(members, frame))
     assert as_pairs(search.lists(), 10) == by_loops(members, members, 10)
 
 

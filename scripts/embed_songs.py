@@ -1,0 +1,75 @@
+"""Embed a generated catalog as the nightly run does, and stop there: vectors to measure the neighbor join on.
+
+Writes Parquet files (id, vector) and prints how long each stage took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from make_catalog import make_catalog
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from musicrec.config import Config, load_config
+from musicrec.pipeline.context import Context
+from musicrec.pipeline.ingest import ingest
+from musicrec.pipeline.learn import embed_catalog, learn
+from musicrec.storage import runs
+from musicrec.storage.session import open_session
+
+SEED = 1
+
+
+def embed(session: SparkSession, config: Config, output: Path) -> Context:
+    """Clean, train and embed the configured catalog, write its vectors and return what happened."""
+    root = runs.open_root(config.output.root)
+    with runs.locked(root):
+        run_date: date = datetime.now(UTC).date()
+        context = Context(session, config, runs.start_run(root, run_date=run_date))
+        context.record = {"inputs": {}, "counts": {}}
+        with context.stage("clean"):
+            catalog = ingest(context)
+        with context.stage("train"):
+            learned = learn(context, catalog)
+        embeddings = embed_catalog(context, catalog, learned)
+        vectors = embeddings.select(F.col("track_key").alias("id"), F.col("embedding").alias("vector"))
+        vectors.write.parquet(str(output))
+    return context
+
+
+def main() -> int:
+    """Parse the command line, make the catalog, embed it and print what each stage took."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--songs", type=int, required=True, metavar="N")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="must not exist")
+    parser.add_argument("--driver-memory", default="8g", metavar="SIZE")
+    arguments = parser.parse_args()
+    if arguments.output.exists():
+        parser.error(f"{arguments.output} exists")
+    with tempfile.TemporaryDirectory(prefix="musicrec-embed-", dir=arguments.output.absolute().parent) as scratch:
+        catalog = Path(scratch) / "catalog"
+        make_catalog(catalog, n_songs=arguments.songs, seed=SEED, file_format="parquet")
+        overrides = [
+            f"input.tracks={catalog / 'tracks'}",
+            f"input.playlists={catalog / 'playlists'}",
+            f"output.root={Path(scratch) / 'root'}",
+            f"spark.driver_memory={arguments.driver_memory}",
+        ]
+        config = load_config(overrides=overrides)
+        session = open_session(config.spark, app_name="embed songs")
+        try:
+            context = embed(session, config, arguments.output)
+        finally:
+            session.stop()
+    for stage in context.stages:
+        print(f"{stage['stage']:<12} {stage['seconds']:7.1f} s  {arguments.songs / stage['seconds']:12,.0f} songs/s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
