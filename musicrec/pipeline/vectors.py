@@ -66,10 +66,11 @@ def join_vectors(session: SparkSession, config: Config, source: VectorsInput, *,
     if target.exists() and not overwrite:
         raise StorageError("the output exists", where=str(target), todo="choose another, or give --overwrite")
     with runs.locked(root, with_snapshots=False):
-        started = time.monotonic()
-        context = Context(session, config, runs.start_run(root, run_date=datetime.now(UTC).date()))
-        with context.stage("read"):
+        context = Context(session, _each_by_itself(config), runs.start_run(root, run_date=datetime.now(UTC).date()))
+        with context.stage("start"):
             warm_workers(session)
+        started = time.monotonic()
+        with context.stage("read"):
             rows = _read(session, source)
             embeddings = vectors.as_embeddings(rows)
             pieces, space = _pack(context, rows, embeddings, source)
@@ -96,6 +97,12 @@ def join_vectors(session: SparkSession, config: Config, source: VectorsInput, *,
         _publish(context, target, publish.as_json(report))
     log.info("wrote %s", target)
     return root.path
+
+
+def _each_by_itself(config: Config) -> Config:
+    """Return the configuration for vectors that have no recordings: lists then need no places to spare."""
+    neighbors = config.neighbors.model_copy(update={"one_per_recording": False})
+    return config.model_copy(update={"neighbors": neighbors})
 
 
 def _read(session: SparkSession, source: VectorsInput) -> DataFrame:

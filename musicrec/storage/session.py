@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -82,20 +81,16 @@ def open_session(settings: SparkConfig, *, app_name: str) -> SparkSession:
 
 
 def warm_workers(session: SparkSession) -> None:
-    """Let workers import torch and load compiled code, a matter of seconds, while the driver reads the input."""
+    """Start the Python workers and let them import torch and load compiled code: a part of Spark's own start."""
 
     def import_all(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         nothing = Members(np.arange(2), np.arange(2), np.ones((2, 2), dtype=np.float32))
         exact_nearest(nothing, nothing, k=1, space=Space())
         yield from batches
 
-    def warm() -> None:
-        # What is wrong with the workers shows again, and is told, where they do their work; and the session may
-        # stop at any time.
-        with contextlib.suppress(Exception):
-            session.range(1000).mapInArrow(import_all, "id long").count()
-
-    threading.Thread(target=warm, daemon=True).start()
+    # What is wrong with the workers shows again, and is told, where they do their work.
+    with contextlib.suppress(PySparkException):
+        session.range(1000).mapInArrow(import_all, "id long").count()
 
 
 def default_partitions(session: SparkSession) -> int:
