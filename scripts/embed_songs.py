@@ -67,7 +67,9 @@ def main() -> int:
         finally:
             session.stop()
     for stage in context.stages:
-        print(f"{stage['stage']:<12} {stage['seconds']:7.1f} s  {arguments.songs / stage['seconds']:12,.0f} songs/s")
+        print(
+            f"{stage['stage']:<12} {stage['seconds']:7.1f} s  {arguments.songs / stage['seconds']:12,.0f} songs/s"
+        )
     return 0
 
 

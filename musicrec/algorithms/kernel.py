@@ -156,7 +156,8 @@ class Search:
         """Compare queries with candidates, as the offers say."""
         _offer(
             offers.firsts, offers.lasts, offers.starts, offers.rows, self._metric,
-            self._factors, self._vectors, self._squares, self._recordings, self._halves, self._errors, self._widths,
+            self._factors, self._vectors, self._squares, self._recordings, self._halves, self._errors,
+            self._widths,
             candidates.factors, candidates.vectors, candidates.squares, candidates.keys, candidates.recordings,
             self._floors, self._filled, self._keys, self._listed, self._scores, self.n_compared,
             self._left, self._products,
@@ -336,7 +337,8 @@ def _seed(products: Floats, i: int, seeds: Floats) -> np.float32:
 @compiled
 def _offer(
     firsts: Keys, lasts: Keys, starts: Keys, rows: Keys, metric: int,
-    factors: Floats, vectors: Floats, squares: Wide, recordings: Keys, halves: Floats, errors: Floats, widths: Keys,
+    factors: Floats, vectors: Floats, squares: Wide, recordings: Keys, halves: Floats, errors: Floats,
+    widths: Keys,
     found_factors: Floats, found: Floats, found_squares: Wide, found_keys: Keys, found_recordings: Keys,
     floors: Floats, filled: Keys, keys: Keys, listed: Keys, scores: Scores, n_compared: Keys,
     left: Floats, products: Floats,
@@ -359,12 +361,13 @@ def _offer(
                 np.dot(left[: len(some)], right, block)
                 _select(
                     block, some, first, metric, vectors, squares, recordings, halves, errors, widths,
-                    found, found_squares, found_keys, found_recordings, floors, filled, keys, listed, scores, seeds,
+                    found, found_squares, found_keys, found_recordings, floors, filled, keys, listed, scores,
+                    seeds,
                 )  # fmt: skip
 
 
 @compiled
-def _select(  # noqa: C901
+def _select(
     products: Floats, rows: Keys, first: int, metric: int,
     vectors: Floats, squares: Wide, recordings: Keys, halves: Floats, errors: Floats, widths: Keys,
     found: Floats, found_squares: Wide, found_keys: Keys, found_recordings: Keys,
@@ -412,7 +415,7 @@ def _any_above(products: Floats, i: int, start: int, stop: int, floor: np.float3
     n_above = np.int32(0)
     for j in range(start, stop):
         n_above += np.int32(not (products[i, j] < floor))
-    return n_above > 0
+    return bool(n_above > 0)
 
 
 def _as_float32(vectors: NDArray[np.floating]) -> Tensor:

@@ -24,7 +24,7 @@ from musicrec.arrow import numbers
 from musicrec.errors import QualityError
 from musicrec.pipeline.context import Context
 from musicrec.pipeline.planning import plan_cells, sample_share
-from musicrec.pipeline.truth import Truth, find_truth, measure_recall
+from musicrec.pipeline.truth import Truth, asking_points, find_truth, measure_recall
 from musicrec.stages import bucket, join, pack
 from musicrec.stages.bucket import CellSettings
 from musicrec.stages.join import Found, JoinSettings
@@ -173,7 +173,7 @@ def make_cells(context: Context, pieces: Pieces, *, space: Space) -> Cells:
         blocks = bucket.as_blocks(
             context.session.range(0, n_pieces, 1, n_pieces),
             settings=settings,
-            targets=partition_targets(context.session, len(settings.first_cells) - 1),
+            targets=partition_targets(len(settings.first_cells) - 1),
             read=lambda place: read(names[place]),
         )
         rows = bucket.as_cells(blocks, settings=settings, write=files.write)
@@ -229,8 +229,8 @@ def join_cells(context: Context, cells: Cells, *, write: Callable[[int, Found], 
     config, space = context.config.neighbors, cells.settings.space
     with context.stage("truth"):
         truth = find_truth(
-            context, cells.drawn, space=space, frame=cells.frame, index=cells.index, n_cells=cells.n_cells,
-            read=cells.read,
+            context, cells.drawn, space=space, family=cells.settings.family, frame=cells.frame, index=cells.index,
+            n_cells=cells.n_cells, read=cells.read,
         )  # fmt: skip
     with context.stage("tune"):
         family = _tune(cells.settings.family, truth, target_recall=config.target_recall, fixed=config.tau > 0)
@@ -265,13 +265,9 @@ def _drawn(cells: CellReader, index: CellIndex, found: pa.Table, *, n_items: int
 def _tune(family: HashFamily, truth: Truth, *, target_recall: float, fixed: bool) -> HashFamily:
     if not isinstance(family, Voronoi) or fixed:
         return family
-    return tune(family, Queries(_asking(truth.queries, truth.space), truth.cells), target_recall=target_recall)[0]
-
-
-def _asking(items: Members, space: Space) -> NDArray[np.float32]:
-    vectors = items.vectors.astype(np.float32)
-    asking = space.as_asking(vectors)
-    return space.as_found(vectors) if asking is None else asking
+    return tune(
+        family, Queries(asking_points(truth.queries, truth.space), truth.cells), target_recall=target_recall
+    )[0]
 
 
 def _plan(context: Context, cells: Cells, family: HashFamily) -> JoinSettings:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from musicrec.algorithms.bounds import reach_within
+from musicrec.algorithms.hashing import HashFamily, Voronoi
 from musicrec.algorithms.kernel import Lists, Members, merge_lists
-from musicrec.algorithms.layout import CellIndex, cut_parts
+from musicrec.algorithms.layout import CHUNK_ROWS, CellIndex, CellReader, cut_parts
 from musicrec.algorithms.metrics import mean_with_bound, recall_per_query
 from musicrec.algorithms.spaces import Frame, Space, distances
 from musicrec.algorithms.tuning import intrinsic_dimension
@@ -39,6 +41,7 @@ def find_truth(
     queries: Members,
     *,
     space: Space,
+    family: HashFamily,
     frame: Frame,
     index: CellIndex,
     n_cells: int,
@@ -48,12 +51,49 @@ def find_truth(
     k = context.config.neighbors.k
     n_shares = default_partitions(context.session)
     shares = cut_parts(index.counts[:n_cells].astype(np.float64), n_parts=n_shares)
-    settings = TruthSettings(k, queries, frame, index, shares, read)
+    asking, leaders = asking_points(queries, space), None
+    reach = np.full(len(queries), np.inf)
+    if isinstance(family, Voronoi):
+        leaders = family.leaders.centers
+        reach = _reach(
+            queries, asking, family.assign(asking)[:, 0], CellReader(read, index), index, space=space, k=k
+        )
+    settings = TruthSettings(k, queries, space, asking, reach, leaders, frame, index, shares, read)
     tasks = context.session.range(0, n_shares, 1, n_shares)
     rows = evaluate.as_truths(tasks, settings=settings).toArrow().to_pylist()
     found = [evaluate.as_truth(row, n_queries=len(queries)) for row in rows]
     lists = merge_lists([lists for lists, _ in found], k=k)
     return Truth(space, queries, lists.scores, _cells_of(lists, found))
+
+
+def asking_points(items: Members, space: Space) -> NDArray[np.float32]:
+    """Return where items stand as queries, (n, d)."""
+    vectors = items.vectors.astype(np.float32)
+    asking = space.as_asking(vectors)
+    return space.as_found(vectors) if asking is None else asking
+
+
+def _reach(
+    queries: Members,
+    asking: NDArray[np.float32],
+    home: NDArray[np.int64],
+    cells: CellReader,
+    index: CellIndex,
+    *,
+    space: Space,
+    k: int,
+) -> NDArray[np.float64]:
+    """Return how far the k-th nearest of each query's own cell is; no k nearest of all are farther."""
+    reach = np.full(len(queries), np.inf)
+    for i, cell in enumerate(home.tolist()):
+        start = int(index.starts[cell])
+        # The first of a cell that holds half of the catalog are enough.
+        stop = min(int(index.starts[cell + 1]), start + CHUNK_ROWS)
+        if stop > start:
+            items = cells.rows(start, stop)
+            points = space.as_found(items.vectors.astype(np.float32))
+            reach[i] = reach_within(asking[i], int(queries.recordings[i]), points, items.recordings, k=k)
+    return reach
 
 
 def _cells_of(lists: Lists, found: list[tuple[Lists, NDArray[np.int64]]]) -> NDArray[np.int64]:

@@ -66,7 +66,9 @@ def join_vectors(session: SparkSession, config: Config, source: VectorsInput, *,
     if target.exists() and not overwrite:
         raise StorageError("the output exists", where=str(target), todo="choose another, or give --overwrite")
     with runs.locked(root, with_snapshots=False):
-        context = Context(session, _each_by_itself(config), runs.start_run(root, run_date=datetime.now(UTC).date()))
+        context = Context(
+            session, _each_by_itself(config), runs.start_run(root, run_date=datetime.now(UTC).date())
+        )
         with context.stage("start"):
             warm_workers(session)
         started = time.monotonic()

@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
-from musicrec.algorithms.kernel import Lists, Members, Search, as_candidates
-from musicrec.algorithms.layout import CellIndex, CellReader
-from musicrec.algorithms.spaces import Frame
+from musicrec.algorithms.bounds import can_hold, radii
+from musicrec.algorithms.kernel import Lists, Members, Offers, Search, as_candidates
+from musicrec.algorithms.layout import CellIndex, CellReader, Pieces
+from musicrec.algorithms.spaces import Frame, Space
 from musicrec.arrow import numbers
 from musicrec.schemas import TRUTHS
 
@@ -24,11 +25,17 @@ Batches = Iterator[pa.RecordBatch]
 class TruthSettings:
     """What a task that looks for the truth needs to know.
 
-    shares (n_shares + 1,): the first cell of each task's share. `read` returns the items of a part.
+    shares (n_shares + 1,): the first cell of each task's share. `read` returns the items of a part. `reach` (n,)
+    is how far from where queries ask, `asking` (n, d), their k nearest are at most; where cells have `leaders`
+    (n_cells, d), those beyond are not looked at.
     """
 
     k: int
     queries: Members
+    space: Space
+    asking: NDArray[np.float32]
+    reach: NDArray[np.float64]
+    leaders: NDArray[np.float32] | None
     frame: Frame
     index: CellIndex
     shares: NDArray[np.int64]
@@ -74,7 +81,7 @@ def _search(
     search = Search(settings.queries, k=settings.k, frame=settings.frame)
     keys, owners = [], []
     for members, pieces in reader.chunks(cells):
-        search.offer_all(as_candidates(members, settings.frame))
+        _offer(search, members, pieces, cells, settings)
         keys.append(members.keys)
         owners.append(np.repeat(cells[pieces.places], pieces.lasts - pieces.firsts))
     lists = search.lists()
@@ -84,6 +91,22 @@ def _search(
     order = np.argsort(known)
     place = order[np.searchsorted(known, lists.keys, sorter=order).clip(0, len(known) - 1)]
     return lists, np.where(lists.keys == known[place], owner[place], -1)
+
+
+def _offer(
+    search: Search, members: Members, pieces: Pieces, cells: NDArray[np.int64], settings: TruthSettings
+) -> None:
+    candidates = as_candidates(members, settings.frame)
+    if settings.leaders is None:
+        search.offer_all(candidates)
+        return
+    leaders = settings.leaders[cells[pieces.places]]
+    points = settings.space.as_found(members.vectors.astype(np.float32))
+    holds = can_hold(settings.asking, settings.reach, leaders, radii(points, leaders, pieces.firsts))
+    starts = np.concatenate([[0], np.cumsum(holds.sum(axis=1))])
+    # A copy that lies together: another layout would be compiled for, for seconds.
+    rows = np.nonzero(holds)[1].copy()
+    search.offer(candidates, Offers(pieces.firsts, pieces.lasts, starts, rows))
 
 
 def _as_batch(lists: Lists, cells: NDArray[np.int64]) -> pa.RecordBatch:

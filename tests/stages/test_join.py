@@ -67,7 +67,7 @@ def as_blocks(spark, embeddings, directory: Path, settings: bucket.CellSettings)
     return bucket.as_blocks(
         spark.range(0, len(numbers), 1, len(numbers)),
         settings=settings,
-        targets=partition_targets(spark, len(settings.first_cells) - 1),
+        targets=partition_targets(len(settings.first_cells) - 1),
         read=lambda place: files.read(numbers[place]),
     )
 
@@ -217,7 +217,7 @@ def test_cells_hold_each_item_once_by_cell_and_key(spark, tmp_path) -> None:
 
 @pytest.mark.parametrize("n_partitions", [1, 7, 200])
 def test_targets_reach_each_partition(spark, n_partitions: int) -> None:
-    targets = partition_targets(spark, n_partitions)
+    targets = partition_targets(n_partitions)
     rows = spark.createDataFrame([(t,) for t in targets], "target int").repartition(n_partitions, "target")
     found = {
         r["target"]: r["place"] for r in rows.select("target", F.spark_partition_id().alias("place")).collect()
