@@ -357,8 +357,9 @@ def _run_ours_at(task: Task, output: Path, target: float) -> Outcome:
     report = json.loads((output / "report.json").read_text())
     lists = read_lists(output / "neighbors", task.ids, task.truth, k=task.k)
     recall, lower = mean_and_lower(recall_per_query(lists, task.truth, task.matrix))
-    # Spark's start is a stage of its own, the first, and not among the report's seconds.
-    started = _seconds(report["stages"][1]["started_at"])
+    # Spark's start is a stage of its own, and not among the report's seconds.
+    timed = [stage for stage in report["stages"] if stage["stage"] != "start"]
+    started = min((_seconds(stage["started_at"]) for stage in timed), default=job.started)
     return Measurement(
         method=OURS,
         version="",
