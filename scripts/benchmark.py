@@ -234,17 +234,6 @@ MAKERS: dict[str, Callable[[np.random.Generator, int], Floats]] = {
 SONG_LIKE = "song-like"
 
 
-def embed_songs(scratch: Path, *, n_songs: int, memory: str) -> tuple[Ints, Floats]:
-    """Return keys and embeddings of generated songs, as the nightly run makes them."""
-    catalog, root = scratch / "catalog", scratch / "refresh"
-    make_catalog(catalog, n_songs=n_songs)
-    run = run_refresh(catalog, root, memory=memory, overrides=[])
-    embeddings = root / "work" / run["manifest"]["run_id"] / "embeddings"
-    rows = ds.dataset(sorted(map(str, embeddings.glob("*.parquet")))).to_table(columns=["track_key", "embedding"])
-    column = rows["embedding"].combine_chunks()
-    return rows["track_key"].to_numpy(), column.flatten().to_numpy().reshape(len(column), -1)
-
-
 def write_vectors(directory: Path, ids: Ints, vectors: Floats) -> None:
     """Write Parquet files (id, vector)."""
     directory.mkdir(parents=True)
@@ -260,15 +249,15 @@ def make_data(name: str, directory: Path, *, n_songs: int, memory: str) -> Path:
     """Write a data set unless it is there, and return its directory."""
     if directory.exists():
         return directory
-    with tempfile.TemporaryDirectory(prefix="musicrec-benchmark-") as scratch:
-        if name == SONG_LIKE:
-            ids, vectors = embed_songs(Path(scratch), n_songs=n_songs, memory=memory)
-        else:
-            # The name is part of the seed, so that no set depends on which others are made.
-            rng = np.random.default_rng([SEED, *name.encode()])
-            ids, vectors = np.arange(n_songs), MAKERS[name](rng, n_songs)
+    directory.parent.mkdir(parents=True, exist_ok=True)
     unfinished = directory.with_name(f"{directory.name}.unfinished")
-    write_vectors(unfinished, ids, vectors)
+    if name == SONG_LIKE:
+        command = [sys.executable, str(ROOT / "scripts/embed_songs.py"), "--songs", str(n_songs)]
+        subprocess.run([*command, "--output", str(unfinished), "--driver-memory", memory], check=True)
+    else:
+        # The name is part of the seed, so that no set depends on which others are made.
+        rng = np.random.default_rng([SEED, *name.encode()])
+        write_vectors(unfinished, np.arange(n_songs), MAKERS[name](rng, n_songs))
     return unfinished.rename(directory)
 
 

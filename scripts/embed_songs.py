@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from make_catalog import make_catalog
@@ -29,8 +29,7 @@ def embed(session: SparkSession, config: Config, output: Path) -> Context:
     """Clean, train and embed the configured catalog, write its vectors and return what happened."""
     root = runs.open_root(config.output.root)
     with runs.locked(root):
-        run_date: date = datetime.now(UTC).date()
-        context = Context(session, config, runs.start_run(root, run_date=run_date))
+        context = Context(session, config, runs.start_run(root, run_date=datetime.now(UTC).date()))
         context.record = {"inputs": {}, "counts": {}}
         with context.stage("clean"):
             catalog = ingest(context)

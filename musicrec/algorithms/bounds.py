@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 Wide = NDArray[np.float64]
 
-# Points are rounded to single precision: allow for it.
-MARGIN = 1e-5
+# Points are rounded to single precision, and squares of distances cancel: both errors grow with the lengths of the
+# vectors and stay below this share of them.
+MARGIN = 1e-6
 
 
 def reach_within(
@@ -50,7 +51,8 @@ def radii(points: Vectors, leaders: Vectors, firsts: NDArray[np.int64]) -> Wide:
 def can_hold(queries: Vectors, reach: Wide, leaders: Vectors, radius: Wide) -> NDArray[np.bool_]:
     """Return whether a cell can hold one of the k nearest of a query, shape (n_cells, n_queries)."""
     left, right = leaders.astype(np.float64), queries.astype(np.float64)
-    squares = (left * left).sum(axis=1)[:, None] + (right * right).sum(axis=1) - 2 * left @ right.T
-    apart = np.sqrt(np.maximum(0.0, squares))  # (n_cells, n_queries)
-    holds: NDArray[np.bool_] = apart - radius[:, None] <= reach + MARGIN * (1.0 + apart)
+    of_left, of_right = (left * left).sum(axis=1)[:, None], (right * right).sum(axis=1)
+    apart = np.sqrt(np.maximum(0.0, of_left + of_right - 2 * left @ right.T))  # (n_cells, n_queries)
+    margin = MARGIN * (np.sqrt(of_left) + np.sqrt(of_right))
+    holds: NDArray[np.bool_] = apart - radius[:, None] <= reach + margin
     return holds

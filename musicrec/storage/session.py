@@ -106,8 +106,9 @@ def partition_targets(n_partitions: int) -> list[int]:
     """
     # Numbers fall on partitions at random: of 40 n, one of them gets none with probability e^-40.
     places = _murmur3(np.arange(40 * n_partitions + 1000, dtype=np.uint32)).view(np.int32) % n_partitions
-    targets: list[int] = np.unique(places, return_index=True)[1].tolist()
-    return targets
+    found, firsts = np.unique(places, return_index=True)
+    targets = dict(zip(found.tolist(), firsts.tolist(), strict=True))
+    return [targets[place] for place in range(n_partitions)]
 
 
 def _murmur3(numbers: NDArray[np.uint32]) -> NDArray[np.uint32]:

@@ -14,11 +14,14 @@ def test_reach_is_that_of_the_kth_recording() -> None:
     assert reach_within(origin, 5, points, recordings, k=4) == np.inf
 
 
-@given(st.integers(1, 6), st.integers(1, 5), st.integers(2, 12), st.integers(0, 999))
+@given(st.integers(1, 6), st.integers(1, 5), st.integers(2, 12), st.integers(0, 999), st.sampled_from([0.0, 1e4]))
 @settings(max_examples=60, deadline=None)
-def test_no_neighbor_is_in_a_cell_that_was_ruled_out(k: int, n_cells: int, dim: int, seed: int) -> None:
+def test_no_neighbor_is_in_a_cell_that_was_ruled_out(
+    k: int, n_cells: int, dim: int, seed: int, far: float
+) -> None:
+    """Also far from the origin, where squares of distances lose their last digits."""
     rng = np.random.default_rng(seed)
-    leaders = rng.standard_normal((n_cells, dim)).astype(np.float32)
+    leaders = (rng.standard_normal((n_cells, dim)) + far).astype(np.float32)
     cell = np.sort(np.concatenate([np.arange(n_cells), rng.integers(0, n_cells, 120)]))
     points = (leaders[cell] + 0.3 * rng.standard_normal((len(cell), dim))).astype(np.float32)
     queries = (leaders[rng.integers(0, n_cells, 20)] + 0.3 * rng.standard_normal((20, dim))).astype(np.float32)
