@@ -154,10 +154,10 @@ class Voronoi:
         home = self.assign(vectors)[:, 0] if home is None else home
         yield _as_probes([np.arange(len(home))], [home], self.n_cells)
         rows, cells = [], []
-        for own, near, halves in self.halves(vectors, home):
-            row, place = _within(halves, self.tau)
-            rows.append(own[row])
-            cells.append(near[place])
+        for own, starts, near in self._around(home):
+            row, cell = _within(vectors, own, starts, near, self.leaders.centers, self._shift, self.tau)
+            rows.append(row)
+            cells.append(cell)
         yield _as_probes(rows, cells, self.n_cells)
 
     def distances(
@@ -176,32 +176,30 @@ class Voronoi:
         int64 arrays, shapes (r,) and (near,), float32 array, shape (r, near)
             Rows of `vectors`, cells, the own one first, and distances.
         """
-        for own, near, halves in self.halves(vectors, home):
-            yield own, near, _relative(halves)
+        for own, starts, near in self._around(home):
+            for place, cells in enumerate(near):
+                rows = own[starts[place] : starts[place + 1]]
+                centers = np.ascontiguousarray(self.leaders.centers[cells])
+                yield rows, cells, _relative(vectors, rows, centers, self._shift[cells])
 
-    def halves(
-        self, vectors: Vectors, home: Cells
-    ) -> Iterator[tuple[NDArray[np.int64], Cells, NDArray[np.float32]]]:
-        """Yield what `distances` does, but half the squares of the distances; in a buffer that is used again."""
-        points, centers = torch.from_numpy(vectors), torch.from_numpy(self.leaders.centers)
-        offset = negative_half_squares(centers)
-        block = torch.zeros(PROBE_ROWS, centers.shape[1])
+    @property
+    def _shift(self) -> Vectors:
+        return negative_half_squares(torch.from_numpy(self.leaders.centers)).numpy()
+
+    def _around(self, home: Cells) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], Cells]]:
+        """Yield rows of queries, group by group: where those of each cell begin, and the leaders next to it.
+
+        int64 arrays, shapes (r,), (n_cells + 1,) and (n_cells, near).
+        """
         rows, starts = _sorted_by(np.ascontiguousarray(home), self.n_cells)
-        for cell, near in self._near(np.flatnonzero(np.diff(starts)), centers, offset):
-            columns, shift = centers[near].T.contiguous(), offset[near]
-            products = torch.empty(PROBE_ROWS, len(near))
-            for start in range(int(starts[cell]), int(starts[cell + 1]), PROBE_ROWS):
-                own = rows[start : min(start + PROBE_ROWS, int(starts[cell + 1]))]
-                block[: len(own)] = points[torch.from_numpy(own)]
-                torch.addmm(shift, block, columns, beta=-1, alpha=-1, out=products)
-                products -= negative_half_squares(block)[:, None]
-                yield own, near.numpy(), products[: len(own)].numpy()
+        for cells, near in self._near(np.flatnonzero(np.diff(starts))):
+            bounds = np.append(starts[cells], starts[cells[-1] + 1])
+            yield rows[bounds[0] : bounds[-1]], bounds - bounds[0], near
 
-    def _near(
-        self, cells: Cells, centers: torch.Tensor, offset: torch.Tensor
-    ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Yield each of some cells (rising) and the leaders next to its own, that first."""
-        groups, first = self.leaders.groups, torch.from_numpy(self.leaders.first)
+    def _near(self, cells: Cells) -> Iterator[tuple[Cells, Cells]]:
+        """Yield those of some cells (rising) that are of one group, and the leaders next to each, that first."""
+        centers, first = torch.from_numpy(self.leaders.centers), torch.from_numpy(self.leaders.first)
+        groups, offset = self.leaders.groups, negative_half_squares(centers)
         sizes, toward_first = np.diff(groups), negative_half_squares(first)
         group = np.searchsorted(groups, cells, side="right") - 1
         for number in np.unique(group).tolist():
@@ -216,7 +214,7 @@ class Voronoi:
             toward = torch.addmm(offset[among_rows], centers[own], centers[among_rows].T)
             toward[among_rows[None, :] == own[:, None]] = torch.inf
             near = torch.topk(toward, min(self.n_near, len(among)), dim=1).indices
-            yield from zip(own.tolist(), among_rows[near], strict=True)
+            yield own.numpy(), among_rows[near].numpy()
 
 
 @dataclass(frozen=True)
@@ -299,6 +297,25 @@ def _as_probes(rows: list[NDArray[np.int64]], cells: list[Cells], n_cells: int) 
 
 
 @compiled
+def _halves(
+    vectors: Vectors, rows: Cells, centers: Vectors, shift: Vectors, block: Vectors, halves: Vectors
+) -> None:
+    """Write half the squares of the distances of some vectors to centers, whose negative half squares are `shift`.
+
+    Always a product of `PROBE_ROWS` rows, so that it does not depend on how many queries a cell has.
+    """
+    for i in range(len(rows)):
+        block[i] = vectors[rows[i]]
+    np.dot(block, centers.T, halves)
+    for i in range(len(rows)):
+        own = np.float32(0.0)
+        for j in range(block.shape[1]):
+            own += block[i, j] * block[i, j]
+        for j in range(len(shift)):
+            halves[i, j] = own / np.float32(2.0) - shift[j] - halves[i, j]
+
+
+@compiled
 def _scale(halves: Vectors, row: int) -> float:
     """Return the mean distance of a query to the first leaders."""
     n = min(SCALE_LEADERS, halves.shape[1])
@@ -310,30 +327,50 @@ def _scale(halves: Vectors, row: int) -> float:
 
 
 @compiled
-def _relative(halves: Vectors) -> Vectors:
-    relative = np.empty(halves.shape, dtype=np.float32)
-    for i in range(halves.shape[0]):
-        scale = _scale(halves, i)
-        for j in range(halves.shape[1]):
-            relative[i, j] = np.sqrt(max(0.0, 2.0 * halves[i, j])) / scale
+def _relative(vectors: Vectors, rows: Cells, centers: Vectors, shift: Vectors) -> Vectors:
+    """Return the distances of some vectors to centers in terms of their scales, (n_rows, n_centers)."""
+    relative = np.empty((len(rows), len(centers)), dtype=np.float32)
+    block = np.zeros((PROBE_ROWS, vectors.shape[1]), dtype=np.float32)
+    halves = np.empty((PROBE_ROWS, len(centers)), dtype=np.float32)
+    for start in range(0, len(rows), PROBE_ROWS):
+        some = rows[start : start + PROBE_ROWS]
+        _halves(vectors, some, centers, shift, block, halves)
+        for i in range(len(some)):
+            scale = _scale(halves, i)
+            for j in range(len(centers)):
+                relative[start + i, j] = np.sqrt(max(0.0, 2.0 * halves[i, j])) / scale
     return relative
 
 
 @compiled
-def _within(halves: Vectors, tau: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return rows and columns, but for the first column, of the leaders within `tau` of the scale."""
-    rows = np.empty(halves.size, dtype=np.int64)
-    columns = np.empty(halves.size, dtype=np.int64)
+def _within(
+    vectors: Vectors, rows: Cells, starts: Cells, near: Cells, centers: Vectors, shift: Vectors, tau: float
+) -> tuple[Cells, Cells]:
+    """Return rows, and the cells next to theirs whose leaders are within `tau` of the scale."""
+    n_near = near.shape[1]
+    block = np.zeros((PROBE_ROWS, vectors.shape[1]), dtype=np.float32)
+    halves = np.empty((PROBE_ROWS, n_near), dtype=np.float32)
+    near_centers, near_shift = np.empty((n_near, vectors.shape[1]), np.float32), np.empty(n_near, np.float32)
+    found_rows = np.empty(64 * len(rows), dtype=np.int64)
+    found_cells = np.empty(len(found_rows), dtype=np.int64)
     n = 0
-    for i in range(halves.shape[0]):
-        longest = tau * _scale(halves, i)
-        reach = np.float32(longest * longest / 2.0)
-        for j in range(1, halves.shape[1]):
-            if halves[i, j] <= reach:
-                rows[n] = i
-                columns[n] = j
-                n += 1
-    return rows[:n], columns[:n]
+    for place in range(len(near)):
+        for j in range(n_near):
+            near_centers[j], near_shift[j] = centers[near[place, j]], shift[near[place, j]]
+        for start in range(starts[place], starts[place + 1], PROBE_ROWS):
+            some = rows[start : min(start + PROBE_ROWS, starts[place + 1])]
+            _halves(vectors, some, near_centers, near_shift, block, halves)
+            if n + halves.size > len(found_rows):
+                more = np.empty(len(found_rows) + halves.size, dtype=np.int64)
+                found_rows, found_cells = np.append(found_rows, more), np.append(found_cells, more)
+            for i in range(len(some)):
+                longest = tau * _scale(halves, i)
+                reach = np.float32(longest * longest / 2.0)
+                for j in range(1, n_near):
+                    # Written in any case and kept only if near: no branch to mispredict.
+                    found_rows[n], found_cells[n] = some[i], near[place, j]
+                    n += halves[i, j] <= reach
+    return found_rows[:n], found_cells[:n]
 
 
 @compiled
