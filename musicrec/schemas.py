@@ -107,15 +107,10 @@ BLOCKS = _schema(
 )
 
 # A cell with the number of its items; `cell` is unique. `drawn` are rows of the cell's part that a sample has.
-# Songs that share their item stand with it in the three lists, which are equally long.
-CELLS = _schema(
-    cell=LongType(),
-    n_items=LongType(),
-    drawn=ArrayType(LongType()),
-    repeated_keys=ArrayType(LongType()),
-    repeated_items=ArrayType(LongType()),
-    repeated_scores=ArrayType(FloatType()),
-)
+CELLS = _schema(cell=LongType(), n_items=LongType(), drawn=ArrayType(LongType()))
+
+# A song that shares its item with others, and its score with them; track_key is unique.
+REPEATED = _schema(track_key=LongType(), item_key=LongType(), self_score=FloatType())
 
 # The nearest neighbors of the sample among a share of the items. Blobs of n_queries x k: int64 keys, recordings
 # and cells, -1 where there is none, and float32 scores, NaN there.

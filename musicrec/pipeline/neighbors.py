@@ -30,7 +30,7 @@ from musicrec.stages.bucket import CellSettings
 from musicrec.stages.join import Found, JoinSettings
 from musicrec.storage import tables
 from musicrec.storage.cells import CellFiles
-from musicrec.storage.lists import ListFiles
+from musicrec.storage.rows import RowFiles
 from musicrec.storage.session import default_partitions, partition_targets
 
 # Units of queries have as many bytes of vectors as `neighbors.max_unit_rows` of so many dimensions.
@@ -52,7 +52,7 @@ class Cells:
     """The stored items.
 
     `index` knows the cells of all tables, of which the first `n_cells` hold each item once; `drawn` are the items
-    of a sample; `repeated` are the `n_repeated` songs that share one with others, None where there are none.
+    of a sample; `repeated` are the `n_repeated` songs that share one with others, `schemas.REPEATED`.
     """
 
     settings: CellSettings
@@ -60,14 +60,14 @@ class Cells:
     n_songs: int
     index: CellIndex
     drawn: Members
-    repeated: DataFrame | None
+    repeated: RowFiles
     n_repeated: int
     read: Callable[[int], Members]
 
     @property
     def n_cells(self) -> int:
         """Cells of the first table."""
-        return self.settings.family.n_cells // self.settings.family.n_tables
+        return self.settings.n_first
 
     @property
     def n_items(self) -> int:
@@ -146,10 +146,13 @@ def as_joined(context: Context, embeddings: DataFrame, cells: Cells) -> Joined:
         The measured recall is below `neighbors.min_recall`.
     """
     settings, path = context.config.neighbors, context.run.table("neighbors")
-    files = ListFiles(Path(path))
+    files = RowFiles(Path(path))
     join_cells(context, cells, write=lambda unit, found: files.write(unit, join.as_neighbors(found)))
+    repeated = None
+    if cells.n_repeated:
+        repeated = tables.read_table(context.session, str(cells.repeated.directory), schema=schemas.REPEATED)
     members = bucket.as_members(
-        embeddings, one_per_recording=settings.one_per_recording, repeated=cells.repeated, k=settings.k
+        embeddings, one_per_recording=settings.one_per_recording, repeated=repeated, k=settings.k
     )
     return Joined(members, tables.read_table(context.session, path, schema=schemas.NEIGHBORS))
 
@@ -168,7 +171,10 @@ def make_cells(context: Context, pieces: Pieces, *, space: Space) -> Cells:
     with context.stage("leaders"):
         settings, frame = plan_cells(context, pieces.sample, n_songs=n_songs, space=space)
     with context.stage("cells"):
-        files = CellFiles(Path(context.run.table("items")))
+        files, repeated = (
+            CellFiles(Path(context.run.table("items"))),
+            RowFiles(Path(context.run.table("repeated"))),
+        )
         n_pieces, read, names = len(pieces.numbers), pieces.files.read, pieces.numbers
         blocks = bucket.as_blocks(
             context.session.range(0, n_pieces, 1, n_pieces),
@@ -176,14 +182,12 @@ def make_cells(context: Context, pieces: Pieces, *, space: Space) -> Cells:
             targets=partition_targets(len(settings.first_cells) - 1),
             read=lambda place: read(names[place]),
         )
-        rows = bucket.as_cells(blocks, settings=settings, write=files.write)
-        written = context.materialize(rows, "cells", schema=schemas.CELLS)
-        found = written.select("cell", "n_items", "drawn", F.size("repeated_keys").alias("n_repeated")).toArrow()
+        rows = bucket.as_cells(blocks, settings=settings, write=files.write, write_repeated=repeated.write)
+        found = rows.toArrow()
         shutil.rmtree(pieces.files.directory, ignore_errors=True)
         counts = np.zeros(settings.family.n_cells, dtype=np.int64)
         cell = numbers(found.column("cell"))
         counts[cell] = numbers(found.column("n_items"))
-        n_repeated = int(numbers(found.column("n_repeated")).sum())
         index = CellIndex(np.concatenate([[0], np.cumsum(counts)]), settings.first_cells)
         return Cells(
             settings=settings,
@@ -194,21 +198,27 @@ def make_cells(context: Context, pieces: Pieces, *, space: Space) -> Cells:
                 CellReader(files.read, index),
                 index,
                 found,
-                n_items=int(index.starts[settings.family.n_cells // settings.family.n_tables]),
+                n_items=int(index.starts[settings.n_first]),
                 n_wanted=context.config.neighbors.n_truth_queries,
             ),
-            repeated=bucket.keep_repeated(written) if n_repeated else None,
-            n_repeated=n_repeated,
+            repeated=repeated,
+            n_repeated=repeated.count(),
             read=files.read,
         )
 
 
 def has_repeated_keys(cells: Cells) -> bool:
     """Return whether two songs have one key."""
-    keys = [CellReader(cells.read, cells.index).rows(0, cells.n_items).keys]
-    if cells.repeated is not None:
-        keys.append(numbers(cells.repeated.where("track_key != item_key").toArrow().column("track_key")))
-    return len(np.unique(np.concatenate(keys))) < cells.n_songs
+    # Parts follow each other, those of the first table first; one without items is no file.
+    bounds = cells.index.starts[cells.index.first_cells]
+    filled = np.flatnonzero((np.diff(bounds) > 0) & (bounds[:-1] < cells.n_items))
+    keys = [np.concatenate([cells.read(part).keys for part in filled.tolist()])[: cells.n_items]]
+    if cells.n_repeated:
+        table = cells.repeated.read()
+        songs, owners = numbers(table["track_key"]), numbers(table["item_key"])
+        keys.append(songs[songs != owners])
+    ordered = np.sort(np.concatenate(keys))
+    return bool((ordered[1:] == ordered[:-1]).any())
 
 
 def join_cells(context: Context, cells: Cells, *, write: Callable[[int, Found], None]) -> None:

@@ -34,7 +34,7 @@ from musicrec.pipeline.neighbors import (
 from musicrec.stages import rank, vectors
 from musicrec.stages.join import Found
 from musicrec.storage import publish, runs, tables
-from musicrec.storage.lists import ListFiles
+from musicrec.storage.rows import RowFiles
 from musicrec.storage.session import warm_workers
 
 # Songs that share their vector with others: 24 bytes each, for every task.
@@ -82,7 +82,7 @@ def join_vectors(session: SparkSession, config: Config, source: VectorsInput, *,
         shared = _shared(cells)
         if vectors.has_whole_ids(rows) and shared is not None:
             # A key is an id: tasks write what is published.
-            join_cells(context, cells, write=_row_writer(ListFiles(_staged(context)), shared, config.neighbors.k))
+            join_cells(context, cells, write=_row_writer(RowFiles(_staged(context)), shared, config.neighbors.k))
         else:
             joined = as_joined(context, embeddings, cells)
             with context.stage("write"):
@@ -202,14 +202,14 @@ def _shared(cells: Cells) -> Shared | None:
     """Return what songs share, None where that is too much to send to every task."""
     if cells.n_repeated > MAX_SHARED:
         return None
-    if cells.repeated is None:
+    if not cells.n_repeated:
         nothing = np.empty(0, dtype=np.int64)
         return make_shared(nothing, nothing, np.empty(0, dtype=np.float32))
-    table = cells.repeated.toArrow()
+    table = cells.repeated.read()
     return make_shared(*(numbers(table.column(name)) for name in ("track_key", "item_key", "self_score")))
 
 
-def _row_writer(files: ListFiles, shared: Shared, k: int) -> Callable[[int, Found], None]:
+def _row_writer(files: RowFiles, shared: Shared, k: int) -> Callable[[int, Found], None]:
     def write(unit: int, found: Found) -> None:
         files.write(unit, vectors.as_row_table(expand(found.keys, found.lists, shared, k=k)))
 

@@ -18,7 +18,7 @@ from musicrec.algorithms.hashing import HashFamily
 from musicrec.algorithms.kernel import Members, pair_scores
 from musicrec.algorithms.spaces import Space, as_stored
 from musicrec.arrow import list_column, numbers
-from musicrec.schemas import BLOCKS, CELLS, MEMBERS
+from musicrec.schemas import BLOCKS, CELLS, MEMBERS, REPEATED
 
 Batches = Iterator[pa.RecordBatch]
 
@@ -39,6 +39,11 @@ class CellSettings:
     drawn_share: float
     seed: int
 
+    @property
+    def n_first(self) -> int:
+        """Cells of the first table, which hold each item once."""
+        return self.family.n_cells // self.family.n_tables
+
 
 def as_blocks(
     pieces: DataFrame, *, settings: CellSettings, targets: Sequence[int], read: Callable[[int], Members]
@@ -58,7 +63,13 @@ def as_blocks(
     return pieces.mapInArrow(_blocker(settings, tuple(targets), read), BLOCKS)
 
 
-def as_cells(blocks: DataFrame, *, settings: CellSettings, write: Callable[[int, Members], None]) -> DataFrame:
+def as_cells(
+    blocks: DataFrame,
+    *,
+    settings: CellSettings,
+    write: Callable[[int, Members], None],
+    write_repeated: Callable[[int, pa.Table], None],
+) -> DataFrame:
     """Write the items of each cell and return `schemas.CELLS`.
 
     Catalogs are full of songs with equal vectors, and no splitter can divide them: comparing n equal songs would
@@ -72,15 +83,11 @@ def as_cells(blocks: DataFrame, *, settings: CellSettings, write: Callable[[int,
         Those of the blocks.
     write : callable
         Stores the items of a part; a second attempt of a task calls it again with the same items.
+    write_repeated : callable
+        Stores the songs of a part that share their item, `schemas.REPEATED`; not called where there are none.
     """
     together = blocks.repartition(len(settings.first_cells) - 1, "target")
-    return together.mapInArrow(_former(settings, write), CELLS)
-
-
-def keep_repeated(cells: DataFrame) -> DataFrame:
-    """Return `track_key, item_key, self_score` of the songs that share their item."""
-    places = F.inline(F.arrays_zip("repeated_keys", "repeated_items", "repeated_scores"))
-    return cells.where(F.size("repeated_keys") > 0).select(places.alias("track_key", "item_key", "self_score"))
+    return together.mapInArrow(_former(settings, write, write_repeated), CELLS)
 
 
 def as_members(embeddings: DataFrame, *, one_per_recording: bool, repeated: DataFrame | None, k: int) -> DataFrame:
@@ -94,7 +101,7 @@ def as_members(embeddings: DataFrame, *, one_per_recording: bool, repeated: Data
         `schemas.EMBEDDINGS`.
     one_per_recording : bool
     repeated : DataFrame or None
-        What `keep_repeated` returns; None where no two vectors are equal.
+        `schemas.REPEATED`; None where no two vectors are equal.
     k : int
     """
     recording = "recording_key" if one_per_recording else "track_key"
@@ -160,7 +167,11 @@ def _as_batch(target: int, part: int, arrays: tuple[NDArray[np.generic], ...]) -
     return pa.RecordBatch.from_arrays(columns, names=BLOCKS.names)
 
 
-def _former(settings: CellSettings, write: Callable[[int, Members], None]) -> Callable[[Batches], Batches]:
+def _former(
+    settings: CellSettings,
+    write: Callable[[int, Members], None],
+    write_repeated: Callable[[int, pa.Table], None],
+) -> Callable[[Batches], Batches]:
     def form_batches(batches: Batches) -> Batches:
         torch.set_num_threads(1)
         # A partition has one part. To hold the blocks of several would cost memory; to sort them, copies.
@@ -169,14 +180,17 @@ def _former(settings: CellSettings, write: Callable[[int, Members], None]) -> Ca
             for i, part in enumerate(numbers(batch.column("part")).tolist()):
                 held.setdefault(part, []).append(batch.slice(i, 1))
         for part in sorted(held):
-            yield _form(part, held.pop(part), settings, write)
+            cells, items, repeated = _form(held.pop(part), settings)
+            write(part, items)
+            if repeated.num_rows:
+                write_repeated(part, repeated)
+            yield _as_cells(part, cells, items, settings)
 
     return form_batches
 
 
-def _form(
-    part: int, blocks: list[pa.RecordBatch], settings: CellSettings, write: Callable[[int, Members], None]
-) -> pa.RecordBatch:
+def _form(blocks: list[pa.RecordBatch], settings: CellSettings) -> tuple[NDArray[np.int64], Members, pa.Table]:
+    """Return the cells of the items of a part, the items, and the songs that share them."""
     vector_type = settings.space.vector_type
     cells, keys, recordings = (_joined(blocks, name, "<i8") for name in ("cells", "keys", "recordings"))
     vectors = _joined(blocks, "vectors", vector_type).reshape(len(keys), -1)
@@ -191,39 +205,31 @@ def _form(
     by_cell = np.lexsort((item_keys, cells[order[starts]]))
     rows = order[starts][by_cell]
     items = Members(keys[rows], np.where(lowest == highest, lowest, item_keys)[by_cell], vectors[rows])
-    write(part, items)
-    shared = np.repeat(n_members, n_members) > 1
-    repeated = (keys[order], np.repeat(item_keys, n_members), cells[order], order)
-    return _as_cells(part, cells[rows], items, tuple(a[shared] for a in repeated), vectors, settings)
+    # A song stands once a table; repeated songs are those of the first.
+    shared = (np.repeat(n_members, n_members) > 1) & (cells[order] < settings.n_first)
+    sharing = order[shared]
+    repeated = pa.table(
+        [
+            keys[sharing],
+            np.repeat(item_keys, n_members)[shared],
+            pair_scores(vectors[sharing], vectors[sharing], settings.space),
+        ],
+        names=REPEATED.names,
+    )
+    return cells[rows], items, repeated
 
 
-def _as_cells(
-    part: int,
-    cells: NDArray[np.int64],
-    items: Members,
-    repeated: tuple[NDArray[np.int64], ...],
-    vectors: NDArray[np.floating],
-    settings: CellSettings,
-) -> pa.RecordBatch:
+def _as_cells(part: int, cells: NDArray[np.int64], items: Members, settings: CellSettings) -> pa.RecordBatch:
     names = np.arange(settings.first_cells[part], settings.first_cells[part + 1])
     starts = np.searchsorted(cells, np.append(names, settings.first_cells[part + 1]))
-    # A song stands once a table; queries and repeated songs are those of the first.
-    first_table = settings.family.n_cells // settings.family.n_tables
+    # An item stands once a table; queries are those of the first.
     drawn = np.flatnonzero(
-        is_drawn(items.keys, share=settings.drawn_share, seed=settings.seed) & (cells < first_table)
+        is_drawn(items.keys, share=settings.drawn_share, seed=settings.seed) & (cells < settings.n_first)
     )
-    keys, owners, where, rows = (a[repeated[2] < first_table] for a in repeated)
-    order = np.argsort(where, kind="stable")
-    keys, owners, where, rows = keys[order], owners[order], where[order], rows[order]
-    scores = pair_scores(vectors[rows], vectors[rows], settings.space)
-    lengths = np.diff(np.searchsorted(where, np.append(names, settings.first_cells[part + 1])))
     columns = [
         pa.array(names),
         pa.array(np.diff(starts)),
         list_column(drawn, np.diff(np.searchsorted(drawn, starts))),
-        list_column(keys, lengths),
-        list_column(owners, lengths),
-        list_column(scores, lengths),
     ]
     return pa.RecordBatch.from_arrays(columns, names=CELLS.names)
 

@@ -16,7 +16,7 @@ from musicrec.algorithms.leaders import fit_leaders
 from musicrec.algorithms.spaces import Space, fit_frame
 from musicrec.stages import bucket, join, pack, rank
 from musicrec.storage.cells import CellFiles
-from musicrec.storage.lists import ListFiles
+from musicrec.storage.rows import RowFiles
 from musicrec.storage.session import partition_targets
 
 DIM = 8
@@ -80,9 +80,10 @@ def through_spark(
     settings = bucket.CellSettings(family, Space(), first_cells, drawn_share=0.5, seed=1)
     files = CellFiles(directory / f"cells-{partitions}")
     blocks = as_blocks(spark, embeddings, directory / f"pieces-{partitions}", settings)
-    cells = bucket.as_cells(blocks, settings=settings, write=files.write).persist()
+    repeated = RowFiles(directory / f"repeated-{partitions}")
+    cells = bucket.as_cells(blocks, settings=settings, write=files.write, write_repeated=repeated.write)
     counts = np.zeros(family.n_cells, dtype=np.int64)
-    for row in cells.select("cell", "n_items").collect():
+    for row in cells.collect():
         counts[row["cell"]] = row["n_items"]
     index = CellIndex(np.concatenate([[0], np.cumsum(counts)]), first_cells)
     n_cells = family.n_cells // family.n_tables
@@ -93,19 +94,25 @@ def through_spark(
     )  # fmt: skip
     tasks, lists_of = (
         spark.range(0, len(units) - 1, 1, len(units) - 1),
-        ListFiles(directory / f"lists-{partitions}"),
+        RowFiles(directory / f"lists-{partitions}"),
     )
     rows = join.as_units(
         tasks, settings=plan, write=lambda u, f: lists_of.write(u, join.as_neighbors(f))
     ).collect()
     assert sum(row["n_items"] for row in rows) == index.starts[n_cells]
     neighbors = spark.read.schema(schemas.NEIGHBORS).parquet(str(lists_of.directory))
-    members = bucket.as_members(embeddings, one_per_recording=True, repeated=bucket.keep_repeated(cells), k=k)
+    of_several = None
+    if repeated.count():
+        of_several = spark.read.schema(schemas.REPEATED).parquet(str(repeated.directory))
+    members = bucket.as_members(embeddings, one_per_recording=True, repeated=of_several, k=k)
     lists = rank.keep_best(rank.as_lists(members, neighbors=neighbors), k=k)
     rows = rank.as_recommendations(lists).toPandas()
     assert list(rows.columns) == schemas.RECOMMENDATIONS.names
-    cells.unpersist()
     return rows.sort_values(["track_id", "rank"]).reset_index(drop=True)
+
+
+def contents(directory: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in directory.iterdir()}
 
 
 def as_dict(rows: pd.DataFrame) -> dict[str, list[tuple[str, float]]]:
@@ -191,7 +198,9 @@ def test_cells_hold_each_item_once_by_cell_and_key(spark, tmp_path) -> None:
     family, files = families()["voronoi"], CellFiles(tmp_path / "cells")
     settings = bucket.CellSettings(family, Space(), np.array([0, 7, 20]), drawn_share=0.2, seed=1)
     blocks = as_blocks(spark, as_frame(spark, songs, partitions=3), tmp_path / "pieces", settings)
-    rows = bucket.as_cells(blocks, settings=settings, write=files.write).toPandas().sort_values("cell")
+    repeated = RowFiles(tmp_path / "repeated")
+    formed = bucket.as_cells(blocks, settings=settings, write=files.write, write_repeated=repeated.write)
+    rows = formed.toPandas().sort_values("cell")
     items = concatenate([files.read(0), files.read(1)])
     vectors = np.stack(songs["embedding"])
     first = songs.groupby([v.tobytes() for v in vectors])["track_key"].min()
@@ -199,20 +208,18 @@ def test_cells_hold_each_item_once_by_cell_and_key(spark, tmp_path) -> None:
     cells = family.assign(items.vectors.astype(np.float32))[:, 0]
     assert list(zip(cells, items.keys, strict=True)) == sorted(zip(cells, items.keys, strict=True))
     np.testing.assert_array_equal(rows["n_items"], np.bincount(cells, minlength=20))
-    sharing = {
-        key: item
-        for row in rows.itertuples()
-        for key, item in zip(row.repeated_keys, row.repeated_items, strict=True)
-    }
+    shared = repeated.read()
+    assert shared.schema.names == schemas.REPEATED.names
+    sharing = dict(zip(shared["track_key"].to_pylist(), shared["item_key"].to_pylist(), strict=True))
     counts = songs.groupby([v.tobytes() for v in vectors])["track_key"].transform("count")
     owners = songs.groupby([v.tobytes() for v in vectors])["track_key"].transform("min")
     several = counts > 1
     assert sharing == dict(zip(songs["track_key"][several], owners[several], strict=True))
     assert 50 < sum(map(len, rows["drawn"])) < 130
     # Written again, as a second attempt of a task would, nothing changes.
-    before = {path.name: path.read_bytes() for path in (tmp_path / "cells").iterdir()}
-    bucket.as_cells(blocks, settings=settings, write=files.write).count()
-    assert before == {path.name: path.read_bytes() for path in (tmp_path / "cells").iterdir()}
+    before = contents(tmp_path / "cells") | contents(tmp_path / "repeated")
+    formed.collect()
+    assert before == contents(tmp_path / "cells") | contents(tmp_path / "repeated")
 
 
 @pytest.mark.parametrize("n_partitions", [1, 7, 200])
