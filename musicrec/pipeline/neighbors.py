@@ -15,16 +15,17 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from musicrec import schemas
-from musicrec.algorithms.hashing import HashFamily, Voronoi
+from musicrec.algorithms.hashing import Exact, HashFamily, Voronoi
 from musicrec.algorithms.kernel import SLACK, Members, concatenate
 from musicrec.algorithms.layout import CellIndex, CellReader, cut_units
 from musicrec.algorithms.spaces import Frame, Space
 from musicrec.algorithms.tuning import Queries, tune
 from musicrec.arrow import numbers
+from musicrec.config import NeighborsConfig
 from musicrec.errors import QualityError
 from musicrec.pipeline.context import Context
 from musicrec.pipeline.planning import plan_cells, sample_share
-from musicrec.pipeline.truth import Truth, asking_points, find_truth, measure_recall
+from musicrec.pipeline.truth import Truth, as_truth, asking_points, find_truth, measure_recall, scores_of
 from musicrec.stages import bucket, join, pack
 from musicrec.stages.bucket import CellSettings
 from musicrec.stages.join import Found, JoinSettings
@@ -236,23 +237,27 @@ def join_cells(context: Context, cells: Cells, *, write: Callable[[int, Found], 
     QualityError
         The measured recall is below `neighbors.min_recall`.
     """
-    config, space = context.config.neighbors, cells.settings.space
-    with context.stage("truth"):
-        truth = find_truth(
-            context, cells.drawn, space=space, family=cells.settings.family, frame=cells.frame, index=cells.index,
-            n_cells=cells.n_cells, read=cells.read,
-        )  # fmt: skip
-    with context.stage("tune"):
-        family = _tune(cells.settings.family, truth, target_recall=config.target_recall, fixed=config.tau > 0)
+    family, truth = cells.settings.family, None
+    if not isinstance(family, Exact):
+        with context.stage("truth"):
+            truth = find_truth(
+                context, cells.drawn, space=cells.settings.space, family=family, frame=cells.frame,
+                index=cells.index, n_cells=cells.n_cells, read=cells.read,
+            )  # fmt: skip
+        with context.stage("tune"):
+            family = _tune(context.config.neighbors, family, truth)
     with context.stage("join"):
         plan = _plan(context, cells, family)
         n_units = len(plan.units) - 1
         units = context.session.range(0, n_units, 1, n_units)
         rows = join.as_units(units, settings=plan, write=write).toArrow().to_pylist()
+    found = scores_of(rows, cells.drawn)
+    if truth is None:
+        truth = as_truth(found, cells.drawn, space=cells.settings.space, k=context.config.neighbors.k)
     context.record["neighbors"] = {
         **_described(cells, family),
         **_costs(rows, n_items=cells.n_items),
-        **measure_recall(context, rows, truth),
+        **measure_recall(context, found, truth),
     }
     _check_recall(context)
 
@@ -272,12 +277,11 @@ def _drawn(cells: CellReader, index: CellIndex, found: pa.Table, *, n_items: int
     return items.take(np.argsort(items.keys))
 
 
-def _tune(family: HashFamily, truth: Truth, *, target_recall: float, fixed: bool) -> HashFamily:
-    if not isinstance(family, Voronoi) or fixed:
+def _tune(config: NeighborsConfig, family: HashFamily, truth: Truth) -> HashFamily:
+    if not isinstance(family, Voronoi) or config.tau > 0:
         return family
-    return tune(
-        family, Queries(asking_points(truth.queries, truth.space), truth.cells), target_recall=target_recall
-    )[0]
+    queries = Queries(asking_points(truth.queries, truth.space), truth.cells)
+    return tune(family, queries, target_recall=config.target_recall)[0]
 
 
 def _plan(context: Context, cells: Cells, family: HashFamily) -> JoinSettings:

@@ -23,8 +23,8 @@ CELL_SIZES = {"voronoi": 125, "hyperplane": 1000, "exact": 4096}
 # More would not fit the driver, with the sample that they come from.
 MAX_LEADERS = 250_000
 SAMPLE_SIZE = 20_000
-# Rows of a part: a task holds one.
-ROWS_PER_PART = 250_000
+# Rows of a part: a task holds the largest, and is not worth starting for fewer than the smallest.
+MIN_PART_ROWS, MAX_PART_ROWS = 16_384, 250_000
 
 
 def sample_share(settings: NeighborsConfig, *, n_songs: int) -> float:
@@ -51,7 +51,8 @@ def plan_cells(
     settings, seed = context.config.neighbors, context.config.model.seed
     _, vectors = as_stored(sample, space.vector_type)
     family = _family(settings, space.as_found(vectors), n_songs=n_songs, space=space, seed=seed)
-    n_parts = max(default_partitions(context.session), n_songs * family.n_tables // ROWS_PER_PART)
+    n_rows = n_songs * family.n_tables
+    n_parts = max(1, min(default_partitions(context.session), n_rows // MIN_PART_ROWS), n_rows // MAX_PART_ROWS)
     # The sample is in the order of keys, which says nothing of where its vectors are.
     some = vectors[:: -(-len(vectors) // SAMPLE_SIZE)]
     loads = np.bincount(family.assign(space.as_found(some)).ravel(), minlength=family.n_cells)

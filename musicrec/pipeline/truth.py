@@ -27,7 +27,7 @@ from musicrec.storage.session import default_partitions
 class Truth:
     """Exact neighbors of a sample of items: the k-th score is what a found neighbor must reach.
 
-    `scores` and `cells` (n, k): NaN and -1 where fewer than k exist.
+    `scores` and `cells` (n, k): NaN and -1 where fewer than k exist; cells also where they are unknown.
     """
 
     space: Space
@@ -104,14 +104,26 @@ def _cells_of(lists: Lists, found: list[tuple[Lists, NDArray[np.int64]]]) -> NDA
     return np.where(lists.keys == -1, -1, cells[first][place.clip(0, len(names) - 1)])
 
 
-def measure_recall(context: Context, units: list[dict[str, Any]], truth: Truth) -> dict[str, Any]:
-    """Return what the report says of the recall of rows of `schemas.UNITS`, with its 95 % bound and by density."""
+def as_truth(scores: list[NDArray[np.float32]], queries: Members, *, space: Space, k: int) -> Truth:
+    """Return the lists of queries that have met all items: they are the truth themselves."""
+    known = np.full((len(queries), k), np.nan, dtype=np.float32)
+    for row, some in zip(known, scores, strict=True):
+        row[: len(some)] = some[:k]
+    return Truth(space, queries, known, np.full(known.shape, -1))
+
+
+def scores_of(units: list[dict[str, Any]], queries: Members) -> list[NDArray[np.float32]]:
+    """Return the scores of the lists of queries, falling, from rows of `schemas.UNITS`."""
     by_key: dict[int, NDArray[np.float32]] = {}
     for row in units:
         keys = np.frombuffer(row["asked_keys"], dtype=np.int64)
         found = np.frombuffer(row["asked_scores"], dtype=np.float32).reshape(len(keys), -1 if len(keys) else 0)
         by_key |= {key: some[~np.isnan(some)] for key, some in zip(keys.tolist(), found, strict=True)}
-    scores = [by_key[key] for key in truth.queries.keys.tolist()]
+    return [by_key[key] for key in queries.keys.tolist()]
+
+
+def measure_recall(context: Context, scores: list[NDArray[np.float32]], truth: Truth) -> dict[str, Any]:
+    """Return what the report says of the recall of the queries' lists, with its 95 % bound and by density."""
     recalls = recall_per_query(truth.scores, scores)
     recall = mean_with_bound(recalls)
     k = context.config.neighbors.k

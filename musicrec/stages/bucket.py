@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
@@ -17,6 +16,7 @@ from musicrec.algorithms.drawing import is_drawn
 from musicrec.algorithms.hashing import HashFamily
 from musicrec.algorithms.kernel import Members, pair_scores
 from musicrec.algorithms.spaces import Space, as_stored
+from musicrec.algorithms.warm import warm_up
 from musicrec.arrow import list_column, numbers
 from musicrec.schemas import BLOCKS, CELLS, MEMBERS, REPEATED
 
@@ -135,7 +135,7 @@ def _blocker(
     settings: CellSettings, targets: tuple[int, ...], read: Callable[[int], Members]
 ) -> Callable[[Batches], Batches]:
     def block_batches(batches: Batches) -> Batches:
-        torch.set_num_threads(1)
+        warm_up()
         for batch in batches:
             for place in numbers(batch.column("id")).tolist():
                 yield from _blocks(read(place), settings, targets)
@@ -173,7 +173,7 @@ def _former(
     write_repeated: Callable[[int, pa.Table], None],
 ) -> Callable[[Batches], Batches]:
     def form_batches(batches: Batches) -> Batches:
-        torch.set_num_threads(1)
+        warm_up()
         # A partition has one part. To hold the blocks of several would cost memory; to sort them, copies.
         held: dict[int, list[pa.RecordBatch]] = {}
         for batch in batches:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
-import torch
 from pyspark.sql import DataFrame
 
 from musicrec.algorithms.encoder import embed, from_files
+from musicrec.algorithms.warm import warm_up
 from musicrec.arrow import column_matrix, matrix_column
 from musicrec.schemas import EMBEDDINGS
 
@@ -33,7 +33,7 @@ def _embedder(
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def embed_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         # A worker per core is at work already; more threads would fight over the cores.
-        torch.set_num_threads(1)
+        warm_up()
         encoder, _ = from_files(weights, description)
         for batch in batches:
             if batch.num_rows:

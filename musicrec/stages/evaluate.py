@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
@@ -15,6 +14,7 @@ from musicrec.algorithms.bounds import can_hold, radii
 from musicrec.algorithms.kernel import Lists, Members, Offers, Search, as_candidates
 from musicrec.algorithms.layout import CellIndex, CellReader, Pieces
 from musicrec.algorithms.spaces import Frame, Space
+from musicrec.algorithms.warm import warm_up
 from musicrec.arrow import numbers
 from musicrec.schemas import TRUTHS
 
@@ -65,7 +65,7 @@ def as_truth(row: dict[str, bytes], *, n_queries: int) -> tuple[Lists, NDArray[n
 
 def _searcher(settings: TruthSettings) -> Callable[[Batches], Batches]:
     def search_batches(batches: Batches) -> Batches:
-        torch.set_num_threads(1)
+        warm_up()
         reader = CellReader(settings.read, settings.index)
         for batch in batches:
             for share in numbers(batch.column("id")).tolist():

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
@@ -20,6 +19,7 @@ from musicrec.algorithms.hashing import HashFamily, Probes
 from musicrec.algorithms.kernel import Lists, Members, Offers, Search, as_candidates
 from musicrec.algorithms.layout import CellIndex, CellReader
 from musicrec.algorithms.spaces import Frame, Space
+from musicrec.algorithms.warm import warm_up
 from musicrec.arrow import numbers, present_columns
 from musicrec.schemas import NEIGHBORS, UNITS
 
@@ -82,7 +82,7 @@ def as_neighbors(found: Found) -> pa.Table:
 
 def _joiner(settings: JoinSettings, write: Callable[[int, Found], None]) -> Callable[[Batches], Batches]:
     def join_batches(batches: Batches) -> Batches:
-        torch.set_num_threads(1)
+        warm_up()
         reader = CellReader(settings.read, settings.index)
         for batch in batches:
             for unit in numbers(batch.column("id")).tolist():

@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame
 from musicrec.algorithms.drawing import is_drawn
 from musicrec.algorithms.kernel import Members
 from musicrec.algorithms.spaces import as_stored
+from musicrec.algorithms.warm import warm_up
 from musicrec.arrow import gather_batches, numbers
 from musicrec.schemas import PIECES
 
@@ -64,6 +65,7 @@ def sample_of(pieces: pa.Table) -> NDArray[np.float32]:
 
 def _packer(share: float, seed: int, write: Callable[[int, Members], None]) -> Callable[[Batches], Batches]:
     def pack_batches(batches: Batches) -> Batches:
+        warm_up()
         for i, table in enumerate(gather_batches(batches, n_rows=PIECE_ROWS)):
             piece = _partition() * MAX_PIECES + i
             column = table.column("embedding").combine_chunks()

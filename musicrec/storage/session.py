@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from musicrec.algorithms.kernel import Members, exact_nearest
-from musicrec.algorithms.spaces import Space
+from musicrec.algorithms.warm import warm_up
 from musicrec.config import SparkConfig
 from musicrec.errors import StorageError
 
@@ -83,14 +82,13 @@ def open_session(settings: SparkConfig, *, app_name: str) -> SparkSession:
 def warm_workers(session: SparkSession) -> None:
     """Start the Python workers and let them import torch and load compiled code: a part of Spark's own start."""
 
-    def import_all(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        nothing = Members(np.arange(2), np.arange(2), np.ones((2, 2), dtype=np.float32))
-        exact_nearest(nothing, nothing, k=1, space=Space())
+    def warm(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        warm_up()
         yield from batches
 
     # What is wrong with the workers shows again, and is told, where they do their work.
     with contextlib.suppress(PySparkException):
-        session.range(1000).mapInArrow(import_all, "id long").count()
+        session.range(1000).mapInArrow(warm, "id long").count()
 
 
 def default_partitions(session: SparkSession) -> int:
