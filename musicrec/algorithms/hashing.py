@@ -154,8 +154,9 @@ class Voronoi:
         home = self.assign(vectors)[:, 0] if home is None else home
         yield _as_probes([np.arange(len(home))], [home], self.n_cells)
         rows, cells = [], []
+        shift = self._shift()
         for own, starts, near in self._around(home):
-            row, cell = _within(vectors, own, starts, near, self.leaders.centers, self._shift, self.tau)
+            row, cell = _within(vectors, own, starts, near, self.leaders.centers, shift, self.tau)
             rows.append(row)
             cells.append(cell)
         yield _as_probes(rows, cells, self.n_cells)
@@ -176,13 +177,13 @@ class Voronoi:
         int64 arrays, shapes (r,) and (near,), float32 array, shape (r, near)
             Rows of `vectors`, cells, the own one first, and distances.
         """
+        shift = self._shift()
         for own, starts, near in self._around(home):
             for place, cells in enumerate(near):
                 rows = own[starts[place] : starts[place + 1]]
                 centers = np.ascontiguousarray(self.leaders.centers[cells])
-                yield rows, cells, _relative(vectors, rows, centers, self._shift[cells])
+                yield rows, cells, _relative(vectors, rows, centers, shift[cells])
 
-    @property
     def _shift(self) -> Vectors:
         return negative_half_squares(torch.from_numpy(self.leaders.centers)).numpy()
 

@@ -111,7 +111,7 @@ def as_candidates(members: Members, frame: Frame) -> Candidates:
     """Return items as they are found."""
     vectors = _as_float32(members.vectors)
     factors = frame.factors(vectors, asking=False).contiguous().numpy()
-    return Candidates(members.keys, members.recordings, vectors.numpy(), _squares(vectors.numpy()), factors)
+    return Candidates(members.keys, members.recordings, vectors.numpy(), squared_lengths(vectors.numpy()), factors)
 
 
 class Search:
@@ -137,7 +137,7 @@ class Search:
         vectors = _as_float32(queries.vectors)
         n, width = len(queries), k + n_spare
         self._recordings = np.ascontiguousarray(queries.recordings)
-        self._vectors, self._squares = vectors.numpy(), _squares(vectors.numpy())
+        self._vectors, self._squares = vectors.numpy(), squared_lengths(vectors.numpy())
         self._factors = frame.factors(vectors, asking=True).contiguous().numpy()
         self._halves, self._errors = frame.offsets(vectors)
         self._metric = METRICS.index(frame.metric)
@@ -233,7 +233,7 @@ def pair_scores(left: NDArray[np.floating], right: NDArray[np.floating], space: 
         to far below the rounding, hence the same on every machine.
     """
     left, right = _as_float32(left).numpy(), _as_float32(right).numpy()
-    return _pair_scores(left, right, _squares(left), _squares(right), METRICS.index(space.metric))
+    return _pair_scores(left, right, squared_lengths(left), squared_lengths(right), METRICS.index(space.metric))
 
 
 @compiled
@@ -423,7 +423,8 @@ def _as_float32(vectors: NDArray[np.floating]) -> Tensor:
 
 
 @compiled
-def _squares(vectors: Floats) -> Wide:
+def squared_lengths(vectors: Floats) -> Wide:
+    """Return the squared lengths of vectors (n, d), (n,), in double precision: finite where all numbers are."""
     squares = np.zeros(len(vectors))
     for row in range(len(vectors)):
         total = 0.0

@@ -13,7 +13,7 @@ from pyspark import TaskContext
 from pyspark.sql import DataFrame
 
 from musicrec.algorithms.drawing import is_drawn
-from musicrec.algorithms.kernel import Members
+from musicrec.algorithms.kernel import Members, squared_lengths
 from musicrec.algorithms.spaces import as_stored
 from musicrec.algorithms.warm import warm_up
 from musicrec.arrow import gather_batches, numbers
@@ -74,14 +74,16 @@ def _packer(share: float, seed: int, write: Callable[[int, Members], None]) -> C
             values = numbers(pa.compute.fill_null(column.flatten(), float("nan"))).astype(np.float32)
             shape = (len(lengths), int(lengths.max(initial=0)))
             keys = table.column("track_key")
-            if keys.null_count or values.size != shape[0] * shape[1] or not np.isfinite(values).all():
-                yield _as_batch(_survey(keys, values, lengths))
+            found = _survey(keys, values, lengths)
+            if keys.null_count or values.size != shape[0] * shape[1] or found["n_not_finite"]:
+                yield _as_batch(found)
                 continue
-            items = Members(numbers(keys), numbers(table.column("recording_key")), values.reshape(shape))
+            vectors, _ = as_stored(values.reshape(shape), "<f2" if found["is_half"] else "<f4")
+            items = Members(numbers(keys), numbers(table.column("recording_key")), vectors)
             write(piece, items)
             drawn = items.take(np.flatnonzero(is_drawn(items.keys, share=share, seed=seed)))
-            sample = {"keys": drawn.keys.tobytes(), "vectors": drawn.vectors.tobytes()}
-            yield _as_batch({**_survey(keys, values, lengths), "piece": piece, **sample})
+            sample = {"keys": drawn.keys.tobytes(), "vectors": drawn.vectors.astype(np.float32).tobytes()}
+            yield _as_batch({**found, "piece": piece, **sample})
 
     return pack_batches
 
@@ -92,17 +94,16 @@ def _partition() -> int:
 
 
 def _survey(keys: pa.ChunkedArray, values: NDArray[np.float32], lengths: NDArray[np.int64]) -> dict[str, Any]:
-    finite = np.isfinite(values)
-    starts = np.cumsum(lengths) - lengths
     filled = lengths > 0
-    known = np.where(finite, values, np.float32(0.0)).astype(np.float64)
     squares = np.zeros(len(lengths))
-    bad = np.zeros(len(lengths), dtype=bool)
-    if filled.any():
-        squares[filled] = np.add.reduceat(known * known, starts[filled])
-        bad[filled] = np.logical_or.reduceat(~finite, starts[filled])
+    if len(lengths) and values.size == len(lengths) * lengths.max():
+        squares = squared_lengths(values.reshape(len(lengths), -1))
+    elif filled.any():
+        squares[filled] = np.add.reduceat(values.astype(np.float64) ** 2, (np.cumsum(lengths) - lengths)[filled])
+    # Squares of single precision do not overflow double: their sum is finite where all are.
+    finite = np.isfinite(squares)
     with np.errstate(over="ignore"):
-        is_half = bool((as_stored(values, "<f2")[1] == values)[finite].all())
+        is_half = bool((as_stored(values, "<f2")[1] == values).all())
     return {
         "piece": None,
         "n_rows": len(lengths),
@@ -110,9 +111,9 @@ def _survey(keys: pa.ChunkedArray, values: NDArray[np.float32], lengths: NDArray
         "n_empty": int((~filled).sum()),
         "min_dim": int(lengths.min(initial=np.iinfo(np.int64).max)),
         "max_dim": int(lengths.max(initial=0)),
-        "n_not_finite": int(bad.sum()),
-        "n_zero": int(((squares == 0) & filled & ~bad).sum()),
-        "max_norm": float(np.sqrt(squares.max(initial=0.0))),
+        "n_not_finite": int((~finite).sum()),
+        "n_zero": int(((squares == 0) & filled).sum()),
+        "max_norm": float(np.sqrt(squares[finite].max(initial=0.0))),
         "is_half": is_half,
         "keys": b"",
         "vectors": b"",
