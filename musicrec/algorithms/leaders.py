@@ -17,9 +17,6 @@ Vectors = NDArray[np.float32]
 
 N_ROUNDS = 8
 BLOCK_ROWS = 4096
-# The leaders near a first-level center among which the nearest of a vector is looked for, in square roots of all.
-# At 6, one vector in a thousand gets its second nearest; hashing allows for it, as the same happens everywhere.
-WIDTH = 6
 # Up to so many leaders one level costs no more.
 ONE_LEVEL = 512
 
@@ -34,15 +31,12 @@ class Leaders:
         The leaders; those of one first-level center lie together, and near ones of those, too.
     first : float32 array, shape (c, d)
         The first level.
-    below : int64 array, shape (c, width)
-        For each first-level center the leaders to look at, rising.
     groups : int64 array, shape (c + 1,)
         The leaders groups[i] .. groups[i + 1] come from what is nearest to first-level center i.
     """
 
     centers: Vectors
     first: Vectors
-    below: NDArray[np.int64]
     groups: NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -65,9 +59,8 @@ def fit_leaders(vectors: Vectors, *, n_leaders: int, seed: int, spherical: bool 
     points = torch.from_numpy(vectors)
     if n_leaders <= ONE_LEVEL:
         centers = _fit(points, n_leaders, seed=seed, spherical=spherical).numpy()
-        every = np.arange(len(centers), dtype=np.int64)[None, :]
         nobody = np.zeros((1, vectors.shape[1]), dtype=np.float32)
-        return Leaders(centers, nobody, every, np.array([0, len(centers)]))
+        return Leaders(centers, nobody, np.array([0, len(centers)]))
     first = _fit(points, round(n_leaders**0.5), seed=seed, spherical=spherical)
     first = first[torch.from_numpy(spatial_order(first.numpy()))]
     nearest, _ = _assign(points, first)
@@ -76,8 +69,7 @@ def fit_leaders(vectors: Vectors, *, n_leaders: int, seed: int, spherical: bool 
         own = points[nearest == group]
         n_own = max(1, round(n_leaders * len(own) / len(points)))
         groups.append(_fit(own, n_own, seed=seed + group, spherical=spherical) if len(own) else own)
-    fitted, sizes = torch.cat(groups), [len(group) for group in groups]
-    return Leaders(fitted.numpy(), first.numpy(), _below(first, fitted), np.cumsum([0, *sizes]))
+    return Leaders(torch.cat(groups).numpy(), first.numpy(), np.cumsum([0, *map(len, groups)]))
 
 
 def spatial_order(points: Vectors) -> NDArray[np.int64]:
@@ -131,9 +123,3 @@ def _assign(points: Tensor, leaders: Tensor) -> tuple[Tensor, Tensor]:
     ]
     score = torch.cat([b.values for b in best]) + negative_half_squares(points)
     return torch.cat([b.indices for b in best]), score
-
-
-def _below(first: Tensor, centers: Tensor) -> NDArray[np.int64]:
-    width = min(len(centers), max(ONE_LEVEL, round(WIDTH * len(centers) ** 0.5)))
-    near = torch.topk(torch.addmm(negative_half_squares(centers), first, centers.T), width, dim=1).indices
-    return np.sort(near.numpy(), axis=1)

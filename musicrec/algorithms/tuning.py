@@ -84,12 +84,14 @@ def choose_tau(required: Floats, known: NDArray[np.bool_], *, target_recall: flo
 def tune(family: Voronoi, queries: Queries, *, target_recall: float) -> tuple[Voronoi, Estimate]:
     """Return the family with the smallest `tau` that reaches the target, and the recall that it will have.
 
-    Where the leaders next to a query's own are too few, all are looked at: then some `tau` reaches any target.
+    Where the leaders next to a query's own are too few, more are looked at: of all, some `tau` reaches any target.
+    They are too few also where more than half of what may be missed is beyond them: `tau` would then have to be so
+    large that it costs more than a longer look.
     """
     required = required_distances(family, queries)
     reachable = recall_of(required, queries.known, tau=float(np.finfo(np.float32).max))
-    if reachable.lower < target_recall and family.n_near < family.n_cells:
-        wider = replace(family, n_near=min(4 * family.n_near, family.n_cells))
+    if 1.0 - reachable.lower > (1.0 - target_recall) / 2.0 and family.n_near < family.n_cells:
+        wider = replace(family, n_near=min(2 * family.n_near, family.n_cells))
         return tune(wider, queries, target_recall=target_recall)
     tau = choose_tau(required, queries.known, target_recall=target_recall)
     # A product may differ in its last digit from block to block.

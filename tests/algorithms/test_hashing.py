@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from musicrec.algorithms.hashing import SCALE_LEADERS, Exact, HashFamily, Voronoi, make_hyperplane
+from musicrec.algorithms.hashing import N_GROUPS, SCALE_LEADERS, Exact, HashFamily, Voronoi, make_hyperplane
 from musicrec.algorithms.leaders import ONE_LEVEL, fit_leaders, spatial_order
 
 
@@ -72,11 +74,21 @@ def test_voronoi_cells_are_those_of_the_nearest_leader(length: float) -> None:
 def test_two_levels_of_leaders_hardly_ever_miss_the_nearest() -> None:
     vectors = unit(20_000, 8)
     leaders = fit_leaders(vectors, n_leaders=1500, seed=0)
-    assert leaders.below.shape[1] < len(leaders)
+    assert len(leaders.first) > 2 * N_GROUPS
     assert len(leaders) == pytest.approx(1500, rel=0.05)
     assert leaders.groups[-1] == len(leaders)
     nearest = (vectors @ leaders.centers.T).argmax(axis=1)
-    assert (Voronoi(leaders, 1.0, ONE_LEVEL).assign(vectors)[:, 0] == nearest).mean() > 0.98
+    assert (Voronoi(leaders, 1.0, ONE_LEVEL).assign(vectors)[:, 0] == nearest).mean() > 0.99
+
+
+def test_first_level_centers_without_leaders_are_passed_over() -> None:
+    leaders = fit_leaders(unit(20_000, 8), n_leaders=1500, seed=0)
+    empty = np.insert(leaders.groups, 3, leaders.groups[3])
+    first = np.insert(leaders.first, 3, leaders.first[2] * 1.001, axis=0)
+    vectors = unit(500, 8, seed=2)
+    whole = Voronoi(leaders, 1.0, ONE_LEVEL).assign(vectors)
+    padded = Voronoi(replace(leaders, first=first, groups=empty), 1.0, ONE_LEVEL).assign(vectors)
+    np.testing.assert_array_equal(padded, whole)
 
 
 def test_voronoi_asks_the_own_cell_and_those_within_the_reach() -> None:
