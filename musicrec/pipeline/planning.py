@@ -24,7 +24,7 @@ CELL_SIZES = {"voronoi": 125, "hyperplane": 1000, "exact": 4096}
 MAX_LEADERS = 250_000
 SAMPLE_SIZE = 20_000
 # Rows of a part: a task holds the largest, and is not worth starting for fewer than the smallest.
-MIN_PART_ROWS, MAX_PART_ROWS = 16_384, 250_000
+MIN_PART_ROWS, MAX_PART_ROWS = 1024, 250_000
 
 
 def sample_share(settings: NeighborsConfig, *, n_songs: int) -> float:
