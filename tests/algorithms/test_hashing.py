@@ -91,6 +91,19 @@ def test_first_level_centers_without_leaders_are_passed_over() -> None:
     np.testing.assert_array_equal(padded, whole)
 
 
+def test_the_leaders_next_to_a_cell_are_the_nearest() -> None:
+    """Of two levels, with fewer leaders than are looked among: then none may be missed."""
+    vectors = unit(20_000, 8)
+    family = Voronoi(fit_leaders(vectors, n_leaders=1500, seed=0), 1.0, 64)
+    centers = family.leaders.centers.astype(np.float64)
+    n_cells = 0
+    for _, near, _ in family.distances(vectors[:300], family.assign(vectors[:300])[:, 0]):
+        distance = np.linalg.norm(centers - centers[near[0]], axis=1)
+        np.testing.assert_allclose(distance[near], np.sort(distance)[:64], atol=1e-3)
+        n_cells += 1
+    assert n_cells > 100
+
+
 def test_voronoi_asks_the_own_cell_and_those_within_the_reach() -> None:
     vectors = unit(3000, 6)
     family = Voronoi(fit_leaders(vectors, n_leaders=200, seed=0), 0.8, 200)
