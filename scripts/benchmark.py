@@ -100,9 +100,13 @@ class ProcessWatch:
 
 @dataclass(frozen=True)
 class Finished:
-    """A process that has ended and what was seen of it; times in seconds since 1970."""
+    """A process that has ended and what was seen of it; times in seconds since 1970.
+
+    `cut_off`: it was ended at its time limit.
+    """
 
     returncode: int
+    cut_off: bool
     out: str
     err: str
     started: float
@@ -110,9 +114,11 @@ class Finished:
     watch: ProcessWatch
 
 
-def run_watched(command: list[str], *, environment: dict[str, str] | None = None) -> Finished:
-    """Run a process to its end, watched."""
-    started = time.time()
+def run_watched(
+    command: list[str], *, environment: dict[str, str] | None = None, limit_s: float | None = None
+) -> Finished:
+    """Run a process to its end, watched; at the limit it is ended with all its children."""
+    started, cut_off = time.time(), False
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -121,9 +127,24 @@ def run_watched(command: list[str], *, environment: dict[str, str] | None = None
         env={**os.environ, **(environment or {})},
     ) as job:
         watch = ProcessWatch(job.pid)
-        out, err = job.communicate()
+        try:
+            out, err = job.communicate(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            cut_off = True
+            _end_with_children(job.pid)
+            out, err = job.communicate()
         watch.stop()
-    return Finished(job.returncode, out, err, started, time.time(), watch)
+    return Finished(job.returncode, cut_off, out, err, started, time.time(), watch)
+
+
+def _end_with_children(pid: int) -> None:
+    process = psutil.Process(pid)
+    # Found before the parent ends: afterwards they belong to nobody.
+    for member in (*process.children(recursive=True), process):
+        try:
+            member.kill()
+        except psutil.NoSuchProcess:
+            continue
 
 
 def make_catalog(out: Path, *, n_songs: int) -> None:
@@ -300,6 +321,7 @@ class Task:
     k: int
     n_threads: int
     memory: str
+    peer_limit_s: float
 
 
 def load_task(directory: Path, arguments: argparse.Namespace) -> Task:
@@ -307,7 +329,10 @@ def load_task(directory: Path, arguments: argparse.Namespace) -> Task:
     ids, matrix = read_vectors(directory)
     truth = find_truth(matrix, k=arguments.k, n_queries=N_QUERIES, seed=SEED)
     targets = sorted(arguments.recalls)
-    return Task(directory, ids, matrix, truth, targets, arguments.k, arguments.threads, arguments.driver_memory)
+    return Task(
+        directory, ids, matrix, truth, targets, arguments.k, arguments.threads, arguments.driver_memory,
+        arguments.peer_limit,
+    )  # fmt: skip
 
 
 def read_lists(directory: Path, ids: Ints, truth: Truth, *, k: int) -> Ints:
@@ -364,7 +389,7 @@ def _run_ours_at(task: Task, output: Path, target: float) -> Outcome:
 
 
 def run_peer(name: str, task: Task, scratch: Path) -> list[Outcome]:
-    """Run a peer at all recall targets, with one build."""
+    """Run a peer at all recall targets, with one build; what it had answered at its time limit counts."""
     output, truth = scratch / f"{name}.json", scratch / "truth.npz"
     task.truth.save(truth)
     command = [sys.executable, str(ROOT / "scripts/peers.py"), name]
@@ -372,13 +397,19 @@ def run_peer(name: str, task: Task, scratch: Path) -> list[Outcome]:
     command += ["--recalls", ",".join(map(str, task.targets)), "--k", str(task.k)]
     command += ["--threads", str(task.n_threads), "--driver-memory", task.memory]
     variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-    job = run_watched(command, environment=dict.fromkeys(variables, str(task.n_threads)))
-    if job.returncode:
-        return [Absent(name, _failure(job))]
-    result = json.loads(output.read_text())
+    job = run_watched(
+        command, environment=dict.fromkeys(variables, str(task.n_threads)), limit_s=task.peer_limit_s
+    )
+    result = json.loads(output.read_text()) if output.exists() else {"answers": []}
     if "unavailable" in result:
         return [Absent(name, result["unavailable"])]
-    return [_measured(name, result, answer, job.watch) for answer in result["answers"]]
+    outcomes: list[Outcome] = [_measured(name, result, answer, job.watch) for answer in result["answers"]]
+    if job.cut_off:
+        missing = ", ".join(f"{target:g}" for target in task.targets[len(outcomes) :])
+        outcomes.append(Absent(name, f"no answer at {missing} within {task.peer_limit_s:g} s"))
+    elif job.returncode:
+        outcomes.append(Absent(name, _failure(job)))
+    return outcomes
 
 
 def _measured(name: str, result: dict[str, Any], answer: dict[str, Any], watch: ProcessWatch) -> Measurement:
@@ -552,6 +583,9 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     )  # fmt: skip
     join.add_argument("--k", type=int, default=10)
     join.add_argument("--threads", type=int, default=2, metavar="N")
+    join.add_argument(
+        "--peer-limit", type=float, default=3600, metavar="SECONDS", help="the longest that a peer may try settings"
+    )
     join.add_argument("--output", type=Path, metavar="FILE", help="raw figures as JSON")
     join.set_defaults(run=neighbors)
     return parser.parse_args(words)

@@ -18,7 +18,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -43,6 +43,8 @@ Z_95 = 1.959964
 # Both compare all pairs, or nearly: above these sizes they take hours.
 MLLIB_MAX = 20_000
 NEAREST_BY_MAX = 5_000
+# Width of MLlib's buckets in per cent of its threshold: the pairs that it looks at grow with it, and so does recall.
+MLLIB_BUCKETS = [10, 40]
 
 # Of both graphs: edges per item, the effort to find them, and the most that is tried for an answer.
 GRAPH_M, GRAPH_EF, GRAPH_EF_MAX = 16, 100, 2048
@@ -296,7 +298,7 @@ def mllib(vectors: Floats, setup: Setup) -> Peer:
     hashes = partial(feature.BucketedRandomProjectionLSH, inputCol="features", outputCol="hashes", seed=1)
 
     def query(queries: Floats, rung: int) -> Ints:
-        model = hashes(numHashTables=rung, bucketLength=threshold / 2).fit(rows)
+        model = hashes(numHashTables=3, bucketLength=threshold * rung / 100).fit(rows)
         pairs = model.approxSimilarityJoin(rows, rows, threshold, distCol="distance")
         ranked = (
             pairs.select(F.col("datasetA.id").alias("id"), F.col("datasetB.id").alias("neighbor_id"), "distance")
@@ -309,7 +311,8 @@ def mllib(vectors: Floats, setup: Setup) -> Peer:
         lists[found["id"].to_numpy(), found["rank"].to_numpy() - 1] = found["neighbor_id"].to_numpy()
         return lists
 
-    return Peer("pyspark", f"{{}} tables, threshold {threshold:.3f}", [3], query, answers_all=True)
+    settings = f"3 tables, threshold {threshold:.3f}, buckets of {{}} % of it"
+    return Peer("pyspark", settings, MLLIB_BUCKETS, query, answers_all=True)
 
 
 def nearest_by(vectors: Floats, setup: Setup) -> Peer:
@@ -440,15 +443,26 @@ class Bench:
         return mean_and_lower(recall_per_query(lists, self._truth, self._vectors))
 
 
-def run_peer(name: str, vectors: Floats, truth: Truth, setup: Setup, *, targets: list[float]) -> dict[str, Any]:
-    """Build once, answer at each recall target; return the version, the time of the build and the answers."""
+def run_peer(
+    name: str, vectors: Floats, truth: Truth, setup: Setup, *, targets: list[float]
+) -> Iterator[dict[str, Any]]:
+    """Build once, answer at each recall target; yield the version, the time of the build and the answers so far."""
     peer = PEERS[name](vectors, setup)
     started = time.time()
     peer.build()
     build = (started, time.time())
     bench = Bench(peer, vectors, truth, k=setup.k)
-    answers = [asdict(bench.answer(target)) for target in targets]
-    return {"version": importlib.metadata.version(peer.package), "build": build, "answers": answers}
+    answers = []
+    for target in targets:
+        answers.append(asdict(bench.answer(target)))
+        yield {"version": importlib.metadata.version(peer.package), "build": build, "answers": answers}
+
+
+def write_whole(path: Path, plain: dict[str, Any]) -> None:
+    """Write JSON under another name first: the process may be ended at any time, and half a file is none."""
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(plain))
+    unfinished.replace(path)
 
 
 def main() -> int:
@@ -468,12 +482,11 @@ def main() -> int:
     distance = float(np.sqrt(max(0.0, 2 - 2 * np.median(truth.scores[:, -1]))))
     setup = Setup(arguments.k, arguments.threads, arguments.driver_memory, distance)
     targets = [float(target) for target in arguments.recalls.split(",")]
-    result: dict[str, Any]
     try:
-        result = run_peer(arguments.name, vectors, truth, setup, targets=targets)
+        for result in run_peer(arguments.name, vectors, truth, setup, targets=targets):
+            write_whole(arguments.output, result)
     except PeerError as reason:
-        result = {"unavailable": str(reason)}
-    arguments.output.write_text(json.dumps(result))
+        write_whole(arguments.output, {"unavailable": str(reason)})
     return 0
 
 

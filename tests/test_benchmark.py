@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -122,8 +123,9 @@ def test_brute_force_peer_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = make("cluster", 700)
     truth = peers.find_truth(vectors, k=10, n_queries=100, seed=3)
     setup = peers.Setup(k=10, n_threads=1, driver_memory="1g", neighbor_distance=0.1)
-    result = peers.run_peer("brute", vectors, truth, setup, targets=[0.9, 0.99])
-    assert [answer["recall"] for answer in result["answers"]] == [1.0, 1.0]
+    first, both = [list(r["answers"]) for r in peers.run_peer("brute", vectors, truth, setup, targets=[0.9, 0.99])]
+    assert [answer["recall"] for answer in both] == [1.0, 1.0]
+    assert first == both[:1]
 
 
 def test_a_missing_library_is_a_sentence() -> None:
@@ -234,6 +236,34 @@ def test_a_failed_job_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(benchmark, "ROOT", tmp_path)
     outcomes = ours_at(tmp_path, "import sys; sys.exit('error: no space left')")
     assert outcomes[0] == benchmark.Absent("musicrec", "failed with exit code 1: error: no space left")
+
+
+SLOW_PEER = """
+import json, subprocess, sys, time
+from pathlib import Path
+options = dict(zip(sys.argv[2::2], sys.argv[3::2]))
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+answer = {"target": 0.8, "settings": "s", "recall": 0.9, "recall_lower_95": 0.8, "query": [2.0, 5.0]}
+Path(options["--output"]).write_text(json.dumps({"version": "1", "build": [1.0, 2.0], "answers": [answer]}))
+Path(options["--output"]).with_name("child").write_text(str(child.pid))
+time.sleep(600)
+"""
+
+
+def test_a_peer_is_ended_at_its_limit_and_keeps_its_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark, "ROOT", tmp_path)
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/peers.py").write_text(SLOW_PEER)
+    vectors = benchmark.make_data("duplicates", tmp_path / "vectors", n_songs=200, memory="1g")
+    options = ["--recalls", "0.8,0.95,0.99", "--vectors", str(vectors), "--peer-limit", "5"]
+    task = benchmark.load_task(vectors, benchmark.parse(["neighbors", *options]))
+    answered, missing = benchmark.run_peer("slow", task, tmp_path)
+    assert (answered.target, answered.recall, answered.wall_s, answered.build_s) == (0.8, 0.9, 4.0, 1.0)
+    assert missing == benchmark.Absent("slow", "no answer at 0.95, 0.99 within 5 s")
+    child = int((tmp_path / "child").read_text())
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
 
 
 def test_table_of_made_up_results() -> None:
