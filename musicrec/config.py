@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from musicrec.errors import ConfigError
 
@@ -56,20 +56,35 @@ class ModelConfig(Section):
     hidden_layers: tuple[Width, ...] = (256, 256)
     embedding_dim: Annotated[int, Field(ge=2, le=2048)] = 64
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    use_release_date: bool = True
+    use_popularity: bool = True
+    n_frequencies: Annotated[int, Field(ge=0, le=1024)] = 8
+    frequency_scale: Annotated[float, Field(gt=0.0)] = 0.3
+    numeric_width: Annotated[int, Field(ge=1, le=1024)] = 8
     objective: Literal["auto", "playlists", "labels", "self_supervised"] = "auto"
     sample_size: Annotated[int, Field(ge=100)] = 50_000
     min_songs: Annotated[int, Field(ge=8)] = 200
-    n_epochs: Count = 30
+    n_epochs: Count = 40
     batch_size: Annotated[int, Field(ge=8)] = 2048
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.002
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    contrastive_weight: Annotated[float, Field(ge=0.0)] = 0.0
     temperature: Annotated[float, Field(gt=0.0)] = 0.15
+    proxy_weight: Annotated[float, Field(ge=0.0)] = 1.0
+    proxy_temperature: Annotated[float, Field(gt=0.0)] = 0.2
+    hidden_songs: Share = 0.3
     input_noise: Annotated[float, Field(ge=0.0)] = 0.1
     holdout_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     patience: Count = 8
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 17
     n_threads: Annotated[int, Field(ge=0)] = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @model_validator(mode="after")
+    def _check_losses(self) -> ModelConfig:
+        if not self.contrastive_weight and not self.proxy_weight:
+            raise ValueError("contrastive_weight and proxy_weight are both 0: there is nothing to learn")
+        return self
 
 
 class NeighborsConfig(Section):
@@ -102,7 +117,8 @@ class EvaluateConfig(Section):
     n_splits: Annotated[int, Field(ge=1, le=20)] = 3
     test_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.25
     n_bootstrap: Annotated[int, Field(ge=100)] = 1000
-    max_songs: Annotated[int, Field(ge=100)] = 200_000
+    max_songs: Annotated[int, Field(ge=100)] = 50_000
+    first_split: Annotated[int, Field(ge=0)] = 0
 
 
 class SparkConfig(Section):

@@ -45,7 +45,7 @@ class Pictures:
     ----------
     raw_features : float64 array, shape (n, 12)
         NaN is missing.
-    history : list of (epoch, loss, held-out loss)
+    history : list of (epoch, loss, held-out score)
     points : float32 array, shape (m, 2)
         The map of the catalog.
     labels : list of str, length m
@@ -147,11 +147,15 @@ def _core_range(values: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _draw_history(axes: Axes, history: list[tuple[int, float, float]]) -> None:
-    epochs, losses, held_out = zip(*history, strict=True)
-    axes.plot(epochs, losses, color=ACCENT, label="training")
-    axes.plot(epochs, held_out, color=SECOND, label="held-out artists")
-    axes.set(xlabel="epoch", ylabel="loss, nats")
-    axes.legend(frameon=False, fontsize=8)
+    epochs, losses, scores = zip(*history, strict=True)
+    axes.plot(epochs, losses, color=ACCENT)
+    axes.set(xlabel="epoch")
+    axes.set_ylabel("training loss, nats", color=ACCENT)
+    if not np.isnan(scores).all():
+        # A second scale: the score has no unit in common with the loss.
+        beside = axes.twinx()
+        beside.plot(epochs, scores, color=SECOND)
+        beside.set_ylabel("score on held-out artists", color=SECOND)
 
 
 def _draw_map(axes: Axes, points: NDArray[np.float32], labels: list[str]) -> None:

@@ -44,6 +44,10 @@ FEATURE_RULES = (
 )
 FEATURES = tuple(rule.name for rule in FEATURE_RULES)
 
+# What else can tell how a song sounds, where the catalog has it: a decimal year, and a number of at least 0.
+OPTIONAL_INPUTS = ("release_date", "popularity")
+RAW_INPUTS = (*FEATURES, *OPTIONAL_INPUTS)
+
 # All of them 0 at once is how a song looks that was never analyzed.
 ANALYZED_FEATURES = ("danceability", "valence", "speechiness", "tempo")
 

@@ -584,7 +584,11 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     join.add_argument("--k", type=int, default=10)
     join.add_argument("--threads", type=int, default=2, metavar="N")
     join.add_argument(
-        "--peer-limit", type=float, default=3600, metavar="SECONDS", help="the longest that a peer may try settings"
+        "--peer-limit",
+        type=float,
+        default=3600,
+        metavar="SECONDS",
+        help="the longest that a peer may try settings",
     )
     join.add_argument("--output", type=Path, metavar="FILE", help="raw figures as JSON")
     join.set_defaults(run=neighbors)

@@ -43,7 +43,7 @@ Z_95 = 1.959964
 # Both compare all pairs, or nearly: above these sizes they take hours.
 MLLIB_MAX = 20_000
 NEAREST_BY_MAX = 5_000
-# Width of MLlib's buckets in per cent of its threshold: the pairs that it looks at grow with it, and so does recall.
+# Width of MLlib's buckets in per cent of its threshold: pairs grow with it, and so does recall.
 MLLIB_BUCKETS = [10, 40]
 
 # Of both graphs: edges per item, the effort to find them, and the most that is tried for an answer.
@@ -446,7 +446,7 @@ class Bench:
 def run_peer(
     name: str, vectors: Floats, truth: Truth, setup: Setup, *, targets: list[float]
 ) -> Iterator[dict[str, Any]]:
-    """Build once, answer at each recall target; yield the version, the time of the build and the answers so far."""
+    """Build once, answer at each recall target; yield the version, the build's time and the answers so far."""
     peer = PEERS[name](vectors, setup)
     started = time.time()
     peer.build()

@@ -18,6 +18,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from musicrec.algorithms.encodings import Encodings
+from musicrec.algorithms.numerical import PeriodicEmbedding
 
 # Matrix products may round differently for another number of rows. Always the same number makes a song's
 # vector independent of the batch it came in.
@@ -27,22 +28,39 @@ MIN_NORM = 1e-6
 
 @dataclass(frozen=True)
 class Architecture:
-    """Widths of the encoder. No hidden layer and no training: the inputs themselves (`trained` is False)."""
+    """Widths of the encoder. No hidden layer and no training: the inputs themselves (`trained` is False).
+
+    The first `n_numeric` inputs pass through periodic embeddings of `n_frequencies` and `numeric_width` as well;
+    no frequencies, no embeddings.
+    """
 
     n_inputs: int
     hidden_layers: tuple[int, ...]
     embedding_dim: int
     dropout: float = 0.0
+    n_numeric: int = 0
+    n_frequencies: int = 0
+    frequency_scale: float = 0.0
+    numeric_width: int = 0
     trained: bool = True
 
 
 class Encoder(nn.Module):
-    """Linear, LayerNorm, GELU and dropout per hidden layer, then a linear projection."""
+    """Numbers embedded; linear, LayerNorm, GELU and dropout per hidden layer; then a linear projection."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
+        self.numerical: PeriodicEmbedding | None = None
         width = architecture.n_inputs
+        if architecture.n_frequencies:
+            self.numerical = PeriodicEmbedding(
+                architecture.n_numeric,
+                n_frequencies=architecture.n_frequencies,
+                scale=architecture.frequency_scale,
+                width=architecture.numeric_width,
+            )
+            width += architecture.n_numeric * architecture.numeric_width
+        layers: list[nn.Module] = []
         for next_width in architecture.hidden_layers:
             layers += [nn.Linear(width, next_width), nn.LayerNorm(next_width), nn.GELU()]
             layers += [nn.Dropout(architecture.dropout)]
@@ -53,6 +71,9 @@ class Encoder(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map (batch, n_inputs) to unit vectors (batch, embedding_dim)."""
+        if self.numerical is not None:
+            numbers = inputs[:, : self.architecture.n_numeric]
+            inputs = torch.cat([inputs, self.numerical(numbers)], dim=1)
         projected: Tensor = self.layers(inputs)
         return nn.functional.normalize(projected, dim=1, eps=MIN_NORM)
 
@@ -80,7 +101,6 @@ def embed(encoder: Encoder, inputs: NDArray[np.float32]) -> NDArray[np.float16]:
     Parameters
     ----------
     encoder : Encoder
-        On the CPU.
     inputs : float32 array, shape (n, n_inputs)
 
     Returns
@@ -92,12 +112,13 @@ def embed(encoder: Encoder, inputs: NDArray[np.float32]) -> NDArray[np.float16]:
     n, n_inputs = inputs.shape
     vectors = np.empty((n, encoder.architecture.embedding_dim), dtype=np.float16)
     block = np.zeros((BLOCK_ROWS, n_inputs), dtype=np.float32)
+    device = next(encoder.parameters()).device
     with torch.inference_mode():
         for start in range(0, n, BLOCK_ROWS):
             rows = inputs[start : start + BLOCK_ROWS]
             block[: len(rows)] = rows
-            unit = encoder(torch.from_numpy(block))
-            vectors[start : start + len(rows)] = unit[: len(rows)].to(torch.float16).numpy()
+            unit = encoder(torch.from_numpy(block).to(device))
+            vectors[start : start + len(rows)] = unit[: len(rows)].to(torch.float16).cpu().numpy()
     return vectors
 
 

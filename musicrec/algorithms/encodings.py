@@ -5,17 +5,20 @@ here: skewed shares go through a logarithm, tempo and duration too (ratios are w
 stands on the circle of fifths with minor keys at their relative major (C major and A minor share their
 notes), and the tempo also as an angle that doubling does not change (85 and 170 BPM are one beat). Each
 feature has a mask that is 1 where it was missing; its inputs are then 0, the mean of the catalog.
+
+A release date counts by its age, as a logarithm: a month tells new songs apart, ten years old ones.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.songs import FEATURES
+from musicrec.songs import FEATURES, RAW_INPUTS
 
 Array = NDArray[np.float64]
 
@@ -24,28 +27,66 @@ LINEAR = ("danceability", "energy", "loudness", "valence")
 SKEWED = {"speechiness": 0.01, "acousticness": 0.001, "instrumentalness": 0.0001, "liveness": 0.01}
 RATIOS = ("tempo", "duration_ms")
 STANDARDIZED = (*LINEAR, *SKEWED, *RATIOS)
+ANGLES = ("key_cos", "key_sin", "tempo_cos", "tempo_sin")
 
 # A single song must not stretch the scale of all others, and the net must not extrapolate far.
 MAX_DEVIATIONS = 4.0
 
-N_INPUTS = len(STANDARDIZED) + 2 + 1 + 2 + len(FEATURES)
-INPUT_NAMES = (
-    *STANDARDIZED,
-    "key_cos",
-    "key_sin",
-    "mode",
-    "tempo_cos",
-    "tempo_sin",
-    *[f"{name}_missing" for name in FEATURES],
-)
+# Years added to a song's age before the logarithm: about how well a release date is known.
+AGE_OFFSET = 0.1
+
+
+@dataclass(frozen=True)
+class InputLayout:
+    """What a model needs to know of its inputs.
+
+    n_numeric: how many of the first ones are numbers on a scale. source (n_inputs,): inputs with one number come
+    from one raw value, and are missing together. is_mask (n_inputs,): it is 1
+    where the value is missing; the others are 0 then.
+    """
+
+    n_numeric: int
+    source: NDArray[np.int64]
+    is_mask: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Encodings:
-    """Center and scale of each standardized input, after its transform, in the order of `STANDARDIZED`."""
+    """How raw values become inputs.
 
+    Attributes
+    ----------
+    optional : tuple of str
+        Which of `songs.OPTIONAL_INPUTS` are inputs.
+    centers, scales : tuple of float
+        Of `STANDARDIZED` and `optional`, after their transforms.
+    newest : float
+        The last release date (decimal year) that was learned from: a song's age counts from it.
+    """
+
+    optional: tuple[str, ...]
     centers: tuple[float, ...]
     scales: tuple[float, ...]
+    newest: float
+
+    @property
+    def numeric_names(self) -> tuple[str, ...]:
+        """Inputs that are numbers on a scale; they come first."""
+        return (*STANDARDIZED, *self.optional, *ANGLES)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """All inputs in their order."""
+        return (*self.numeric_names, "mode", *[f"{name}_missing" for name in (*FEATURES, *self.optional)])
+
+    @property
+    def layout(self) -> InputLayout:
+        """What the model needs to know of the inputs."""
+        named = (*FEATURES, *self.optional)
+        values = (*STANDARDIZED, *self.optional, *[name.split("_")[0] for name in ANGLES], "mode")
+        source = np.array([named.index(name) for name in (*values, *named)])
+        is_mask = np.arange(len(source)) >= len(values)
+        return InputLayout(len(self.numeric_names), source, is_mask)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain numbers for JSON."""
@@ -54,17 +95,20 @@ class Encodings:
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Encodings:
         """Return the encodings that `as_dict` wrote."""
-        return cls(centers=tuple(plain["centers"]), scales=tuple(plain["scales"]))
+        lists = {name: tuple(plain[name]) for name in ("optional", "centers", "scales")}
+        return cls(**lists, newest=plain["newest"])
 
 
-def fit_encodings(raw: Array) -> Encodings:
+def fit_encodings(raw: Array, *, optional: Sequence[str] = ()) -> Encodings:
     """Learn centers and scales.
 
     Parameters
     ----------
-    raw : float64 array, shape (n, 12)
-        Features in the order and units of `songs.FEATURES`; NaN is missing. The result does not depend on
+    raw : float64 array, shape (n, 14)
+        Values in the order and units of `songs.RAW_INPUTS`; NaN is missing. The result does not depend on
         the order of the rows up to rounding, so give them in a fixed order.
+    optional : sequence of str
+        Which of `songs.OPTIONAL_INPUTS` become inputs; one that is never known is left out.
 
     Returns
     -------
@@ -72,8 +116,11 @@ def fit_encodings(raw: Array) -> Encodings:
         Mean and standard deviation over the known values; 0 and 1 where a feature is never known or
         constant.
     """
+    used = tuple(name for name in optional if not np.isnan(_column(raw, name)).all())
+    dates = _column(raw, "release_date")
+    newest = float(np.nanmax(dates)) if "release_date" in used else 0.0
     centers, scales = [], []
-    for values in _transformed(raw):
+    for values in _transformed(raw, optional=used, newest=newest):
         known = values[~np.isnan(values)]
         center = float(known.mean()) if known.size else 0.0
         spread = float(known.std()) if known.size else 0.0
@@ -81,7 +128,7 @@ def fit_encodings(raw: Array) -> Encodings:
         floor = 1e-6 * max(1.0, abs(center))
         centers.append(center)
         scales.append(spread if spread > floor else 1.0)
-    return Encodings(centers=tuple(centers), scales=tuple(scales))
+    return Encodings(used, tuple(centers), tuple(scales), newest)
 
 
 def encode(raw: Array, *, encodings: Encodings) -> NDArray[np.float32]:
@@ -89,33 +136,29 @@ def encode(raw: Array, *, encodings: Encodings) -> NDArray[np.float32]:
 
     Parameters
     ----------
-    raw : float64 array, shape (n, 12)
-        Features in the order and units of `songs.FEATURES`; NaN is missing.
+    raw : float64 array, shape (n, 14)
+        Values in the order and units of `songs.RAW_INPUTS`; NaN is missing.
     encodings : Encodings
         What `fit_encodings` learned.
 
     Returns
     -------
-    float32 array, shape (n, N_INPUTS)
-        Finite; standardized inputs lie in [-4, 4]. Each row depends on its own song alone.
+    float32 array, shape (n, n_inputs)
+        In the order of `encodings.input_names`. Finite; standardized inputs lie in [-4, 4]. Each row depends on
+        its own song alone.
     """
+    transformed = _transformed(raw, optional=encodings.optional, newest=encodings.newest)
     standardized = [
         np.clip((values - center) / scale, -MAX_DEVIATIONS, MAX_DEVIATIONS)
-        for values, center, scale in zip(_transformed(raw), encodings.centers, encodings.scales, strict=True)
+        for values, center, scale in zip(transformed, encodings.centers, encodings.scales, strict=True)
     ]
     mode = _column(raw, "mode")
     key_angle = fifths_angle(_column(raw, "key"), mode)
     tempo_angle = octave_angle(_column(raw, "tempo"))
-    columns = [
-        *standardized,
-        np.cos(key_angle),
-        np.sin(key_angle),
-        2.0 * mode - 1.0,
-        np.cos(tempo_angle),
-        np.sin(tempo_angle),
-    ]
-    known = np.nan_to_num(np.stack(columns, axis=1), nan=0.0)  # (n, N_INPUTS - 12)
-    return np.concatenate([known, np.isnan(raw)], axis=1).astype(np.float32)
+    angles = [np.cos(key_angle), np.sin(key_angle), np.cos(tempo_angle), np.sin(tempo_angle)]
+    known = np.nan_to_num(np.stack([*standardized, *angles, 2.0 * mode - 1.0], axis=1), nan=0.0)
+    missing = [np.isnan(_column(raw, name)) for name in (*FEATURES, *encodings.optional)]
+    return np.concatenate([known, np.stack(missing, axis=1)], axis=1).astype(np.float32)
 
 
 def fifths_angle(key: Array, mode: Array) -> Array:
@@ -132,14 +175,17 @@ def octave_angle(tempo_bpm: Array) -> Array:
     return 2.0 * np.pi * np.log2(tempo_bpm)
 
 
-def _transformed(raw: Array) -> list[Array]:
+def _transformed(raw: Array, *, optional: Sequence[str], newest: float) -> list[Array]:
     skewed = [np.log(_column(raw, name) + offset) for name, offset in SKEWED.items()]
+    age = np.maximum(newest - _column(raw, "release_date"), 0.0)
+    others = {"release_date": -np.log(age + AGE_OFFSET), "popularity": _column(raw, "popularity")}
     return [
         *[_column(raw, name) for name in LINEAR],
         *skewed,
         *[np.log2(_column(raw, name)) for name in RATIOS],
+        *[others[name] for name in optional],
     ]
 
 
 def _column(raw: Array, name: str) -> Array:
-    return raw[:, FEATURES.index(name)]
+    return raw[:, RAW_INPUTS.index(name)]

@@ -37,3 +37,32 @@ def contrastive_loss(vectors: Tensor, *, positives: Tensor, excluded: Tensor, te
     picked = torch.where(weights > 0, log_shares, torch.zeros_like(log_shares))
     per_song = -(weights * picked).sum(dim=1)[total > 0] / total[total > 0]
     return per_song.mean() if len(per_song) else vectors.sum() * 0.0
+
+
+def proxy_loss(vectors: Tensor, proxies: Tensor, *, row: Tensor, column: Tensor, temperature: float) -> Tensor:
+    """Return the mean loss of songs that should be nearest to the proxies of their groups.
+
+    As by Movshovitz-Attias et al. (2017, arXiv 1703.07464). A proxy is a learned vector that stands for all songs
+    of a group: each batch is compared with all groups; the contrastive loss sees those that happen to be in it.
+
+    Parameters
+    ----------
+    vectors : Tensor, shape (b, d)
+        Unit vectors.
+    proxies : Tensor, shape (n_groups, d)
+        Of any length.
+    row, column : int64 Tensor, shape (n_pairs,)
+        Song and group of each pair; a song without any does not count.
+    temperature : float
+        Divides the cosines.
+
+    Returns
+    -------
+    Tensor, shape ()
+        Natural logarithms (nats).
+    """
+    logits = vectors @ torch.nn.functional.normalize(proxies, dim=1).T / temperature  # (b, n_groups)
+    log_shares = torch.log_softmax(logits, dim=1)
+    counts = torch.bincount(row, minlength=len(vectors))
+    n_songs = int((counts > 0).sum())
+    return -(log_shares[row, column] / counts[row]).sum() / max(1, n_songs)

@@ -1,11 +1,10 @@
-"""What a list is worth: recall of the neighbor join, and precision of retrieval on songs held out."""
+"""Recall of the neighbor join, and intervals of means over queries."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -59,55 +58,24 @@ def mean_with_bound(values: Floats) -> Estimate:
     return Estimate(mean, max(0.0, mean - error), min(1.0, mean + error))
 
 
-def bootstrap(values: Floats, *, n_resamples: int, seed: int) -> Estimate:
-    """Return the mean over queries with its 95 % percentile bootstrap interval.
+def resampled_means(values: Floats, *, n_resamples: int, seed: int) -> Floats:
+    """Return bootstrap means over queries; all rows are resampled alike, so their differences and ratios hold.
 
     Parameters
     ----------
-    values : float64 array, shape (n_queries,)
+    values : float64 array, shape (n_rows, n_queries)
+        Measures of methods, a row each.
     n_resamples : int
     seed : int
-    """
-    rng = np.random.default_rng(seed)
-    means = [float(values[rng.integers(0, len(values), len(values))].mean()) for _ in range(n_resamples)]
-    lower, upper = np.percentile(means, [2.5, 97.5])
-    return Estimate(float(values.mean()), float(lower), float(upper))
-
-
-def nearest_by_other_artists(
-    vectors: NDArray[np.float32], artists: NDArray[np.int64], *, k: int, block_rows: int = 512
-) -> NDArray[np.int64]:
-    """Return for each song its k nearest by cosine that are not by the same artist.
-
-    Parameters
-    ----------
-    vectors : float32 array, shape (n, d)
-        Need not be normalized.
-    artists : int64 array, shape (n,)
 
     Returns
     -------
-    int64 array, shape (n, k)
-        Row numbers; -1 where fewer exist.
+    float64 array, shape (n_rows, n_resamples)
     """
-    unit = torch.nn.functional.normalize(torch.from_numpy(vectors).float(), dim=1)
-    artist = torch.from_numpy(artists)
-    k_found = min(k, len(unit))
-    nearest = torch.full((len(unit), k), -1)
-    for start in range(0, len(unit), block_rows):
-        rows = slice(start, start + block_rows)
-        scores = unit[rows] @ unit.T  # (block, n)
-        scores.masked_fill_(artist[rows, None] == artist[None, :], float("-inf"))
-        best = torch.topk(scores, k_found, dim=1)
-        nearest[rows, :k_found] = torch.where(best.values > float("-inf"), best.indices, -1)
-    return nearest.numpy()
-
-
-def shares_a_group(nearest: NDArray[np.int64], memberships: list[frozenset[int]]) -> NDArray[np.bool_]:
-    """Return (n, k): whether the neighbor shares a group (a playlist, say) with the query."""
-    return np.array(
-        [
-            [other >= 0 and not own.isdisjoint(memberships[other]) for other in row]
-            for own, row in zip(memberships, nearest.tolist(), strict=True)
-        ]
-    )
+    rng = np.random.default_rng(seed)
+    n_queries = values.shape[1]
+    means = np.empty((len(values), n_resamples))
+    for i in range(n_resamples):
+        counts = np.bincount(rng.integers(0, n_queries, n_queries), minlength=n_queries)
+        means[:, i] = values @ counts / n_queries
+    return means

@@ -1,121 +1,87 @@
-"""The training loop: batches rich in positives, contrastive loss, early stopping on artists held out.
+"""The training loop: contrastive and proxy losses, hidden inputs, early stopping on artists held out.
 
-A batch takes a few songs from each of many groups (playlists, or artists): uniformly drawn songs of a large
-catalog would hardly ever share one. Without any labels a song is compared with itself: two views in which
-some inputs are replaced by those of other songs (SCARF, Bahri et al. 2022, arXiv 2106.15147).
+Without any labels a song is compared with itself: two views in which some inputs are replaced by those of other
+songs (SCARF, Bahri et al. 2022, arXiv 2106.15147).
 """
 
 from __future__ import annotations
 
 import copy
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from musicrec.algorithms.encoder import Architecture, Encoder
-from musicrec.algorithms.losses import contrastive_loss
+from musicrec.algorithms.batches import GroupIndex, Indices, Sampler, TrainingSet
+from musicrec.algorithms.encoder import Architecture, Encoder, embed
+from musicrec.algorithms.losses import contrastive_loss, proxy_loss
+from musicrec.algorithms.retrieval import Candidates, answer, by_cosine
 from musicrec.config import ModelConfig
 from musicrec.errors import ConfigError
 
-Indices = NDArray[np.int64]
-
-SONGS_PER_GROUP = 6
-UNIFORM_SHARE = 0.25
 CORRUPTED_SHARE = 0.3
-GROUPS_AT_ONCE = 4096
-
-
-@dataclass(frozen=True)
-class Positives:
-    """Songs that share a group are alike: pairs (song, group), sorted by song, and their weight in the loss."""
-
-    kind: str
-    weight: float
-    song: Indices
-    group: Indices
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """What to learn from.
-
-    Attributes
-    ----------
-    inputs : float32 array, shape (n, n_inputs)
-    recordings : int64 array, shape (n,)
-        Songs with one value are releases of one recording: neither positives nor negatives of each other.
-    held_out : bool array, shape (n,)
-        Songs whose loss decides when to stop; never trained on.
-    positives : tuple of Positives
-        Empty: self-supervised.
-    """
-
-    inputs: NDArray[np.float32]
-    recordings: Indices
-    held_out: NDArray[np.bool_]
-    positives: tuple[Positives, ...]
+# Groups of a kind that get a proxy, and songs that judge an epoch: both bound memory and time.
+MAX_PROXIES = 8192
+MAX_JUDGES = 2000
+JUDGED_PLACES = 10
+PROXY_SCALE = 0.1
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of progress; losses in nats, NaN where no song is held out."""
+    """One line of progress.
+
+    loss is in nats. held_out_score is the mean average precision, 0..1, of retrieval among the held-out songs,
+    other artists' only; without labels minus their loss; NaN where no song is held out.
+    """
 
     number: int
     loss: float
-    held_out_loss: float
+    held_out_score: float
     seconds: float
     best: bool
 
 
 def train_encoder(
-    data: TrainingSet, *, settings: ModelConfig, on_epoch: Callable[[Epoch], None]
+    songs: TrainingSet, *, settings: ModelConfig, on_epoch: Callable[[Epoch], None]
 ) -> tuple[Encoder, list[Epoch]]:
-    """Train until the held-out loss stops falling, and return the best encoder and the history.
+    """Train until the held-out score stops rising, and return the best encoder and the history.
 
     Parameters
     ----------
-    data : TrainingSet
+    songs : TrainingSet
         At least 2 songs that are not held out.
     settings : ModelConfig
-        The same data, settings and machine give the same weights.
+        The same songs, settings and machine give the same weights.
     on_epoch : callable
         Called after each epoch.
     """
     if settings.n_threads:
         torch.set_num_threads(settings.n_threads)
     torch.manual_seed(settings.seed)
-    rng = np.random.default_rng(settings.seed)
-    device = find_device(settings.device)
-    shape = Architecture(data.inputs.shape[1], settings.hidden_layers, settings.embedding_dim, settings.dropout)
-    encoder = Encoder(shape).to(device)
-    sampler = _Sampler(data, settings=settings)
-    optimizer = torch.optim.AdamW(
-        encoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=settings.learning_rate, total_steps=settings.n_epochs * sampler.n_batches
-    )
+    learner = _Learner(songs, settings)
+    judge = _Judge(songs, settings)
     history: list[Epoch] = []
-    best_loss, best_weights = float("inf"), copy.deepcopy(encoder.state_dict())
+    best_score, best_weights = -math.inf, copy.deepcopy(learner.encoder.state_dict())
     for number in range(1, settings.n_epochs + 1):
         started = time.monotonic()
-        loss = _train_epoch(encoder, sampler, rng, optimizer, schedule, settings=settings)
-        held_out = _held_out_loss(encoder, sampler, settings=settings)
+        loss = learner.train_epoch()
+        score = judge.score(learner)
         # Without held-out songs there is nothing to stop on: the last epoch is the best.
-        better = not held_out >= best_loss
+        better = not score <= best_score
         if better:
-            best_loss, best_weights = held_out, copy.deepcopy(encoder.state_dict())
-        history.append(Epoch(number, loss, held_out, time.monotonic() - started, better))
+            best_score, best_weights = score, copy.deepcopy(learner.encoder.state_dict())
+        history.append(Epoch(number, loss, score, time.monotonic() - started, better))
         on_epoch(history[-1])
         if number - max(epoch.number for epoch in history if epoch.best) >= settings.patience:
             break
-    encoder.load_state_dict(best_weights)
-    return encoder.cpu().eval(), history
+    learner.encoder.load_state_dict(best_weights)
+    return learner.encoder.cpu().eval(), history
 
 
 def find_device(wanted: str) -> torch.device:
@@ -133,137 +99,129 @@ def find_device(wanted: str) -> torch.device:
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-class _Sampler:
-    """Draws batches and says which of their songs are alike."""
+class _Learner:
+    """The encoder with what trains it: batches, proxies, optimizer and schedule."""
 
-    def __init__(self, data: TrainingSet, *, settings: ModelConfig) -> None:
-        self.data = data
-        self.batch_size = settings.batch_size
-        self.train = np.flatnonzero(~data.held_out)
-        self.n_batches = max(1, round(len(self.train) / settings.batch_size))
-        self._starts = [np.searchsorted(p.song, np.arange(len(data.inputs) + 1)) for p in data.positives]
-        self._groups = [members for p in data.positives for members in _members(p, allowed=~data.held_out)]
+    def __init__(self, songs: TrainingSet, settings: ModelConfig) -> None:
+        self._songs, self._settings = songs, settings
+        self._rng = np.random.default_rng(settings.seed)
+        self.device = find_device(settings.device)
+        self.encoder = Encoder(_architecture(songs, settings)).to(self.device)
+        rich = bool(songs.positives and settings.contrastive_weight)
+        self._sampler = Sampler(songs, batch_size=settings.batch_size, rich=rich)
+        kinds = [GroupIndex(p, allowed=~songs.held_out, n_max=MAX_PROXIES) for p in songs.positives]
+        self._kinds = [kind for kind in kinds if kind.n_groups > 1 and settings.proxy_weight]
+        self._proxies = nn.ParameterList(
+            PROXY_SCALE * torch.randn(kind.n_groups, settings.embedding_dim) for kind in self._kinds
+        ).to(self.device)
+        parameters = [*self.encoder.parameters(), *self._proxies]
+        self._optimizer = torch.optim.AdamW(
+            parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimizer, settings.learning_rate, total_steps=settings.n_epochs * self._sampler.n_batches
+        )
 
-    def draw(self, rng: np.random.Generator) -> Iterator[Indices]:
-        """Yield the batches of an epoch: sorted indices of distinct songs that are not held out."""
-        for _ in range(self.n_batches):
-            yield self._draw_one(rng)
+    def train_epoch(self) -> float:
+        """Take the batches of an epoch and return their mean loss."""
+        self.encoder.train()
+        losses = []
+        for batch in self._sampler.draw(self._rng):
+            loss = self._loss(batch)
+            self._optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+            self._schedule.step()
+            losses.append(float(loss.detach()))
+        return float(np.mean(losses))
 
-    def fixed(self) -> Iterator[Indices]:
-        """Yield batches that cover the held-out songs, the same ones in every epoch."""
-        held_out = np.random.default_rng(0).permutation(np.flatnonzero(self.data.held_out))
-        for start in range(0, len(held_out), self.batch_size):
-            yield np.sort(held_out[start : start + self.batch_size])
-
-    def alike(self, batch: Indices) -> Tensor:
-        """Return the weights (b, b) of the pairs that share a group."""
-        weights = torch.zeros(len(batch), len(batch))
-        for positives, starts in zip(self.data.positives, self._starts, strict=True):
-            weights = torch.maximum(weights, positives.weight * _share_a_group(batch, starts, positives.group))
-        return weights
-
-    def same_recording(self, batch: Indices) -> Tensor:
-        """Return whether the pairs (b, b) are one recording; True on the diagonal."""
-        recordings = torch.from_numpy(self.data.recordings[batch])
-        return recordings[:, None] == recordings[None, :]
-
-    def _draw_one(self, rng: np.random.Generator) -> Indices:
-        size = min(self.batch_size, len(self.train))
-        n_uniform = size if not self._groups else round(size * UNIFORM_SHARE)
-        parts = [rng.choice(self.train, n_uniform, replace=False)]
-        n_drawn = n_uniform
-        for group in rng.permutation(len(self._groups)):
-            if n_drawn >= size:
-                break
-            members = self._groups[group]
-            parts.append(rng.choice(members, min(SONGS_PER_GROUP, len(members)), replace=False))
-            n_drawn += len(parts[-1])
-        return np.unique(np.concatenate(parts))
-
-
-def _members(positives: Positives, *, allowed: NDArray[np.bool_]) -> list[Indices]:
-    """Return the allowed songs of each group that has at least two."""
-    keep = allowed[positives.song]
-    order = np.argsort(positives.group[keep], kind="stable")
-    songs, groups = positives.song[keep][order], positives.group[keep][order]
-    cuts = np.flatnonzero(np.diff(groups)) + 1
-    return [members for members in np.split(songs, cuts) if len(members) > 1]
-
-
-def _share_a_group(batch: Indices, starts: Indices, group: Indices) -> Tensor:
-    counts = starts[batch + 1] - starts[batch]
-    row = np.repeat(np.arange(len(batch)), counts)
-    # Positions of the batch's pairs within all pairs, without a Python loop over its songs.
-    position = np.repeat(starts[batch] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
-    names, column, sizes = np.unique(group[position], return_inverse=True, return_counts=True)
-    shared = torch.zeros(len(batch), len(batch))
-    useful = np.flatnonzero(sizes > 1)
-    # In slices: a batch of a large catalog may touch a hundred thousand groups.
-    for first in range(0, len(useful), GROUPS_AT_ONCE):
-        slot = np.full(len(names), -1)
-        chosen = useful[first : first + GROUPS_AT_ONCE]
-        slot[chosen] = np.arange(len(chosen))
-        inside = slot[column] >= 0
-        incidence = torch.zeros(len(batch), len(chosen))
-        incidence[row[inside], slot[column[inside]]] = 1.0
-        shared += incidence @ incidence.T
-    return (shared > 0).float()
-
-
-def _train_epoch(
-    encoder: Encoder,
-    sampler: _Sampler,
-    rng: np.random.Generator,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    *,
-    settings: ModelConfig,
-) -> float:
-    encoder.train()
-    losses = []
-    for batch in sampler.draw(rng):
-        loss = _batch_loss(encoder, sampler, batch, settings=settings, rng=rng)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
-        losses.append(float(loss.detach()))
-    return float(np.mean(losses))
-
-
-def _held_out_loss(encoder: Encoder, sampler: _Sampler, *, settings: ModelConfig) -> float:
-    encoder.eval()
-    # The same corruption in every epoch, so that the losses compare.
-    rng = np.random.default_rng(settings.seed + 1)
-    with torch.inference_mode():
-        losses = [
-            float(_batch_loss(encoder, sampler, batch, settings=settings, rng=rng))
-            for batch in sampler.fixed()
-            if len(batch) > 1
-        ]
-    return float(np.mean(losses)) if losses else float("nan")
-
-
-def _batch_loss(
-    encoder: Encoder, sampler: _Sampler, batch: Indices, *, settings: ModelConfig, rng: np.random.Generator
-) -> Tensor:
-    device = next(encoder.parameters()).device
-    inputs = torch.from_numpy(sampler.data.inputs[batch])
-    if not sampler.data.positives:
-        views = torch.cat([_corrupt(inputs, rng), _corrupt(inputs, rng)]).to(device)
+    def twin_loss(self, batch: Indices, rng: np.random.Generator) -> Tensor:
+        """Return the loss of songs that should be nearest to themselves when both are disturbed."""
+        inputs = torch.from_numpy(self._songs.inputs[batch])
+        vectors = self.encoder(torch.cat([_corrupt(inputs, rng), _corrupt(inputs, rng)]).to(self.device))
         n = len(batch)
-        twin = torch.roll(torch.eye(2 * n, device=device), n, dims=1)
-        itself = torch.eye(2 * n, dtype=torch.bool, device=device)
-        return contrastive_loss(encoder(views), positives=twin, excluded=itself, temperature=settings.temperature)
-    if encoder.training and settings.input_noise:
-        noise = rng.standard_normal(inputs.shape, dtype=np.float32) * settings.input_noise
-        inputs = inputs + torch.from_numpy(noise)
-    return contrastive_loss(
-        encoder(inputs.to(device)),
-        positives=sampler.alike(batch).to(device),
-        excluded=sampler.same_recording(batch).to(device),
-        temperature=settings.temperature,
+        itself = torch.eye(2 * n, dtype=torch.bool, device=self.device)
+        twin = torch.roll(itself.float(), n, dims=1)
+        return contrastive_loss(vectors, positives=twin, excluded=itself, temperature=self._settings.temperature)
+
+    def _loss(self, batch: Indices) -> Tensor:
+        if not self._songs.positives:
+            return self.twin_loss(batch, self._rng)
+        settings = self._settings
+        vectors: Tensor = self.encoder(self._disturbed(batch).to(self.device))
+        loss = vectors.sum() * 0.0
+        if settings.contrastive_weight:
+            loss = loss + settings.contrastive_weight * contrastive_loss(
+                vectors,
+                positives=self._sampler.alike(batch).to(self.device),
+                excluded=self._sampler.same_recording(batch).to(self.device),
+                temperature=settings.temperature,
+            )
+        for kind, proxies in zip(self._kinds, self._proxies, strict=True):
+            row, column = (torch.from_numpy(each).to(self.device) for each in kind.pairs(batch))
+            loss = loss + settings.proxy_weight * kind.weight * proxy_loss(
+                vectors, proxies, row=row, column=column, temperature=settings.proxy_temperature
+            )
+        return loss
+
+    def _disturbed(self, batch: Indices) -> Tensor:
+        settings, layout = self._settings, self._songs.layout
+        inputs = self._songs.inputs[batch]
+        noise = self._rng.standard_normal(inputs.shape, dtype=np.float32) * settings.input_noise
+        noise[:, layout.is_mask] = 0
+        hidden = _hidden(len(batch), layout.source, settings.hidden_songs, self._rng)
+        return torch.from_numpy(np.where(hidden, layout.is_mask.astype(np.float32), inputs + noise))
+
+
+class _Judge:
+    """Says how good an encoder is on the held-out songs."""
+
+    def __init__(self, songs: TrainingSet, settings: ModelConfig) -> None:
+        self._songs, self._seed = songs, settings.seed + 1
+        held_out = np.flatnonzero(songs.held_out)
+        chosen = np.random.default_rng(0).permutation(held_out)[:MAX_JUDGES]
+        self._rows = np.sort(chosen)
+        self._candidates: Candidates | None = None
+        if songs.positives and len(chosen):
+            # By the weightiest kind alone: that is what the user cares for most.
+            kind = max(songs.positives, key=lambda positives: positives.weight)
+            inside = np.isin(kind.song, self._rows)
+            place = np.searchsorted(self._rows, kind.song[inside])
+            self._candidates = Candidates.make(songs.artists[self._rows], song=place, group=kind.group[inside])
+
+    def score(self, learner: _Learner) -> float:
+        """Return the score of `Epoch`."""
+        learner.encoder.eval()
+        if len(self._rows) < 2:
+            return math.nan
+        if self._candidates is None:
+            # The same corruption in every epoch, so that the losses compare.
+            with torch.inference_mode():
+                return -float(learner.twin_loss(self._rows, np.random.default_rng(self._seed)))
+        vectors = embed(learner.encoder, self._songs.inputs[self._rows]).astype(np.float32)
+        found = answer(by_cosine(vectors), self._candidates, k=JUDGED_PLACES, own_artist=False)
+        precision = found.judged.average_precision
+        return float(precision.mean()) if len(precision) else math.nan
+
+
+def _architecture(songs: TrainingSet, settings: ModelConfig) -> Architecture:
+    return Architecture(
+        n_inputs=songs.inputs.shape[1],
+        hidden_layers=settings.hidden_layers,
+        embedding_dim=settings.embedding_dim,
+        dropout=settings.dropout,
+        n_numeric=songs.layout.n_numeric,
+        n_frequencies=settings.n_frequencies if songs.layout.n_numeric else 0,
+        frequency_scale=settings.frequency_scale,
+        numeric_width=settings.numeric_width,
     )
+
+
+def _hidden(n: int, source: Indices, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Return (n, n_inputs): in a `share` of the songs, raw values are hidden, of each any part of them."""
+    rate = rng.random((n, 1)) * (rng.random((n, 1)) < share)
+    hidden: NDArray[np.bool_] = (rng.random((n, int(source.max()) + 1)) < rate)[:, source]
+    return hidden
 
 
 def _corrupt(inputs: Tensor, rng: np.random.Generator) -> Tensor:

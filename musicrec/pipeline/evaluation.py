@@ -1,13 +1,13 @@
 """The artist-held-out protocol: is the encoder better than simple vectors on artists it has never seen?
 
 A quarter of the artists, with all their songs, are kept from training. Queries and candidates are their
-songs; candidates by the query's own artist are removed. P@10 is the share of the ten nearest that share a
-playlist (or, without playlists, the genre) with the query.
+songs; candidates by the query's own artist are removed. A neighbor is right when it shares a playlist (or, without
+playlists, the genre) with the query.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -16,40 +16,20 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 
-from musicrec.algorithms.encoder import embed
-from musicrec.algorithms.encodings import encode, fit_encodings
-from musicrec.algorithms.metrics import Estimate, bootstrap, nearest_by_other_artists, shares_a_group
-from musicrec.algorithms.training import train_encoder
+from musicrec.algorithms.metrics import resampled_means
+from musicrec.algorithms.retrieval import Judged
 from musicrec.arrow import numbers
 from musicrec.config import Config
 from musicrec.errors import InputError
 from musicrec.pipeline.context import log
 from musicrec.pipeline.ingest import read_relation, read_source
+from musicrec.pipeline.judging import BASELINE, K, Outcome, Songs, judge_split
+from musicrec.pipeline.learn import optional_inputs
+from musicrec.songs import RAW_INPUTS
 from musicrec.stages import clean, features, sample, train
 from musicrec.storage import tables
 
-K = 10
-BASELINE = "z-scored features"
-
-
-@dataclass(frozen=True)
-class Songs:
-    """Songs by rising key: labels, raw features and the groups (playlists or the genre) of each."""
-
-    table: pa.Table
-    memberships: pa.Table | None
-    groups: list[frozenset[int]]
-    judged_by: str
-
-
-@dataclass(frozen=True)
-class Line:
-    """One row of the result: means over the queries of all splits, with 95 % intervals."""
-
-    vectors: str
-    precision: Estimate
-    hit: Estimate
-    ratio: float
+MEASURES = tuple(field.name for field in fields(Judged))
 
 
 def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
@@ -61,44 +41,67 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
         There is nothing to judge by: neither playlists nor genres.
     """
     songs = _load(session, config)
-    shared: dict[str, list[NDArray[np.bool_]]] = {}
-    for split in range(config.evaluate.n_splits):
-        log.info("split %d of %d", split + 1, config.evaluate.n_splits)
-        for name, found in _judge_split(songs, config, split=split).items():
-            shared.setdefault(name, []).append(found)
-    lines = _lines(shared, config)
+    settings = config.evaluate
+    outcomes: dict[str, list[Outcome]] = {}
+    for split in range(settings.first_split, settings.first_split + settings.n_splits):
+        log.info("split %d (%d of %d)", split, split - settings.first_split + 1, settings.n_splits)
+        for name, outcome in judge_split(songs, config, optional=_optional(songs, config), split=split).items():
+            outcomes.setdefault(name, []).append(outcome)
     return {
         "protocol": "artist-held-out",
         "judged_by": songs.judged_by,
-        "n_songs": songs.table.num_rows,
-        "n_queries": sum(len(found) for found in shared[BASELINE]),
-        "n_splits": config.evaluate.n_splits,
+        "n_songs": songs.labeled.num_rows,
+        "n_queries": sum(len(outcome.judged.precision) for outcome in outcomes[BASELINE]),
+        "splits": [settings.first_split, settings.first_split + settings.n_splits - 1],
         "k": K,
-        "lines": [
-            {
-                "vectors": line.vectors,
-                "precision_at_10": vars(line.precision),
-                "hit_at_10": vars(line.hit),
-                "ratio_to_baseline": line.ratio,
-            }
-            for line in lines
-        ],
+        "methods": _summaries(outcomes, config),
     }
 
 
 def as_text(result: dict[str, Any]) -> str:
-    """Return the result as a Markdown table."""
-    head = (
-        f"{result['n_songs']:,} songs, {result['n_queries']:,} queries in {result['n_splits']} splits by artist, "
-        f"judged by {result['judged_by']}; 95 % intervals\n\n"
-        "| vectors | P@10 | hit@10 | P@10 / z-scored |\n|---|---|---|---:|\n"
+    """Return the result as Markdown tables: how good the lists are, and what they do to the catalog."""
+    k, methods = result["k"], result["methods"]
+    return "\n".join(
+        [
+            f"{result['n_songs']:,} songs; {result['n_queries']:,} queries of splits {result['splits'][0]} to "
+            f"{result['splits'][1]}, by artist; right is who shares {result['judged_by']}; 95 % intervals",
+            "",
+            f"| method | P@{k} | / z-scored | hit@{k} | nDCG@{k} | recall@{k} | MAP | R-precision "
+            f"| P@{k} with own artist |",
+            "|---|---|---:|---|---|---:|---:|---:|---:|",
+            *[_quality_line(method) for method in methods],
+            "",
+            "| method | recommended to nobody | Gini | k-occurrence skewness | places of the popular tenth "
+            "| novelty, bits | diversity |",
+            "|---|---:|---:|---:|---:|---:|---:|",
+            *[_exposure_line(method) for method in methods],
+        ]
     )
-    rows = [
-        f"| {line['vectors']} | {_interval(line['precision_at_10'])} | {_interval(line['hit_at_10'])} "
-        f"| {line['ratio_to_baseline']:.2f} |"
-        for line in result["lines"]
+
+
+def _quality_line(method: dict[str, Any]) -> str:
+    means = method["means"]
+    cells = [
+        method["method"],
+        _interval(means["precision"]),
+        f"{method['ratio']['mean']:.2f} ({method['ratio']['lower']:.2f} to {method['ratio']['upper']:.2f})",
+        _interval(means["hit"]),
+        _interval(means["ndcg"]),
+        *[f"{means[name]['mean']:.4f}" for name in ("recall", "average_precision", "r_precision")],
+        f"{method['precision_with_own_artist']:.4f}",
     ]
-    return head + "\n".join(rows)
+    return f"| {' | '.join(cells)} |"
+
+
+def _exposure_line(method: dict[str, Any]) -> str:
+    exposure = method["exposure"]
+    cells = [
+        f"{1 - exposure['coverage']:.2%}".replace("%", " %"),
+        *[f"{exposure[name]:.2f}" for name in ("gini", "skewness")],
+        f"{exposure['popular_share']:.1%}".replace("%", " %"),
+        *[f"{exposure[name]:.2f}" for name in ("novelty_bits", "diversity")],
+    ]
+    return f"| {' | '.join([method['method'], *cells])} |"
 
 
 def _interval(estimate: dict[str, float]) -> str:
@@ -118,19 +121,19 @@ def _load(session: SparkSession, config: Config) -> Songs:
         )
         labeled = train.as_labeled(drawn, seed=config.model.seed)
         table = train.sort_by_key(labeled.toArrow())
+    raw = features.raw_inputs(table)
     memberships = _memberships(session, config, labeled)
-    if memberships is not None:
-        pairs = zip(memberships["track_key"].to_pylist(), memberships["playlist_key"].to_pylist(), strict=True)
-        return Songs(table, memberships, _groups(table, pairs), "playlists")
-    pairs = zip(table["track_key"].to_pylist(), table["genre_key"].to_pylist(), strict=True)
-    groups = _groups(table, ((key, genre) for key, genre in pairs if genre is not None))
-    if not any(groups):
+    if memberships is not None and memberships.num_rows:
+        song = np.searchsorted(numbers(table["track_key"]), numbers(memberships["track_key"]))
+        return Songs(table, raw, memberships, song, numbers(memberships["playlist_key"]), "a playlist")
+    known = np.flatnonzero(table["genre_key"].is_valid().to_numpy())
+    if not len(known):
         raise InputError(
             "quality cannot be judged: the input has neither playlists nor genres",
             where=config.input.tracks,
             todo="set input.playlists, or map a genre with [input.columns]",
         )
-    return Songs(table, None, groups, "genre")
+    return Songs(table, raw, None, known, numbers(pc.drop_null(table["genre_key"])), "the genre")
 
 
 def _memberships(session: SparkSession, config: Config, labeled: DataFrame) -> pa.Table | None:
@@ -141,80 +144,36 @@ def _memberships(session: SparkSession, config: Config, labeled: DataFrame) -> p
         return train.sort_by_key(train.as_memberships(rows, songs=labeled).toArrow())
 
 
-def _groups(table: pa.Table, pairs: Any) -> list[frozenset[int]]:
-    by_key: dict[int, set[int]] = {}
-    for key, group in pairs:
-        by_key.setdefault(key, set()).add(group)
-    return [frozenset(by_key.get(key, ())) for key in table["track_key"].to_pylist()]
+def _optional(songs: Songs, config: Config) -> list[str]:
+    """Return the optional inputs that are switched on and known of at least one song."""
+    switched_on = optional_inputs(config.model)
+    return [name for name in switched_on if not np.isnan(songs.raw[:, RAW_INPUTS.index(name)]).all()]
 
 
-def _judge_split(songs: Songs, config: Config, *, split: int) -> dict[str, NDArray[np.bool_]]:
-    artists = _artists(songs.table)
-    test = _fold(artists, seed=split) < config.evaluate.test_share
-    raw = features.raw_features(songs.table)
-    encodings = fit_encodings(raw[~test])
-    inputs = encode(raw, encodings=encodings)
-    learnt_from = songs.table.filter(pa.array(~test))
-    data, objective = train.as_training_set(
-        learnt_from,
-        inputs[~test],
-        memberships=_only(songs.memberships, learnt_from),
-        objective=config.model.objective,
-        holdout_share=config.model.holdout_share,
-    )
-    log.info(
-        "             %d songs to learn from, %d queries, objective: %s",
-        len(data.inputs),
-        test.sum(),
-        objective,
-    )
-    encoder, history = train_encoder(data, settings=config.model, on_epoch=lambda _: None)
-    log.info("             %d epochs, held-out loss %.4f", len(history), min(e.held_out_loss for e in history))
-    center, scale = np.nanmean(raw[~test], axis=0), np.nanstd(raw[~test], axis=0)
-    zscored = np.nan_to_num((raw[test] - center) / np.where(scale > 0, scale, 1.0))
-    vectors = {
-        "random": np.random.default_rng(split).standard_normal((int(test.sum()), 16)),
-        BASELINE: zscored,
-        "encoded inputs": inputs[test],
-        f"encoder ({objective})": embed(encoder, inputs[test]),
-    }
-    groups = [group for group, chosen in zip(songs.groups, test, strict=True) if chosen]
-    return {name: _shared(v.astype(np.float32), artists[test], groups) for name, v in vectors.items()}
+def _summaries(outcomes: dict[str, list[Outcome]], config: Config) -> list[dict[str, Any]]:
+    """Return a summary of each method over all queries of all splits."""
+    judged = {name: Judged.join([each.judged for each in splits]) for name, splits in outcomes.items()}
+    values = np.stack([getattr(one, name) for one in judged.values() for name in MEASURES])
+    resampled = resampled_means(values, n_resamples=config.evaluate.n_bootstrap, seed=config.model.seed)
+    means = values.mean(axis=1).reshape(len(judged), len(MEASURES))
+    resampled = resampled.reshape(len(judged), len(MEASURES), -1)
+    first = list(judged).index(BASELINE)
+    summaries = []
+    for i, (name, splits) in enumerate(outcomes.items()):
+        own = np.concatenate([each.with_own_artist.precision for each in splits])
+        exposures = [asdict(each.exposure) for each in splits]
+        summaries.append(
+            {
+                "method": name,
+                "means": {measure: _estimate(means[i, j], resampled[i, j]) for j, measure in enumerate(MEASURES)},
+                "ratio": _estimate(means[i, 0] / means[first, 0], resampled[i, 0] / resampled[first, 0]),
+                "precision_with_own_artist": float(own.mean()),
+                "exposure": {key: float(np.mean([one[key] for one in exposures])) for key in exposures[0]},
+            }
+        )
+    return summaries
 
 
-def _shared(
-    vectors: NDArray[np.float32], artists: NDArray[np.int64], groups: list[frozenset[int]]
-) -> NDArray[np.bool_]:
-    shared = shares_a_group(nearest_by_other_artists(vectors, artists, k=K), groups)
-    # A song without a group can neither be right nor wrong.
-    judged: NDArray[np.bool_] = shared[np.array([bool(group) for group in groups])]
-    return judged
-
-
-def _artists(table: pa.Table) -> NDArray[np.int64]:
-    return numbers(pc.coalesce(table["artist_key"], table["track_key"]))
-
-
-def _fold(artists: NDArray[np.int64], *, seed: int) -> NDArray[np.float64]:
-    """Return a number in [0, 1) per artist: the same for all songs of one."""
-    distinct, which = np.unique(artists, return_inverse=True)
-    return np.random.default_rng([seed, 25]).random(len(distinct))[which]
-
-
-def _only(memberships: pa.Table | None, table: pa.Table) -> pa.Table | None:
-    if memberships is None:
-        return None
-    return memberships.filter(pc.is_in(memberships["track_key"], value_set=table["track_key"].combine_chunks()))
-
-
-def _lines(precisions: dict[str, list[NDArray[np.bool_]]], config: Config) -> list[Line]:
-    settings, seed = config.evaluate, config.model.seed
-    means = {name: float(np.mean([s.mean() for s in splits])) for name, splits in precisions.items()}
-    lines = []
-    for name, splits in precisions.items():
-        shared = np.concatenate(splits)
-        precision = bootstrap(shared.mean(axis=1), n_resamples=settings.n_bootstrap, seed=seed)
-        hit = bootstrap(shared.any(axis=1).astype(float), n_resamples=settings.n_bootstrap, seed=seed)
-        ratio = means[name] / means[BASELINE] if means[BASELINE] else float("nan")
-        lines.append(Line(name, precision, hit, round(ratio, 4)))
-    return lines
+def _estimate(mean: float, resampled: NDArray[np.float64]) -> dict[str, float]:
+    lower, upper = np.percentile(resampled, [2.5, 97.5])
+    return {"mean": float(mean), "lower": float(lower), "upper": float(upper)}

@@ -11,8 +11,9 @@ from pyspark.sql import DataFrame
 
 from musicrec import schemas
 from musicrec.algorithms.encoder import Encoder, as_files, make_untrained
-from musicrec.algorithms.encodings import N_INPUTS, Encodings, encode, fit_encodings
+from musicrec.algorithms.encodings import Encodings, encode, fit_encodings
 from musicrec.algorithms.training import Epoch, train_encoder
+from musicrec.config import ModelConfig
 from musicrec.pipeline.context import Context, log
 from musicrec.pipeline.ingest import Catalog, read_relation
 from musicrec.stages import embed, features, sample, train
@@ -48,18 +49,19 @@ def learn(context: Context, catalog: Catalog) -> Learned:
     """Fit the encodings and train the encoder on a sample; save both with their digests."""
     settings = context.config.model
     table, labeled = fit_sample(context, catalog)
-    raw = features.raw_features(table)
-    encodings = fit_encodings(raw)
+    raw = features.raw_inputs(table)
+    encodings = fit_encodings(raw, optional=optional_inputs(settings))
     history: list[Epoch]
     if table.num_rows < settings.min_songs:
         log.info("             %d songs are too few to learn from: features are compared", table.num_rows)
-        encoder, history, objective = make_untrained(N_INPUTS), [], "none"
+        encoder, history, objective = make_untrained(len(encodings.input_names)), [], "none"
     else:
         encoder, history, objective = _train(context, table, labeled, encodings=encodings, raw=raw)
     weights, description = as_files(encoder, encodings=encodings)
     digests = artifacts.save_encoder(context.run.work / "model", weights=weights, description=description)
     context.record["model"] = {
         "objective": objective,
+        "inputs": list(encodings.input_names),
         "n_sampled": table.num_rows,
         "architecture": asdict(encoder.architecture),
         "sha256": digests,
@@ -87,6 +89,12 @@ def embed_catalog(context: Context, catalog: Catalog, learned: Learned) -> DataF
         )
 
 
+def optional_inputs(settings: ModelConfig) -> list[str]:
+    """Return those of `songs.OPTIONAL_INPUTS` that are switched on."""
+    switches = {"release_date": settings.use_release_date, "popularity": settings.use_popularity}
+    return [name for name, used in switches.items() if used]
+
+
 def _train(
     context: Context, table: pa.Table, labeled: DataFrame, *, encodings: Encodings, raw: NDArray[np.float64]
 ) -> tuple[Encoder, list[Epoch], str]:
@@ -94,6 +102,7 @@ def _train(
     data, objective = train.as_training_set(
         table,
         encode(raw, encodings=encodings),
+        layout=encodings.layout,
         memberships=_memberships(context, labeled),
         objective=settings.objective,
         holdout_share=settings.holdout_share,
@@ -117,20 +126,20 @@ def _memberships(context: Context, labeled: DataFrame) -> pa.Table | None:
 
 def _log_epoch(epoch: Epoch) -> None:
     log.info(
-        "             epoch %2d  loss %.4f  held out %.4f  %.1f s%s",
+        "             epoch %2d  loss %.4f  held-out score %.4f  %.1f s%s",
         epoch.number,
         epoch.loss,
-        epoch.held_out_loss,
+        epoch.held_out_score,
         epoch.seconds,
         "  best" if epoch.best else "",
     )
 
 
 def _as_line(epoch: Epoch) -> dict[str, float | bool | None]:
-    held_out = None if np.isnan(epoch.held_out_loss) else round(epoch.held_out_loss, 6)
+    held_out = None if np.isnan(epoch.held_out_score) else round(epoch.held_out_score, 6)
     return {
         "epoch": epoch.number,
         "loss": round(epoch.loss, 6),
-        "held_out_loss": held_out,
+        "held_out_score": held_out,
         "best": epoch.best,
     }

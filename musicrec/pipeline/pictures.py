@@ -17,6 +17,7 @@ from musicrec.pipeline.context import Context
 from musicrec.pipeline.ingest import Catalog
 from musicrec.pipeline.learn import Learned
 from musicrec.report import Example, Pictures
+from musicrec.songs import FEATURES
 from musicrec.stages import sample
 from musicrec.storage import publish, tables
 
@@ -32,8 +33,8 @@ def collect_pictures(context: Context, catalog: Catalog, learned: Learned) -> Pi
     )
     points, labels = _map(context, catalog)
     return Pictures(
-        raw_features=learned.raw_sample,
-        history=[(epoch.number, epoch.loss, epoch.held_out_loss) for epoch in learned.history],
+        raw_features=learned.raw_sample[:, : len(FEATURES)],
+        history=[(epoch.number, epoch.loss, epoch.held_out_score) for epoch in learned.history],
         points=points,
         labels=labels,
         scores=_scores(recommendations, n_rows=context.record["counts"]["n_recommendations"]),

@@ -6,33 +6,59 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from musicrec.algorithms.encodings import Encodings, encode
 from musicrec.arrow import list_column, matrix_column
 from musicrec.schemas import FEATURE_VECTORS
-from musicrec.songs import FEATURES
+from musicrec.songs import FEATURES, RAW_INPUTS
 
 
 def as_features(tracks: DataFrame, *, encodings: Encodings) -> DataFrame:
     """Return `schemas.FEATURE_VECTORS` of the songs."""
-    columns = tracks.select("track_key", "track_id", "recording_key", *FEATURES)
+    columns = tracks.select("track_key", "track_id", "recording_key", *RAW_INPUTS)
     return columns.mapInArrow(_encoder_of(encodings), FEATURE_VECTORS)
 
 
-def raw_features(batch: pa.RecordBatch | pa.Table) -> NDArray[np.float64]:
-    """Return the 12 features (n, 12) of a batch with a column for each; NULL becomes NaN."""
-    columns = [batch.column(name).to_numpy(zero_copy_only=False) for name in FEATURES] if batch.num_rows else []
+def raw_inputs(batch: pa.RecordBatch | pa.Table) -> NDArray[np.float64]:
+    """Return `songs.RAW_INPUTS` (n, 14) of a batch; NULL becomes NaN, a date a decimal year."""
+    columns = [_as_numbers(name, batch.column(name)) for name in RAW_INPUTS] if batch.num_rows else []
     if not columns:
-        return np.empty((0, len(FEATURES)))
-    return np.stack([column.astype(np.float64) for column in columns], axis=1)
+        return np.empty((0, len(RAW_INPUTS)))
+    return np.stack(columns, axis=1)
+
+
+def _as_numbers(name: str, column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
+    return _decimal_years(column) if name == "release_date" else _floats(column)
+
+
+def _decimal_years(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
+    """Return years with a fraction; where only the year or the month is known, its middle."""
+    year, month, day = (_part(column, start, stop) for start, stop in ((0, 4), (5, 7), (8, 10)))
+    of_month = np.where(np.isnan(day), 0.5, (day - 1) / 31)
+    of_year = np.where(np.isnan(month), 0.5, (month - 1 + of_month) / 12)
+    # The 99th of the 99th month is a typing error, no year of its own.
+    date: NDArray[np.float64] = year + np.clip(of_year, 0.0, 1.0)
+    return date
+
+
+def _part(column: pa.Array | pa.ChunkedArray, start: int, stop: int) -> NDArray[np.float64]:
+    digits = pc.utf8_slice_codeunits(column, start=start, stop=stop)
+    known = pc.if_else(pc.equal(digits, ""), None, digits)
+    return _floats(pc.cast(known, pa.float64()))
+
+
+def _floats(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = column.to_numpy(zero_copy_only=False).astype(np.float64)
+    return values
 
 
 def _encoder_of(encodings: Encodings) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def encode_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            raw = raw_features(batch)
+            raw = raw_inputs(batch)
             keys = [batch.column(name) for name in ("track_key", "track_id", "recording_key")]
             columns = [*keys, _missing_names(raw), matrix_column(encode(raw, encodings=encodings))]
             yield pa.RecordBatch.from_arrays(columns, names=FEATURE_VECTORS.names)
@@ -41,7 +67,7 @@ def _encoder_of(encodings: Encodings) -> Callable[[Iterator[pa.RecordBatch]], It
 
 
 def _missing_names(raw: NDArray[np.float64]) -> pa.ListArray:
-    missing = np.isnan(raw)
+    missing = np.isnan(raw[:, : len(FEATURES)])
     names = np.array(FEATURES, dtype=object)[np.nonzero(missing)[1]]
     return list_column(names, missing.sum(axis=1)) if len(names) else _empty_lists(len(raw))
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.algorithms.training import Positives, TrainingSet
+from musicrec.algorithms.batches import Positives, TrainingSet
+from musicrec.algorithms.encodings import InputLayout
 from musicrec.arrow import numbers
-from musicrec.songs import FEATURES
+from musicrec.songs import RAW_INPUTS
 
 N_FOLDS = 10_000
 ARTIST_WEIGHT, GENRE_WEIGHT = 1.0, 0.3
@@ -35,7 +37,7 @@ def as_labeled(tracks: DataFrame, *, seed: int) -> DataFrame:
         F.when(F.col("artist").isNotNull(), artist).alias("artist_key"),
         F.when(F.col("genre").isNotNull(), F.xxhash64(F.lower("genre"))).alias("genre_key"),
         (F.pmod(F.xxhash64(whose, F.lit(seed)), F.lit(N_FOLDS)) / N_FOLDS).alias("fold"),
-        *FEATURES,
+        *RAW_INPUTS,
     )
 
 
@@ -59,6 +61,7 @@ def as_training_set(
     labeled: pa.Table,
     inputs: NDArray[np.float32],
     *,
+    layout: InputLayout,
     memberships: pa.Table | None,
     objective: str,
     holdout_share: float,
@@ -71,6 +74,7 @@ def as_training_set(
         `as_labeled` of the sample, by rising track_key.
     inputs : float32 array, shape (n, n_inputs)
         Its model inputs.
+    layout : InputLayout
     memberships : pyarrow.Table, optional
         `as_memberships` of the sample.
     objective : {"auto", "playlists", "labels", "self_supervised"}
@@ -93,8 +97,20 @@ def as_training_set(
     wanted = list(offers) if objective == "auto" else [objective]
     chosen = next((name for name in wanted if usable[name]), "self_supervised")
     held_out = numbers(labeled.column("fold")) < holdout_share
-    data = TrainingSet(inputs, numbers(labeled.column("recording_key")), held_out, usable[chosen])
-    return data, chosen
+    songs = TrainingSet(
+        inputs=inputs,
+        layout=layout,
+        recordings=numbers(labeled.column("recording_key")),
+        artists=artists_of(labeled),
+        held_out=held_out,
+        positives=usable[chosen],
+    )
+    return songs, chosen
+
+
+def artists_of(labeled: pa.Table) -> NDArray[np.int64]:
+    """Return the key of each song's artist; a song without one is its own."""
+    return numbers(pc.coalesce(labeled["artist_key"], labeled["track_key"]))
 
 
 def _playlist_positives(keys: NDArray[np.int64], memberships: pa.Table) -> Positives:

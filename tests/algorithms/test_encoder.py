@@ -7,12 +7,13 @@ import torch
 from musicrec.algorithms.encoder import Architecture, Encoder, as_files, embed, from_files, make_untrained
 from musicrec.algorithms.encodings import Encodings
 
-ENCODINGS = Encodings((0.0,), (1.0,))
+ENCODINGS = Encodings(("popularity",), (0.0,), (1.0,), 2020.5)
 
 
 def make_encoder() -> Encoder:
     torch.manual_seed(0)
-    return Encoder(Architecture(27, (256, 256), 64, dropout=0.1))
+    numbers = {"n_numeric": 14, "n_frequencies": 8, "frequency_scale": 0.3, "numeric_width": 8}
+    return Encoder(Architecture(27, (256, 256), 64, dropout=0.1, **numbers))
 
 
 def make_inputs(n: int) -> np.ndarray:

@@ -6,15 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from musicrec.algorithms.encodings import (
-    INPUT_NAMES,
-    N_INPUTS,
     Encodings,
     encode,
     fifths_angle,
     fit_encodings,
     octave_angle,
 )  # fmt: skip
-from musicrec.songs import FEATURE_RULES, FEATURES
+from musicrec.songs import FEATURE_RULES, FEATURES, OPTIONAL_INPUTS, RAW_INPUTS
 
 
 def random_songs(n: int, seed: int = 0) -> np.ndarray:
@@ -25,18 +23,66 @@ def random_songs(n: int, seed: int = 0) -> np.ndarray:
         low = {"tempo": 50.0, "duration_ms": 60_000.0, "loudness": -30.0}.get(rule.name, rule.low)
         values = rng.uniform(low, high, n)
         columns.append(np.floor(values + 0.5) if rule.whole else values)
+    columns += [rng.uniform(1960, 2020, n), rng.integers(0, 101, n).astype(float)]
     return np.stack(columns, axis=1)
+
+
+def names_and_values(raw, encodings):
+    return dict(zip(encodings.input_names, encode(raw, encodings=encodings)[0], strict=True))
 
 
 def with_value(name: str, value: float) -> np.ndarray:
     song = random_songs(1)
-    song[0, FEATURES.index(name)] = value
+    song[0, RAW_INPUTS.index(name)] = value
     return song
 
 
 def test_shape_and_names_agree() -> None:
     raw = random_songs(50)
-    assert encode(raw, encodings=fit_encodings(raw)).shape == (50, N_INPUTS) == (50, len(INPUT_NAMES))
+    for optional in ((), ("popularity",), OPTIONAL_INPUTS):
+        encodings = fit_encodings(raw, optional=optional)
+        inputs, layout = encode(raw, encodings=encodings), encodings.layout
+        n_inputs = 27 + 2 * len(optional)
+        assert inputs.shape == (50, n_inputs) == (50, len(encodings.input_names))
+        assert layout.source.shape == layout.is_mask.shape == (n_inputs,)
+        assert [n for n, m in zip(encodings.input_names, layout.is_mask, strict=True) if m] == [
+            f"{name}_missing" for name in (*FEATURES, *optional)
+        ]
+
+
+@pytest.mark.parametrize("name", RAW_INPUTS)
+def test_the_layout_tells_what_a_missing_value_changes(name: str) -> None:
+    raw = random_songs(100)
+    encodings = fit_encodings(raw, optional=OPTIONAL_INPUTS)
+    layout = encodings.layout
+    gap = with_value(name, np.nan)
+    changed = np.flatnonzero(
+        encode(random_songs(1), encodings=encodings)[0] != encode(gap, encodings=encodings)[0]
+    )
+    source = layout.source[[n == f"{name}_missing" for n in encodings.input_names]]
+    # The key's place on the circle depends on the mode, too.
+    assert set(layout.source[changed]) - {FEATURES.index("key")} == set(source) - {FEATURES.index("key")}
+    hidden = np.where(layout.source == source, layout.is_mask, encode(gap, encodings=encodings)[0])
+    np.testing.assert_array_equal(hidden, encode(gap, encodings=encodings)[0])
+
+
+def test_half_a_year_tells_new_songs_apart_and_six_years_hardly_old_ones() -> None:
+    raw = random_songs(500)
+    encodings = fit_encodings(raw, optional=["release_date"])
+    new, older, old, years_older = (
+        names_and_values(with_value("release_date", encodings.newest - age), encodings)["release_date"]
+        for age in (1.0, 1.5, 30.0, 36.0)
+    )
+    assert new - older > 2 * (old - years_older) > 0
+    newest = names_and_values(with_value("release_date", encodings.newest), encodings)["release_date"]
+    future = names_and_values(with_value("release_date", encodings.newest + 5), encodings)["release_date"]
+    assert future == newest
+
+
+def test_an_optional_input_that_is_never_known_is_left_out() -> None:
+    raw = random_songs(50)
+    raw[:, RAW_INPUTS.index("popularity")] = np.nan
+    assert fit_encodings(raw, optional=OPTIONAL_INPUTS).optional == ("release_date",)
 
 
 @pytest.mark.parametrize(("key", "mode", "same_as"), [(9, 0, 0), (4, 0, 7), (0, 0, 3)])
@@ -61,7 +107,7 @@ def test_missing_is_marked_and_stands_at_the_mean() -> None:
     raw = random_songs(100)
     encodings = fit_encodings(raw)
     for name in FEATURES:
-        encoded = dict(zip(INPUT_NAMES, encode(with_value(name, np.nan), encodings=encodings)[0], strict=True))
+        encoded = names_and_values(with_value(name, np.nan), encodings)
         assert encoded[f"{name}_missing"] == 1.0
         assert sum(v for k, v in encoded.items() if k.endswith("_missing")) == 1.0
         assert encoded.get(name, 0.0) == 0.0
@@ -70,8 +116,9 @@ def test_missing_is_marked_and_stands_at_the_mean() -> None:
 def test_standardized_over_the_known_values() -> None:
     raw = random_songs(5000)
     raw[::7, FEATURES.index("energy")] = np.nan
-    encoded = encode(raw, encodings=fit_encodings(raw))
-    energy = encoded[~np.isnan(raw[:, FEATURES.index("energy")]), INPUT_NAMES.index("energy")]
+    encodings = fit_encodings(raw)
+    encoded = encode(raw, encodings=encodings)
+    energy = encoded[~np.isnan(raw[:, FEATURES.index("energy")]), encodings.input_names.index("energy")]
     assert abs(energy.mean()) < 1e-3
     assert abs(energy.std() - 1) < 1e-3
 
@@ -101,5 +148,5 @@ def test_a_row_depends_on_its_own_song_alone(row: int, size: int) -> None:
 
 
 def test_survives_json() -> None:
-    encodings = fit_encodings(random_songs(30))
+    encodings = fit_encodings(random_songs(30), optional=OPTIONAL_INPUTS)
     assert Encodings.from_dict(json.loads(json.dumps(encodings.as_dict()))) == encodings

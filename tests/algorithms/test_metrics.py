@@ -2,11 +2,9 @@ import numpy as np
 import pytest
 
 from musicrec.algorithms.metrics import (
-    bootstrap,
     mean_with_bound,
-    nearest_by_other_artists,
     recall_per_query,
-    shares_a_group,
+    resampled_means,
 )  # fmt: skip
 
 
@@ -29,25 +27,15 @@ def test_interval_covers_the_mean_about_95_times_in_100() -> None:
     covered = [0, 0]
     for i in range(300):
         values = (rng.random(200) < 0.3).astype(float)
-        for j, estimate in enumerate((mean_with_bound(values), bootstrap(values, n_resamples=200, seed=i))):
-            covered[j] += estimate.lower <= 0.3 <= estimate.upper
+        estimate = mean_with_bound(values)
+        lower, upper = np.percentile(resampled_means(values[None], n_resamples=200, seed=i), [2.5, 97.5])
+        covered[0] += estimate.lower <= 0.3 <= estimate.upper
+        covered[1] += lower <= 0.3 <= upper
     assert min(covered) > 270
 
 
-def test_nearest_leaves_out_the_own_artist() -> None:
-    vectors = as_float([1, 0], [1, 0.01], [1, 0.1], [0, 1])
-    nearest = nearest_by_other_artists(vectors, np.array([1, 1, 2, 3]), k=3)
-    assert nearest.tolist() == [[2, 3, -1], [2, 3, -1], [1, 0, 3], [2, 1, 0]]
-
-
-def test_shares_a_group_against_sets() -> None:
-    groups = [frozenset({1}), frozenset({1, 2}), frozenset()]
-    assert shares_a_group(np.array([[1, 2], [0, -1], [0, 1]]), groups).tolist() == [
-        [True, False],
-        [True, False],
-        [False, False],
-    ]
-
-
-def test_bootstrap_of_one_value() -> None:
-    assert bootstrap(np.array([0.25]), n_resamples=100, seed=0).mean == pytest.approx(0.25)
+def test_rows_are_resampled_alike() -> None:
+    values = np.random.default_rng(1).random((1, 50))
+    one, twice = resampled_means(np.concatenate([values, 2 * values]), n_resamples=100, seed=0)
+    np.testing.assert_allclose(twice, 2 * one)
+    assert one.std() == pytest.approx(values.std() / np.sqrt(50), rel=0.3)

@@ -1,14 +1,19 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from musicrec.algorithms.batches import GroupIndex, Positives, Sampler, TrainingSet
 from musicrec.algorithms.encoder import embed
-from musicrec.algorithms.losses import contrastive_loss
-from musicrec.algorithms.metrics import nearest_by_other_artists
-from musicrec.algorithms.training import Positives, TrainingSet, find_device, train_encoder
+from musicrec.algorithms.encodings import InputLayout
+from musicrec.algorithms.losses import contrastive_loss, proxy_loss
+from musicrec.algorithms.retrieval import Candidates, answer, by_cosine
+from musicrec.algorithms.training import find_device, train_encoder
 from musicrec.config import ModelConfig
 from musicrec.errors import ConfigError
 
+LAYOUT = InputLayout(n_numeric=10, source=np.arange(10), is_mask=np.zeros(10, dtype=bool))
 QUICK = ModelConfig(hidden_layers=(32,), embedding_dim=8, n_epochs=15, batch_size=128, n_threads=1, patience=15)
 
 
@@ -50,6 +55,47 @@ def test_loss_without_positives_is_zero_and_differentiable() -> None:
     assert torch.isfinite(vectors.grad).all()
 
 
+def test_proxy_loss_equals_its_definition() -> None:
+    rng = np.random.default_rng(1)
+    vectors, proxies = rng.standard_normal((6, 4)), rng.standard_normal((5, 4)) * 3
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    row, column = np.array([0, 0, 2, 5, 5, 5]), np.array([1, 3, 0, 2, 3, 4])
+    logits = vectors @ (proxies / np.linalg.norm(proxies, axis=1, keepdims=True)).T / 0.3
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    songs = [[1, 3], [], [0], [], [], [2, 3, 4]]
+    expected = np.mean(
+        [np.mean([-np.log(shares[i, j]) for j in groups]) for i, groups in enumerate(songs) if groups]
+    )
+    found = proxy_loss(
+        torch.from_numpy(vectors), torch.from_numpy(proxies),
+        row=torch.from_numpy(row), column=torch.from_numpy(column), temperature=0.3,
+    )  # fmt: skip
+    assert float(found) == pytest.approx(expected)
+
+
+def test_proxies_stand_for_the_largest_groups_of_training_songs() -> None:
+    song = np.array([0, 0, 1, 1, 2, 2, 3, 4, 5])
+    group = np.array([7, 8, 7, 8, 7, 9, 9, 9, 6])
+    allowed = np.array([True, True, True, False, True, True])
+    index = GroupIndex(Positives("playlists", 1.0, song, group), allowed=allowed, n_max=2)
+    # Of the training songs, 7 has three, 8 and 9 have two; 6 has one and gets no proxy.
+    assert index.n_groups == 2
+    row, column = index.pairs(np.array([0, 2, 5]))
+    assert list(zip(row.tolist(), column.tolist(), strict=True)) == [(0, 0), (0, 1), (1, 0)]
+
+
+@pytest.mark.parametrize("rich", [True, False])
+def test_batches_hold_no_song_that_is_held_out(rich: bool) -> None:
+    data, _ = planted()
+    sampler = Sampler(data, batch_size=100, rich=rich)
+    batches = list(sampler.draw(np.random.default_rng(0)))
+    drawn = np.concatenate(batches)
+    assert not data.held_out[drawn].any()
+    assert all((np.diff(batch) > 0).all() for batch in batches)
+    if not rich:
+        np.testing.assert_array_equal(np.sort(drawn), np.flatnonzero(~data.held_out))
+
+
 def planted(n: int = 600, *, labeled: bool = True) -> tuple[TrainingSet, np.ndarray]:
     """Songs whose style hides in two of ten inputs; the other eight are louder noise."""
     rng = np.random.default_rng(3)
@@ -60,12 +106,15 @@ def planted(n: int = 600, *, labeled: bool = True) -> tuple[TrainingSet, np.ndar
     song = np.arange(n)
     group = style * 1000 + rng.integers(0, 8, n)
     positives = (Positives("playlists", 1.0, song, group),) if labeled else ()
-    return TrainingSet(inputs, song, rng.random(n) < 0.2, positives), style
+    return TrainingSet(inputs, LAYOUT, song, song, rng.random(n) < 0.2, positives), style
 
 
 def precision(vectors: np.ndarray, style: np.ndarray) -> float:
-    nearest = nearest_by_other_artists(vectors.astype(np.float32), np.arange(len(style)), k=10)
-    return float((style[nearest] == style[:, None]).mean())
+    rows = np.arange(len(style))
+    candidates = Candidates.make(rows, song=rows, group=style)
+    return float(
+        answer(by_cosine(vectors.astype(np.float32)), candidates, k=10, own_artist=False).judged.precision.mean()
+    )
 
 
 def test_learns_the_style_that_the_playlists_share() -> None:
@@ -79,7 +128,7 @@ def test_learns_the_style_that_the_playlists_share() -> None:
     )
     assert after > 1.6 * before
     assert history == lines
-    assert min(e.held_out_loss for e in history) < history[0].held_out_loss
+    assert max(e.held_out_score for e in history) > history[0].held_out_score
 
 
 def test_same_seed_same_weights() -> None:
@@ -100,8 +149,8 @@ def test_held_out_songs_do_not_change_the_weights() -> None:
     data, _ = planted()
     inputs = data.inputs.copy()
     inputs[data.held_out] = 9.0
-    changed = TrainingSet(inputs, data.recordings, data.held_out, data.positives)
-    # One epoch: with more, the held-out loss decides which one is the best.
+    changed = replace(data, inputs=inputs)
+    # One epoch: with more, the held-out score decides which one is the best.
     settings = QUICK.model_copy(update={"n_epochs": 1})
     one, other = (train_encoder(d, settings=settings, on_epoch=lambda _: None)[0] for d in (data, changed))
     np.testing.assert_array_equal(embed(one, data.inputs), embed(other, data.inputs))
@@ -110,9 +159,7 @@ def test_held_out_songs_do_not_change_the_weights() -> None:
 def test_stops_early() -> None:
     data, _ = planted()
     rng = np.random.default_rng(0)
-    noise = TrainingSet(
-        rng.normal(size=data.inputs.shape).astype(np.float32), data.recordings, data.held_out, data.positives
-    )
+    noise = replace(data, inputs=rng.normal(size=data.inputs.shape).astype(np.float32))
     settings = QUICK.model_copy(update={"n_epochs": 60, "patience": 2, "learning_rate": 0.02})
     _, history = train_encoder(noise, settings=settings, on_epoch=lambda _: None)
     assert len(history) < 60
@@ -128,7 +175,7 @@ def test_learns_without_labels() -> None:
 
 def test_without_held_out_songs_the_last_epoch_counts() -> None:
     data, _ = planted()
-    everything = TrainingSet(data.inputs, data.recordings, np.zeros(len(data.inputs), dtype=bool), data.positives)
+    everything = replace(data, held_out=np.zeros(len(data.inputs), dtype=bool))
     _, history = train_encoder(
         everything, settings=QUICK.model_copy(update={"n_epochs": 3}), on_epoch=lambda _: None
     )
@@ -140,3 +187,33 @@ def test_cuda_is_not_replaced_in_silence() -> None:
     assert find_device("auto").type == "cpu"
     with pytest.raises(ConfigError, match="no CUDA device"):
         find_device("cuda")
+
+
+@pytest.mark.parametrize("weights", [(1.0, 0.0), (0.0, 1.0), (0.5, 0.5)])
+def test_either_loss_finds_the_style(weights: tuple[float, float]) -> None:
+    data, style = planted()
+    contrastive, proxy = weights
+    settings = QUICK.model_copy(update={"contrastive_weight": contrastive, "proxy_weight": proxy})
+    encoder, _ = train_encoder(data, settings=settings, on_epoch=lambda _: None)
+    held = data.held_out
+    assert precision(embed(encoder, data.inputs[held]), style[held]) > 1.6 * precision(
+        data.inputs[held], style[held]
+    )
+
+
+def test_hidden_songs_teach_to_do_with_less() -> None:
+    data, style = planted()
+    inputs = np.concatenate([data.inputs, data.inputs[:, :2], np.zeros((len(style), 12))], axis=1).astype(
+        np.float32
+    )
+    # The style stands twice, from sources of its own; each source has a mask.
+    layout = InputLayout(12, np.concatenate([np.arange(12), np.arange(12)]), np.arange(24) >= 12)
+    doubled = replace(data, inputs=inputs, layout=layout)
+    gaps = inputs[data.held_out].copy()
+    gaps[:, :2], gaps[:, 12:14] = 0, 1
+    found = {}
+    for share in (0.0, 0.5):
+        settings = QUICK.model_copy(update={"hidden_songs": share, "n_epochs": 60, "patience": 60})
+        encoder, _ = train_encoder(doubled, settings=settings, on_epoch=lambda _: None)
+        found[share] = precision(embed(encoder, gaps), style[data.held_out])
+    assert found[0.5] > found[0.0] + 0.02

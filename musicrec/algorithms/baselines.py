@@ -1,0 +1,98 @@
+"""Vectors that anyone can have without a network: what an encoder must beat to earn its place.
+
+All are fitted on the songs to learn from and take any songs after that. Cosine compares them, as it does the
+encoder's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from musicrec.algorithms.batches import Positives
+
+Array = NDArray[np.float64]
+Vectors = NDArray[np.float32]
+Project = Callable[[Array], Vectors]
+
+# Added to the spread within groups, in shares of its mean: 12 features of a small group may lie in a plane.
+RIDGE = 1e-3
+MIN_SPREAD = 1e-6
+
+
+def fit_zscore(raw: Array) -> Project:
+    """Return the map to z-scores.
+
+    Parameters
+    ----------
+    raw : float64 array, shape (n, d)
+        Of the songs to learn from; NaN is missing and becomes 0, the mean.
+    """
+    known = ~np.isnan(raw)
+    n_known = np.maximum(known.sum(axis=0), 1)
+    center = np.where(known, raw, 0.0).sum(axis=0) / n_known
+    spread = np.sqrt((np.where(known, raw - center, 0.0) ** 2).sum(axis=0) / n_known)
+    scale = np.where(spread > MIN_SPREAD, spread, 1.0)
+    return lambda rows: np.nan_to_num((rows - center) / scale).astype(np.float32)
+
+
+def fit_whitened(raw: Array) -> Project:
+    """Return the map to principal components of unit variance, of z-scores."""
+    zscore = fit_zscore(raw)
+    scores = zscore(raw).astype(np.float64)
+    values, axes = np.linalg.eigh(scores.T @ scores / len(scores))
+    kept = values > MIN_SPREAD * values.max()
+    whiten = axes[:, kept] / np.sqrt(values[kept])
+    return lambda rows: (zscore(rows) @ whiten).astype(np.float32)
+
+
+def fit_quantiles(raw: Array) -> Project:
+    """Return the map to ranks, -0.5..0.5, of each feature among those of the songs to learn from; 0 is missing.
+
+    A value among equal ones gets the middle of their ranks.
+    """
+    ordered: list[Array] = [np.sort(column[~np.isnan(column)]) for column in raw.T]
+
+    def project(rows: Array) -> Vectors:
+        ranks = [_middle_rank(column, known) for column, known in zip(rows.T, ordered, strict=True)]
+        return np.nan_to_num(np.stack(ranks, axis=1)).astype(np.float32)
+
+    return project
+
+
+def fit_discriminant(inputs: Array, positives: tuple[Positives, ...], *, n_components: int) -> Project:
+    """Return the linear map that spreads groups most against the songs within them (Fisher 1936).
+
+    Parameters
+    ----------
+    inputs : float64 array, shape (n, d)
+        Without NaN.
+    positives : tuple of Positives
+        Groups of the songs; a song counts in each of its groups, by the weight of their kind.
+    n_components : int
+        At most this many directions; never more than d.
+    """
+    between, within = np.zeros((inputs.shape[1],) * 2), np.zeros((inputs.shape[1],) * 2)
+    center = inputs.mean(axis=0)
+    for kind in positives:
+        rows = inputs[kind.song]
+        names, group = np.unique(kind.group, return_inverse=True)
+        sizes = np.bincount(group, minlength=len(names))
+        sums = np.stack([np.bincount(group, column, minlength=len(names)) for column in rows.T], axis=1)
+        means = (sums / sizes[:, None])[group]
+        between += kind.weight * (means - center).T @ (means - center) / len(rows)
+        within += kind.weight * (rows - means).T @ (rows - means) / len(rows)
+    ridge = RIDGE * max(float(np.trace(within)) / len(within), MIN_SPREAD)
+    _, axes = scipy.linalg.eigh(between, within + ridge * np.eye(len(within)))
+    best = axes[:, ::-1][:, :n_components]
+    return lambda rows: ((rows - center) @ best).astype(np.float32)
+
+
+def _middle_rank(column: Array, known: Array) -> Array:
+    if not len(known):
+        return np.zeros(len(column))
+    rank = (np.searchsorted(known, column, "left") + np.searchsorted(known, column, "right")) / 2 / len(known)
+    return np.where(np.isnan(column), np.nan, rank - 0.5)

@@ -1,0 +1,156 @@
+"""Which songs are alike, and the batches that they are learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from musicrec.algorithms.encodings import InputLayout
+
+Indices = NDArray[np.int64]
+
+SONGS_PER_GROUP = 6
+UNIFORM_SHARE = 0.25
+GROUPS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class Positives:
+    """Songs that share a group are alike: pairs (song, group), sorted by song, and their weight in the loss."""
+
+    kind: str
+    weight: float
+    song: Indices
+    group: Indices
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What to learn from.
+
+    Attributes
+    ----------
+    inputs : float32 array, shape (n, n_inputs)
+    layout : InputLayout
+    recordings : int64 array, shape (n,)
+        Songs with one value are releases of one recording: neither positives nor negatives of each other.
+    artists : int64 array, shape (n,)
+    held_out : bool array, shape (n,)
+        Songs whose retrieval decides when to stop; never trained on.
+    positives : tuple of Positives
+        Empty: self-supervised.
+    """
+
+    inputs: NDArray[np.float32]
+    layout: InputLayout
+    recordings: Indices
+    artists: Indices
+    held_out: NDArray[np.bool_]
+    positives: tuple[Positives, ...]
+
+
+class Sampler:
+    """Draws batches of songs that are not held out, and says which of their songs are alike.
+
+    A batch that is `rich` takes a few songs from each of many groups (playlists, or artists): uniformly drawn
+    songs of a large catalog would hardly ever share one. Any other takes its part of all songs in random order.
+    """
+
+    def __init__(self, songs: TrainingSet, *, batch_size: int, rich: bool) -> None:
+        self._songs, self._rich = songs, rich
+        self._train = np.flatnonzero(~songs.held_out)
+        self._size = min(batch_size, len(self._train))
+        self.n_batches = max(1, round(len(self._train) / batch_size))
+        self._starts = [np.searchsorted(p.song, np.arange(len(songs.inputs) + 1)) for p in songs.positives]
+        self._groups = [members for p in songs.positives for members in _members(p, allowed=~songs.held_out)]
+
+    def draw(self, rng: np.random.Generator) -> Iterator[Indices]:
+        """Yield the batches of an epoch: sorted indices of distinct songs."""
+        if self._rich:
+            for _ in range(self.n_batches):
+                yield self._draw_rich(rng)
+        else:
+            for part in np.array_split(rng.permutation(self._train), self.n_batches):
+                yield np.sort(part)
+
+    def alike(self, batch: Indices) -> Tensor:
+        """Return the weights (b, b) of the pairs that share a group: the largest of their kinds."""
+        weights = torch.zeros(len(batch), len(batch))
+        for positives, starts in zip(self._songs.positives, self._starts, strict=True):
+            weights = torch.maximum(weights, positives.weight * _share_a_group(batch, starts, positives.group))
+        return weights
+
+    def same_recording(self, batch: Indices) -> Tensor:
+        """Return whether the pairs (b, b) are one recording; True on the diagonal."""
+        recordings = torch.from_numpy(self._songs.recordings[batch])
+        return recordings[:, None] == recordings[None, :]
+
+    def _draw_rich(self, rng: np.random.Generator) -> Indices:
+        n_drawn = round(self._size * UNIFORM_SHARE)
+        parts = [rng.choice(self._train, n_drawn, replace=False)]
+        for group in rng.permutation(len(self._groups)):
+            if n_drawn >= self._size:
+                break
+            members = self._groups[group]
+            parts.append(rng.choice(members, min(SONGS_PER_GROUP, len(members)), replace=False))
+            n_drawn += len(parts[-1])
+        return np.unique(np.concatenate(parts))
+
+
+class GroupIndex:
+    """The groups of one kind that have a proxy: the largest ones that at least two songs of the training share."""
+
+    def __init__(self, positives: Positives, *, allowed: NDArray[np.bool_], n_max: int) -> None:
+        keep = allowed[positives.song]
+        names, column, sizes = np.unique(positives.group[keep], return_inverse=True, return_counts=True)
+        largest = np.lexsort((names, -sizes))[:n_max]
+        largest = largest[sizes[largest] > 1]
+        slot = np.full(len(names), -1)
+        slot[largest] = np.arange(len(largest))
+        inside = slot[column] >= 0
+        self.weight, self.n_groups = positives.weight, len(largest)
+        self._slot = slot[column][inside]
+        self._starts = np.searchsorted(positives.song[keep][inside], np.arange(len(allowed) + 1))
+
+    def pairs(self, batch: Indices) -> tuple[Indices, Indices]:
+        """Return the batch's pairs: row within the batch, and group."""
+        row, position = _pairs(batch, self._starts)
+        return row, self._slot[position]
+
+
+def _pairs(batch: Indices, starts: Indices) -> tuple[Indices, Indices]:
+    """Return the row within the batch and the position among all pairs of each of the batch's pairs."""
+    counts = starts[batch + 1] - starts[batch]
+    row = np.repeat(np.arange(len(batch)), counts)
+    return row, np.repeat(starts[batch] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+
+
+def _members(positives: Positives, *, allowed: NDArray[np.bool_]) -> list[Indices]:
+    """Return the allowed songs of each group that has at least two."""
+    keep = allowed[positives.song]
+    order = np.argsort(positives.group[keep], kind="stable")
+    songs, groups = positives.song[keep][order], positives.group[keep][order]
+    cuts = np.flatnonzero(np.diff(groups)) + 1
+    return [members for members in np.split(songs, cuts) if len(members) > 1]
+
+
+def _share_a_group(batch: Indices, starts: Indices, group: Indices) -> Tensor:
+    row, position = _pairs(batch, starts)
+    names, column, sizes = np.unique(group[position], return_inverse=True, return_counts=True)
+    shared = torch.zeros(len(batch), len(batch))
+    useful = np.flatnonzero(sizes > 1)
+    # In slices: a batch of a large catalog may touch a hundred thousand groups.
+    for first in range(0, len(useful), GROUPS_AT_ONCE):
+        slot = np.full(len(names), -1)
+        chosen = useful[first : first + GROUPS_AT_ONCE]
+        slot[chosen] = np.arange(len(chosen))
+        inside = slot[column] >= 0
+        incidence = torch.zeros(len(batch), len(chosen))
+        incidence[row[inside], slot[column[inside]]] = 1.0
+        shared += incidence @ incidence.T
+    return (shared > 0).float()

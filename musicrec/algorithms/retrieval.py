@@ -1,0 +1,159 @@
+"""What ranked lists are worth to the one who asks: precision, recall, nDCG, average precision, R-precision.
+
+Relevance is binary: a candidate is right when it shares a group (a playlist, say) with the query. The whole
+ranking is judged, so that recall, average precision and R-precision need no cut-off of their own; definitions as
+in trec_eval. Queries go through in blocks, so memory does not grow with their square.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from torch import Tensor
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# Scores (n_rows, n) of all songs for some of them; a new tensor at each call.
+Scorer = Callable[[slice], Tensor]
+
+BLOCK_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How well each query that has a right answer was answered: arrays of shape (n_queries,), 0..1.
+
+    precision, hit, recall and ndcg look at the first k places, average_precision at all of them, r_precision at
+    the first R, where R answers are right.
+    """
+
+    precision: Floats
+    hit: Floats
+    recall: Floats
+    ndcg: Floats
+    average_precision: Floats
+    r_precision: Floats
+
+    @staticmethod
+    def join(parts: list[Judged]) -> Judged:
+        """Return the queries of all parts, in their order."""
+        names = [field.name for field in fields(Judged)]
+        return Judged(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Songs that are asked for and may answer.
+
+    Attributes
+    ----------
+    artists : int64 array, shape (n,)
+    groups : sparse float32 matrix, shape (n, n_groups)
+        1 where the song is in the group.
+    """
+
+    artists: Ints
+    groups: sparse.csr_array
+
+    @staticmethod
+    def make(artists: Ints, *, song: Ints, group: Ints) -> Candidates:
+        """Return candidates from pairs (song, group) of row numbers and any names of groups."""
+        names, column = np.unique(group, return_inverse=True)
+        ones = np.ones(len(song), dtype=np.float32)
+        shape = (len(artists), max(1, len(names)))
+        return Candidates(artists, sparse.coo_array((ones, (song, column)), shape=shape).tocsr())
+
+    def relevance(self, rows: slice) -> NDArray[np.bool_]:
+        """Return (n_rows, n): whether the songs share a group with the asked ones."""
+        shared: NDArray[np.bool_] = (self.groups[rows] @ self.groups.T).toarray() > 0
+        return shared
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The lists of all songs, judged: `nearest` (n, k) row numbers, -1 where fewer exist."""
+
+    nearest: Ints
+    judged: Judged
+
+
+def by_cosine(vectors: NDArray[np.float32]) -> Scorer:
+    """Return the scorer of vectors (n, d), which need not be normalized."""
+    unit = torch.nn.functional.normalize(torch.from_numpy(vectors).float(), dim=1)
+    return lambda rows: unit[rows] @ unit.T
+
+
+def by_value(values: Floats) -> Scorer:
+    """Return the scorer that offers everyone the songs of highest value (n,), NaN last."""
+    row = torch.from_numpy(np.where(np.isnan(values), -np.finfo(np.float32).max, values)).float()
+    return lambda rows: row.expand(rows.stop - rows.start, -1).clone()
+
+
+def answer(score: Scorer, candidates: Candidates, *, k: int, own_artist: bool) -> Answers:
+    """Rank all songs for each song and judge the ranking.
+
+    Parameters
+    ----------
+    score : Scorer
+    candidates : Candidates
+    k : int
+        Length of a list.
+    own_artist : bool
+        Whether songs by the query's own artist may answer. They are easy to find and seldom what one asks for.
+    """
+    artist, n = torch.from_numpy(candidates.artists), len(candidates.artists)
+    nearest, parts = [], []
+    for start in range(0, n, BLOCK_ROWS):
+        rows = slice(start, min(start + BLOCK_ROWS, n))
+        scores = score(rows)  # (block, n)
+        scores.masked_fill_(_excluded(artist, rows, own_artist=own_artist), float("-inf"))
+        # Stable: among equals the first row comes first, on any machine.
+        order = torch.sort(scores, dim=1, descending=True, stable=True)
+        allowed = order.values > float("-inf")
+        relevant = torch.from_numpy(candidates.relevance(rows)).gather(1, order.indices) & allowed
+        nearest.append(torch.where(allowed, order.indices, -1)[:, :k])
+        parts.append(judge(relevant, k=k))
+    lists = torch.cat(nearest)
+    padded = torch.nn.functional.pad(lists, (0, k - lists.shape[1]), value=-1)
+    return Answers(padded.numpy(), Judged.join(parts))
+
+
+def judge(relevant: Tensor, *, k: int) -> Judged:
+    """Return how good rankings are.
+
+    Parameters
+    ----------
+    relevant : bool Tensor, shape (n_queries, n)
+        Whether the answer at each place is right; queries without any right one are left out.
+    k : int
+    """
+    kept = relevant[relevant.any(dim=1)].double()  # (n_kept, n)
+    n_right = kept.sum(dim=1)
+    first = kept[:, :k]
+    place = torch.arange(1, kept.shape[1] + 1, dtype=torch.float64)
+    so_far = kept.cumsum(dim=1)
+    at_r = so_far.gather(1, (n_right.long() - 1).clamp(min=0)[:, None])[:, 0]
+    gains = 1 / torch.log2(place[:k] + 1)
+    best = torch.cat([torch.zeros(1, dtype=torch.float64), gains.cumsum(0)])[n_right.long().clamp(max=len(gains))]
+    found = {
+        "precision": first.sum(dim=1) / k,
+        "hit": first.any(dim=1).double(),
+        "recall": first.sum(dim=1) / n_right,
+        "ndcg": (first * gains).sum(dim=1) / best,
+        "average_precision": (kept * so_far / place).sum(dim=1) / n_right,
+        "r_precision": at_r / n_right,
+    }
+    return Judged(**{name: values.numpy() for name, values in found.items()})
+
+
+def _excluded(artist: Tensor, rows: slice, *, own_artist: bool) -> Tensor:
+    if not own_artist:
+        return artist[rows, None] == artist[None, :]
+    here = torch.arange(rows.start, rows.stop)
+    return here[:, None] == torch.arange(len(artist))[None, :]

@@ -1,0 +1,197 @@
+"""One split of the artist-held-out protocol: fit every method on some artists, rank the songs of the others.
+
+Queries and candidates are the songs of the artists held out. None of their features or playlists is seen before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from numpy.typing import NDArray
+
+from musicrec.algorithms import baselines
+from musicrec.algorithms.batches import TrainingSet
+from musicrec.algorithms.drawing import as_shares
+from musicrec.algorithms.encoder import embed
+from musicrec.algorithms.encodings import Encodings, encode, fit_encodings
+from musicrec.algorithms.exposure import Exposure, measure_exposure
+from musicrec.algorithms.retrieval import Candidates, Judged, Scorer, answer, by_cosine, by_value
+from musicrec.algorithms.training import train_encoder
+from musicrec.config import Config, ModelConfig
+from musicrec.pipeline.context import log
+from musicrec.songs import FEATURES, RAW_INPUTS
+from musicrec.stages import train
+
+K = 10
+BASELINE = "z-scored features"
+ENCODER = "encoder"
+FOLD_SEED = 25
+N_COMPONENTS = 64
+
+
+@dataclass(frozen=True)
+class Songs:
+    """What is judged.
+
+    labeled: `as_labeled`, by rising track_key. raw (n, 14): `songs.RAW_INPUTS`. memberships: `as_memberships`, or
+    None where genres judge. song, group (n_pairs,): row and group of each pair that makes songs alike. judged_by:
+    what that is, in words.
+    """
+
+    labeled: pa.Table
+    raw: NDArray[np.float64]
+    memberships: pa.Table | None
+    song: NDArray[np.int64]
+    group: NDArray[np.int64]
+    judged_by: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one method did on one split: among other artists' songs, and with those of the query's own."""
+
+    judged: Judged
+    with_own_artist: Judged
+    exposure: Exposure
+
+
+def judge_split(songs: Songs, config: Config, *, optional: list[str], split: int) -> dict[str, Outcome]:
+    """Return the outcome of each method.
+
+    Parameters
+    ----------
+    songs : Songs
+    config : Config
+    optional : list of str
+        Which of `songs.OPTIONAL_INPUTS` the methods with all inputs may see.
+    split : int
+    """
+    test = is_held_out(train.artists_of(songs.labeled), share=config.evaluate.test_share, split=split)
+    artists = train.artists_of(songs.labeled)[test]
+    position = np.cumsum(test) - 1
+    inside = test[songs.song]
+    candidates = Candidates.make(artists, song=position[songs.song[inside]], group=songs.group[inside])
+    raw = songs.raw[test]
+    features = raw[:, : len(FEATURES)]
+    descriptions = baselines.fit_zscore(songs.raw[~test, : len(FEATURES)])(features)
+    popularity = raw[:, RAW_INPUTS.index("popularity")]
+    outcomes = {}
+    for name, scorer in _methods(songs, config, optional=optional, test=test, seed=split).items():
+        others, own = (answer(scorer, candidates, k=K, own_artist=own) for own in (False, True))
+        exposure = measure_exposure(others.nearest, popularity=popularity, descriptions=descriptions)
+        outcomes[name] = Outcome(others.judged, own.judged, exposure)
+    return outcomes
+
+
+def is_held_out(artists: NDArray[np.int64], *, share: float, split: int) -> NDArray[np.bool_]:
+    """Return which songs (n,) are held out in a split; splits share no artist while their shares fit into 1."""
+    turned = (as_shares(artists, seed=FOLD_SEED) - split * share) % 1.0
+    held_out: NDArray[np.bool_] = turned < share
+    return held_out
+
+
+def _methods(
+    songs: Songs, config: Config, *, optional: list[str], test: NDArray[np.bool_], seed: int
+) -> dict[str, Scorer]:
+    """Return the scorer of each method, from the simplest on."""
+    learned, asked = songs.raw[~test], songs.raw[test]
+    n_features = len(FEATURES)
+    popularity = asked[:, RAW_INPUTS.index("popularity")]
+    methods: dict[str, Scorer] = {"random": by_cosine(_random_vectors(len(asked), seed=seed))}
+    if not np.isnan(popularity).all():
+        methods["popularity"] = by_value(popularity)
+        artists = train.artists_of(songs.labeled)[test]
+        methods["popularity of the artist"] = by_value(_mean_by(artists, popularity))
+    fits = {
+        BASELINE: baselines.fit_zscore,
+        "whitened": baselines.fit_whitened,
+        "quantiles": baselines.fit_quantiles,
+    }
+    for name, fit in fits.items():
+        methods[name] = by_cosine(fit(learned[:, :n_features])(asked[:, :n_features]))
+    for inputs in ([], optional) if optional else ([],):
+        methods |= _learned_methods(songs, config.model, optional=inputs, test=test)
+    return methods
+
+
+def _learned_methods(
+    songs: Songs, settings: ModelConfig, *, optional: list[str], test: NDArray[np.bool_]
+) -> dict[str, Scorer]:
+    encodings = fit_encodings(songs.raw[~test], optional=optional)
+    inputs = encode(songs.raw, encodings=encodings)
+    learned = _training_set(songs, settings, encodings=encodings, inputs=inputs, kept=~test)
+    suffix = " + ".join(["", *[name.replace("_", " ") for name in encodings.optional]])
+    methods = {}
+    if optional:
+        methods[f"{BASELINE}{suffix}"] = by_cosine(inputs[test])
+    if learned.positives:
+        project = baselines.fit_discriminant(
+            inputs[~test].astype(np.float64), learned.positives, n_components=N_COMPONENTS
+        )
+        methods[f"linear discriminant{suffix}"] = by_cosine(project(inputs[test].astype(np.float64)))
+    encoder, history = train_encoder(learned, settings=settings, on_epoch=lambda _: None)
+    log.info("             %d epochs, %.0f s", len(history), sum(epoch.seconds for epoch in history))
+    whole = embed(encoder, inputs[test]).astype(np.float32)
+    half = embed(encoder, _without_half(inputs[test], encodings, seed=settings.seed)).astype(np.float32)
+    methods[f"{ENCODER}{suffix}"] = by_cosine(whole)
+    methods[f"{ENCODER}{suffix}, half of the query's features missing"] = _by_cosine_of(half, whole)
+    methods[f"{ENCODER}{suffix}, half of all songs' features missing"] = by_cosine(half)
+    return methods
+
+
+def _training_set(
+    songs: Songs,
+    settings: ModelConfig,
+    *,
+    encodings: Encodings,
+    inputs: NDArray[np.float32],
+    kept: NDArray[np.bool_],
+) -> TrainingSet:
+    labeled, memberships = songs.labeled.filter(pa.array(kept)), songs.memberships
+    if memberships is not None:
+        keys = labeled["track_key"].combine_chunks()
+        memberships = memberships.filter(pc.is_in(memberships["track_key"], value_set=keys))
+    learned, objective = train.as_training_set(
+        labeled,
+        inputs[kept],
+        layout=encodings.layout,
+        memberships=memberships,
+        objective=settings.objective,
+        holdout_share=settings.holdout_share,
+    )
+    log.info("             %d songs to learn from, objective: %s", len(learned.inputs), objective)
+    return learned
+
+
+def _without_half(inputs: NDArray[np.float32], encodings: Encodings, *, seed: int) -> NDArray[np.float32]:
+    """Return the inputs with half of the audio features of each song marked as missing."""
+    layout = encodings.layout
+    place = np.random.default_rng(seed).random((len(inputs), len(FEATURES))).argsort(axis=1)
+    # Sources beyond the features are optional inputs, which stay.
+    hidden = np.zeros((len(inputs), int(layout.source.max()) + 1), dtype=np.bool_)
+    hidden[:, : len(FEATURES)] = place < len(FEATURES) // 2
+    hidden = hidden[:, layout.source]
+    return np.where(hidden, layout.is_mask.astype(np.float32), inputs)
+
+
+def _by_cosine_of(queries: NDArray[np.float32], candidates: NDArray[np.float32]) -> Scorer:
+    asked, offered = (torch.nn.functional.normalize(torch.from_numpy(v), dim=1) for v in (queries, candidates))
+    return lambda rows: asked[rows] @ offered.T
+
+
+def _random_vectors(n: int, *, seed: int) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).standard_normal((n, 16), dtype=np.float32)
+
+
+def _mean_by(groups: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    _, which = np.unique(groups, return_inverse=True)
+    known = ~np.isnan(values)
+    total = np.bincount(which, weights=np.where(known, values, 0.0))
+    n_known = np.bincount(which, weights=known)
+    means = np.divide(total, n_known, out=np.full(len(total), np.nan), where=n_known > 0)
+    by_song: NDArray[np.float64] = means[which]
+    return by_song
