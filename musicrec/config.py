@@ -102,6 +102,7 @@ class NeighborsConfig(Section):
     max_unit_rows: Annotated[int, Field(ge=64)] = 65_536
     n_truth_queries: Annotated[int, Field(ge=10)] = 2000
     one_per_recording: bool = True
+    spread: bool = True
 
 
 class FavoritesConfig(Section):

@@ -137,6 +137,16 @@ LISTS = _schema(
     list=ArrayType(_schema(negative_score=FloatType(), track_id=StringType(), recording_key=LongType())),
 )
 
+# A place in the list of `host` for `guest`, which no list holds; both are unique. `removed` makes room, NULL where
+# the list has room.
+PLACES = _schema(
+    host=StringType(),
+    guest=StringType(),
+    recording_key=LongType(),
+    negative_score=FloatType(),
+    removed=StringType(),
+)
+
 # A song of a song's list; (track_id, rank) and (track_id, recommended_track_id) are unique.
 RECOMMENDATIONS = _schema(
     track_id=StringType(), rank=IntegerType(), recommended_track_id=StringType(), score=FloatType()

@@ -20,7 +20,7 @@ import pyspark
 import pytest
 
 from musicrec.config import load_config
-from musicrec.pipeline.evaluation import evaluate
+from musicrec.pipeline.evaluation import as_text, evaluate
 from musicrec.pipeline.refresh import refresh
 from musicrec.pipeline.vectors import VectorsInput, join_vectors
 from musicrec.storage import runs
@@ -271,13 +271,21 @@ def test_evaluation_beats_the_baseline(spark, tmp_path: Path) -> None:
     """One split, few epochs: far from the full figure, but no longer chance."""
     settings = ("evaluate.n_splits=1", "model.n_epochs=8", "model.embedding_dim=64", "model.hidden_layers=[128]")
     config = make_config(TIDYTUESDAY, tmp_path, f"input.playlists={TIDYTUESDAY}", *settings)
-    lines = {line["vectors"]: line for line in evaluate(spark, config)["lines"]}
-    assert lines["random"]["ratio_to_baseline"] < 0.3
-    assert lines["z-scored features"]["ratio_to_baseline"] == 1.0
-    encoder = lines["encoder (playlists)"]
-    assert encoder["ratio_to_baseline"] > 1.15
-    assert (
-        encoder["precision_at_10"]["lower"]
-        < encoder["precision_at_10"]["mean"]
-        < encoder["precision_at_10"]["upper"]
-    )
+    result = evaluate(spark, config)
+    methods = {method["method"]: method for method in result["methods"]}
+    ratios = {name: method["ratio"]["mean"] for name, method in methods.items()}
+    assert ratios["random"] < 0.3
+    assert ratios["z-scored features"] == 1.0
+    assert ratios["encoder"] > 1.15 * ratios["quantiles"]
+    everything = "encoder + release date + popularity"
+    assert ratios[everything] > 2.2
+    assert ratios["z-scored features + release date + popularity"] < ratios[everything]
+    for missing in ("half of the query's features missing", "half of all songs' features missing"):
+        assert 0.2 * ratios[everything] < ratios[f"{everything}, {missing}"] < ratios[everything]
+    for estimate in (methods[everything]["means"]["ndcg"], methods[everything]["ratio"]):
+        assert estimate["lower"] < estimate["mean"] < estimate["upper"]
+    assert methods["popularity"]["exposure"]["coverage"] < 0.05 < methods[everything]["exposure"]["coverage"]
+    # Every line has the cells of its head.
+    lines = [line for line in as_text(result).splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in lines[: 2 + len(methods)]}) == 1
+    assert len({line.count("|") for line in lines[2 + len(methods) :]}) == 1

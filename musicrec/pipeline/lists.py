@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -12,7 +13,7 @@ from musicrec.errors import QualityError
 from musicrec.pipeline.context import Context, log
 from musicrec.pipeline.ingest import Catalog, read_relation
 from musicrec.pipeline.neighbors import Joined
-from musicrec.stages import check, favorites, rank
+from musicrec.stages import check, favorites, rank, spread
 from musicrec.storage import publish, tables
 
 # Rows of a published file: a few dozen MB, which query engines read in one go.
@@ -27,11 +28,33 @@ def rank_lists(context: Context, catalog: Catalog, joined: Joined) -> tuple[Data
         "lists",
         schema=schemas.LISTS,
     )
+    lists = _spread(context, catalog, joined, lists) if settings.spread else lists
     # Sorted as whole lists, a tenth of the rows; from files, because range partitioning reads its input twice.
     n_files = max(1, -(-catalog.n_tracks * settings.k // ROWS_PER_FILE))
     ordered = lists.repartitionByRange(n_files, "track_id").sortWithinPartitions("track_id")
     rows = rank.as_recommendations(ordered)
     return lists, _stage(context, rows, "recommendations", schemas.RECOMMENDATIONS)
+
+
+def _spread(context: Context, catalog: Catalog, joined: Joined, lists: DataFrame) -> DataFrame:
+    """Return the lists with places for songs that none of them holds; record how songs occur before and after."""
+    recordings = joined.members.select("track_id", "recording_key")
+    # From files: the lists are read twice where they are sorted.
+    places = context.materialize(
+        spread.as_places(lists, recordings=recordings, k=context.config.neighbors.k),
+        "places",
+        schema=schemas.PLACES,
+    )
+    after = spread.as_spread_lists(lists, places=places)
+    before, now = (
+        spread.measure_occurrence(spread.count_places(each), n_songs=catalog.n_tracks) for each in (lists, after)
+    )
+    context.record["occurrence"] = {"before": asdict(before), "after": asdict(now)}
+    log.info(
+        "             in no list: %.2f %% of the songs, %.2f %% after spreading; k-occurrence skewness %.2f, %.2f",
+        100 * before.forgotten_share, 100 * now.forgotten_share, before.skewness, now.skewness,
+    )  # fmt: skip
+    return after
 
 
 def rank_favorites(context: Context, catalog: Catalog, lists: DataFrame) -> DataFrame | None:
