@@ -288,4 +288,7 @@ def test_evaluation_beats_the_baseline(spark, tmp_path: Path) -> None:
     # Every line has the cells of its head.
     lines = [line for line in as_text(result).splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in lines[: 2 + len(methods)]}) == 1
-    assert len({line.count("|") for line in lines[2 + len(methods) :]}) == 1
+    assert len({line.count("|") for line in lines[2 + len(methods) : -4]}) == 1
+    before, after = result["spreading"]["before"], result["spreading"]["after"]
+    assert after["forgotten_share"] < 0.3 * before["forgotten_share"]
+    assert after["precision"] > 0.98 * before["precision"]

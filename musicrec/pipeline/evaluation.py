@@ -25,6 +25,7 @@ from musicrec.pipeline.context import log
 from musicrec.pipeline.ingest import read_relation, read_source
 from musicrec.pipeline.judging import BASELINE, K, Outcome, Songs, judge_split
 from musicrec.pipeline.learn import optional_inputs
+from musicrec.pipeline.occurrence import judge_spreading
 from musicrec.songs import RAW_INPUTS
 from musicrec.stages import clean, features, sample, train
 from musicrec.storage import tables
@@ -55,6 +56,7 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
         "splits": [settings.first_split, settings.first_split + settings.n_splits - 1],
         "k": K,
         "methods": _summaries(outcomes, config),
+        "spreading": judge_spreading(session, songs, config, optional=_optional(songs, config)),
     }
 
 
@@ -75,6 +77,13 @@ def as_text(result: dict[str, Any]) -> str:
             "| novelty, bits | diversity |",
             "|---|---:|---:|---:|---:|---:|---:|",
             *[_exposure_line(method) for method in methods],
+            "",
+            f"lists of all {result['n_songs']:,} songs by the encoder of split {result['splits'][0]}, "
+            "P of the held-out songs' lists",
+            "",
+            "| spreading | recommended to nobody | k-occurrence skewness | P |",
+            "|---|---:|---:|---:|",
+            *[_spreading_line(name, found) for name, found in result["spreading"].items()],
         ]
     )
 
@@ -102,6 +111,11 @@ def _exposure_line(method: dict[str, Any]) -> str:
         *[f"{exposure[name]:.2f}" for name in ("novelty_bits", "diversity")],
     ]
     return f"| {' | '.join([method['method'], *cells])} |"
+
+
+def _spreading_line(name: str, found: dict[str, float]) -> str:
+    share = f"{found['forgotten_share']:.2%}".replace("%", " %")
+    return f"| {name} | {share} | {found['skewness']:.2f} | {found['precision']:.4f} |"
 
 
 def _interval(estimate: dict[str, float]) -> str:

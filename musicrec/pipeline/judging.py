@@ -123,7 +123,7 @@ def _learned_methods(
 ) -> dict[str, Scorer]:
     encodings = fit_encodings(songs.raw[~test], optional=optional)
     inputs = encode(songs.raw, encodings=encodings)
-    learned = _training_set(songs, settings, encodings=encodings, inputs=inputs, kept=~test)
+    learned = make_training_set(songs, settings, encodings=encodings, inputs=inputs, kept=~test)
     suffix = " + ".join(["", *[name.replace("_", " ") for name in encodings.optional]])
     methods = {}
     if optional:
@@ -143,7 +143,7 @@ def _learned_methods(
     return methods
 
 
-def _training_set(
+def make_training_set(
     songs: Songs,
     settings: ModelConfig,
     *,
@@ -151,6 +151,7 @@ def _training_set(
     inputs: NDArray[np.float32],
     kept: NDArray[np.bool_],
 ) -> TrainingSet:
+    """Return those of the songs that are `kept` (n,), and their playlists, as what to learn from."""
     labeled, memberships = songs.labeled.filter(pa.array(kept)), songs.memberships
     if memberships is not None:
         keys = labeled["track_key"].combine_chunks()

@@ -39,8 +39,8 @@ def as_places(lists: DataFrame, *, recordings: DataFrame, k: int) -> DataFrame:
 
     Notes
     -----
-    A list takes in at most one song, and a song gets at most one place. What makes room is the other release of the
-    guest's recording, else the last place; it never leaves the only list that holds it.
+    A list takes in at most one song, and a song gets at most one place. What makes room is the other release of
+    the guest's recording, else the last place; it never leaves the only list that holds it.
     """
     counts = count_places(lists)
     offers = _offers(lists, counts=counts, recordings=recordings)

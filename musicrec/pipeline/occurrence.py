@@ -1,0 +1,107 @@
+"""Lists of the whole catalog before and after spreading: who is forgotten, and what it costs in precision.
+
+The encoder has not seen the artists of one split; the lists of their songs, drawn from all songs, are judged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame, SparkSession
+
+from musicrec import schemas
+from musicrec.algorithms.encoder import embed
+from musicrec.algorithms.encodings import encode, fit_encodings
+from musicrec.algorithms.retrieval import Candidates
+from musicrec.algorithms.training import train_encoder
+from musicrec.arrow import list_column, numbers
+from musicrec.config import Config
+from musicrec.pipeline.judging import Songs, is_held_out, make_training_set
+from musicrec.stages import rank, spread, train
+
+BLOCK_ROWS = 512
+# More than `k`: releases of one recording are left out afterwards.
+N_CANDIDATES = 50
+
+
+def judge_spreading(session: SparkSession, songs: Songs, config: Config, *, optional: list[str]) -> dict[str, Any]:
+    """Return forgotten share, skewness and P@k of the whole catalog's lists, before and after spreading."""
+    held_out = is_held_out(
+        train.artists_of(songs.labeled), share=config.evaluate.test_share, split=config.evaluate.first_split
+    )
+    vectors = _embed_all(songs, config, optional=optional, held_out=held_out)
+    k = config.neighbors.k
+    lists = rank.keep_best(_as_lists(session, songs, vectors), k=k).persist()
+    recordings = session.createDataFrame(_names(songs))
+    places = spread.as_places(lists, recordings=recordings, k=k).persist()
+    found = {}
+    for name, each in (("before", lists), ("after", spread.as_spread_lists(lists, places=places))):
+        occurrence = spread.measure_occurrence(spread.count_places(each), n_songs=songs.labeled.num_rows)
+        found[name] = {**asdict(occurrence), "precision": _precision(each, songs, held_out=held_out, k=k)}
+    lists.unpersist()
+    places.unpersist()
+    return found
+
+
+def _embed_all(
+    songs: Songs, config: Config, *, optional: list[str], held_out: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    encodings = fit_encodings(songs.raw[~held_out], optional=optional)
+    inputs = encode(songs.raw, encodings=encodings)
+    learned = make_training_set(songs, config.model, encodings=encodings, inputs=inputs, kept=~held_out)
+    encoder, _ = train_encoder(learned, settings=config.model, on_epoch=lambda _: None)
+    vectors: NDArray[np.float32] = embed(encoder, inputs).astype(np.float32)
+    return vectors
+
+
+def _names(songs: Songs) -> pa.Table:
+    """Return `track_id, recording_key`; a track's name is its key."""
+    keys = songs.labeled["track_key"].cast(pa.string())
+    return pa.table({"track_id": keys, "recording_key": songs.labeled["recording_key"]})
+
+
+def _as_lists(session: SparkSession, songs: Songs, vectors: NDArray[np.float32]) -> DataFrame:
+    """Return `schemas.LISTS` of the nearest songs of each, other releases of it left out."""
+    recordings = numbers(songs.labeled["recording_key"]).copy()
+    unit = torch.nn.functional.normalize(torch.from_numpy(vectors), dim=1)
+    recording = torch.from_numpy(recordings)
+    n_listed = min(N_CANDIDATES, len(unit))
+    nearest, scores = [], []
+    for start in range(0, len(unit), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        products = unit[rows] @ unit.T  # (block, n)
+        products.masked_fill_(recording[rows, None] == recording[None, :], -2.0)
+        best = torch.topk(products, n_listed, dim=1)
+        nearest.append(best.indices.numpy())
+        scores.append(best.values.clamp(-2.0, 1.0).numpy())
+    place, score = np.concatenate(nearest).ravel(), np.concatenate(scores).ravel()
+    kept = score > -2.0
+    names = _names(songs)["track_id"].combine_chunks()
+    structs = pa.StructArray.from_arrays(
+        [pa.array(-score[kept]), names.take(pa.array(place[kept])), pa.array(recordings[place[kept]])],
+        names=["negative_score", "track_id", "recording_key"],
+    )
+    lengths = kept.reshape(-1, n_listed).sum(axis=1)
+    return session.createDataFrame(
+        pa.table({"track_id": names, "list": list_column(structs, lengths)}), schema=schemas.LISTS
+    )
+
+
+def _precision(lists: DataFrame, songs: Songs, *, held_out: NDArray[np.bool_], k: int) -> float:
+    """Return P@k of the held-out songs' lists."""
+    keys = numbers(songs.labeled["track_key"])
+    table = lists.selectExpr("track_id", "list.track_id AS others").toArrow()
+    query = np.searchsorted(keys, numbers(table["track_id"].cast(pa.int64())))
+    others = table["others"].combine_chunks()
+    row = np.repeat(query, np.diff(others.offsets.to_numpy()))
+    other = np.searchsorted(keys, numbers(others.flatten().cast(pa.int64())))
+    asked = held_out[row]
+    candidates = Candidates.make(keys, song=songs.song, group=songs.group)
+    shared = candidates.groups[row[asked]].multiply(candidates.groups[other[asked]]).sum(axis=1)
+    n_right = float((np.asarray(shared) > 0).sum())
+    return n_right / (k * int(held_out.sum()))
