@@ -269,7 +269,13 @@ def test_shuffle_files_lost_with_an_executor_are_made_again(spark, tmp_path: Pat
 @pytest.mark.realdata
 def test_evaluation_beats_the_baseline(spark, tmp_path: Path) -> None:
     """One split, few epochs: far from the full figure, but no longer chance."""
-    settings = ("evaluate.n_splits=1", "model.n_epochs=8", "model.embedding_dim=64", "model.hidden_layers=[128]")
+    # A third of the songs: ranking all of them for each takes minutes.
+    settings = (
+        "evaluate.n_splits=1",
+        "evaluate.max_songs=10000",
+        "model.n_epochs=20",
+        "model.hidden_layers=[128]",
+    )
     config = make_config(TIDYTUESDAY, tmp_path, f"input.playlists={TIDYTUESDAY}", *settings)
     result = evaluate(spark, config)
     methods = {method["method"]: method for method in result["methods"]}
