@@ -274,6 +274,7 @@ def test_evaluation_beats_the_baseline(spark, tmp_path: Path) -> None:
         "evaluate.n_splits=1",
         "evaluate.max_songs=10000",
         "model.n_epochs=20",
+        "model.batch_size=256",
         "model.hidden_layers=[128]",
     )
     config = make_config(TIDYTUESDAY, tmp_path, f"input.playlists={TIDYTUESDAY}", *settings)
