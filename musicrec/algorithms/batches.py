@@ -67,7 +67,9 @@ class Sampler:
         self._size = min(batch_size, len(self._train))
         self.n_batches = max(1, round(len(self._train) / batch_size))
         self._starts = [np.searchsorted(p.song, np.arange(len(songs.inputs) + 1)) for p in songs.positives]
-        self._groups = [members for p in songs.positives for members in _members(p, allowed=~songs.held_out)]
+        # Only rich batches need them, and a large catalog has millions.
+        kinds = songs.positives if rich else ()
+        self._groups = [members for p in kinds for members in _members(p, allowed=~songs.held_out)]
 
     def draw(self, rng: np.random.Generator) -> Iterator[Indices]:
         """Yield the batches of an epoch: sorted indices of distinct songs."""

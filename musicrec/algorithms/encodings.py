@@ -49,6 +49,15 @@ class InputLayout:
     source: NDArray[np.int64]
     is_mask: NDArray[np.bool_]
 
+    @property
+    def n_sources(self) -> int:
+        """How many raw values there are."""
+        return int(self.source.max()) + 1
+
+    def hide(self, inputs: NDArray[np.float32], missing: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Return inputs (n, n_inputs) as they are where raw values are `missing` (n, n_sources)."""
+        return np.where(missing[:, self.source], self.is_mask.astype(np.float32), inputs)
+
 
 @dataclass(frozen=True)
 class Encodings:

@@ -107,10 +107,12 @@ class _Learner:
         self._rng = np.random.default_rng(settings.seed)
         self.device = find_device(settings.device)
         self.encoder = Encoder(_architecture(songs, settings)).to(self.device)
-        rich = bool(songs.positives and settings.contrastive_weight)
-        self._sampler = Sampler(songs, batch_size=settings.batch_size, rich=rich)
         kinds = [GroupIndex(p, allowed=~songs.held_out, n_max=MAX_PROXIES) for p in songs.positives]
         self._kinds = [kind for kind in kinds if kind.n_groups > 1 and settings.proxy_weight]
+        # A single group has no other to be told apart from: then songs are compared with those outside of it.
+        self._contrastive_weight = settings.contrastive_weight or (0.0 if self._kinds else 1.0)
+        rich = bool(songs.positives and self._contrastive_weight)
+        self._sampler = Sampler(songs, batch_size=settings.batch_size, rich=rich)
         self._proxies = nn.ParameterList(
             PROXY_SCALE * torch.randn(kind.n_groups, settings.embedding_dim) for kind in self._kinds
         ).to(self.device)
@@ -149,28 +151,28 @@ class _Learner:
             return self.twin_loss(batch, self._rng)
         settings = self._settings
         vectors: Tensor = self.encoder(self._disturbed(batch).to(self.device))
-        loss = vectors.sum() * 0.0
-        if settings.contrastive_weight:
-            loss = loss + settings.contrastive_weight * contrastive_loss(
+        losses = []
+        if self._contrastive_weight:
+            loss = contrastive_loss(
                 vectors,
                 positives=self._sampler.alike(batch).to(self.device),
                 excluded=self._sampler.same_recording(batch).to(self.device),
                 temperature=settings.temperature,
             )
+            losses.append(self._contrastive_weight * loss)
         for kind, proxies in zip(self._kinds, self._proxies, strict=True):
             row, column = (torch.from_numpy(each).to(self.device) for each in kind.pairs(batch))
-            loss = loss + settings.proxy_weight * kind.weight * proxy_loss(
-                vectors, proxies, row=row, column=column, temperature=settings.proxy_temperature
-            )
-        return loss
+            loss = proxy_loss(vectors, proxies, row=row, column=column, temperature=settings.proxy_temperature)
+            losses.append(settings.proxy_weight * kind.weight * loss)
+        return torch.stack(losses).sum()
 
     def _disturbed(self, batch: Indices) -> Tensor:
         settings, layout = self._settings, self._songs.layout
         inputs = self._songs.inputs[batch]
         noise = self._rng.standard_normal(inputs.shape, dtype=np.float32) * settings.input_noise
         noise[:, layout.is_mask] = 0
-        hidden = _hidden(len(batch), layout.source, settings.hidden_songs, self._rng)
-        return torch.from_numpy(np.where(hidden, layout.is_mask.astype(np.float32), inputs + noise))
+        missing = _missing(len(batch), layout.n_sources, settings.hidden_songs, self._rng)
+        return torch.from_numpy(layout.hide(inputs + noise, missing))
 
 
 class _Judge:
@@ -217,11 +219,11 @@ def _architecture(songs: TrainingSet, settings: ModelConfig) -> Architecture:
     )
 
 
-def _hidden(n: int, source: Indices, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Return (n, n_inputs): in a `share` of the songs, raw values are hidden, of each any part of them."""
+def _missing(n: int, n_sources: int, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Return (n, n_sources): in a `share` of the songs, raw values are hidden, of each any part of them."""
     rate = rng.random((n, 1)) * (rng.random((n, 1)) < share)
-    hidden: NDArray[np.bool_] = (rng.random((n, int(source.max()) + 1)) < rate)[:, source]
-    return hidden
+    missing: NDArray[np.bool_] = rng.random((n, n_sources)) < rate
+    return missing
 
 
 def _corrupt(inputs: Tensor, rng: np.random.Generator) -> Tensor:

@@ -42,11 +42,11 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
         There is nothing to judge by: neither playlists nor genres.
     """
     songs = _load(session, config)
-    settings = config.evaluate
+    settings, optional = config.evaluate, _optional(songs, config)
     outcomes: dict[str, list[Outcome]] = {}
     for split in range(settings.first_split, settings.first_split + settings.n_splits):
         log.info("split %d (%d of %d)", split, split - settings.first_split + 1, settings.n_splits)
-        for name, outcome in judge_split(songs, config, optional=_optional(songs, config), split=split).items():
+        for name, outcome in judge_split(songs, config, optional=optional, split=split).items():
             outcomes.setdefault(name, []).append(outcome)
     return {
         "protocol": "artist-held-out",
@@ -56,7 +56,7 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
         "splits": [settings.first_split, settings.first_split + settings.n_splits - 1],
         "k": K,
         "methods": _summaries(outcomes, config),
-        "spreading": judge_spreading(session, songs, config, optional=_optional(songs, config)),
+        "spreading": judge_spreading(session, songs, config, optional=optional),
     }
 
 

@@ -121,9 +121,7 @@ def _methods(
 def _learned_methods(
     songs: Songs, settings: ModelConfig, *, optional: list[str], test: NDArray[np.bool_]
 ) -> dict[str, Scorer]:
-    encodings = fit_encodings(songs.raw[~test], optional=optional)
-    inputs = encode(songs.raw, encodings=encodings)
-    learned = make_training_set(songs, settings, encodings=encodings, inputs=inputs, kept=~test)
+    encodings, inputs, learned = make_training_set(songs, settings, optional=optional, kept=~test)
     suffix = " + ".join(["", *[name.replace("_", " ") for name in encodings.optional]])
     methods = {}
     if optional:
@@ -144,14 +142,11 @@ def _learned_methods(
 
 
 def make_training_set(
-    songs: Songs,
-    settings: ModelConfig,
-    *,
-    encodings: Encodings,
-    inputs: NDArray[np.float32],
-    kept: NDArray[np.bool_],
-) -> TrainingSet:
-    """Return those of the songs that are `kept` (n,), and their playlists, as what to learn from."""
+    songs: Songs, settings: ModelConfig, *, optional: list[str], kept: NDArray[np.bool_]
+) -> tuple[Encodings, NDArray[np.float32], TrainingSet]:
+    """Return what is fitted on the songs `kept` (n,), the inputs of all, and the kept ones to learn from."""
+    encodings = fit_encodings(songs.raw[kept], optional=optional)
+    inputs = encode(songs.raw, encodings=encodings)
     labeled, memberships = songs.labeled.filter(pa.array(kept)), songs.memberships
     if memberships is not None:
         keys = labeled["track_key"].combine_chunks()
@@ -165,18 +160,16 @@ def make_training_set(
         holdout_share=settings.holdout_share,
     )
     log.info("             %d songs to learn from, objective: %s", len(learned.inputs), objective)
-    return learned
+    return encodings, inputs, learned
 
 
 def _without_half(inputs: NDArray[np.float32], encodings: Encodings, *, seed: int) -> NDArray[np.float32]:
     """Return the inputs with half of the audio features of each song marked as missing."""
-    layout = encodings.layout
     place = np.random.default_rng(seed).random((len(inputs), len(FEATURES))).argsort(axis=1)
     # Sources beyond the features are optional inputs, which stay.
-    hidden = np.zeros((len(inputs), int(layout.source.max()) + 1), dtype=np.bool_)
-    hidden[:, : len(FEATURES)] = place < len(FEATURES) // 2
-    hidden = hidden[:, layout.source]
-    return np.where(hidden, layout.is_mask.astype(np.float32), inputs)
+    missing = np.zeros((len(inputs), encodings.layout.n_sources), dtype=np.bool_)
+    missing[:, : len(FEATURES)] = place < len(FEATURES) // 2
+    return encodings.layout.hide(inputs, missing)
 
 
 def _by_cosine_of(queries: NDArray[np.float32], candidates: NDArray[np.float32]) -> Scorer:

@@ -39,22 +39,21 @@ def rank_lists(context: Context, catalog: Catalog, joined: Joined) -> tuple[Data
 def _spread(context: Context, catalog: Catalog, joined: Joined, lists: DataFrame) -> DataFrame:
     """Return the lists with places for songs that none of them holds; record how songs occur before and after."""
     recordings = joined.members.select("track_id", "recording_key")
-    # From files: the lists are read twice where they are sorted.
-    places = context.materialize(
-        spread.as_places(lists, recordings=recordings, k=context.config.neighbors.k),
-        "places",
-        schema=schemas.PLACES,
-    )
-    after = spread.as_spread_lists(lists, places=places)
+    counts = spread.count_places(lists).persist()
+    found = spread.as_places(lists, counts=counts, recordings=recordings, k=context.config.neighbors.k)
+    places = context.materialize(found, "places", schema=schemas.PLACES)
     before, now = (
-        spread.measure_occurrence(spread.count_places(each), n_songs=catalog.n_tracks) for each in (lists, after)
+        spread.measure_occurrence(each, n_songs=catalog.n_tracks)
+        for each in (counts, spread.recount_places(counts, places=places))
     )
+    counts.unpersist()
     context.record["occurrence"] = {"before": asdict(before), "after": asdict(now)}
     log.info(
         "             in no list: %.2f %% of the songs, %.2f %% after spreading; k-occurrence skewness %.2f, %.2f",
         100 * before.forgotten_share, 100 * now.forgotten_share, before.skewness, now.skewness,
     )  # fmt: skip
-    return after
+    # Read three times: twice where they are sorted, and for the listeners.
+    return context.materialize(spread.as_spread_lists(lists, places=places), "spread_lists", schema=schemas.LISTS)
 
 
 def rank_favorites(context: Context, catalog: Catalog, lists: DataFrame) -> DataFrame | None:

@@ -10,23 +10,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 
 from musicrec import schemas
 from musicrec.algorithms.encoder import embed
-from musicrec.algorithms.encodings import encode, fit_encodings
+from musicrec.algorithms.kernel import Members, exact_nearest
 from musicrec.algorithms.retrieval import Candidates
+from musicrec.algorithms.spaces import Space
 from musicrec.algorithms.training import train_encoder
 from musicrec.arrow import list_column, numbers
 from musicrec.config import Config
 from musicrec.pipeline.judging import Songs, is_held_out, make_training_set
-from musicrec.stages import rank, spread, train
-
-BLOCK_ROWS = 512
-# More than `k`: releases of one recording are left out afterwards.
-N_CANDIDATES = 50
+from musicrec.stages import spread, train
 
 
 def judge_spreading(session: SparkSession, songs: Songs, config: Config, *, optional: list[str]) -> dict[str, Any]:
@@ -36,9 +32,10 @@ def judge_spreading(session: SparkSession, songs: Songs, config: Config, *, opti
     )
     vectors = _embed_all(songs, config, optional=optional, held_out=held_out)
     k = config.neighbors.k
-    lists = rank.keep_best(_as_lists(session, songs, vectors), k=k).persist()
+    lists = _as_lists(session, songs, vectors, k=k).persist()
+    counts = spread.count_places(lists)
     recordings = session.createDataFrame(_names(songs))
-    places = spread.as_places(lists, recordings=recordings, k=k).persist()
+    places = spread.as_places(lists, counts=counts, recordings=recordings, k=k).persist()
     found = {}
     for name, each in (("before", lists), ("after", spread.as_spread_lists(lists, places=places))):
         occurrence = spread.measure_occurrence(spread.count_places(each), n_songs=songs.labeled.num_rows)
@@ -50,13 +47,10 @@ def judge_spreading(session: SparkSession, songs: Songs, config: Config, *, opti
 
 def _embed_all(
     songs: Songs, config: Config, *, optional: list[str], held_out: NDArray[np.bool_]
-) -> NDArray[np.float32]:
-    encodings = fit_encodings(songs.raw[~held_out], optional=optional)
-    inputs = encode(songs.raw, encodings=encodings)
-    learned = make_training_set(songs, config.model, encodings=encodings, inputs=inputs, kept=~held_out)
+) -> NDArray[np.float16]:
+    _, inputs, learned = make_training_set(songs, config.model, optional=optional, kept=~held_out)
     encoder, _ = train_encoder(learned, settings=config.model, on_epoch=lambda _: None)
-    vectors: NDArray[np.float32] = embed(encoder, inputs).astype(np.float32)
-    return vectors
+    return embed(encoder, inputs)
 
 
 def _names(songs: Songs) -> pa.Table:
@@ -65,31 +59,24 @@ def _names(songs: Songs) -> pa.Table:
     return pa.table({"track_id": keys, "recording_key": songs.labeled["recording_key"]})
 
 
-def _as_lists(session: SparkSession, songs: Songs, vectors: NDArray[np.float32]) -> DataFrame:
-    """Return `schemas.LISTS` of the nearest songs of each, other releases of it left out."""
-    recordings = numbers(songs.labeled["recording_key"]).copy()
-    unit = torch.nn.functional.normalize(torch.from_numpy(vectors), dim=1)
-    recording = torch.from_numpy(recordings)
-    n_listed = min(N_CANDIDATES, len(unit))
-    nearest, scores = [], []
-    for start in range(0, len(unit), BLOCK_ROWS):
-        rows = slice(start, start + BLOCK_ROWS)
-        products = unit[rows] @ unit.T  # (block, n)
-        products.masked_fill_(recording[rows, None] == recording[None, :], -2.0)
-        best = torch.topk(products, n_listed, dim=1)
-        nearest.append(best.indices.numpy())
-        scores.append(best.values.clamp(-2.0, 1.0).numpy())
-    place, score = np.concatenate(nearest).ravel(), np.concatenate(scores).ravel()
-    kept = score > -2.0
+def _as_lists(session: SparkSession, songs: Songs, vectors: NDArray[np.float16], *, k: int) -> DataFrame:
+    """Return `schemas.LISTS` of the k nearest songs of each, as the join finds them: each recording once."""
+    rows = np.arange(len(vectors))
+    recordings = numbers(songs.labeled["recording_key"])
+    members = Members(rows, recordings, vectors)
+    nearest = exact_nearest(members, members, k=k, space=Space())
+    present = nearest.keys >= 0
     names = _names(songs)["track_id"].combine_chunks()
-    structs = pa.StructArray.from_arrays(
-        [pa.array(-score[kept]), names.take(pa.array(place[kept])), pa.array(recordings[place[kept]])],
+    places = pa.StructArray.from_arrays(
+        [
+            pa.array(-nearest.scores[present]),
+            names.take(pa.array(nearest.keys[present])),
+            pa.array(nearest.recordings[present]),
+        ],
         names=["negative_score", "track_id", "recording_key"],
     )
-    lengths = kept.reshape(-1, n_listed).sum(axis=1)
-    return session.createDataFrame(
-        pa.table({"track_id": names, "list": list_column(structs, lengths)}), schema=schemas.LISTS
-    )
+    lists = pa.table({"track_id": names, "list": list_column(places, present.sum(axis=1))})
+    return session.createDataFrame(lists, schema=schemas.LISTS)
 
 
 def _precision(lists: DataFrame, songs: Songs, *, held_out: NDArray[np.bool_], k: int) -> float:

@@ -26,13 +26,15 @@ class Occurrence:
     skewness: float
 
 
-def as_places(lists: DataFrame, *, recordings: DataFrame, k: int) -> DataFrame:
+def as_places(lists: DataFrame, *, counts: DataFrame, recordings: DataFrame, k: int) -> DataFrame:
     """Return `schemas.PLACES`: where songs that no list holds get a place.
 
     Parameters
     ----------
     lists : DataFrame
         `schemas.LISTS`, of at most k places.
+    counts : DataFrame
+        `count_places` of the lists.
     recordings : DataFrame
         `track_id, recording_key` of all songs.
     k : int
@@ -42,7 +44,6 @@ def as_places(lists: DataFrame, *, recordings: DataFrame, k: int) -> DataFrame:
     A list takes in at most one song, and a song gets at most one place. What makes room is the other release of
     the guest's recording, else the last place; it never leaves the only list that holds it.
     """
-    counts = count_places(lists)
     offers = _offers(lists, counts=counts, recordings=recordings)
     # A host's list holds another recording than its own, and so does the guest's.
     hosts = lists.select(F.col("track_id").alias("host"), "list")
@@ -66,6 +67,15 @@ def count_places(lists: DataFrame) -> DataFrame:
     """Return `track_id, n_lists` of the songs that stand in a list."""
     listed = lists.select(F.explode("list.track_id").alias("track_id"))
     return listed.groupBy("track_id").agg(F.count("*").alias("n_lists"))
+
+
+def recount_places(counts: DataFrame, *, places: DataFrame) -> DataFrame:
+    """Return `count_places` of the spread lists, from that of the lists: without looking at them again."""
+    come = places.select(F.col("guest").alias("track_id"), F.lit(1).alias("n_lists"))
+    gone = places.where("removed IS NOT NULL").select(
+        F.col("removed").alias("track_id"), F.lit(-1).alias("n_lists")
+    )
+    return counts.unionByName(come).unionByName(gone).groupBy("track_id").agg(F.sum("n_lists").alias("n_lists"))
 
 
 def measure_occurrence(counts: DataFrame, *, n_songs: int) -> Occurrence:

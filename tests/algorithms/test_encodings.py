@@ -62,8 +62,12 @@ def test_the_layout_tells_what_a_missing_value_changes(name: str) -> None:
     source = layout.source[[n == f"{name}_missing" for n in encodings.input_names]]
     # The key's place on the circle depends on the mode, too.
     assert set(layout.source[changed]) - {FEATURES.index("key")} == set(source) - {FEATURES.index("key")}
-    hidden = np.where(layout.source == source, layout.is_mask, encode(gap, encodings=encodings)[0])
-    np.testing.assert_array_equal(hidden, encode(gap, encodings=encodings)[0])
+    missing = np.arange(layout.n_sources)[None] == source
+    without = layout.hide(encode(random_songs(1), encodings=encodings), missing)
+    others = ~np.isin(layout.source, [*source, FEATURES.index("key")])
+    expected = encode(gap, encodings=encodings)[0]
+    np.testing.assert_array_equal(without[0][layout.source == source], expected[layout.source == source])
+    np.testing.assert_array_equal(without[0][others], expected[others])
 
 
 def test_half_a_year_tells_new_songs_apart_and_six_years_hardly_old_ones() -> None:

@@ -217,3 +217,20 @@ def test_hidden_songs_teach_to_do_with_less() -> None:
         encoder, _ = train_encoder(doubled, settings=settings, on_epoch=lambda _: None)
         found[share] = precision(embed(encoder, gaps), style[data.held_out])
     assert found[0.5] > found[0.0] + 0.02
+
+
+def test_a_single_group_is_learned_too() -> None:
+    # One playlist has no other to be told apart from; its songs are near each other all the same.
+    data, style = planted()
+    song = np.flatnonzero(style == 2)
+    alone = replace(data, positives=(Positives("playlists", 1.0, song, np.zeros(len(song), dtype=np.int64)),))
+    encoder, history = train_encoder(alone, settings=QUICK, on_epoch=lambda _: None)
+    chosen = (style == 2) & data.held_out
+
+    def contrast(vectors: np.ndarray) -> float:
+        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        cosines = unit[chosen] @ unit.T
+        return float(cosines[:, chosen].mean() - cosines[:, style != 2].mean())
+
+    assert history[-1].loss < history[0].loss
+    assert contrast(embed(encoder, data.inputs).astype(np.float64)) > contrast(data.inputs) + 0.1

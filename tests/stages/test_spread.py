@@ -3,7 +3,13 @@ import pytest
 import scipy.stats
 
 from musicrec import schemas
-from musicrec.stages.spread import as_places, as_spread_lists, count_places, measure_occurrence
+from musicrec.stages.spread import (
+    as_places,
+    as_spread_lists,
+    count_places,
+    measure_occurrence,
+    recount_places,
+)  # fmt: skip
 
 RECORDINGS = {"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "e2": 5, "f": 6, "g": 7}
 
@@ -14,7 +20,7 @@ def spread(spark, lists: dict[str, list[tuple[float, str]]], *, k: int) -> dict[
     ]
     frame = spark.createDataFrame(rows, schemas.LISTS)
     recordings = spark.createDataFrame(list(RECORDINGS.items()), "track_id string, recording_key long")
-    places = as_places(frame, recordings=recordings, k=k)
+    places = as_places(frame, counts=count_places(frame), recordings=recordings, k=k)
     assert places.schema.names == schemas.PLACES.names
     found = as_spread_lists(frame, places=places).collect()
     for row in found:
@@ -84,7 +90,9 @@ def test_promises_hold_on_random_lists_and_hardly_a_song_is_forgotten(spark) -> 
     recordings = spark.createDataFrame(
         [(name, i) for i, name in enumerate(names)], "track_id string, recording_key long"
     )
-    after = as_spread_lists(lists, places=as_places(lists, recordings=recordings, k=k)).toPandas()
+    places = as_places(lists, counts=count_places(lists), recordings=recordings, k=k)
+    spread_lists = as_spread_lists(lists, places=places)
+    after = spread_lists.toPandas()
     before_counts = np.bincount(order.ravel(), minlength=n)
     found = {row.track_id: [p["track_id"] for p in row.list] for row in after.itertuples()}
     counts = np.bincount([names.index(o) for places in found.values() for o in places], minlength=n)
@@ -95,6 +103,9 @@ def test_promises_hold_on_random_lists_and_hardly_a_song_is_forgotten(spark) -> 
     assert (counts == 0).sum() < 0.25 * (before_counts == 0).sum()
     changed = sum(len(set(found[names[i]]) - {names[j] for j in order[i]}) for i in range(n))
     assert changed <= (before_counts == 0).sum()
+    recounted = recount_places(count_places(lists), places=places).toPandas().sort_values("track_id")
+    counted = count_places(spread_lists).toPandas().sort_values("track_id")
+    assert recounted.to_numpy().tolist() == counted.to_numpy().tolist()
     occurrence = measure_occurrence(count_places(lists), n_songs=n)
     assert occurrence.forgotten_share == pytest.approx((before_counts == 0).mean())
     assert occurrence.skewness == pytest.approx(scipy.stats.skew(before_counts))
