@@ -269,12 +269,13 @@ def test_shuffle_files_lost_with_an_executor_are_made_again(spark, tmp_path: Pat
 @pytest.mark.realdata
 def test_evaluation_beats_the_baseline(spark, tmp_path: Path) -> None:
     """One split, few epochs: far from the full figure, but no longer chance."""
-    # A third of the songs: ranking all of them for each takes minutes.
+    # A third of the songs: ranking all of them for each takes minutes. One thread: another test has the other core.
     settings = (
         "evaluate.n_splits=1",
         "evaluate.max_songs=10000",
         "model.n_epochs=20",
         "model.batch_size=256",
+        "model.n_threads=1",
         "model.hidden_layers=[128]",
     )
     config = make_config(TIDYTUESDAY, tmp_path, f"input.playlists={TIDYTUESDAY}", *settings)
