@@ -269,7 +269,7 @@ def test_shuffle_files_lost_with_an_executor_are_made_again(spark, tmp_path: Pat
 @pytest.mark.realdata
 def test_evaluation_beats_the_baseline(spark, tmp_path: Path) -> None:
     """One split, few epochs: far from the full figure, but no longer chance."""
-    # A third of the songs: ranking all of them for each takes minutes. One thread: another test has the other core.
+    # A third of the songs: ranking all of them for each takes minutes. The other core has another test.
     settings = (
         "evaluate.n_splits=1",
         "evaluate.max_songs=10000",
