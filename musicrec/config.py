@@ -61,7 +61,10 @@ class ModelConfig(Section):
     n_frequencies: Annotated[int, Field(ge=0, le=1024)] = 8
     frequency_scale: Annotated[float, Field(gt=0.0)] = 0.3
     numeric_width: Annotated[int, Field(ge=1, le=1024)] = 8
-    objective: Literal["auto", "playlists", "labels", "self_supervised"] = "auto"
+    objective: Literal["auto", "playlists", "labels", "all", "self_supervised"] = "auto"
+    playlist_weight: Annotated[float, Field(ge=0.0)] = 1.0
+    artist_weight: Annotated[float, Field(ge=0.0)] = 1.0
+    genre_weight: Annotated[float, Field(ge=0.0)] = 0.3
     sample_size: Annotated[int, Field(ge=100)] = 50_000
     min_songs: Annotated[int, Field(ge=8)] = 200
     n_epochs: Count = 40
@@ -74,7 +77,8 @@ class ModelConfig(Section):
     proxy_temperature: Annotated[float, Field(gt=0.0)] = 0.2
     hidden_songs: Share = 0.3
     input_noise: Annotated[float, Field(ge=0.0)] = 0.1
-    holdout_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
+    holdout_share: Annotated[float, Field(gt=0.0, le=0.5)] = 0.05
+    judging_share: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.05
     patience: Count = 8
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 17
     n_threads: Annotated[int, Field(ge=0)] = 0

@@ -78,6 +78,9 @@ MEMBERS = _schema(
     position=IntegerType(),
 )
 
+# A piece of rows that a task has written; `piece` is unique.
+WRITTEN = _schema(piece=LongType(), n_rows=LongType())
+
 # A piece of the vectors, NULL where they were not fit to be written, and what is in it. Blobs of its songs that a
 # sample has: n int64 keys and n x d float32 vectors.
 PIECES = _schema(

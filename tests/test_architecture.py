@@ -14,6 +14,7 @@ LINES = [
     {"musicrec.pipeline"},
     {"musicrec.stages", "musicrec.storage", "musicrec.report"},
     {"musicrec.algorithms"},
+    {"musicrec.tasks"},
     {"musicrec.arrow"},
     {"musicrec.config", "musicrec.schemas"},
     {"musicrec.songs"},

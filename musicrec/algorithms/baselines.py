@@ -7,6 +7,7 @@ encoder's.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
@@ -23,7 +24,20 @@ RIDGE = 1e-3
 MIN_SPREAD = 1e-6
 
 
-def fit_zscore(raw: Array) -> Project:
+@dataclass(frozen=True)
+class Affine:
+    """A linear map of what rows differ by from a center: center (d,), matrix (d, n_components)."""
+
+    center: Array
+    matrix: Array
+
+    def __call__(self, rows: Array) -> Vectors:
+        """Map rows (n, d) to (n, n_components); NaN counts as the center."""
+        vectors: Vectors = (np.nan_to_num(rows - self.center) @ self.matrix).astype(np.float32)
+        return vectors
+
+
+def fit_zscore(raw: Array) -> Affine:
     """Return the map to z-scores.
 
     Parameters
@@ -36,17 +50,17 @@ def fit_zscore(raw: Array) -> Project:
     center = np.where(known, raw, 0.0).sum(axis=0) / n_known
     spread = np.sqrt((np.where(known, raw - center, 0.0) ** 2).sum(axis=0) / n_known)
     scale = np.where(spread > MIN_SPREAD, spread, 1.0)
-    return lambda rows: np.nan_to_num((rows - center) / scale).astype(np.float32)
+    return Affine(center, np.diag(1 / scale))
 
 
-def fit_whitened(raw: Array) -> Project:
+def fit_whitened(raw: Array) -> Affine:
     """Return the map to principal components of unit variance, of z-scores."""
     zscore = fit_zscore(raw)
     scores = zscore(raw).astype(np.float64)
     values, axes = np.linalg.eigh(scores.T @ scores / len(scores))
     kept = values > MIN_SPREAD * values.max()
     whiten = axes[:, kept] / np.sqrt(values[kept])
-    return lambda rows: (zscore(rows) @ whiten).astype(np.float32)
+    return Affine(zscore.center, zscore.matrix @ whiten)
 
 
 def fit_quantiles(raw: Array) -> Project:
@@ -63,7 +77,7 @@ def fit_quantiles(raw: Array) -> Project:
     return project
 
 
-def fit_discriminant(inputs: Array, positives: tuple[Positives, ...], *, n_components: int) -> Project:
+def fit_discriminant(inputs: Array, positives: tuple[Positives, ...], *, n_components: int) -> Affine:
     """Return the linear map that spreads groups most against the songs within them (Fisher 1936).
 
     Parameters
@@ -87,8 +101,7 @@ def fit_discriminant(inputs: Array, positives: tuple[Positives, ...], *, n_compo
         within += kind.weight * (rows - means).T @ (rows - means) / len(rows)
     ridge = RIDGE * max(float(np.trace(within)) / len(within), MIN_SPREAD)
     _, axes = scipy.linalg.eigh(between, within + ridge * np.eye(len(within)))
-    best = axes[:, ::-1][:, :n_components]
-    return lambda rows: ((rows - center) @ best).astype(np.float32)
+    return Affine(center, axes[:, ::-1][:, :n_components])
 
 
 def _middle_rank(column: Array, known: Array) -> Array:

@@ -17,6 +17,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from musicrec.algorithms.baselines import Affine
 from musicrec.algorithms.encodings import Encodings
 from musicrec.algorithms.numerical import PeriodicEmbedding
 
@@ -24,11 +25,12 @@ from musicrec.algorithms.numerical import PeriodicEmbedding
 # vector independent of the batch it came in.
 BLOCK_ROWS = 1024
 MIN_NORM = 1e-6
+CONSTANT = 0.1
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Widths of the encoder. No hidden layer and no training: the inputs themselves (`trained` is False).
+    """Widths of the encoder. No hidden layer and no training: a linear map (`trained` is False).
 
     The first `n_numeric` inputs pass through periodic embeddings of `n_frequencies` and `numeric_width` as well;
     no frequencies, no embeddings.
@@ -78,20 +80,22 @@ class Encoder(nn.Module):
         return nn.functional.normalize(projected, dim=1, eps=MIN_NORM)
 
 
-def make_untrained(n_inputs: int) -> Encoder:
-    """Return the encoder that passes the inputs through: what a catalog too small to learn from gets.
+def make_linear(projection: Affine) -> Encoder:
+    """Return the encoder that is a linear map of the inputs: what is shipped where no network is better.
 
-    One constant input more keeps a song of exactly average features from the zero vector, which has no
-    direction.
+    One constant number more keeps a song at the center, say one of exactly average features, from the zero vector,
+    which has no direction.
     """
-    encoder = Encoder(Architecture(n_inputs, (), n_inputs + 1, trained=False))
-    projection = encoder.layers[0]
-    if not isinstance(projection, nn.Linear):
+    n_inputs, width = projection.matrix.shape
+    encoder = Encoder(Architecture(n_inputs, (), width + 1, trained=False))
+    layer = encoder.layers[0]
+    if not isinstance(layer, nn.Linear):
         raise TypeError("an encoder without hidden layers is one linear map")
     with torch.no_grad():
-        projection.weight.copy_(torch.eye(n_inputs + 1, n_inputs))
-        projection.bias.zero_()
-        projection.bias[-1] = 0.1
+        layer.weight.zero_()
+        layer.weight[:-1] = torch.from_numpy(projection.matrix.T)
+        layer.bias[:-1] = torch.from_numpy(-projection.center @ projection.matrix)
+        layer.bias[-1] = CONSTANT
     return encoder
 
 

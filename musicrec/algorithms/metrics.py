@@ -79,3 +79,9 @@ def resampled_means(values: Floats, *, n_resamples: int, seed: int) -> Floats:
         counts = np.bincount(rng.integers(0, n_queries, n_queries), minlength=n_queries)
         means[:, i] = values @ counts / n_queries
     return means
+
+
+def percentile_interval(mean: float, resampled: Floats) -> Estimate:
+    """Return a mean with the interval that holds 95 % of its `resampled` values."""
+    lower, upper = np.percentile(resampled, [2.5, 97.5])
+    return Estimate(float(mean), float(lower), float(upper))

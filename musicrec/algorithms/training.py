@@ -37,7 +37,8 @@ class Epoch:
     """One line of progress.
 
     loss is in nats. held_out_score is the mean average precision, 0..1, of retrieval among the held-out songs,
-    other artists' only; without labels minus their loss; NaN where no song is held out.
+    other artists' only unless artists alone make songs alike; without labels minus their loss; NaN where no song
+    is held out.
     """
 
     number: int
@@ -184,9 +185,13 @@ class _Judge:
         chosen = np.random.default_rng(0).permutation(held_out)[:MAX_JUDGES]
         self._rows = np.sort(chosen)
         self._candidates: Candidates | None = None
+        self._own_artist = False
         if songs.positives and len(chosen):
-            # By the weightiest kind alone: that is what the user cares for most.
-            kind = max(songs.positives, key=lambda positives: positives.weight)
+            # By the weightiest kind alone: that is what the user cares for most. An artist's own songs are no
+            # answer, so artists judge only where there is nothing else.
+            others = [positives for positives in songs.positives if positives.kind != "artist"]
+            self._own_artist = not others
+            kind = max(others or songs.positives, key=lambda positives: positives.weight)
             inside = np.isin(kind.song, self._rows)
             place = np.searchsorted(self._rows, kind.song[inside])
             self._candidates = Candidates.make(songs.artists[self._rows], song=place, group=kind.group[inside])
@@ -201,7 +206,7 @@ class _Judge:
             with torch.inference_mode():
                 return -float(learner.twin_loss(self._rows, np.random.default_rng(self._seed)))
         vectors = embed(learner.encoder, self._songs.inputs[self._rows]).astype(np.float32)
-        found = answer(by_cosine(vectors), self._candidates, k=JUDGED_PLACES, own_artist=False)
+        found = answer(by_cosine(vectors), self._candidates, k=JUDGED_PLACES, own_artist=self._own_artist)
         precision = found.judged.average_precision
         return float(precision.mean()) if len(precision) else math.nan
 

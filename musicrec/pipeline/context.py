@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -15,7 +16,9 @@ from pyspark.sql.types import StructType
 
 from musicrec.config import Config
 from musicrec.storage import tables
+from musicrec.storage.rows import RowFiles
 from musicrec.storage.runs import Run
+from musicrec.tasks import Write
 
 log = logging.getLogger("musicrec")
 
@@ -50,3 +53,17 @@ class Context:
         """
         tables.write_table(rows, self.run.table(name), schema=schema)
         return tables.read_table(self.session, self.run.table(name), schema=schema)
+
+    def write_in_tasks(self, make: Callable[[Write], DataFrame], name: str, *, schema: StructType) -> DataFrame:
+        """Run tasks that write rows of `schema` themselves, and return what stands there, as `materialize`.
+
+        Parameters
+        ----------
+        make : callable
+            Returns `schemas.WRITTEN`, of tasks that call what it is given.
+        name : str
+        schema : StructType
+        """
+        files = RowFiles(Path(self.run.table(name)))
+        make(files.write).toArrow()
+        return tables.read_table(self.session, str(files.directory), schema=schema)

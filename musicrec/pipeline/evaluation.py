@@ -11,23 +11,19 @@ from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
-from musicrec.algorithms.metrics import resampled_means
+from musicrec.algorithms.metrics import percentile_interval, resampled_means
 from musicrec.algorithms.retrieval import Judged
-from musicrec.arrow import numbers
 from musicrec.config import Config
 from musicrec.errors import InputError
 from musicrec.pipeline.context import log
-from musicrec.pipeline.ingest import read_relation, read_source
-from musicrec.pipeline.judging import BASELINE, K, Outcome, Songs, judge_split
-from musicrec.pipeline.learn import optional_inputs
+from musicrec.pipeline.ingest import read_source
+from musicrec.pipeline.judging import BASELINE, K, Outcome, judge_split
+from musicrec.pipeline.labels import Songs, optional_inputs, sample_songs
 from musicrec.pipeline.occurrence import judge_spreading
 from musicrec.songs import RAW_INPUTS
-from musicrec.stages import clean, features, sample, train
+from musicrec.stages import clean
 from musicrec.storage import tables
 
 MEASURES = tuple(field.name for field in fields(Judged))
@@ -126,36 +122,16 @@ def _load(session: SparkSession, config: Config) -> Songs:
     with tables.input_errors(config.input.tracks):
         rows, columns = read_source(session, config.input)
         tracks = clean.keep_tracks(clean.audit_rows(rows, columns=columns, settings=config.input)).persist()
-        drawn = sample.keep_sample(
-            tracks,
-            key="track_key",
-            n_rows=tracks.count(),
-            sample_size=config.evaluate.max_songs,
-            seed=config.model.seed,
-        )
-        labeled = train.as_labeled(drawn, seed=config.model.seed)
-        table = train.sort_by_key(labeled.toArrow())
-    raw = features.raw_inputs(table)
-    memberships = _memberships(session, config, labeled)
-    if memberships is not None and memberships.num_rows:
-        song = np.searchsorted(numbers(table["track_key"]), numbers(memberships["track_key"]))
-        return Songs(table, raw, memberships, song, numbers(memberships["playlist_key"]), "a playlist")
-    known = np.flatnonzero(table["genre_key"].is_valid().to_numpy())
-    if not len(known):
+        n_tracks = tracks.count()
+    songs = sample_songs(session, tracks, config, n_tracks=n_tracks, sample_size=config.evaluate.max_songs)
+    tracks.unpersist()
+    if not songs.judged_by:
         raise InputError(
             "quality cannot be judged: the input has neither playlists nor genres",
             where=config.input.tracks,
             todo="set input.playlists, or map a genre with [input.columns]",
         )
-    return Songs(table, raw, None, known, numbers(pc.drop_null(table["genre_key"])), "the genre")
-
-
-def _memberships(session: SparkSession, config: Config, labeled: DataFrame) -> pa.Table | None:
-    if not config.input.playlists:
-        return None
-    with tables.input_errors(config.input.playlists):
-        rows = read_relation(session, config.input.playlists, owner="playlist_id", settings=config.input)
-        return train.sort_by_key(train.as_memberships(rows, songs=labeled).toArrow())
+    return songs
 
 
 def _optional(songs: Songs, config: Config) -> list[str]:
@@ -179,15 +155,15 @@ def _summaries(outcomes: dict[str, list[Outcome]], config: Config) -> list[dict[
         summaries.append(
             {
                 "method": name,
-                "means": {measure: _estimate(means[i, j], resampled[i, j]) for j, measure in enumerate(MEASURES)},
-                "ratio": _estimate(means[i, 0] / means[first, 0], resampled[i, 0] / resampled[first, 0]),
+                "means": {
+                    measure: asdict(percentile_interval(means[i, j], resampled[i, j]))
+                    for j, measure in enumerate(MEASURES)
+                },
+                "ratio": asdict(
+                    percentile_interval(means[i, 0] / means[first, 0], resampled[i, 0] / resampled[first, 0])
+                ),
                 "precision_with_own_artist": float(own.mean()),
                 "exposure": {key: float(np.mean([one[key] for one in exposures])) for key in exposures[0]},
             }
         )
     return summaries
-
-
-def _estimate(mean: float, resampled: NDArray[np.float64]) -> dict[str, float]:
-    lower, upper = np.percentile(resampled, [2.5, 97.5])
-    return {"mean": float(mean), "lower": float(lower), "upper": float(upper)}

@@ -5,24 +5,23 @@ Queries and candidates are the songs of the artists held out. None of their feat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 
 from musicrec.algorithms import baselines
-from musicrec.algorithms.batches import TrainingSet
 from musicrec.algorithms.drawing import as_shares
 from musicrec.algorithms.encoder import embed
-from musicrec.algorithms.encodings import Encodings, encode, fit_encodings
+from musicrec.algorithms.encodings import Encodings
 from musicrec.algorithms.exposure import Exposure, measure_exposure
-from musicrec.algorithms.retrieval import Candidates, Judged, Scorer, answer, by_cosine, by_value
+from musicrec.algorithms.retrieval import Judged, Scorer, answer, by_cosine, by_value
 from musicrec.algorithms.training import train_encoder
 from musicrec.config import Config, ModelConfig
 from musicrec.pipeline.context import log
+from musicrec.pipeline.labels import Songs, make_training_set
 from musicrec.songs import FEATURES, RAW_INPUTS
 from musicrec.stages import train
 
@@ -31,23 +30,6 @@ BASELINE = "z-scored features"
 ENCODER = "encoder"
 FOLD_SEED = 25
 N_COMPONENTS = 64
-
-
-@dataclass(frozen=True)
-class Songs:
-    """What is judged.
-
-    labeled: `as_labeled`, by rising track_key. raw (n, 14): `songs.RAW_INPUTS`. memberships: `as_memberships`, or
-    None where genres judge. song, group (n_pairs,): row and group of each pair that makes songs alike. judged_by:
-    what that is, in words.
-    """
-
-    labeled: pa.Table
-    raw: NDArray[np.float64]
-    memberships: pa.Table | None
-    song: NDArray[np.int64]
-    group: NDArray[np.int64]
-    judged_by: str
 
 
 @dataclass(frozen=True)
@@ -71,10 +53,7 @@ def judge_split(songs: Songs, config: Config, *, optional: list[str], split: int
     split : int
     """
     test = is_held_out(train.artists_of(songs.labeled), share=config.evaluate.test_share, split=split)
-    artists = train.artists_of(songs.labeled)[test]
-    position = np.cumsum(test) - 1
-    inside = test[songs.song]
-    candidates = Candidates.make(artists, song=position[songs.song[inside]], group=songs.group[inside])
+    candidates = songs.candidates(test)
     raw = songs.raw[test]
     features = raw[:, : len(FEATURES)]
     descriptions = baselines.fit_zscore(songs.raw[~test, : len(FEATURES)])(features)
@@ -106,7 +85,7 @@ def _methods(
         methods["popularity"] = by_value(popularity)
         artists = train.artists_of(songs.labeled)[test]
         methods["popularity of the artist"] = by_value(_mean_by(artists, popularity))
-    fits = {
+    fits: dict[str, Callable[[NDArray[np.float64]], baselines.Project]] = {
         BASELINE: baselines.fit_zscore,
         "whitened": baselines.fit_whitened,
         "quantiles": baselines.fit_quantiles,
@@ -121,7 +100,7 @@ def _methods(
 def _learned_methods(
     songs: Songs, settings: ModelConfig, *, optional: list[str], test: NDArray[np.bool_]
 ) -> dict[str, Scorer]:
-    encodings, inputs, learned = make_training_set(songs, settings, optional=optional, kept=~test)
+    encodings, inputs, learned, _ = make_training_set(songs, settings, optional=optional, kept=~test)
     suffix = " + ".join(["", *[name.replace("_", " ") for name in encodings.optional]])
     methods = {}
     if optional:
@@ -139,28 +118,6 @@ def _learned_methods(
     methods[f"{ENCODER}{suffix}, half of the query's features missing"] = _by_cosine_of(half, whole)
     methods[f"{ENCODER}{suffix}, half of all songs' features missing"] = by_cosine(half)
     return methods
-
-
-def make_training_set(
-    songs: Songs, settings: ModelConfig, *, optional: list[str], kept: NDArray[np.bool_]
-) -> tuple[Encodings, NDArray[np.float32], TrainingSet]:
-    """Return what is fitted on the songs `kept` (n,), the inputs of all, and the kept ones to learn from."""
-    encodings = fit_encodings(songs.raw[kept], optional=optional)
-    inputs = encode(songs.raw, encodings=encodings)
-    labeled, memberships = songs.labeled.filter(pa.array(kept)), songs.memberships
-    if memberships is not None:
-        keys = labeled["track_key"].combine_chunks()
-        memberships = memberships.filter(pc.is_in(memberships["track_key"], value_set=keys))
-    learned, objective = train.as_training_set(
-        labeled,
-        inputs[kept],
-        layout=encodings.layout,
-        memberships=memberships,
-        objective=settings.objective,
-        holdout_share=settings.holdout_share,
-    )
-    log.info("             %d songs to learn from, objective: %s", len(learned.inputs), objective)
-    return encodings, inputs, learned
 
 
 def _without_half(inputs: NDArray[np.float32], encodings: Encodings, *, seed: int) -> NDArray[np.float32]:

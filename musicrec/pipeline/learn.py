@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from musicrec import schemas
-from musicrec.algorithms.encoder import Encoder, as_files, make_untrained
-from musicrec.algorithms.encodings import Encodings, encode, fit_encodings
+from musicrec.algorithms.baselines import Affine
+from musicrec.algorithms.encoder import Encoder, as_files, make_linear
+from musicrec.algorithms.encodings import Encodings, fit_encodings
 from musicrec.algorithms.training import Epoch, train_encoder
 from musicrec.config import ModelConfig
 from musicrec.pipeline.context import Context, log
-from musicrec.pipeline.ingest import Catalog, read_relation
-from musicrec.stages import embed, features, sample, train
-from musicrec.storage import artifacts, publish, tables
+from musicrec.pipeline.gate import choose_encoder
+from musicrec.pipeline.ingest import Catalog
+from musicrec.pipeline.labels import Songs, make_training_set, optional_inputs, sample_songs
+from musicrec.stages import embed, features, train
+from musicrec.storage import artifacts, publish
 
 
 @dataclass(frozen=True)
@@ -31,50 +34,67 @@ class Learned:
     history: list[Epoch]
 
 
-def fit_sample(context: Context, catalog: Catalog) -> tuple[pa.Table, DataFrame]:
-    """Return the labeled sample of songs by rising key, and the same as a DataFrame."""
-    settings = context.config.model
-    drawn = sample.keep_sample(
-        catalog.tracks,
-        key="track_key",
-        n_rows=catalog.n_tracks,
-        sample_size=settings.sample_size,
-        seed=settings.seed,
-    )
-    labeled = train.as_labeled(drawn, seed=settings.seed)
-    return train.sort_by_key(labeled.toArrow()), labeled
+@dataclass(frozen=True)
+class Fitted:
+    """What is shipped, and how it came about."""
+
+    encoder: Encoder
+    encodings: Encodings
+    history: list[Epoch]
+    objective: str
+    gate: dict[str, Any]
 
 
 def learn(context: Context, catalog: Catalog) -> Learned:
     """Fit the encodings and train the encoder on a sample; save both with their digests."""
     settings = context.config.model
-    table, labeled = fit_sample(context, catalog)
-    raw = features.raw_inputs(table)
-    encodings = fit_encodings(raw, optional=optional_inputs(settings))
-    history: list[Epoch]
-    if table.num_rows < settings.min_songs:
-        log.info("             %d songs are too few to learn from: features are compared", table.num_rows)
-        encoder, history, objective = make_untrained(len(encodings.input_names)), [], "none"
-    else:
-        encoder, history, objective = _train(context, table, labeled, encodings=encodings, raw=raw)
-    weights, description = as_files(encoder, encodings=encodings)
+    songs = sample_songs(
+        context.session,
+        catalog.tracks,
+        context.config,
+        n_tracks=catalog.n_tracks,
+        sample_size=settings.sample_size,
+    )
+    if songs.memberships is not None:
+        context.record["inputs"]["playlists"] = publish.without_secrets(context.config.input.playlists)
+        context.record["counts"]["n_sampled_memberships"] = songs.memberships.num_rows
+    fitted = _fit(songs, settings)
+    weights, description = as_files(fitted.encoder, encodings=fitted.encodings)
     digests = artifacts.save_encoder(context.run.work / "model", weights=weights, description=description)
     context.record["model"] = {
-        "objective": objective,
-        "inputs": list(encodings.input_names),
-        "n_sampled": table.num_rows,
-        "architecture": asdict(encoder.architecture),
+        "objective": fitted.objective,
+        "inputs": list(fitted.encodings.input_names),
+        "n_sampled": songs.labeled.num_rows,
+        "architecture": asdict(fitted.encoder.architecture),
         "sha256": digests,
-        "history": [_as_line(epoch) for epoch in history],
+        "history": [_as_line(epoch) for epoch in fitted.history],
+        "gate": fitted.gate,
     }
-    return Learned(weights, description, encodings, raw, history)
+    return Learned(weights, description, fitted.encodings, songs.raw, fitted.history)
+
+
+def _fit(songs: Songs, settings: ModelConfig) -> Fitted:
+    """Train on most of the artists, and ship what is best on the others."""
+    optional, n_songs = optional_inputs(settings), songs.labeled.num_rows
+    if n_songs < settings.min_songs:
+        log.info("             %d songs are too few to learn from: features are compared", n_songs)
+        encodings = fit_encodings(songs.raw, optional=optional)
+        center = np.zeros(len(encodings.input_names))
+        untrained = make_linear(Affine(center, np.eye(len(center))))
+        reason = f"{n_songs} songs are too few to learn from"
+        return Fitted(untrained, encodings, [], "none", {"shipped": "inputs", "reason": reason})
+    kept = ~train.is_judging(songs.labeled, settings=settings)
+    encodings, inputs, learned, objective = make_training_set(songs, settings, optional=optional, kept=kept)
+    encoder, history = train_encoder(learned, settings=settings, on_epoch=_log_epoch)
+    shipped, gate = choose_encoder(encoder, songs, inputs, learned, kept=kept, seed=settings.seed)
+    return Fitted(shipped, encodings, history, objective, gate)
 
 
 def embed_catalog(context: Context, catalog: Catalog, learned: Learned) -> DataFrame:
     """Return `schemas.EMBEDDINGS` of all songs, by way of their features."""
     with context.stage("features"):
-        vectors = context.materialize(
-            features.as_features(catalog.tracks, encodings=learned.encodings),
+        vectors = context.write_in_tasks(
+            lambda write: features.as_features(catalog.tracks, encodings=learned.encodings, write=write),
             "features",
             schema=schemas.FEATURE_VECTORS,
         )
@@ -82,46 +102,11 @@ def embed_catalog(context: Context, catalog: Catalog, learned: Learned) -> DataF
         # Read again and compared with their digests: what embeds the catalog is what was saved.
         digests = context.record["model"]["sha256"]
         weights, description = artifacts.load_encoder(context.run.work / "model", digests=digests)
-        return context.materialize(
-            embed.as_embeddings(vectors, weights=weights, description=description),
+        return context.write_in_tasks(
+            lambda write: embed.as_embeddings(vectors, weights=weights, description=description, write=write),
             "embeddings",
             schema=schemas.EMBEDDINGS,
         )
-
-
-def optional_inputs(settings: ModelConfig) -> list[str]:
-    """Return those of `songs.OPTIONAL_INPUTS` that are switched on."""
-    switches = {"release_date": settings.use_release_date, "popularity": settings.use_popularity}
-    return [name for name, used in switches.items() if used]
-
-
-def _train(
-    context: Context, table: pa.Table, labeled: DataFrame, *, encodings: Encodings, raw: NDArray[np.float64]
-) -> tuple[Encoder, list[Epoch], str]:
-    settings = context.config.model
-    data, objective = train.as_training_set(
-        table,
-        encode(raw, encodings=encodings),
-        layout=encodings.layout,
-        memberships=_memberships(context, labeled),
-        objective=settings.objective,
-        holdout_share=settings.holdout_share,
-    )
-    log.info("             %d songs, objective: %s", table.num_rows, objective)
-    encoder, history = train_encoder(data, settings=settings, on_epoch=_log_epoch)
-    return encoder, history, objective
-
-
-def _memberships(context: Context, labeled: DataFrame) -> pa.Table | None:
-    settings = context.config.input
-    if not settings.playlists:
-        return None
-    with tables.input_errors(settings.playlists):
-        rows = read_relation(context.session, settings.playlists, owner="playlist_id", settings=settings)
-        table = train.as_memberships(rows, songs=labeled).toArrow()
-    context.record["inputs"]["playlists"] = publish.without_secrets(settings.playlists)
-    context.record["counts"]["n_sampled_memberships"] = table.num_rows
-    return train.sort_by_key(table)
 
 
 def _log_epoch(epoch: Epoch) -> None:

@@ -104,12 +104,12 @@ def join_neighbors(context: Context, embeddings: DataFrame) -> Joined:
         The measured recall is below `neighbors.min_recall`.
     """
     with context.stage("pack"):
-        pieces, _ = pack_vectors(context, embeddings)
+        pieces, _ = pack_vectors(context, embeddings, n_rows=embeddings.count())
     cells = make_cells(context, pieces, space=Space())
     return as_joined(context, embeddings, cells)
 
 
-def pack_vectors(context: Context, embeddings: DataFrame) -> tuple[Pieces, dict[str, Any]]:
+def pack_vectors(context: Context, embeddings: DataFrame, *, n_rows: int) -> tuple[Pieces, dict[str, Any]]:
     """Write the vectors in pieces; return them, and the counts of `pack.total`.
 
     Parameters
@@ -117,12 +117,14 @@ def pack_vectors(context: Context, embeddings: DataFrame) -> tuple[Pieces, dict[
     context : Context
     embeddings : DataFrame
         `schemas.EMBEDDINGS`; vectors of any length. Those that are not fit are counted, and are in no piece.
+    n_rows : int
+        Rows of `embeddings`.
     """
     settings, seed = context.config.neighbors, context.config.model.seed
     files = CellFiles(Path(context.run.table("pieces")))
     recording = "recording_key" if settings.one_per_recording else "track_key"
     columns = embeddings.select("track_key", F.col(recording).alias("recording_key"), "embedding")
-    share = sample_share(settings, n_songs=embeddings.count())
+    share = sample_share(settings, n_songs=n_rows)
     found = pack.as_pieces(columns, share=share, seed=seed, write=files.write).toArrow()
     counts = pack.total(found)
     written = sorted(number for number in found["piece"].to_pylist() if number is not None)

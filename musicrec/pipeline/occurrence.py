@@ -21,7 +21,8 @@ from musicrec.algorithms.spaces import Space
 from musicrec.algorithms.training import train_encoder
 from musicrec.arrow import list_column, numbers
 from musicrec.config import Config
-from musicrec.pipeline.judging import Songs, is_held_out, make_training_set
+from musicrec.pipeline.judging import is_held_out
+from musicrec.pipeline.labels import Songs, make_training_set
 from musicrec.stages import spread, train
 
 
@@ -48,7 +49,7 @@ def judge_spreading(session: SparkSession, songs: Songs, config: Config, *, opti
 def _embed_all(
     songs: Songs, config: Config, *, optional: list[str], held_out: NDArray[np.bool_]
 ) -> NDArray[np.float16]:
-    _, inputs, learned = make_training_set(songs, config.model, optional=optional, kept=~held_out)
+    _, inputs, learned, _ = make_training_set(songs, config.model, optional=optional, kept=~held_out)
     encoder, _ = train_encoder(learned, settings=config.model, on_epoch=lambda _: None)
     return embed(encoder, inputs)
 

@@ -73,9 +73,9 @@ def join_vectors(session: SparkSession, config: Config, source: VectorsInput, *,
             warm_workers(session)
         started = time.monotonic()
         with context.stage("read"):
-            rows = _read(session, source)
+            rows, n_rows = _read(session, source)
             embeddings = vectors.as_embeddings(rows)
-            pieces, space = _pack(context, rows, embeddings, source)
+            pieces, space = _pack(context, rows, embeddings, source, n_rows=n_rows)
         cells = make_cells(context, pieces, space=space)
         if has_repeated_keys(cells):
             _refuse_repeated_ids(rows, source)
@@ -107,8 +107,9 @@ def _each_by_itself(config: Config) -> Config:
     return config.model_copy(update={"neighbors": neighbors})
 
 
-def _read(session: SparkSession, source: VectorsInput) -> DataFrame:
-    rows = tables.read_rows(session, source.uri, file_format="parquet", multiline=False)
+def _read(session: SparkSession, source: VectorsInput) -> tuple[DataFrame, int]:
+    """Return `id, vector` and how many there are."""
+    rows, n_rows = tables.read_counted_parquet(session, source.uri)
     kinds = {field.name: field.dataType.simpleString() for field in rows.schema.fields}
     names = ", ".join(f"{name} {kind}" for name, kind in kinds.items() if not name.startswith("_"))
     for name, wanted in ((source.id_column, ("string", *vectors.WHOLE_NUMBERS)), (source.vector_column, FLOATS)):
@@ -118,15 +119,18 @@ def _read(session: SparkSession, source: VectorsInput) -> DataFrame:
                 where=f"{source.uri}: {names}",
                 todo="name the columns with --id-column and --vector-column",
             )
-    return rows.select(
+    named = rows.select(
         F.col(f"`{source.id_column}`").alias("id"), F.col(f"`{source.vector_column}`").alias("vector")
     )
+    return named, n_rows
 
 
-def _pack(context: Context, rows: DataFrame, embeddings: DataFrame, source: VectorsInput) -> tuple[Pieces, Space]:
+def _pack(
+    context: Context, rows: DataFrame, embeddings: DataFrame, source: VectorsInput, *, n_rows: int
+) -> tuple[Pieces, Space]:
     """Look at each vector once and keep it in a piece; return what the join needs to know of them."""
     with tables.input_errors(source.uri):
-        pieces, found = pack_vectors(context, embeddings)
+        pieces, found = pack_vectors(context, embeddings, n_rows=n_rows)
         if pieces.n_songs:
             _check_vectors(rows, found, source, k=context.config.neighbors.k)
     if not pieces.n_songs:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -11,11 +9,12 @@ from pyspark.sql import DataFrame
 from musicrec.algorithms.encoder import embed, from_files
 from musicrec.algorithms.warm import warm_up
 from musicrec.arrow import column_matrix, matrix_column
-from musicrec.schemas import EMBEDDINGS
+from musicrec.schemas import EMBEDDINGS, WRITTEN
+from musicrec.tasks import Make, Write, write_in_pieces
 
 
-def as_embeddings(features: DataFrame, *, weights: bytes, description: bytes) -> DataFrame:
-    """Return `schemas.EMBEDDINGS` of the songs.
+def as_embeddings(features: DataFrame, *, weights: bytes, description: bytes, write: Write) -> DataFrame:
+    """Write `schemas.EMBEDDINGS` of the songs and return `schemas.WRITTEN`.
 
     Parameters
     ----------
@@ -23,23 +22,22 @@ def as_embeddings(features: DataFrame, *, weights: bytes, description: bytes) ->
         `schemas.FEATURE_VECTORS`.
     weights, description : bytes
         The encoder's two files; a few hundred KB, so they travel with the task.
+    write : callable
+        As `write_in_pieces`.
     """
-    columns = features.select("track_key", "track_id", "recording_key", "features")
-    return columns.mapInArrow(_embedder(weights, description), EMBEDDINGS)
 
-
-def _embedder(
-    weights: bytes, description: bytes
-) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    def embed_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def prepare() -> Make:
         # A worker per core is at work already; more threads would fight over the cores.
         warm_up()
         encoder, _ = from_files(weights, description)
-        for batch in batches:
-            if batch.num_rows:
-                vectors = embed(encoder, column_matrix(batch.column("features")))
-                keys = [batch.column(name) for name in ("track_key", "track_id", "recording_key")]
-                columns = [*keys, matrix_column(vectors.astype(np.float32))]
-                yield pa.RecordBatch.from_arrays(columns, names=EMBEDDINGS.names)
 
-    return embed_batches
+        def embed_piece(piece: pa.Table) -> pa.Table:
+            vectors = embed(encoder, column_matrix(piece.column("features").combine_chunks()))
+            keys = [piece.column(name) for name in ("track_key", "track_id", "recording_key")]
+            columns = [*keys, matrix_column(vectors.astype(np.float32))]
+            return pa.Table.from_arrays(columns, names=EMBEDDINGS.names)
+
+        return embed_piece
+
+    columns = features.select("track_key", "track_id", "recording_key", "features")
+    return columns.mapInArrow(write_in_pieces(prepare, write), WRITTEN)

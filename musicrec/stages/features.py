@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,14 +10,22 @@ from pyspark.sql import DataFrame
 
 from musicrec.algorithms.encodings import Encodings, encode
 from musicrec.arrow import list_column, matrix_column
-from musicrec.schemas import FEATURE_VECTORS
+from musicrec.schemas import FEATURE_VECTORS, WRITTEN
 from musicrec.songs import FEATURES, RAW_INPUTS
+from musicrec.tasks import Write, write_in_pieces
 
 
-def as_features(tracks: DataFrame, *, encodings: Encodings) -> DataFrame:
-    """Return `schemas.FEATURE_VECTORS` of the songs."""
+def as_features(tracks: DataFrame, *, encodings: Encodings, write: Write) -> DataFrame:
+    """Write `schemas.FEATURE_VECTORS` of the songs and return `schemas.WRITTEN`; `write` as `write_in_pieces`."""
+
+    def encode_piece(piece: pa.Table) -> pa.Table:
+        raw = raw_inputs(piece)
+        keys = [piece.column(name) for name in ("track_key", "track_id", "recording_key")]
+        columns = [*keys, _missing_names(raw), matrix_column(encode(raw, encodings=encodings))]
+        return pa.Table.from_arrays(columns, names=FEATURE_VECTORS.names)
+
     columns = tracks.select("track_key", "track_id", "recording_key", *RAW_INPUTS)
-    return columns.mapInArrow(_encoder_of(encodings), FEATURE_VECTORS)
+    return columns.mapInArrow(write_in_pieces(lambda: encode_piece, write), WRITTEN)
 
 
 def raw_inputs(batch: pa.RecordBatch | pa.Table) -> NDArray[np.float64]:
@@ -53,17 +59,6 @@ def _part(column: pa.Array | pa.ChunkedArray, start: int, stop: int) -> NDArray[
 def _floats(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
     values: NDArray[np.float64] = column.to_numpy(zero_copy_only=False).astype(np.float64)
     return values
-
-
-def _encoder_of(encodings: Encodings) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    def encode_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            raw = raw_inputs(batch)
-            keys = [batch.column(name) for name in ("track_key", "track_id", "recording_key")]
-            columns = [*keys, _missing_names(raw), matrix_column(encode(raw, encodings=encodings))]
-            yield pa.RecordBatch.from_arrays(columns, names=FEATURE_VECTORS.names)
-
-    return encode_batches
 
 
 def _missing_names(raw: NDArray[np.float64]) -> pa.ListArray:

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
-from pyspark import TaskContext
 from pyspark.sql import DataFrame
 
 from musicrec.algorithms.drawing import is_drawn
 from musicrec.algorithms.kernel import Members, squared_lengths
 from musicrec.algorithms.spaces import as_stored
 from musicrec.algorithms.warm import warm_up
-from musicrec.arrow import gather_batches, numbers
+from musicrec.arrow import numbers
 from musicrec.schemas import PIECES
-
-Batches = Iterator[pa.RecordBatch]
-
-PIECE_ROWS = 131_072
-# More pieces than this no partition has: that many rows are more than a task's memory.
-MAX_PIECES = 2**16
+from musicrec.tasks import Batches, numbered_pieces
 
 
 def as_pieces(vectors: DataFrame, *, share: float, seed: int, write: Callable[[int, Members], None]) -> DataFrame:
@@ -66,8 +60,7 @@ def sample_of(pieces: pa.Table) -> NDArray[np.float32]:
 def _packer(share: float, seed: int, write: Callable[[int, Members], None]) -> Callable[[Batches], Batches]:
     def pack_batches(batches: Batches) -> Batches:
         warm_up()
-        for i, table in enumerate(gather_batches(batches, n_rows=PIECE_ROWS)):
-            piece = _partition() * MAX_PIECES + i
+        for piece, table in numbered_pieces(batches):
             column = table.column("embedding").combine_chunks()
             lengths = numbers(pa.compute.fill_null(pa.compute.list_value_length(column), 0)).astype(np.int64)
             # A missing number is no number.
@@ -86,11 +79,6 @@ def _packer(share: float, seed: int, write: Callable[[int, Members], None]) -> C
             yield _as_batch({**found, "piece": piece, **sample})
 
     return pack_batches
-
-
-def _partition() -> int:
-    context = TaskContext.get()
-    return context.partitionId() if context else 0
 
 
 def _survey(keys: pa.ChunkedArray, values: NDArray[np.float32], lengths: NDArray[np.int64]) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from pyspark.sql import functions as F
 from musicrec.algorithms.batches import Positives, TrainingSet
 from musicrec.algorithms.encodings import InputLayout
 from musicrec.arrow import numbers
+from musicrec.config import ModelConfig
 from musicrec.songs import RAW_INPUTS
 
 N_FOLDS = 10_000
-ARTIST_WEIGHT, GENRE_WEIGHT = 1.0, 0.3
 
 
 def as_labeled(tracks: DataFrame, *, seed: int) -> DataFrame:
@@ -63,8 +63,7 @@ def as_training_set(
     *,
     layout: InputLayout,
     memberships: pa.Table | None,
-    objective: str,
-    holdout_share: float,
+    settings: ModelConfig,
 ) -> tuple[TrainingSet, str]:
     """Return what to learn from, and the objective that the data allow.
 
@@ -77,26 +76,29 @@ def as_training_set(
     layout : InputLayout
     memberships : pyarrow.Table, optional
         `as_memberships` of the sample.
-    objective : {"auto", "playlists", "labels", "self_supervised"}
-        "auto" takes the first that has songs to compare.
-    holdout_share : float
-        Of the artists, 0..1.
+    settings : ModelConfig
+        Whose objective "auto" takes the first that has songs to compare, and "all" whatever has.
 
     Returns
     -------
     TrainingSet, str
     """
     keys = numbers(labeled.column("track_key"))
-    by_playlists = (_playlist_positives(keys, memberships),) if memberships is not None else ()
+    by_playlists = _playlist_positives(keys, memberships, settings) if memberships is not None else ()
     by_labels = tuple(
         _label_positives(kind, weight, labeled.column(f"{kind}_key"))
-        for kind, weight in (("artist", ARTIST_WEIGHT), ("genre", GENRE_WEIGHT))
+        for kind, weight in (("artist", settings.artist_weight), ("genre", settings.genre_weight))
     )
-    offers = {"playlists": by_playlists, "labels": by_labels, "self_supervised": ()}
-    usable = {name: tuple(p for p in offer if _has_pairs(p)) for name, offer in offers.items()}
-    wanted = list(offers) if objective == "auto" else [objective]
+    offers = {
+        "playlists": by_playlists,
+        "labels": by_labels,
+        "all": (*by_playlists, *by_labels),
+        "self_supervised": (),
+    }
+    usable = {name: tuple(p for p in offer if p.weight and _has_pairs(p)) for name, offer in offers.items()}
+    wanted = ["playlists", "labels"] if settings.objective == "auto" else [settings.objective]
     chosen = next((name for name in wanted if usable[name]), "self_supervised")
-    held_out = numbers(labeled.column("fold")) < holdout_share
+    held_out = numbers(labeled.column("fold")) < settings.holdout_share
     songs = TrainingSet(
         inputs=inputs,
         layout=layout,
@@ -113,9 +115,18 @@ def artists_of(labeled: pa.Table) -> NDArray[np.int64]:
     return numbers(pc.coalesce(labeled["artist_key"], labeled["track_key"]))
 
 
-def _playlist_positives(keys: NDArray[np.int64], memberships: pa.Table) -> Positives:
+def is_judging(labeled: pa.Table, *, settings: ModelConfig) -> NDArray[np.bool_]:
+    """Return which songs (n,) judge the trained encoder: other artists' than those that decide when to stop."""
+    fold = numbers(labeled.column("fold"))
+    judging: NDArray[np.bool_] = fold >= 1.0 - settings.judging_share
+    return judging
+
+
+def _playlist_positives(
+    keys: NDArray[np.int64], memberships: pa.Table, settings: ModelConfig
+) -> tuple[Positives, ...]:
     song = np.searchsorted(keys, numbers(memberships.column("track_key")))
-    return _positives("playlists", 1.0, song, numbers(memberships.column("playlist_key")))
+    return (_positives("playlists", settings.playlist_weight, song, numbers(memberships.column("playlist_key"))),)
 
 
 def _label_positives(kind: str, weight: float, column: pa.ChunkedArray) -> Positives:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NoReturn
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
@@ -68,10 +69,39 @@ def read_rows(session: SparkSession, uri: str, *, file_format: str, multiline: b
     with input_errors(uri):
         files = _list_files(session, uri)
         kind = _detect_format(files, uri=uri) if file_format == "auto" else file_format
-        _check_not_empty(session, uri, files, kind=kind)
-        if kind == "csv":
-            return _read_csv(session, uri, files, multiline=multiline)
-        return _read_jsonl(session, uri) if kind == "jsonl" else _read_parquet(session, uri)
+        if kind == "parquet":
+            return read_counted_parquet(session, uri)[0]
+        empty = _list_empty(session, uri, files)
+        # Writers leave empty CSV and JSON parts behind.
+        if len(empty) == len(files):
+            _refuse_empty(empty)
+        return _read_csv(session, uri, files, multiline=multiline) if kind == "csv" else _read_jsonl(session, uri)
+
+
+def read_counted_parquet(session: SparkSession, uri: str) -> tuple[DataFrame, int]:
+    """Return the rows of Parquet files as `read_rows`, and how many they are by their footers.
+
+    Raises
+    ------
+    InputError
+        As `read_rows`.
+    """
+    with input_errors(uri):
+        try:
+            # Without the merge Spark takes one file's columns for all, and those that only others have are lost.
+            rows = session.read.option("mergeSchema", "true").parquet(uri)
+        except PySparkException:
+            # Spark says the same of no files, of empty ones and of those of another format.
+            if empty := _list_empty(session, uri, _list_files(session, uri)):
+                _refuse_empty(empty)
+            raise
+        rows = _with_source_file(rows.withColumn(MALFORMED, F.lit(None).cast("string")))
+        counts = {row[SOURCE_FILE]: row["count"] for row in rows.groupBy(SOURCE_FILE).count().collect()}
+        files = sorted(map(_one_slash, rows.inputFiles()))
+        # A file of no rows is fine, one without a footer is not.
+        if len(files) > len(counts) and (empty := _list_empty(session, uri, files)):
+            _refuse_empty(empty)
+    return rows, sum(counts.values())
 
 
 @contextmanager
@@ -166,18 +196,20 @@ def _detect_format(files: Sequence[str], *, uri: str) -> str:
     )
 
 
-def _check_not_empty(session: SparkSession, uri: str, files: Sequence[str], *, kind: str) -> None:
+def _list_empty(session: SparkSession, uri: str, files: Sequence[str]) -> list[str]:
+    """Return those of `files` that have no bytes."""
     # Spark plans no task for a file without bytes, so it never shows up among the rows: only in the listing.
     sizes = session.read.format("binaryFile").load(uri).select(F.col("_metadata.file_path").alias("path"))
-    filled = {row["path"] for row in sizes.collect()}
-    empty = [file for file in files if file not in filled]
-    # Writers leave empty CSV and JSON parts behind; a Parquet file always has a footer.
-    if empty and (kind == "parquet" or len(empty) == len(files)):
-        raise InputError(
-            f"{'the file is' if len(empty) == 1 else f'{len(empty)} files are'} empty (0 bytes)",
-            where=", ".join(empty[:3]),
-            todo="replace or remove the file",
-        )
+    filled = {_one_slash(row["path"]) for row in sizes.collect()}
+    return [file for file in files if file not in filled]
+
+
+def _refuse_empty(files: Sequence[str]) -> NoReturn:
+    raise InputError(
+        f"{'the file is' if len(files) == 1 else f'{len(files)} files are'} empty (0 bytes)",
+        where=", ".join(files[:3]),
+        todo="replace or remove the file",
+    )
 
 
 def _read_csv(session: SparkSession, uri: str, files: Sequence[str], *, multiline: bool) -> DataFrame:
@@ -206,12 +238,6 @@ def _read_jsonl(session: SparkSession, uri: str) -> DataFrame:
         raise InputError("no line holds a JSON object", where=uri, todo="write one song per line as a JSON object")
     with_case = session.read.option("columnNameOfCorruptRecord", MALFORMED)
     return _with_source_file(with_case.schema(_text_schema(names)).json(uri))
-
-
-def _read_parquet(session: SparkSession, uri: str) -> DataFrame:
-    # Without the merge Spark takes one file's columns for all, and those that only others have are lost.
-    rows = session.read.option("mergeSchema", "true").parquet(uri)
-    return _with_source_file(rows.withColumn(MALFORMED, F.lit(None).cast("string")))
 
 
 def _text_schema(names: Sequence[str]) -> StructType:

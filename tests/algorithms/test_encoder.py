@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from musicrec.algorithms.encoder import Architecture, Encoder, as_files, embed, from_files, make_untrained
+from musicrec.algorithms.baselines import Affine
+from musicrec.algorithms.encoder import Architecture, Encoder, as_files, embed, from_files, make_linear
 from musicrec.algorithms.encodings import Encodings
 
+IDENTITY = Affine(np.zeros(27), np.eye(27))
 ENCODINGS = Encodings(("popularity",), (0.0,), (1.0,), 2020.5)
 
 
@@ -49,14 +51,23 @@ def test_files_that_do_not_fit_are_refused() -> None:
         from_files(weights, json.dumps(plain).encode())
 
 
-def test_untrained_keeps_the_order_of_the_inputs() -> None:
+def test_the_identity_keeps_the_order_of_the_inputs() -> None:
     inputs = make_inputs(40)
-    vectors = embed(make_untrained(27), inputs).astype(np.float64)
+    vectors = embed(make_linear(IDENTITY), inputs).astype(np.float64)
     extended = np.concatenate([inputs, np.full((40, 1), 0.1)], axis=1)
     extended /= np.linalg.norm(extended, axis=1, keepdims=True)
     np.testing.assert_allclose(vectors, extended, atol=1e-3)
 
 
-def test_untrained_gives_average_songs_a_direction() -> None:
-    vector = embed(make_untrained(27), np.zeros((1, 27), dtype=np.float32))
+def test_linear_maps_give_average_songs_a_direction() -> None:
+    vector = embed(make_linear(IDENTITY), np.zeros((1, 27), dtype=np.float32))
     assert np.linalg.norm(vector.astype(np.float64)) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_linear_map_ranks_as_its_projection() -> None:
+    rng = np.random.default_rng(4)
+    inputs, projection = make_inputs(300), Affine(rng.standard_normal(27), 3 * rng.standard_normal((27, 5)))
+    vectors = embed(make_linear(projection), inputs).astype(np.float64)
+    expected = np.concatenate([projection(inputs.astype(np.float64)), np.full((300, 1), 0.1)], axis=1)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(vectors, expected, atol=1e-3)

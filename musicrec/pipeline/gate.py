@@ -1,0 +1,129 @@
+"""The gate: is the encoder better than what anyone has? The better one is shipped.
+
+Judged on artists that neither has seen, by the songs that share a playlist (or, without playlists, the genre).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from musicrec.algorithms import baselines
+from musicrec.algorithms.batches import TrainingSet
+from musicrec.algorithms.encoder import Encoder, embed, make_linear
+from musicrec.algorithms.metrics import percentile_interval, resampled_means
+from musicrec.algorithms.retrieval import Candidates, answer, by_cosine
+from musicrec.pipeline.context import log
+from musicrec.pipeline.labels import Songs
+
+ENCODER = "encoder"
+K = 10
+# Fewer answers say more of chance than of quality.
+MIN_QUERIES = 30
+N_RESAMPLES = 1000
+MAX_COMPONENTS = 64
+# In place of 0 where it would divide.
+MIN_PRECISION = 1e-6
+
+
+def choose_encoder(
+    encoder: Encoder,
+    songs: Songs,
+    inputs: NDArray[np.float32],
+    learned: TrainingSet,
+    *,
+    kept: NDArray[np.bool_],
+    seed: int,
+) -> tuple[Encoder, dict[str, Any]]:
+    """Return the encoder or the best of the simple methods, and the figures that decided.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Trained on `learned`.
+    songs : Songs
+    inputs : float32 array, shape (n, n_inputs)
+        Of all songs.
+    learned : TrainingSet
+        The songs that are `kept`.
+    kept : bool array, shape (n,)
+        The others judge.
+    seed : int
+        Of the resampling.
+    """
+    candidates = songs.candidates(~kept)
+    n_queries = _count_queries(candidates)
+    reason = _why_not_judged(songs, n_queries=n_queries)
+    if reason:
+        log.info("             quality could not be judged: %s", reason)
+        return encoder, {"shipped": ENCODER, "reason": reason}
+    contenders = {ENCODER: encoder, **_simple_methods(inputs[kept].astype(np.float64), learned)}
+    judged = {
+        name: answer(by_cosine(_embed(each, inputs[~kept])), candidates, k=K, own_artist=False).judged.precision
+        for name, each in contenders.items()
+    }
+    figures = _compare(judged, seed=seed)
+    log.info(
+        "             P@%d on %d songs of unseen artists: encoder %.4f, %s %.4f; %s is shipped",
+        K, n_queries, judged[ENCODER].mean(), figures["best_baseline"],
+        judged[figures["best_baseline"]].mean(), figures["shipped"],
+    )  # fmt: skip
+    return contenders[figures["shipped"]], {
+        "judged_by": songs.judged_by,
+        "k": K,
+        "n_queries": n_queries,
+        **figures,
+    }
+
+
+def _why_not_judged(songs: Songs, *, n_queries: int) -> str:
+    if not songs.judged_by:
+        return "the input has neither playlists nor genres"
+    if n_queries < MIN_QUERIES:
+        return (
+            f"only {n_queries} sampled songs of the artists held out share {songs.judged_by} with another artist's"
+        )
+    return ""
+
+
+def _count_queries(candidates: Candidates) -> int:
+    """Return how many songs have a right answer by another artist."""
+    same_artist = candidates.artists[:, None] == candidates.artists[None, :]
+    relevant = candidates.relevance(slice(0, len(candidates.artists))) & ~same_artist
+    return int(relevant.any(axis=1).sum())
+
+
+def _simple_methods(inputs: NDArray[np.float64], learned: TrainingSet) -> dict[str, Encoder]:
+    """Return the linear maps that the encoder must beat, fitted on what it learned from."""
+    maps = {"z-scored inputs": baselines.fit_zscore(inputs), "whitened inputs": baselines.fit_whitened(inputs)}
+    if learned.positives:
+        width = min(inputs.shape[1], MAX_COMPONENTS)
+        maps["linear discriminant"] = baselines.fit_discriminant(inputs, learned.positives, n_components=width)
+    return {name: make_linear(projection) for name, projection in maps.items()}
+
+
+def _embed(encoder: Encoder, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    return embed(encoder, inputs).astype(np.float32)
+
+
+def _compare(judged: dict[str, NDArray[np.float64]], *, seed: int) -> dict[str, Any]:
+    """Return what is shipped, each method's precision, and the encoder's ratio to the best of the others."""
+    names = list(judged)
+    resampled = resampled_means(np.stack([*judged.values()]), n_resamples=N_RESAMPLES, seed=seed)
+    means = np.array([values.mean() for values in judged.values()])
+    # The encoder comes first; it must be better, not only as good.
+    best = 1 + int(np.argmax(means[1:]))
+    ratios = resampled[0] / np.maximum(resampled[best], MIN_PRECISION)
+    ratio = percentile_interval(means[0] / max(means[best], MIN_PRECISION), ratios)
+    return {
+        "shipped": ENCODER if means[0] > means[best] else names[best],
+        "best_baseline": names[best],
+        "ratio": asdict(ratio),
+        "precision": {
+            name: asdict(percentile_interval(mean, row))
+            for name, mean, row in zip(names, means, resampled, strict=True)
+        },
+    }

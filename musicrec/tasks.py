@@ -1,0 +1,47 @@
+"""What a task does with its partition, piece by piece: arrays become files without passing through the JVM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pyarrow as pa
+from pyspark import TaskContext
+
+from musicrec.arrow import gather_batches
+
+Batches = Iterator[pa.RecordBatch]
+Make = Callable[[pa.Table], pa.Table]
+Write = Callable[[int, pa.Table], None]
+
+PIECE_ROWS = 131_072
+# More pieces than this no partition has: that many rows are more than a task's memory.
+MAX_PIECES = 2**16
+
+
+def numbered_pieces(batches: Batches) -> Iterator[tuple[int, pa.Table]]:
+    """Yield the rows of a task in pieces, with numbers that no other task has and a second attempt repeats."""
+    context = TaskContext.get()
+    first = (context.partitionId() if context else 0) * MAX_PIECES
+    for i, table in enumerate(gather_batches(batches, n_rows=PIECE_ROWS)):
+        yield first + i, table
+
+
+def write_in_pieces(prepare: Callable[[], Make], write: Write) -> Callable[[Batches], Batches]:
+    """Return what a task runs: it writes what is made of each piece, and yields `schemas.WRITTEN`.
+
+    Parameters
+    ----------
+    prepare : callable
+        Called once by each task; returns what makes the rows to be written of those of a piece.
+    write : callable
+        Stores the rows of a piece; a second attempt of a task calls it again with the same rows.
+    """
+
+    def write_batches(batches: Batches) -> Batches:
+        make = prepare()
+        for piece, table in numbered_pieces(batches):
+            rows = make(table)
+            write(piece, rows)
+            yield pa.RecordBatch.from_pydict({"piece": [piece], "n_rows": [rows.num_rows]})
+
+    return write_batches
