@@ -68,7 +68,7 @@ class ModelConfig(Section):
     sample_size: Annotated[int, Field(ge=100)] = 50_000
     min_songs: Annotated[int, Field(ge=8)] = 200
     n_epochs: Count = 40
-    batch_size: Annotated[int, Field(ge=8)] = 2048
+    batch_size: Annotated[int, Field(ge=8)] = 512
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.002
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
     contrastive_weight: Annotated[float, Field(ge=0.0)] = 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,10 +32,20 @@ PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b
 
 @dataclass(frozen=True)
 class Example:
-    """A song and its list: (name, score) by rank."""
+    """A song, its list, and what the shipped encoder was compared with finds: (name, score) by rank."""
 
     name: str
     neighbors: list[tuple[str, float]]
+    rival_neighbors: list[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class Occurrences:
+    """How many songs (m,) of a tenth (m,) of the popularity scale, -1 unknown, stand in how many lists (m,)."""
+
+    tenth: NDArray[np.int64]
+    n_lists: NDArray[np.int64]
+    n_songs: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,7 @@ class Pictures:
     scores : dict
         Rank -> scores of a sample of songs.
     examples : list of Example
+    occurrences : Occurrences
     """
 
     raw_features: NDArray[np.float64]
@@ -61,6 +73,7 @@ class Pictures:
     labels: list[str]
     scores: dict[int, NDArray[Any]]
     examples: list[Example]
+    occurrences: Occurrences
 
 
 def render_report(record: dict[str, Any], pictures: Pictures) -> str:
@@ -79,11 +92,20 @@ def render_report(record: dict[str, Any], pictures: Pictures) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    gate = record["model"]["gate"]
     drawn = {
         "features": _draw(lambda figure: _draw_features(figure, pictures.raw_features), width=9, height=6),
         "training": _draw_one(lambda axes: _draw_history(axes, pictures.history)) if pictures.history else "",
         "map": _draw_one(lambda axes: _draw_map(axes, pictures.points, pictures.labels), height=5.0),
         "scores": _draw_one(lambda axes: _draw_scores(axes, pictures.scores)),
+        "quality": _draw_one(lambda axes: _draw_quality(axes, gate["precision"])) if "precision" in gate else "",
+        "importance": _draw_one(lambda axes: _draw_importance(axes, gate["importance"]), height=4.2)
+        if "importance" in gate
+        else "",
+        "hubs": _draw_one(lambda axes: _draw_hubs(axes, pictures.occurrences)),
+        "coverage": _draw_one(lambda axes: _draw_coverage(axes, pictures.occurrences))
+        if (pictures.occurrences.tenth >= 0).any()
+        else "",
         "recall": _draw_one(lambda axes: _draw_recall(axes, record["neighbors"]["recall_by_density"])),
     }
     return environment.get_template("report.html.j2").render(
@@ -185,3 +207,42 @@ def _draw_scores(axes: Axes, scores: dict[int, NDArray[Any]]) -> None:
     axes.set(xlabel="score (cosine)", ylabel="songs")
     if filled:
         axes.legend(frameon=False, fontsize=8, loc="upper left")
+
+
+def _draw_quality(axes: Axes, precision: dict[str, dict[str, float]]) -> None:
+    names = list(precision)[::-1]
+    means = [precision[name]["mean"] for name in names]
+    errors = np.array([[p["mean"] - p["lower"], p["upper"] - p["mean"]] for p in map(precision.get, names) if p]).T
+    colors = [ACCENT if name == "encoder" else GRAY for name in names]
+    axes.barh(names, means, xerr=errors, color=colors, height=0.6, error_kw={"ecolor": SECOND, "capsize": 3})
+    axes.set(xlabel="share of right songs among the first ten (95 % intervals)")
+
+
+def _draw_importance(axes: Axes, importance: dict[str, float]) -> None:
+    names = sorted(importance, key=lambda name: importance[name])
+    axes.barh(names, [100 * importance[name] for name in names], color=ACCENT, height=0.7)
+    axes.set(xlabel="loss of quality without it, %")
+
+
+def _draw_hubs(axes: Axes, found: Occurrences) -> None:
+    # Bars that double in width: most songs stand in a few lists, some in hundreds.
+    edges = np.concatenate([[0, 1], 2 ** np.arange(1, max(2, int(found.n_lists.max(initial=1)).bit_length() + 1))])
+    place = np.searchsorted(edges, found.n_lists, side="right") - 1
+    counts = np.bincount(place, weights=found.n_songs, minlength=len(edges) - 1)[: len(edges) - 1]
+    labels = [str(a) if b == a + 1 else f"{a}-{b - 1}" for a, b in pairwise(edges.tolist())]
+    axes.bar(labels, 100 * counts / max(1, found.n_songs.sum()), color=ACCENT, width=0.8)
+    axes.tick_params(axis="x", labelrotation=45)
+    axes.set(xlabel="lists that hold the song", ylabel="songs, %")
+
+
+def _draw_coverage(axes: Axes, found: Occurrences) -> None:
+    known = found.tenth >= 0
+    tenth, n_songs = found.tenth[known], found.n_songs[known]
+    songs = np.bincount(tenth, weights=n_songs, minlength=10)
+    places = np.bincount(tenth, weights=n_songs * found.n_lists[known], minlength=10)
+    x = np.arange(10)
+    for offset, values, color, label in ((-0.2, songs, GRAY, "songs"), (0.2, places, ACCENT, "places in lists")):
+        axes.bar(x + offset, 100 * values / max(1.0, values.sum()), width=0.4, color=color, label=label)
+    axes.set_xticks(x, [f"{10 * i}-{10 * i + 10}" for i in x], rotation=45)
+    axes.set(xlabel="popularity", ylabel="%")
+    axes.legend(frameon=False, fontsize=8)

@@ -119,6 +119,10 @@ REPEATED = _schema(track_key=LongType(), item_key=LongType(), self_score=FloatTy
 # and cells, -1 where there is none, and float32 scores, NaN there.
 TRUTHS = _schema(keys=BinaryType(), recordings=BinaryType(), cells=BinaryType(), scores=BinaryType())
 
+# The nearest songs of a few among a share of all. Blobs of n_queries x k: int64 keys and recordings, -1 where
+# there is none, and float32 scores, NaN there.
+NEAREST = _schema(keys=BinaryType(), recordings=BinaryType(), scores=BinaryType())
+
 # A unit of queries, `unit` is unique, with the pairs that it compared. Blobs of those of its items that a sample
 # has: n int64 keys, and n x width float32 scores, falling, NaN where there are no more.
 UNITS = _schema(

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 from pyspark import TaskContext
 
-from musicrec.arrow import gather_batches
+from musicrec.arrow import gather_batches, numbers
 
 Batches = Iterator[pa.RecordBatch]
 Make = Callable[[pa.Table], pa.Table]
+Read = Callable[[int], pa.Table]
 Write = Callable[[int, pa.Table], None]
 
 PIECE_ROWS = 131_072
@@ -24,6 +25,26 @@ def numbered_pieces(batches: Batches) -> Iterator[tuple[int, pa.Table]]:
     first = (context.partitionId() if context else 0) * MAX_PIECES
     for i, table in enumerate(gather_batches(batches, n_rows=PIECE_ROWS)):
         yield first + i, table
+
+
+def rewrite_pieces(prepare: Callable[[], Make], read: Read, write: Write) -> Callable[[Batches], Batches]:
+    """Return what a task runs on `id`, numbers of pieces: it reads each, and goes on as `write_in_pieces`.
+
+    Parameters
+    ----------
+    prepare, write : callable
+        As for `write_in_pieces`.
+    read : callable
+        Returns the rows of a piece.
+    """
+
+    def rewrite_batches(batches: Batches) -> Batches:
+        make = prepare()
+        for batch in batches:
+            for piece in numbers(batch.column("id")).tolist():
+                yield _written(piece, make(read(piece)), write)
+
+    return rewrite_batches
 
 
 def write_in_pieces(prepare: Callable[[], Make], write: Write) -> Callable[[Batches], Batches]:
@@ -40,8 +61,11 @@ def write_in_pieces(prepare: Callable[[], Make], write: Write) -> Callable[[Batc
     def write_batches(batches: Batches) -> Batches:
         make = prepare()
         for piece, table in numbered_pieces(batches):
-            rows = make(table)
-            write(piece, rows)
-            yield pa.RecordBatch.from_pydict({"piece": [piece], "n_rows": [rows.num_rows]})
+            yield _written(piece, make(table), write)
 
     return write_batches
+
+
+def _written(piece: int, rows: pa.Table, write: Write) -> pa.RecordBatch:
+    write(piece, rows)
+    return pa.RecordBatch.from_pydict({"piece": [piece], "n_rows": [rows.num_rows]})

@@ -93,7 +93,7 @@ def make_linear(projection: Affine) -> Encoder:
         raise TypeError("an encoder without hidden layers is one linear map")
     with torch.no_grad():
         layer.weight.zero_()
-        layer.weight[:-1] = torch.from_numpy(projection.matrix.T)
+        layer.weight[:-1] = torch.from_numpy(projection.matrix.T.copy())
         layer.bias[:-1] = torch.from_numpy(-projection.center @ projection.matrix)
         layer.bias[-1] = CONSTANT
     return encoder

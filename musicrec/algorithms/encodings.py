@@ -86,12 +86,17 @@ class Encodings:
     @property
     def input_names(self) -> tuple[str, ...]:
         """All inputs in their order."""
-        return (*self.numeric_names, "mode", *[f"{name}_missing" for name in (*FEATURES, *self.optional)])
+        return (*self.numeric_names, "mode", *[f"{name}_missing" for name in self.source_names])
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """Raw values that the inputs come from, as `InputLayout.source` counts them."""
+        return (*FEATURES, *self.optional)
 
     @property
     def layout(self) -> InputLayout:
         """What the model needs to know of the inputs."""
-        named = (*FEATURES, *self.optional)
+        named = self.source_names
         values = (*STANDARDIZED, *self.optional, *[name.split("_")[0] for name in ANGLES], "mode")
         source = np.array([named.index(name) for name in (*values, *named)])
         is_mask = np.arange(len(source)) >= len(values)
@@ -166,7 +171,7 @@ def encode(raw: Array, *, encodings: Encodings) -> NDArray[np.float32]:
     tempo_angle = octave_angle(_column(raw, "tempo"))
     angles = [np.cos(key_angle), np.sin(key_angle), np.cos(tempo_angle), np.sin(tempo_angle)]
     known = np.nan_to_num(np.stack([*standardized, *angles, 2.0 * mode - 1.0], axis=1), nan=0.0)
-    missing = [np.isnan(_column(raw, name)) for name in (*FEATURES, *encodings.optional)]
+    missing = [np.isnan(_column(raw, name)) for name in encodings.source_names]
     return np.concatenate([known, np.stack(missing, axis=1)], axis=1).astype(np.float32)
 
 

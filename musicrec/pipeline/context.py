@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +18,6 @@ from musicrec.config import Config
 from musicrec.storage import tables
 from musicrec.storage.rows import RowFiles
 from musicrec.storage.runs import Run
-from musicrec.tasks import Write
 
 log = logging.getLogger("musicrec")
 
@@ -54,16 +53,6 @@ class Context:
         tables.write_table(rows, self.run.table(name), schema=schema)
         return tables.read_table(self.session, self.run.table(name), schema=schema)
 
-    def write_in_tasks(self, make: Callable[[Write], DataFrame], name: str, *, schema: StructType) -> DataFrame:
-        """Run tasks that write rows of `schema` themselves, and return what stands there, as `materialize`.
-
-        Parameters
-        ----------
-        make : callable
-            Returns `schemas.WRITTEN`, of tasks that call what it is given.
-        name : str
-        schema : StructType
-        """
-        files = RowFiles(Path(self.run.table(name)))
-        make(files.write).toArrow()
-        return tables.read_table(self.session, str(files.directory), schema=schema)
+    def files(self, name: str) -> RowFiles:
+        """Return the files of a table under the run's work directory that tasks write themselves."""
+        return RowFiles(Path(self.run.table(name)))

@@ -5,7 +5,8 @@ Judged on artists that neither has seen, by the songs that share a playlist (or,
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from musicrec.algorithms import baselines
 from musicrec.algorithms.batches import TrainingSet
 from musicrec.algorithms.encoder import Encoder, embed, make_linear
+from musicrec.algorithms.encodings import InputLayout
 from musicrec.algorithms.metrics import percentile_interval, resampled_means
 from musicrec.algorithms.retrieval import Candidates, answer, by_cosine
 from musicrec.pipeline.context import log
@@ -29,6 +31,15 @@ MAX_COMPONENTS = 64
 MIN_PRECISION = 1e-6
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What is shipped, what it was compared with (None where nothing could be judged), and the figures."""
+
+    encoder: Encoder
+    rival: Encoder | None
+    figures: dict[str, Any]
+
+
 def choose_encoder(
     encoder: Encoder,
     songs: Songs,
@@ -36,9 +47,10 @@ def choose_encoder(
     learned: TrainingSet,
     *,
     kept: NDArray[np.bool_],
+    names: Sequence[str],
     seed: int,
-) -> tuple[Encoder, dict[str, Any]]:
-    """Return the encoder or the best of the simple methods, and the figures that decided.
+) -> Choice:
+    """Choose the encoder or the best of the simple methods.
 
     Parameters
     ----------
@@ -51,32 +63,33 @@ def choose_encoder(
         The songs that are `kept`.
     kept : bool array, shape (n,)
         The others judge.
+    names : sequence of str
+        Of the raw values that the inputs come from, as `InputLayout.source` counts them.
     seed : int
-        Of the resampling.
+        Of the resampling and of the permutations.
     """
     candidates = songs.candidates(~kept)
     n_queries = _count_queries(candidates)
     reason = _why_not_judged(songs, n_queries=n_queries)
     if reason:
         log.info("             quality could not be judged: %s", reason)
-        return encoder, {"shipped": ENCODER, "reason": reason}
+        return Choice(encoder, None, {"shipped": ENCODER, "reason": reason})
     contenders = {ENCODER: encoder, **_simple_methods(inputs[kept].astype(np.float64), learned)}
-    judged = {
-        name: answer(by_cosine(_embed(each, inputs[~kept])), candidates, k=K, own_artist=False).judged.precision
-        for name, each in contenders.items()
-    }
+    judged = {name: _precision(each, inputs[~kept], candidates) for name, each in contenders.items()}
     figures = _compare(judged, seed=seed)
     log.info(
         "             P@%d on %d songs of unseen artists: encoder %.4f, %s %.4f; %s is shipped",
         K, n_queries, judged[ENCODER].mean(), figures["best_baseline"],
         judged[figures["best_baseline"]].mean(), figures["shipped"],
     )  # fmt: skip
-    return contenders[figures["shipped"]], {
-        "judged_by": songs.judged_by,
-        "k": K,
-        "n_queries": n_queries,
-        **figures,
-    }
+    shipped, best = contenders[figures["shipped"]], contenders[figures["best_baseline"]]
+    importance = _importance(shipped, inputs[~kept], candidates, learned.layout, seed=seed)
+    figures |= {"importance": dict(zip(names, importance, strict=True))}
+    return Choice(
+        shipped,
+        best if shipped is encoder else encoder,
+        {"judged_by": songs.judged_by, "k": K, "n_queries": n_queries, **figures},
+    )
 
 
 def _why_not_judged(songs: Songs, *, n_queries: int) -> str:
@@ -105,8 +118,25 @@ def _simple_methods(inputs: NDArray[np.float64], learned: TrainingSet) -> dict[s
     return {name: make_linear(projection) for name, projection in maps.items()}
 
 
-def _embed(encoder: Encoder, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    return embed(encoder, inputs).astype(np.float32)
+def _precision(encoder: Encoder, inputs: NDArray[np.float32], candidates: Candidates) -> NDArray[np.float64]:
+    """Return P@k of each query that has a right answer."""
+    vectors = embed(encoder, inputs).astype(np.float32)
+    return answer(by_cosine(vectors), candidates, k=K, own_artist=False).judged.precision
+
+
+def _importance(
+    encoder: Encoder, inputs: NDArray[np.float32], candidates: Candidates, layout: InputLayout, *, seed: int
+) -> list[float]:
+    """Return by which share P@k falls when songs swap one raw value, each in its turn (Breiman 2001)."""
+    rng = np.random.default_rng(seed)
+    whole = float(_precision(encoder, inputs, candidates).mean())
+    falls = []
+    for source in range(layout.n_sources):
+        columns, mixed = layout.source == source, inputs.copy()
+        mixed[:, columns] = inputs[rng.permutation(len(inputs))][:, columns]
+        fallen = float(_precision(encoder, mixed, candidates).mean())
+        falls.append(round(1 - fallen / max(whole, MIN_PRECISION), 4))
+    return falls
 
 
 def _compare(judged: dict[str, NDArray[np.float64]], *, seed: int) -> dict[str, Any]:

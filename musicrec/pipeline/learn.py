@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,38 +10,38 @@ from pyspark.sql import DataFrame
 
 from musicrec import schemas
 from musicrec.algorithms.baselines import Affine
-from musicrec.algorithms.encoder import Encoder, as_files, make_linear
+from musicrec.algorithms.encoder import as_files, make_linear
 from musicrec.algorithms.encodings import Encodings, fit_encodings
 from musicrec.algorithms.training import Epoch, train_encoder
 from musicrec.config import ModelConfig
 from musicrec.pipeline.context import Context, log
-from musicrec.pipeline.gate import choose_encoder
+from musicrec.pipeline.gate import Choice, choose_encoder
 from musicrec.pipeline.ingest import Catalog
 from musicrec.pipeline.labels import Songs, make_training_set, optional_inputs, sample_songs
 from musicrec.stages import embed, features, train
-from musicrec.storage import artifacts, publish
+from musicrec.storage import artifacts, publish, tables
 
 
 @dataclass(frozen=True)
 class Learned:
-    """The encoder's files, what it was fitted on and how training went."""
+    """The encoder's files, what it was fitted on, how training went, and the files of its rival at the gate."""
 
     weights: bytes
     description: bytes
     encodings: Encodings
     raw_sample: NDArray[np.float64]
     history: list[Epoch]
+    rival: tuple[bytes, bytes] | None
 
 
 @dataclass(frozen=True)
 class Fitted:
     """What is shipped, and how it came about."""
 
-    encoder: Encoder
+    choice: Choice
     encodings: Encodings
     history: list[Epoch]
     objective: str
-    gate: dict[str, Any]
 
 
 def learn(context: Context, catalog: Catalog) -> Learned:
@@ -59,18 +58,20 @@ def learn(context: Context, catalog: Catalog) -> Learned:
         context.record["inputs"]["playlists"] = publish.without_secrets(context.config.input.playlists)
         context.record["counts"]["n_sampled_memberships"] = songs.memberships.num_rows
     fitted = _fit(songs, settings)
-    weights, description = as_files(fitted.encoder, encodings=fitted.encodings)
+    weights, description = as_files(fitted.choice.encoder, encodings=fitted.encodings)
     digests = artifacts.save_encoder(context.run.work / "model", weights=weights, description=description)
     context.record["model"] = {
         "objective": fitted.objective,
         "inputs": list(fitted.encodings.input_names),
         "n_sampled": songs.labeled.num_rows,
-        "architecture": asdict(fitted.encoder.architecture),
+        "architecture": asdict(fitted.choice.encoder.architecture),
         "sha256": digests,
         "history": [_as_line(epoch) for epoch in fitted.history],
-        "gate": fitted.gate,
+        "gate": fitted.choice.figures,
     }
-    return Learned(weights, description, fitted.encodings, songs.raw, fitted.history)
+    rival = fitted.choice.rival
+    rival_files = as_files(rival, encodings=fitted.encodings) if rival else None
+    return Learned(weights, description, fitted.encodings, songs.raw, fitted.history, rival_files)
 
 
 def _fit(songs: Songs, settings: ModelConfig) -> Fitted:
@@ -82,31 +83,35 @@ def _fit(songs: Songs, settings: ModelConfig) -> Fitted:
         center = np.zeros(len(encodings.input_names))
         untrained = make_linear(Affine(center, np.eye(len(center))))
         reason = f"{n_songs} songs are too few to learn from"
-        return Fitted(untrained, encodings, [], "none", {"shipped": "inputs", "reason": reason})
+        choice = Choice(untrained, None, {"shipped": "z-scored inputs", "reason": reason})
+        return Fitted(choice, encodings, [], "none")
     kept = ~train.is_judging(songs.labeled, settings=settings)
     encodings, inputs, learned, objective = make_training_set(songs, settings, optional=optional, kept=kept)
     encoder, history = train_encoder(learned, settings=settings, on_epoch=_log_epoch)
-    shipped, gate = choose_encoder(encoder, songs, inputs, learned, kept=kept, seed=settings.seed)
-    return Fitted(shipped, encodings, history, objective, gate)
+    names = encodings.source_names
+    choice = choose_encoder(encoder, songs, inputs, learned, kept=kept, names=names, seed=settings.seed)
+    return Fitted(choice, encodings, history, objective)
 
 
 def embed_catalog(context: Context, catalog: Catalog, learned: Learned) -> DataFrame:
     """Return `schemas.EMBEDDINGS` of all songs, by way of their features."""
+    session, inputs = context.session, context.files("features")
     with context.stage("features"):
-        vectors = context.write_in_tasks(
-            lambda write: features.as_features(catalog.tracks, encodings=learned.encodings, write=write),
-            "features",
-            schema=schemas.FEATURE_VECTORS,
-        )
+        features.as_features(catalog.tracks, encodings=learned.encodings, write=inputs.write).toArrow()
     with context.stage("embed"):
         # Read again and compared with their digests: what embeds the catalog is what was saved.
         digests = context.record["model"]["sha256"]
         weights, description = artifacts.load_encoder(context.run.work / "model", digests=digests)
-        return context.write_in_tasks(
-            lambda write: embed.as_embeddings(vectors, weights=weights, description=description, write=write),
-            "embeddings",
-            schema=schemas.EMBEDDINGS,
-        )
+        vectors, pieces = context.files("embeddings"), inputs.numbers()
+        columns = ["track_key", "track_id", "recording_key", "features"]
+        embed.as_embeddings(
+            session.range(0, len(pieces), 1, len(pieces)),
+            weights=weights,
+            description=description,
+            read=lambda place: inputs.read_piece(pieces[place], columns=columns),
+            write=vectors.write,
+        ).toArrow()
+        return tables.read_table(session, str(vectors.directory), schema=schemas.EMBEDDINGS)
 
 
 def _log_epoch(epoch: Epoch) -> None:

@@ -7,18 +7,22 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from musicrec import schemas
+from musicrec.algorithms.encoder import embed, from_files
+from musicrec.algorithms.kernel import Members
 from musicrec.arrow import column_matrix, numbers
 from musicrec.pipeline.context import Context
 from musicrec.pipeline.ingest import Catalog
 from musicrec.pipeline.learn import Learned
-from musicrec.report import Example, Pictures
+from musicrec.report import Example, Occurrences, Pictures
 from musicrec.songs import FEATURES
-from musicrec.stages import sample
+from musicrec.stages import occurrence, sample
+from musicrec.stages import rival as stage
 from musicrec.storage import publish, tables
 
 N_MAPPED, N_SCORED, N_EXAMPLES, N_LABELS = 5000, 20_000, 10, 8
@@ -38,8 +42,15 @@ def collect_pictures(context: Context, catalog: Catalog, learned: Learned) -> Pi
         points=points,
         labels=labels,
         scores=_scores(recommendations, n_rows=context.record["counts"]["n_recommendations"]),
-        examples=_examples(context, catalog, recommendations),
+        examples=_examples(context, catalog, recommendations, learned.rival),
+        occurrences=_occurrences(catalog, recommendations),
     )
+
+
+def _occurrences(catalog: Catalog, recommendations: DataFrame) -> Occurrences:
+    table = occurrence.count_occurrences(recommendations, tracks=catalog.tracks).toArrow()
+    tenth = numbers(pc.fill_null(table["tenth"], -1))
+    return Occurrences(tenth, numbers(table["n_lists"]), numbers(table["n_songs"]))
 
 
 def _map(context: Context, catalog: Catalog) -> tuple[NDArray[np.float32], list[str]]:
@@ -76,22 +87,63 @@ def _scores(recommendations: DataFrame, *, n_rows: int) -> dict[int, NDArray[Any
     return {int(r): scores[ranks == r] for r in sorted({1, int(ranks.max(initial=1))})}
 
 
-def _examples(context: Context, catalog: Catalog, recommendations: DataFrame) -> list[Example]:
+def _examples(
+    context: Context, catalog: Catalog, recommendations: DataFrame, rival: tuple[bytes, bytes] | None
+) -> list[Example]:
     titled = catalog.tracks.where("title IS NOT NULL AND artist IS NOT NULL")
     # The most popular songs are those a reader knows.
     queries = titled.orderBy(
         F.col("popularity").desc_nulls_last(), F.xxhash64("track_key", F.lit(5)), "track_id"
     ).limit(N_EXAMPLES)
-    rows = recommendations.join(F.broadcast(queries.select("track_id")), on="track_id", how="left_semi")
-    chosen = rows.toArrow().sort_by([("track_id", "ascending"), ("rank", "ascending")])
-    wanted = sorted({*chosen.column("track_id").to_pylist(), *chosen.column("recommended_track_id").to_pylist()})
-    ids = context.session.createDataFrame(pa.table({"track_id": pa.array(wanted, type=pa.string())}))
-    named = catalog.tracks.join(F.broadcast(ids), on="track_id", how="left_semi")
-    names = {row["track_id"]: _name(row.asDict()) for row in named.select("track_id", "title", "artist").collect()}
-    lists: dict[str, list[tuple[str, float]]] = {}
-    for row in chosen.to_pylist():
-        lists.setdefault(row["track_id"], []).append((names[row["recommended_track_id"]], row["score"]))
-    return [Example(names[track_id], neighbors) for track_id, neighbors in lists.items()]
+    asked = queries.select("track_key", "track_id").toArrow().sort_by("track_id")
+    chosen = recommendations.where(F.col("track_id").isin(asked["track_id"].to_pylist())).toArrow()
+    others = _rival_lists(context, asked, rival) if rival and asked.num_rows else {}
+    ids = {*asked["track_id"].to_pylist(), *chosen["recommended_track_id"].to_pylist()}
+    names = _names(catalog.tracks, ids=ids, keys={key for places in others.values() for key, _ in places})
+    lists: dict[str, list[tuple[str, float]]] = {track_id: [] for track_id in asked["track_id"].to_pylist()}
+    for row in chosen.sort_by([("track_id", "ascending"), ("rank", "ascending")]).to_pylist():
+        lists[row["track_id"]].append((names[row["recommended_track_id"]], row["score"]))
+    return [
+        Example(names[track_id], lists[track_id], [(names[key], score) for key, score in others.get(key, [])])
+        for key, track_id in zip(asked["track_key"].to_pylist(), asked["track_id"].to_pylist(), strict=True)
+        if lists[track_id]
+    ]
+
+
+def _rival_lists(
+    context: Context, asked: pa.Table, rival: tuple[bytes, bytes]
+) -> dict[int, list[tuple[int, float]]]:
+    """Return the nearest songs of each asked one, (key, score) by rank, by what the encoder was compared with."""
+    settings = context.config.neighbors
+    features = tables.read_table(context.session, context.run.table("features"), schema=schemas.FEATURE_VECTORS)
+    recording = "recording_key" if settings.one_per_recording else "track_key"
+    wanted = features.where(F.col("track_key").isin(asked["track_key"].to_pylist()))
+    songs = stage.as_members(
+        wanted.selectExpr("track_key", f"{recording} AS recording_key", "features").toArrow().sort_by("track_key")
+    )
+    queries = Members(songs.keys, songs.recordings, embed(from_files(*rival)[0], songs.vectors.astype(np.float32)))
+    weights, description = rival
+    found = stage.merge(
+        stage.as_nearest(
+            features, queries=queries, weights=weights, description=description, k=settings.k, recording=recording
+        ).toArrow(),
+        n_queries=len(queries),
+        k=settings.k,
+    )
+    return {
+        int(query): [(int(key), float(score)) for key, score in zip(keys, scores, strict=True) if key >= 0]
+        for query, keys, scores in zip(queries.keys, found.keys, found.scores, strict=True)
+    }
+
+
+def _names(tracks: DataFrame, *, ids: set[str], keys: set[int]) -> dict[str | int, str]:
+    """Return the names of songs, by their id and by their key."""
+    # A few hundred at most.
+    wanted = tracks.where(F.col("track_id").isin(sorted(ids)) | F.col("track_key").isin(sorted(keys)))
+    names: dict[str | int, str] = {}
+    for row in wanted.select("track_key", "track_id", "title", "artist").collect():
+        names[row["track_id"]] = names[row["track_key"]] = _name(row.asDict())
+    return names
 
 
 def _name(row: dict[str, Any]) -> str:

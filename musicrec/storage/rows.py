@@ -21,7 +21,7 @@ class RowFiles:
 
     def write(self, number: int, rows: pa.Table) -> None:
         """Write the rows of a task. The file appears whole; a second attempt replaces it by the same rows."""
-        target = self.directory / f"part-{number:05d}.parquet"
+        target = self._path(number)
         staged = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
@@ -31,6 +31,13 @@ class RowFiles:
         except OSError as error:
             staged.unlink(missing_ok=True)
             raise StorageError(f"cannot write the rows: {error.strerror or error}", where=str(target)) from None
+
+    def read_piece(self, number: int, *, columns: list[str] | None = None) -> pa.Table:
+        """Return the rows of one task, by the number that it wrote them under."""
+        try:
+            return pq.read_table(self._path(number), columns=columns, use_threads=False)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise StorageError(f"cannot read the rows: {error}", where=str(self._path(number))) from None
 
     def read(self) -> pa.Table:
         """Return the rows of all tasks, of which at least one has written, in the order of their numbers."""
@@ -45,6 +52,13 @@ class RowFiles:
             return sum(pq.read_metadata(path).num_rows for path in self._paths())
         except (OSError, pa.ArrowInvalid) as error:
             raise StorageError(f"cannot read the rows: {error}", where=str(self.directory)) from None
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of the tasks that have written, rising."""
+        return sorted(int(path.stem.removeprefix("part-")) for path in self._paths())
+
+    def _path(self, number: int) -> Path:
+        return self.directory / f"part-{number:05d}.parquet"
 
     def _paths(self) -> list[Path]:
         return sorted(self.directory.glob("part-*.parquet"))

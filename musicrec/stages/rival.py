@@ -1,0 +1,68 @@
+"""Vectors of another encoder → a few songs' nearest by it: what the report shows beside their lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from musicrec.algorithms.encoder import embed, from_files
+from musicrec.algorithms.kernel import Lists, Members, best_of, exact_nearest
+from musicrec.algorithms.spaces import Space
+from musicrec.algorithms.warm import warm_up
+from musicrec.arrow import column_matrix, numbers
+from musicrec.schemas import NEAREST
+
+
+def as_nearest(
+    features: DataFrame, *, queries: Members, weights: bytes, description: bytes, k: int, recording: str
+) -> DataFrame:
+    """Return `schemas.NEAREST`: the k nearest of each query among each batch of the songs.
+
+    Parameters
+    ----------
+    features : DataFrame
+        `schemas.FEATURE_VECTORS`.
+    queries : Members
+        A few songs, with their vectors by this encoder.
+    weights, description : bytes
+        The encoder's two files.
+    k : int
+    recording : str
+        The column of which a list holds each value once, and never the query's own.
+    """
+
+    def find(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        warm_up()
+        encoder, _ = from_files(weights, description)
+        for batch in batches:
+            if batch.num_rows:
+                songs = as_members(pa.Table.from_batches([batch]))
+                vectors = embed(encoder, songs.vectors.astype(np.float32))
+                members = Members(songs.keys, songs.recordings, vectors)
+                found = exact_nearest(queries, members, k=k, space=Space())
+                blobs = (found.keys.tobytes(), found.recordings.tobytes(), found.scores.tobytes())
+                yield pa.RecordBatch.from_arrays([pa.array([blob]) for blob in blobs], names=NEAREST.names)
+
+    columns = features.selectExpr("track_key", f"{recording} AS recording_key", "features")
+    return columns.mapInArrow(find, NEAREST)
+
+
+def as_members(features: pa.Table) -> Members:
+    """Return songs with their inputs in place of vectors."""
+    inputs = column_matrix(features.column("features").combine_chunks())
+    return Members(numbers(features.column("track_key")), numbers(features.column("recording_key")), inputs)
+
+
+def merge(nearest: pa.Table, *, n_queries: int, k: int) -> Lists:
+    """Return the k nearest of each query among all songs, from `schemas.NEAREST`."""
+    types = {"keys": np.int64, "recordings": np.int64, "scores": np.float32}
+    keys, recordings, scores = (
+        np.concatenate(
+            [np.frombuffer(blob, dtype=kind).reshape(n_queries, -1) for blob in nearest[name].to_pylist()], axis=1
+        )
+        for name, kind in types.items()
+    )
+    return best_of(keys, recordings, scores, k=k)
