@@ -195,11 +195,11 @@ def _seconds(text: str) -> float:
 def print_stages(runs: list[dict[str, Any]], *, n_songs: int) -> None:
     """Print the medians over the runs, and what the join found."""
     print(f"\n{n_songs:,} songs, {psutil.cpu_count()} cores, median of {len(runs)} run(s)\n")
-    print("| stage | wall, s | peak memory, GB |\n|---|---:|---:|")
+    print("| stage | wall, s | songs/s | peak memory, GB |\n|---|---:|---:|---:|")
     for i, stage in enumerate(runs[0]["stages"]):
         seconds = statistics.median(run["stages"][i]["seconds"] for run in runs)
         peak = max(run["stages"][i]["peak"] for run in runs)
-        print(f"| {stage['stage']} | {seconds:.1f} | {peak / GIB:.1f} |")
+        print(f"| {stage['stage']} | {seconds:.1f} | {n_songs / max(seconds, 0.01):,.0f} | {peak / GIB:.1f} |")
     found = runs[0]["manifest"]["neighbors"]
     print("\n| join | |\n|---|---:|")
     for name in ("hash_family", "recall_at_k", "recall_lower_95", "copies_per_item", "pairs_per_item"):

@@ -138,9 +138,18 @@ def test_a_recommended_song_stands_in_the_list_of_its_reason(published) -> None:
     assert set(zip(rows["because_of"], rows["track_id"], strict=True)) <= pairs
 
 
+def test_the_gate_ships_what_is_better(published) -> None:
+    gate = manifest_of(published[0])["model"]["gate"]
+    means = {name: found["mean"] for name, found in gate["precision"].items()}
+    assert gate["shipped"] == max(means, key=lambda name: means[name])
+    assert gate["n_queries"] >= 30
+    assert set(gate["importance"]) >= {"danceability", "tempo", "release_date"}
+
+
 def test_the_report_is_one_safe_page(published) -> None:
     page = (published[0] / "report.html").read_text()
-    assert page.count("<svg") == 5
+    assert page.count("<svg") == 9
+    assert "linear discriminant" in page
     assert page.count("<details") == 10
     for loader in ("<script", "<link", "<iframe", "@import", 'src="http'):
         assert loader not in page

@@ -20,23 +20,22 @@ from musicrec.storage import publish, tables
 ROWS_PER_FILE = 1_000_000
 
 
-def rank_lists(context: Context, catalog: Catalog, joined: Joined) -> tuple[DataFrame, DataFrame]:
-    """Return the list of each song, and `schemas.RECOMMENDATIONS` as published: sorted by track_id, rank."""
-    settings = context.config.neighbors
-    lists = context.materialize(
-        rank.keep_best(rank.as_lists(joined.members, neighbors=joined.neighbors), k=settings.k),
-        "lists",
-        schema=schemas.LISTS,
-    )
-    lists = _spread(context, catalog, joined, lists) if settings.spread else lists
+def rank_lists(context: Context, joined: Joined) -> DataFrame:
+    """Return `schemas.LISTS`: the k nearest songs of each song."""
+    best = rank.keep_best(rank.as_lists(joined.members, neighbors=joined.neighbors), k=context.config.neighbors.k)
+    return context.materialize(best, "lists", schema=schemas.LISTS)
+
+
+def publish_lists(context: Context, catalog: Catalog, lists: DataFrame) -> DataFrame:
+    """Return `schemas.RECOMMENDATIONS` as they will be published: sorted by track_id, rank."""
     # Sorted as whole lists, a tenth of the rows; from files, because range partitioning reads its input twice.
-    n_files = max(1, -(-catalog.n_tracks * settings.k // ROWS_PER_FILE))
+    n_files = max(1, -(-catalog.n_tracks * context.config.neighbors.k // ROWS_PER_FILE))
     ordered = lists.repartitionByRange(n_files, "track_id").sortWithinPartitions("track_id")
     rows = rank.as_recommendations(ordered)
-    return lists, _stage(context, rows, "recommendations", schemas.RECOMMENDATIONS)
+    return _stage(context, rows, "recommendations", schemas.RECOMMENDATIONS)
 
 
-def _spread(context: Context, catalog: Catalog, joined: Joined, lists: DataFrame) -> DataFrame:
+def spread_lists(context: Context, catalog: Catalog, joined: Joined, lists: DataFrame) -> DataFrame:
     """Return the lists with places for songs that none of them holds; record how songs occur before and after."""
     recordings = joined.members.select("track_id", "recording_key")
     counts = spread.count_places(lists).persist()

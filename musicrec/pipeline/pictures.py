@@ -131,7 +131,10 @@ def _rival_lists(
         k=settings.k,
     )
     return {
-        int(query): [(int(key), float(score)) for key, score in zip(keys, scores, strict=True) if key >= 0]
+        # A key is a hash, so it may be negative; NaN is no neighbor.
+        int(query): [
+            (int(key), float(score)) for key, score in zip(keys, scores, strict=True) if not np.isnan(score)
+        ]
         for query, keys, scores in zip(queries.keys, found.keys, found.scores, strict=True)
     }
 

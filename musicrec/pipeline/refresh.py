@@ -16,7 +16,7 @@ from musicrec.config import Config, config_as_dict
 from musicrec.pipeline.context import Context, log
 from musicrec.pipeline.ingest import Catalog, ingest, read_source
 from musicrec.pipeline.learn import Learned, embed_catalog, learn
-from musicrec.pipeline.lists import check_lists, rank_favorites, rank_lists
+from musicrec.pipeline.lists import check_lists, publish_lists, rank_favorites, rank_lists, spread_lists
 from musicrec.pipeline.neighbors import join_neighbors
 from musicrec.pipeline.pictures import collect_pictures
 from musicrec.report import render_report
@@ -45,7 +45,12 @@ def refresh(session: SparkSession, config: Config, *, run_date: date) -> Path:
         embeddings = embed_catalog(context, catalog, learned)
         joined = join_neighbors(context, embeddings)
         with context.stage("rank"):
-            lists, recommendations = rank_lists(context, catalog, joined)
+            lists = rank_lists(context, joined)
+        if config.neighbors.spread:
+            with context.stage("spread"):
+                lists = spread_lists(context, catalog, joined, lists)
+        with context.stage("sort"):
+            recommendations = publish_lists(context, catalog, lists)
         with context.stage("favorites"):
             rank_favorites(context, catalog, lists)
         with context.stage("check"):

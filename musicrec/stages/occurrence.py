@@ -18,7 +18,9 @@ def count_occurrences(recommendations: DataFrame, *, tracks: DataFrame) -> DataF
     """
     listed = recommendations.groupBy(F.col("recommended_track_id").alias("track_id"))
     counts = listed.agg(F.count("*").alias("n_lists"))
-    tenth = F.least(F.floor(F.col("popularity") / 10), F.lit(9)).alias("tenth")
+    # `least` alone would take 9 for an unknown one.
+    known = F.col("popularity").isNotNull()
+    tenth = F.when(known, F.least(F.floor(F.col("popularity") / 10), F.lit(9))).alias("tenth")
     songs = tracks.select("track_id", tenth).join(counts, on="track_id", how="left")
     n_lists = F.coalesce("n_lists", F.lit(0)).alias("n_lists")
     return songs.groupBy("tenth", n_lists).agg(F.count("*").alias("n_songs"))

@@ -1,0 +1,67 @@
+"""What the report is drawn from, against plain loops."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from musicrec.algorithms.baselines import Affine
+from musicrec.algorithms.encoder import as_files, embed, from_files, make_linear
+from musicrec.algorithms.encodings import Encodings
+from musicrec.algorithms.kernel import Members
+from musicrec.arrow import matrix_column
+from musicrec.stages import occurrence, rival
+
+N, DIM, K = 500, 5, 4
+ENCODINGS = Encodings((), (), (), 0.0)
+
+
+def test_the_rivals_lists_are_its_nearest_other_recordings(spark) -> None:
+    rng = np.random.default_rng(2)
+    inputs = rng.standard_normal((N, DIM)).astype(np.float32)
+    # Keys are hashes, of either sign; every recording has two releases.
+    keys, recordings = rng.permutation(np.arange(-N, N, 2)), np.repeat(np.arange(-N // 4, N // 4), 2)
+    weights, description = as_files(
+        make_linear(Affine(np.zeros(DIM), rng.standard_normal((DIM, 3)))), encodings=ENCODINGS
+    )
+    vectors = embed(from_files(weights, description)[0], inputs)
+    rows = np.arange(0, N, 50)
+    table = pa.table({"track_key": keys, "recording_key": recordings, "features": matrix_column(inputs)})
+    features = spark.createDataFrame(table).repartition(3)
+    found = rival.merge(
+        rival.as_nearest(
+            features,
+            queries=Members(keys[rows], recordings[rows], vectors[rows]),
+            weights=weights,
+            description=description,
+            k=K,
+            recording="recording_key",
+        ).toArrow(),
+        n_queries=len(rows),
+        k=K,
+    )
+    cosines = vectors[rows].astype(np.float64) @ vectors.astype(np.float64).T
+    for place, row in enumerate(rows):
+        best: list[int] = []
+        for other in np.argsort(-cosines[place]):
+            if recordings[other] not in {recordings[row], *recordings[best]}:
+                best.append(int(other))
+        np.testing.assert_allclose(found.scores[place], cosines[place][best[:K]], atol=2e-3)
+        assert set(found.keys[place]) <= set(keys)
+        assert len(set(found.recordings[place]) - {recordings[row]}) == K
+
+
+def test_occurrences_are_counted_by_popularity(spark) -> None:
+    rng = np.random.default_rng(5)
+    popularity = [0.0, 5.0, 9.99, 10.0, 99.0, 100.0, None, 55.0]
+    tracks = [*zip("abcdefgh", popularity, strict=True)]
+    listed = rng.choice(list("abcdefg"), 40)
+    found = occurrence.count_occurrences(
+        spark.createDataFrame(pd.DataFrame({"recommended_track_id": listed})),
+        tracks=spark.createDataFrame(tracks, "track_id string, popularity double"),
+    )
+    counts = pd.Series(listed).value_counts()
+    expected: dict[tuple[int | None, int], int] = {}
+    for track_id, tenth in zip("abcdefgh", [0, 0, 0, 1, 9, 9, None, 5], strict=True):
+        key = (tenth, int(counts.get(track_id, 0)))
+        expected[key] = expected.get(key, 0) + 1
+    assert {(row["tenth"], row["n_lists"]): row["n_songs"] for row in found.collect()} == expected
