@@ -295,8 +295,12 @@ def test_evaluation_beats_the_baseline(spark, tmp_path: Path) -> None:
     assert methods["popularity"]["exposure"]["coverage"] < 0.05 < methods[everything]["exposure"]["coverage"]
     # Every line has the cells of its head.
     lines = [line for line in as_text(result).splitlines() if line.startswith("|")]
-    assert len({line.count("|") for line in lines[: 2 + len(methods)]}) == 1
-    assert len({line.count("|") for line in lines[2 + len(methods) : -4]}) == 1
+    n_lines = 2 + len(methods)
+    for first, last in ((0, n_lines), (n_lines, 2 * n_lines), (2 * n_lines, -4)):
+        assert len({line.count("|") for line in lines[first:last]}) == 1
+    known = result["known_to_playlists"]["methods"]
+    assert list(known) == ["playlist co-occurrence", "z-scored features", everything]
+    assert known["playlist co-occurrence"][0]["mean"] > known["z-scored features"][0]["mean"]
     before, after = result["spreading"]["before"], result["spreading"]["after"]
     assert after["forgotten_share"] < 0.3 * before["forgotten_share"]
     assert after["precision"] > 0.98 * before["precision"]

@@ -19,8 +19,8 @@ from torch import Tensor
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Scores (n_rows, n) of all songs for some of them; a new tensor at each call.
-Scorer = Callable[[slice], Tensor]
+# Scores (n_rows, n) of all songs for some of them, a range or row numbers; a new tensor at each call.
+Scorer = Callable[[slice | Tensor], Tensor]
 
 BLOCK_ROWS = 256
 
@@ -92,7 +92,7 @@ def by_cosine(vectors: NDArray[np.float32]) -> Scorer:
 def by_value(values: Floats) -> Scorer:
     """Return the scorer that offers everyone the songs of highest value (n,), NaN last."""
     row = torch.from_numpy(np.where(np.isnan(values), -np.finfo(np.float32).max, values)).float()
-    return lambda rows: row.expand(rows.stop - rows.start, -1).clone()
+    return lambda rows: row.expand(len(row[rows]), -1).clone()
 
 
 def answer(score: Scorer, candidates: Candidates, *, k: int, own_artist: bool) -> Answers:

@@ -10,7 +10,8 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from musicrec.algorithms.batches import GroupIndex, Indices, Sampler, TrainingSet
+from musicrec.algorithms.checkpoint import Checkpoints, name_training, pack, unpack
 from musicrec.algorithms.encoder import Architecture, Encoder, embed
 from musicrec.algorithms.losses import contrastive_loss, proxy_loss
 from musicrec.algorithms.retrieval import Candidates, answer, by_cosine
@@ -49,7 +51,11 @@ class Epoch:
 
 
 def train_encoder(
-    songs: TrainingSet, *, settings: ModelConfig, on_epoch: Callable[[Epoch], None]
+    songs: TrainingSet,
+    *,
+    settings: ModelConfig,
+    on_epoch: Callable[[Epoch], None],
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[Encoder, list[Epoch]]:
     """Train until the held-out score stops rising, and return the best encoder and the history.
 
@@ -58,31 +64,78 @@ def train_encoder(
     songs : TrainingSet
         At least 2 songs that are not held out.
     settings : ModelConfig
-        The same songs, settings and machine give the same weights.
+        The same songs, settings and machine give the same weights, also where a training is resumed.
     on_epoch : callable
         Called after each epoch.
+    checkpoints : Checkpoints, optional
+        Where to go on from, and where to keep what is reached.
     """
     if settings.n_threads:
         torch.set_num_threads(settings.n_threads)
-    torch.manual_seed(settings.seed)
-    learner = _Learner(songs, settings)
+    learner, progress = _start(songs, settings, checkpoints)
     judge = _Judge(songs, settings)
-    history: list[Epoch] = []
-    best_score, best_weights = -math.inf, copy.deepcopy(learner.encoder.state_dict())
-    for number in range(1, settings.n_epochs + 1):
+    while len(progress.history) < settings.n_epochs and progress.n_idle < settings.patience:
         started = time.monotonic()
         loss = learner.train_epoch()
-        score = judge.score(learner)
+        progress.add(loss, judge.score(learner), started)
+        on_epoch(progress.history[-1])
+        progress.keep()
+    learner.encoder.load_state_dict(progress.best_weights)
+    return learner.encoder.cpu().eval(), progress.history
+
+
+def _start(
+    songs: TrainingSet, settings: ModelConfig, checkpoints: Checkpoints | None
+) -> tuple[_Learner, _Progress]:
+    """Return a training at its beginning, or where the last one of its name was kept."""
+    name = name_training(songs, settings) if checkpoints else ""
+    torch.manual_seed(settings.seed)
+    progress = _Progress(_Learner(songs, settings), checkpoints, name)
+    kept = checkpoints.read(name) if checkpoints else None
+    if kept is not None:
+        try:
+            progress.restore(kept)
+        except ValueError:
+            # A broken file costs what it had saved, not the run. Some of it may have been taken over.
+            torch.manual_seed(settings.seed)
+            progress = _Progress(_Learner(songs, settings), checkpoints, name)
+    return progress.learner, progress
+
+
+class _Progress:
+    """What a training has reached: its history and its best weights, kept from time to time."""
+
+    def __init__(self, learner: _Learner, checkpoints: Checkpoints | None, name: str) -> None:
+        self.learner, self._checkpoints, self._name = learner, checkpoints, name
+        self._kept_at = time.monotonic()
+        self.history: list[Epoch] = []
+        self.best_weights = copy.deepcopy(learner.encoder.state_dict())
+
+    def restore(self, content: bytes) -> None:
+        """Go on from what was kept."""
+        self.best_weights, history = self.learner.restore(content)
+        self.history = [Epoch(**epoch) for epoch in history]
+
+    @property
+    def n_idle(self) -> int:
+        """Epochs since the best one."""
+        return len(self.history) - max((epoch.number for epoch in self.history if epoch.best), default=0)
+
+    def add(self, loss: float, score: float, started: float) -> None:
+        """Note an epoch that ended just now."""
+        best_score = max((epoch.held_out_score for epoch in self.history if epoch.best), default=-math.inf)
         # Without held-out songs there is nothing to stop on: the last epoch is the best.
         better = not score <= best_score
         if better:
-            best_score, best_weights = score, copy.deepcopy(learner.encoder.state_dict())
-        history.append(Epoch(number, loss, score, time.monotonic() - started, better))
-        on_epoch(history[-1])
-        if number - max(epoch.number for epoch in history if epoch.best) >= settings.patience:
-            break
-    learner.encoder.load_state_dict(best_weights)
-    return learner.encoder.cpu().eval(), history
+            self.best_weights = copy.deepcopy(self.learner.encoder.state_dict())
+        self.history.append(Epoch(len(self.history) + 1, loss, score, time.monotonic() - started, better))
+
+    def keep(self) -> None:
+        """Keep the state where the last one is old."""
+        if self._checkpoints and time.monotonic() - self._kept_at >= self._checkpoints.seconds:
+            history = [asdict(epoch) for epoch in self.history]
+            self._checkpoints.write(self._name, self.learner.pack(self.best_weights, history))
+            self._kept_at = time.monotonic()
 
 
 def find_device(wanted: str) -> torch.device:
@@ -117,6 +170,7 @@ class _Learner:
         self._proxies = nn.ParameterList(
             PROXY_SCALE * torch.randn(kind.n_groups, settings.embedding_dim) for kind in self._kinds
         ).to(self.device)
+        self._modules: dict[str, nn.Module] = {"encoder": self.encoder, "proxies": self._proxies}
         parameters = [*self.encoder.parameters(), *self._proxies]
         self._optimizer = torch.optim.AdamW(
             parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -137,6 +191,28 @@ class _Learner:
             self._schedule.step()
             losses.append(float(loss.detach()))
         return float(np.mean(losses))
+
+    def pack(self, best_weights: dict[str, Tensor], history: list[dict[str, Any]]) -> bytes:
+        """Return the state of the training."""
+        plain = {
+            "history": history,
+            "schedule": self._schedule.state_dict(),
+            "generator": self._rng.bit_generator.state,
+        }
+        return pack(self._modules, self._optimizer, best_weights, plain)
+
+    def restore(self, content: bytes) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+        """Go on from what `pack` returned, and return what it was given.
+
+        Raises
+        ------
+        ValueError
+            It is no state of this training.
+        """
+        best_weights, plain = unpack(content, self._modules, self._optimizer)
+        self._schedule.load_state_dict(plain["schedule"])
+        self._rng.bit_generator.state = plain["generator"]
+        return best_weights, plain["history"]
 
     def twin_loss(self, batch: Indices, rng: np.random.Generator) -> Tensor:
         """Return the loss of songs that should be nearest to themselves when both are disturbed."""

@@ -40,10 +40,14 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
     songs = _load(session, config)
     settings, optional = config.evaluate, _optional(songs, config)
     outcomes: dict[str, list[Outcome]] = {}
+    known: dict[str, list[Judged]] = {}
     for split in range(settings.first_split, settings.first_split + settings.n_splits):
         log.info("split %d (%d of %d)", split, split - settings.first_split + 1, settings.n_splits)
-        for name, outcome in judge_split(songs, config, optional=optional, split=split).items():
+        of_split, known_of_split = judge_split(songs, config, optional=optional, split=split)
+        for name, outcome in of_split.items():
             outcomes.setdefault(name, []).append(outcome)
+        for name, judged in known_of_split.items():
+            known.setdefault(name, []).append(judged)
     return {
         "protocol": "artist-held-out",
         "judged_by": songs.judged_by,
@@ -52,6 +56,7 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
         "splits": [settings.first_split, settings.first_split + settings.n_splits - 1],
         "k": K,
         "methods": _summaries(outcomes, config),
+        "known_to_playlists": _known_summaries(known, config),
         "spreading": judge_spreading(session, songs, config, optional=optional),
     }
 
@@ -74,6 +79,7 @@ def as_text(result: dict[str, Any]) -> str:
             "|---|---:|---:|---:|---:|---:|---:|",
             *[_exposure_line(method) for method in methods],
             "",
+            *_known_lines(result["known_to_playlists"], k=k),
             f"lists of all {result['n_songs']:,} songs by the encoder of split {result['splits'][0]}, "
             "P of the held-out songs' lists",
             "",
@@ -107,6 +113,19 @@ def _exposure_line(method: dict[str, Any]) -> str:
         *[f"{exposure[name]:.2f}" for name in ("novelty_bits", "diversity")],
     ]
     return f"| {' | '.join([method['method'], *cells])} |"
+
+
+def _known_lines(known: dict[str, Any], *, k: int) -> list[str]:
+    if not known:
+        return []
+    return [
+        f"half of the playlists given, {known['n_queries']:,} songs in them judged by the others",
+        "",
+        f"| method | P@{k} | hit@{k} |",
+        "|---|---|---|",
+        *[f"| {name} | {_interval(p)} | {_interval(hit)} |" for name, (p, hit) in known["methods"].items()],
+        "",
+    ]
 
 
 def _spreading_line(name: str, found: dict[str, float]) -> str:
@@ -167,3 +186,17 @@ def _summaries(outcomes: dict[str, list[Outcome]], config: Config) -> list[dict[
             }
         )
     return summaries
+
+
+def _known_summaries(known: dict[str, list[Judged]], config: Config) -> dict[str, Any]:
+    """Return precision and hit rate of each method over the queries of all splits."""
+    judged = {name: Judged.join(splits) for name, splits in known.items()}
+    if not judged or not len(next(iter(judged.values())).precision):
+        return {}
+    values = np.stack([row for one in judged.values() for row in (one.precision, one.hit)])
+    resampled = resampled_means(values, n_resamples=config.evaluate.n_bootstrap, seed=config.model.seed)
+    found = [asdict(percentile_interval(row.mean(), means)) for row, means in zip(values, resampled, strict=True)]
+    return {
+        "n_queries": values.shape[1],
+        "methods": dict(zip(judged, zip(found[::2], found[1::2], strict=True), strict=True)),
+    }

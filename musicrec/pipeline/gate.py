@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from musicrec.algorithms import baselines
 from musicrec.algorithms.batches import TrainingSet
+from musicrec.algorithms.drawing import is_drawn
 from musicrec.algorithms.encoder import Encoder, embed, make_linear
 from musicrec.algorithms.encodings import InputLayout
 from musicrec.algorithms.metrics import percentile_interval, resampled_means
 from musicrec.algorithms.retrieval import Candidates, answer, by_cosine
+from musicrec.arrow import numbers
 from musicrec.pipeline.context import log
 from musicrec.pipeline.labels import Songs
 
@@ -25,6 +27,7 @@ ENCODER = "encoder"
 K = 10
 # Fewer answers say more of chance than of quality.
 MIN_QUERIES = 30
+MAX_SONGS = 5000
 N_RESAMPLES = 1000
 MAX_COMPONENTS = 64
 # In place of 0 where it would divide.
@@ -68,14 +71,15 @@ def choose_encoder(
     seed : int
         Of the resampling and of the permutations.
     """
-    candidates = songs.candidates(~kept)
+    judging = _drawn(songs, ~kept, seed=seed)
+    candidates = songs.candidates(judging)
     n_queries = _count_queries(candidates)
     reason = _why_not_judged(songs, n_queries=n_queries)
     if reason:
         log.info("             quality could not be judged: %s", reason)
         return Choice(encoder, None, {"shipped": ENCODER, "reason": reason})
     contenders = {ENCODER: encoder, **_simple_methods(inputs[kept].astype(np.float64), learned)}
-    judged = {name: _precision(each, inputs[~kept], candidates) for name, each in contenders.items()}
+    judged = {name: _precision(each, inputs[judging], candidates) for name, each in contenders.items()}
     figures = _compare(judged, seed=seed)
     log.info(
         "             P@%d on %d songs of unseen artists: encoder %.4f, %s %.4f; %s is shipped",
@@ -83,13 +87,19 @@ def choose_encoder(
         judged[figures["best_baseline"]].mean(), figures["shipped"],
     )  # fmt: skip
     shipped, best = contenders[figures["shipped"]], contenders[figures["best_baseline"]]
-    importance = _importance(shipped, inputs[~kept], candidates, learned.layout, seed=seed)
+    importance = _importance(shipped, inputs[judging], candidates, learned.layout, seed=seed)
     figures |= {"importance": dict(zip(names, importance, strict=True))}
     return Choice(
         shipped,
         best if shipped is encoder else encoder,
         {"judged_by": songs.judged_by, "k": K, "n_queries": n_queries, **figures},
     )
+
+
+def _drawn(songs: Songs, judging: NDArray[np.bool_], *, seed: int) -> NDArray[np.bool_]:
+    """Return at most about `MAX_SONGS` of the songs: each of them ranks all others."""
+    share = min(1.0, MAX_SONGS / max(1, int(judging.sum())))
+    return judging & is_drawn(numbers(songs.labeled["track_key"]), share=share, seed=seed)
 
 
 def _why_not_judged(songs: Songs, *, n_queries: int) -> str:

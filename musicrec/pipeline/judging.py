@@ -5,7 +5,7 @@ Queries and candidates are the songs of the artists held out. None of their feat
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ from musicrec.algorithms.retrieval import Judged, Scorer, answer, by_cosine, by_
 from musicrec.algorithms.training import train_encoder
 from musicrec.config import Config, ModelConfig
 from musicrec.pipeline.context import log
+from musicrec.pipeline.cooccurrence import judge_known
 from musicrec.pipeline.labels import Songs, make_training_set
 from musicrec.songs import FEATURES, RAW_INPUTS
 from musicrec.stages import train
@@ -41,8 +42,10 @@ class Outcome:
     exposure: Exposure
 
 
-def judge_split(songs: Songs, config: Config, *, optional: list[str], split: int) -> dict[str, Outcome]:
-    """Return the outcome of each method.
+def judge_split(
+    songs: Songs, config: Config, *, optional: list[str], split: int
+) -> tuple[dict[str, Outcome], dict[str, Judged]]:
+    """Return the outcome of each method, and those of some beside co-occurrence on songs that playlists know.
 
     Parameters
     ----------
@@ -59,11 +62,13 @@ def judge_split(songs: Songs, config: Config, *, optional: list[str], split: int
     descriptions = baselines.fit_zscore(songs.raw[~test, : len(FEATURES)])(features)
     popularity = raw[:, RAW_INPUTS.index("popularity")]
     outcomes = {}
-    for name, scorer in _methods(songs, config, optional=optional, test=test, seed=split).items():
+    methods = _methods(songs, config, optional=optional, test=test, seed=split)
+    for name, scorer in methods.items():
         others, own = (answer(scorer, candidates, k=K, own_artist=own) for own in (False, True))
         exposure = measure_exposure(others.nearest, popularity=popularity, descriptions=descriptions)
         outcomes[name] = Outcome(others.judged, own.judged, exposure)
-    return outcomes
+    some = {name: methods[name] for name in (BASELINE, f"{ENCODER}{_suffix(optional)}")}
+    return outcomes, judge_known(songs, some, test=test, k=K)
 
 
 def is_held_out(artists: NDArray[np.int64], *, share: float, split: int) -> NDArray[np.bool_]:
@@ -101,7 +106,7 @@ def _learned_methods(
     songs: Songs, settings: ModelConfig, *, optional: list[str], test: NDArray[np.bool_]
 ) -> dict[str, Scorer]:
     encodings, inputs, learned, _ = make_training_set(songs, settings, optional=optional, kept=~test)
-    suffix = " + ".join(["", *[name.replace("_", " ") for name in encodings.optional]])
+    suffix = _suffix(encodings.optional)
     methods = {}
     if optional:
         methods[f"{BASELINE}{suffix}"] = by_cosine(inputs[test])
@@ -118,6 +123,10 @@ def _learned_methods(
     methods[f"{ENCODER}{suffix}, half of the query's features missing"] = _by_cosine_of(half, whole)
     methods[f"{ENCODER}{suffix}, half of all songs' features missing"] = by_cosine(half)
     return methods
+
+
+def _suffix(optional: Sequence[str]) -> str:
+    return " + ".join(["", *[name.replace("_", " ") for name in optional]])
 
 
 def _without_half(inputs: NDArray[np.float32], encodings: Encodings, *, seed: int) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 
 from musicrec import schemas
 from musicrec.algorithms.baselines import Affine
+from musicrec.algorithms.checkpoint import Checkpoints
 from musicrec.algorithms.encoder import as_files, make_linear
 from musicrec.algorithms.encodings import Encodings, fit_encodings
 from musicrec.algorithms.training import Epoch, train_encoder
@@ -20,6 +21,8 @@ from musicrec.pipeline.ingest import Catalog
 from musicrec.pipeline.labels import Songs, make_training_set, optional_inputs, sample_songs
 from musicrec.stages import embed, features, train
 from musicrec.storage import artifacts, publish, tables
+
+MODEL = "model"
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,9 @@ def learn(context: Context, catalog: Catalog) -> Learned:
     if songs.memberships is not None:
         context.record["inputs"]["playlists"] = publish.without_secrets(context.config.input.playlists)
         context.record["counts"]["n_sampled_memberships"] = songs.memberships.num_rows
-    fitted = _fit(songs, settings)
+    fitted = _fit(songs, settings, _checkpoints(context))
     weights, description = as_files(fitted.choice.encoder, encodings=fitted.encodings)
-    digests = artifacts.save_encoder(context.run.work / "model", weights=weights, description=description)
+    digests = artifacts.save_encoder(context.run.work / MODEL, weights=weights, description=description)
     context.record["model"] = {
         "objective": fitted.objective,
         "inputs": list(fitted.encodings.input_names),
@@ -74,7 +77,20 @@ def learn(context: Context, catalog: Catalog) -> Learned:
     return Learned(weights, description, fitted.encodings, songs.raw, fitted.history, rival_files)
 
 
-def _fit(songs: Songs, settings: ModelConfig) -> Fitted:
+def _checkpoints(context: Context) -> Checkpoints:
+    """Return where trainings are kept: with the run, and looked for among those that failed."""
+    work, model = context.run.root.work, context.run.work / MODEL
+
+    def read(name: str) -> bytes | None:
+        kept = artifacts.find_checkpoint((run / MODEL for run in work.iterdir()), name=name)
+        if kept is not None:
+            log.info("             going on with the training of a run that failed")
+        return kept
+
+    return Checkpoints(read, lambda name, content: artifacts.save_checkpoint(model, name=name, content=content))
+
+
+def _fit(songs: Songs, settings: ModelConfig, checkpoints: Checkpoints) -> Fitted:
     """Train on most of the artists, and ship what is best on the others."""
     optional, n_songs = optional_inputs(settings), songs.labeled.num_rows
     if n_songs < settings.min_songs:
@@ -87,7 +103,7 @@ def _fit(songs: Songs, settings: ModelConfig) -> Fitted:
         return Fitted(choice, encodings, [], "none")
     kept = ~train.is_judging(songs.labeled, settings=settings)
     encodings, inputs, learned, objective = make_training_set(songs, settings, optional=optional, kept=kept)
-    encoder, history = train_encoder(learned, settings=settings, on_epoch=_log_epoch)
+    encoder, history = train_encoder(learned, settings=settings, on_epoch=_log_epoch, checkpoints=checkpoints)
     names = encodings.source_names
     choice = choose_encoder(encoder, songs, inputs, learned, kept=kept, names=names, seed=settings.seed)
     return Fitted(choice, encodings, history, objective)
@@ -101,7 +117,7 @@ def embed_catalog(context: Context, catalog: Catalog, learned: Learned) -> DataF
     with context.stage("embed"):
         # Read again and compared with their digests: what embeds the catalog is what was saved.
         digests = context.record["model"]["sha256"]
-        weights, description = artifacts.load_encoder(context.run.work / "model", digests=digests)
+        weights, description = artifacts.load_encoder(context.run.work / MODEL, digests=digests)
         vectors, pieces = context.files("embeddings"), inputs.numbers()
         columns = ["track_key", "track_id", "recording_key", "features"]
         embed.as_embeddings(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from musicrec.errors import StorageError
@@ -39,6 +40,29 @@ def load_encoder(directory: Path, *, digests: dict[str, str]) -> tuple[bytes, by
             raise StorageError("the encoder's file is not the one that was saved", where=str(path))
         contents.append(content)
     return contents[0], contents[1]
+
+
+def checkpoint_path(directory: Path, name: str) -> Path:
+    """Return the file of a training's checkpoint."""
+    return directory / f"checkpoint-{name[:32]}.safetensors"
+
+
+def save_checkpoint(directory: Path, *, name: str, content: bytes) -> None:
+    """Keep a training under way; the file appears whole."""
+    path = checkpoint_path(directory, name)
+    staged = path.with_suffix(".unfinished")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        staged.write_bytes(content)
+        staged.replace(path)
+    except OSError as error:
+        raise StorageError(f"cannot keep the training: {error.strerror}", where=str(path)) from None
+
+
+def find_checkpoint(directories: Iterable[Path], *, name: str) -> bytes | None:
+    """Return the newest checkpoint of a training under the directories of runs that failed, None without any."""
+    paths = [path for path in (checkpoint_path(each, name) for each in directories) if path.exists()]
+    return max(paths, key=lambda path: path.stat().st_mtime).read_bytes() if paths else None
 
 
 def sha256_of(path: Path) -> str:

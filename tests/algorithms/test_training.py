@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from musicrec.algorithms.batches import GroupIndex, Positives, Sampler, TrainingSet
+from musicrec.algorithms.checkpoint import Checkpoints, name_training
 from musicrec.algorithms.encoder import embed
 from musicrec.algorithms.encodings import InputLayout
 from musicrec.algorithms.losses import contrastive_loss, proxy_loss
 from musicrec.algorithms.retrieval import Candidates, answer, by_cosine
-from musicrec.algorithms.training import find_device, train_encoder
+from musicrec.algorithms.training import Epoch, find_device, train_encoder
 from musicrec.config import ModelConfig
 from musicrec.errors import ConfigError
 
@@ -234,3 +235,68 @@ def test_a_single_group_is_learned_too() -> None:
 
     assert history[-1].loss < history[0].loss
     assert contrast(embed(encoder, data.inputs).astype(np.float64)) > contrast(data.inputs) + 0.1
+
+
+class CutError(Exception):
+    """What stops a training in the middle."""
+
+
+def test_a_training_that_was_cut_goes_on_as_if_it_had_not_been() -> None:
+    data, _ = planted()
+    whole, history = train_encoder(data, settings=QUICK, on_epoch=lambda _: None)
+    kept: dict[str, bytes] = {}
+    checkpoints = Checkpoints(kept.get, kept.__setitem__, seconds=0)
+
+    def stop(epoch: Epoch) -> None:
+        if epoch.number == 6:
+            raise CutError
+
+    with pytest.raises(CutError):
+        train_encoder(data, settings=QUICK, on_epoch=stop, checkpoints=checkpoints)
+    seen: list[int] = []
+    again, resumed = train_encoder(
+        data, settings=QUICK, on_epoch=lambda epoch: seen.append(epoch.number), checkpoints=checkpoints
+    )
+    assert seen == list(range(6, QUICK.n_epochs + 1))
+    assert [epoch.held_out_score for epoch in resumed] == [epoch.held_out_score for epoch in history]
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor), name
+
+
+def test_no_other_training_goes_on_from_a_checkpoint() -> None:
+    data, _ = planted()
+    names = {
+        name_training(songs, settings)
+        for songs in (data, replace(data, inputs=data.inputs + 1), replace(data, positives=()))
+        for settings in (QUICK, QUICK.model_copy(update={"seed": 5}))
+    }
+    assert len(names) == 6
+
+
+def test_a_broken_checkpoint_costs_no_training() -> None:
+    data, _ = planted()
+    quick = QUICK.model_copy(update={"n_epochs": 3})
+    whole, _ = train_encoder(data, settings=quick, on_epoch=lambda _: None)
+    kept: dict[str, bytes] = {}
+    train_encoder(
+        data,
+        settings=quick,
+        on_epoch=lambda _: None,
+        checkpoints=Checkpoints(kept.get, kept.__setitem__, seconds=0),
+    )
+    (content,) = kept.values()
+    # CutError short, another width, and no file of this kind at all.
+    wider = quick.model_copy(update={"embedding_dim": 9})
+    others: dict[str, bytes] = {}
+    train_encoder(
+        data,
+        settings=wider,
+        on_epoch=lambda _: None,
+        checkpoints=Checkpoints(others.get, others.__setitem__, seconds=0),
+    )
+    for broken in (content[:-100], *others.values(), b"nothing"):
+        checkpoints = Checkpoints(lambda _, broken=broken: broken, lambda *_: None)
+        encoder, history = train_encoder(data, settings=quick, on_epoch=lambda _: None, checkpoints=checkpoints)
+        assert len(history) == 3
+        for name, tensor in whole.state_dict().items():
+            assert torch.equal(encoder.state_dict()[name], tensor), name

@@ -1,0 +1,108 @@
+"""A training under way as bytes: safetensors, so what lies on a disk is numbers and never runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from musicrec.algorithms.batches import TrainingSet
+from musicrec.config import ModelConfig
+
+PLAIN = "plain"
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where a training under way is kept.
+
+    Attributes
+    ----------
+    read : callable
+        Takes the name of a training and returns what was last kept of it, or None.
+    write : callable
+        Takes a name and what is to be kept.
+    seconds : float
+        The least time between two of them.
+    """
+
+    read: Callable[[str], bytes | None]
+    write: Callable[[str, bytes], None]
+    seconds: float = 30.0
+
+
+def name_training(songs: TrainingSet, settings: ModelConfig) -> str:
+    """Return a name that only a training on the same songs, settings and version of torch has."""
+    digest = hashlib.sha256(f"{torch.__version__} {settings.model_dump_json()}".encode())
+    arrays: list[NDArray[Any]] = [songs.inputs, songs.recordings, songs.artists, songs.held_out]
+    for kind in songs.positives:
+        digest.update(f"{kind.kind} {kind.weight}".encode())
+        arrays += [kind.song, kind.group]
+    for array in arrays:
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def pack(
+    modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer, best: dict[str, Tensor], plain: dict[str, Any]
+) -> bytes:
+    """Return the state of a training.
+
+    Parameters
+    ----------
+    modules : dict
+        What is trained, by name.
+    optimizer : Optimizer
+    best : dict
+        The weights of the best epoch.
+    plain : dict
+        All else, as JSON can hold it.
+    """
+    tensors = {f"best/{name}": tensor for name, tensor in best.items()}
+    for part, module in modules.items():
+        tensors |= {f"{part}/{name}": tensor for name, tensor in module.state_dict().items()}
+    state = optimizer.state_dict()
+    for i, values in state["state"].items():
+        tensors |= {f"optimizer/{i}/{name}": tensor for name, tensor in values.items()}
+    text = json.dumps({**plain, "param_groups": state["param_groups"]}).encode()
+    # The generator of torch is part of the state: dropout draws from it.
+    tensors |= {PLAIN: torch.tensor(list(text), dtype=torch.uint8), "generator": torch.get_rng_state()}
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+
+
+def unpack(
+    content: bytes, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Restore what `pack` was given, and return the best weights and the plain rest.
+
+    Raises
+    ------
+    ValueError
+        It is no state of such a training.
+    """
+    try:
+        tensors = load(content)
+        plain = json.loads(bytes(tensors[PLAIN].tolist()))
+        for part, module in modules.items():
+            module.load_state_dict(_below(tensors, part))
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _below(tensors, "optimizer").items():
+            i, _, field = name.partition("/")
+            state.setdefault(int(i), {})[field] = tensor
+        optimizer.load_state_dict({"state": state, "param_groups": plain.pop("param_groups")})
+        torch.set_rng_state(tensors["generator"])
+    except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
+        raise ValueError(f"no checkpoint of this training: {error}") from error
+    return _below(tensors, "best"), plain
+
+
+def _below(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
+    return {name.removeprefix(f"{part}/"): t for name, t in tensors.items() if name.startswith(f"{part}/")}
