@@ -144,6 +144,12 @@ LISTS = _schema(
     list=ArrayType(_schema(negative_score=FloatType(), track_id=StringType(), recording_key=LongType())),
 )
 
+# The key of a song that stands in no list; unique.
+FORGOTTEN = _schema(key=LongType())
+
+# A list that a song, which stands in none, may come into; (guest, host) is unique.
+OFFERS = _schema(guest=StringType(), recording_key=LongType(), negative_score=FloatType(), host=StringType())
+
 # A place in the list of `host` for `guest`, which no list holds; both are unique. `removed` makes room, NULL where
 # the list has room.
 PLACES = _schema(

@@ -35,12 +35,22 @@ def publish_lists(context: Context, catalog: Catalog, lists: DataFrame) -> DataF
     return _stage(context, rows, "recommendations", schemas.RECOMMENDATIONS)
 
 
-def spread_lists(context: Context, catalog: Catalog, joined: Joined, lists: DataFrame) -> DataFrame:
+def spread_lists(context: Context, catalog: Catalog, lists: DataFrame) -> DataFrame:
     """Return the lists with places for songs that none of them holds; record how songs occur before and after."""
-    recordings = joined.members.select("track_id", "recording_key")
+    settings = context.config.neighbors
+    recording = F.col("recording_key" if settings.one_per_recording else "track_key").alias("recording_key")
+    recordings = catalog.tracks.select("track_id", recording)
     counts = spread.count_places(lists).persist()
-    found = spread.as_places(lists, counts=counts, recordings=recordings, k=context.config.neighbors.k)
-    places = context.materialize(found, "places", schema=schemas.PLACES)
+    # Few, and in files: Spark knows their size and sends them to the lists, which stay where they are.
+    forgotten = context.materialize(
+        spread.keep_forgotten(lists, counts=counts), "forgotten", schema=schemas.FORGOTTEN
+    )
+    offers = context.materialize(
+        spread.as_offers(lists, forgotten=forgotten, recordings=recordings), "offers", schema=schemas.OFFERS
+    )
+    places = context.materialize(
+        spread.as_places(lists, offers=offers, counts=counts, k=settings.k), "places", schema=schemas.PLACES
+    )
     before, now = (
         spread.measure_occurrence(each, n_songs=catalog.n_tracks)
         for each in (counts, spread.recount_places(counts, places=places))
@@ -51,8 +61,7 @@ def spread_lists(context: Context, catalog: Catalog, joined: Joined, lists: Data
         "             in no list: %.2f %% of the songs, %.2f %% after spreading; k-occurrence skewness %.2f, %.2f",
         100 * before.forgotten_share, 100 * now.forgotten_share, before.skewness, now.skewness,
     )  # fmt: skip
-    # Read three times: twice where they are sorted, and for the listeners.
-    return context.materialize(spread.as_spread_lists(lists, places=places), "spread_lists", schema=schemas.LISTS)
+    return spread.as_spread_lists(lists, places=places)
 
 
 def rank_favorites(context: Context, catalog: Catalog, lists: DataFrame) -> DataFrame | None:

@@ -36,7 +36,9 @@ def judge_spreading(session: SparkSession, songs: Songs, config: Config, *, opti
     lists = _as_lists(session, songs, vectors, k=k).persist()
     counts = spread.count_places(lists)
     recordings = session.createDataFrame(_names(songs))
-    places = spread.as_places(lists, counts=counts, recordings=recordings, k=k).persist()
+    forgotten = spread.keep_forgotten(lists, counts=counts)
+    offers = spread.as_offers(lists, forgotten=forgotten, recordings=recordings)
+    places = spread.as_places(lists, offers=offers, counts=counts, k=k).persist()
     found = {}
     for name, each in (("before", lists), ("after", spread.as_spread_lists(lists, places=places))):
         occurrence = spread.measure_occurrence(spread.count_places(each), n_songs=songs.labeled.num_rows)

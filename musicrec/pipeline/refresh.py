@@ -48,7 +48,7 @@ def refresh(session: SparkSession, config: Config, *, run_date: date) -> Path:
             lists = rank_lists(context, joined)
         if config.neighbors.spread:
             with context.stage("spread"):
-                lists = spread_lists(context, catalog, joined, lists)
+                lists = spread_lists(context, catalog, lists)
         with context.stage("sort"):
             recommendations = publish_lists(context, catalog, lists)
         with context.stage("favorites"):

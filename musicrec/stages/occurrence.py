@@ -16,11 +16,12 @@ def count_occurrences(recommendations: DataFrame, *, tracks: DataFrame) -> DataF
     tracks : DataFrame
         `schemas.TRACKS`; popularity 0..10 is tenth 0, NULL stays NULL.
     """
-    listed = recommendations.groupBy(F.col("recommended_track_id").alias("track_id"))
+    # A song's key is the hash of its id: whole numbers are counted in half of the time of texts.
+    listed = recommendations.groupBy(F.xxhash64("recommended_track_id").alias("track_key"))
     counts = listed.agg(F.count("*").alias("n_lists"))
     # `least` alone would take 9 for an unknown one.
     known = F.col("popularity").isNotNull()
     tenth = F.when(known, F.least(F.floor(F.col("popularity") / 10), F.lit(9))).alias("tenth")
-    songs = tracks.select("track_id", tenth).join(counts, on="track_id", how="left")
+    songs = tracks.select("track_key", tenth).join(counts, on="track_key", how="left")
     n_lists = F.coalesce("n_lists", F.lit(0)).alias("n_lists")
     return songs.groupBy("tenth", n_lists).agg(F.count("*").alias("n_songs"))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from musicrec.schemas import PLACES
+from musicrec.schemas import FORGOTTEN, OFFERS, PLACES
 
 # Songs of its own list that a forgotten song asks for a place.
 N_ASKED = 5
@@ -26,17 +26,47 @@ class Occurrence:
     skewness: float
 
 
-def as_places(lists: DataFrame, *, counts: DataFrame, recordings: DataFrame, k: int) -> DataFrame:
+def keep_forgotten(lists: DataFrame, *, counts: DataFrame) -> DataFrame:
+    """Return `schemas.FORGOTTEN`: songs with a list that stand in none."""
+    return lists.select(_key("track_id")).join(counts, on="key", how="left_anti").select(*FORGOTTEN.names)
+
+
+def as_offers(lists: DataFrame, *, forgotten: DataFrame, recordings: DataFrame) -> DataFrame:
+    """Return `schemas.OFFERS`: whose lists a forgotten song may come into.
+
+    Parameters
+    ----------
+    lists : DataFrame
+        `schemas.LISTS`.
+    forgotten : DataFrame
+        `schemas.FORGOTTEN`; from a file, so that Spark knows how few they are and sends them to the lists.
+    recordings : DataFrame
+        `track_id, recording_key` of all songs.
+    """
+    own = lists.select("track_id", _key("track_id"), F.slice("list", 1, N_ASKED).alias("list"))
+    songs = recordings.select(_key("track_id"), "recording_key").join(forgotten, on="key", how="left_semi")
+    few = own.join(forgotten, on="key", how="left_semi").join(songs, on="key", how="inner")
+    rows = few.select("track_id", "recording_key", F.explode("list").alias("place"))
+    offers = rows.select(
+        F.col("track_id").alias("guest"),
+        "recording_key",
+        F.col("place.negative_score").alias("negative_score"),
+        F.col("place.track_id").alias("host"),
+    )
+    return offers.select(*OFFERS.names)
+
+
+def as_places(lists: DataFrame, *, offers: DataFrame, counts: DataFrame, k: int) -> DataFrame:
     """Return `schemas.PLACES`: where songs that no list holds get a place.
 
     Parameters
     ----------
     lists : DataFrame
         `schemas.LISTS`, of at most k places.
+    offers : DataFrame
+        `schemas.OFFERS`; from a file, as for `as_offers`.
     counts : DataFrame
         `count_places` of the lists.
-    recordings : DataFrame
-        `track_id, recording_key` of all songs.
     k : int
 
     Notes
@@ -44,11 +74,10 @@ def as_places(lists: DataFrame, *, counts: DataFrame, recordings: DataFrame, k: 
     A list takes in at most one song, and a song gets at most one place. What makes room is the other release of
     the guest's recording, else the last place; it never leaves the only list that holds it.
     """
-    offers = _offers(lists, counts=counts, recordings=recordings)
     # A host's list holds another recording than its own, and so does the guest's.
     hosts = lists.select(F.col("track_id").alias("host"), "list")
-    asked = offers.join(hosts, on="host", how="inner").withColumn("removed", _removed(k)).drop("list")
-    room = asked.join(counts.withColumnRenamed("track_id", "removed"), on="removed", how="left")
+    asked = hosts.join(offers, on="host", how="inner").withColumn("removed", _removed(k)).drop("list")
+    room = asked.withColumn("key", F.xxhash64("removed")).join(counts, on="key", how="left")
     return _agreed(room).select(*PLACES.names)
 
 
@@ -64,18 +93,19 @@ def as_spread_lists(lists: DataFrame, *, places: DataFrame) -> DataFrame:
 
 
 def count_places(lists: DataFrame) -> DataFrame:
-    """Return `track_id, n_lists` of the songs that stand in a list."""
-    listed = lists.select(F.explode("list.track_id").alias("track_id"))
-    return listed.groupBy("track_id").agg(F.count("*").alias("n_lists"))
+    """Return `key, n_lists` of the songs that stand in a list, by the hash of their ids."""
+    # Whole numbers are counted in half of the time of texts.
+    keys = lists.select(F.explode(F.transform("list", lambda place: F.xxhash64(place["track_id"]))).alias("key"))
+    return keys.groupBy("key").agg(F.count("*").alias("n_lists"))
 
 
 def recount_places(counts: DataFrame, *, places: DataFrame) -> DataFrame:
     """Return `count_places` of the spread lists, from that of the lists: without looking at them again."""
-    come = places.select(F.col("guest").alias("track_id"), F.lit(1).alias("n_lists"))
+    come = places.select(F.xxhash64("guest").alias("key"), F.lit(1).alias("n_lists"))
     gone = places.where("removed IS NOT NULL").select(
-        F.col("removed").alias("track_id"), F.lit(-1).alias("n_lists")
+        F.xxhash64("removed").alias("key"), F.lit(-1).alias("n_lists")
     )
-    return counts.unionByName(come).unionByName(gone).groupBy("track_id").agg(F.sum("n_lists").alias("n_lists"))
+    return counts.unionByName(come).unionByName(gone).groupBy("key").agg(F.sum("n_lists").alias("n_lists"))
 
 
 def measure_occurrence(counts: DataFrame, *, n_songs: int) -> Occurrence:
@@ -93,16 +123,8 @@ def measure_occurrence(counts: DataFrame, *, n_songs: int) -> Occurrence:
     return Occurrence(1 - sums["n"] / n_songs, third / variance**1.5 if variance > 0 else 0.0)
 
 
-def _offers(lists: DataFrame, *, counts: DataFrame, recordings: DataFrame) -> DataFrame:
-    forgotten = lists.join(counts, on="track_id", how="left_anti").join(recordings, on="track_id", how="inner")
-    nearest = F.slice("list", 1, N_ASKED)
-    rows = forgotten.select("track_id", "recording_key", F.explode(nearest).alias("place"))
-    return rows.select(
-        F.col("track_id").alias("guest"),
-        "recording_key",
-        F.col("place.negative_score").alias("negative_score"),
-        F.col("place.track_id").alias("host"),
-    )
+def _key(name: str) -> Column:
+    return F.xxhash64(name).alias("key")
 
 
 def _removed(k: int) -> Column:

@@ -57,7 +57,9 @@ def test_occurrences_are_counted_by_popularity(spark) -> None:
     listed = rng.choice(list("abcdefg"), 40)
     found = occurrence.count_occurrences(
         spark.createDataFrame(pd.DataFrame({"recommended_track_id": listed})),
-        tracks=spark.createDataFrame(tracks, "track_id string, popularity double"),
+        tracks=spark.createDataFrame(tracks, "track_id string, popularity double").selectExpr(
+            "xxhash64(track_id) AS track_key", "popularity"
+        ),
     )
     counts = pd.Series(listed).value_counts()
     expected: dict[tuple[int | None, int], int] = {}

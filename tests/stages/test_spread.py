@@ -4,14 +4,23 @@ import scipy.stats
 
 from musicrec import schemas
 from musicrec.stages.spread import (
+    as_offers,
     as_places,
     as_spread_lists,
     count_places,
+    keep_forgotten,
     measure_occurrence,
     recount_places,
 )  # fmt: skip
 
 RECORDINGS = {"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "e2": 5, "f": 6, "g": 7}
+
+
+def places_of(lists, recordings, *, k: int):
+    counts = count_places(lists)
+    forgotten = keep_forgotten(lists, counts=counts)
+    offers = as_offers(lists, forgotten=forgotten, recordings=recordings)
+    return as_places(lists, offers=offers, counts=counts, k=k)
 
 
 def spread(spark, lists: dict[str, list[tuple[float, str]]], *, k: int) -> dict[str, list[str]]:
@@ -20,7 +29,7 @@ def spread(spark, lists: dict[str, list[tuple[float, str]]], *, k: int) -> dict[
     ]
     frame = spark.createDataFrame(rows, schemas.LISTS)
     recordings = spark.createDataFrame(list(RECORDINGS.items()), "track_id string, recording_key long")
-    places = as_places(frame, counts=count_places(frame), recordings=recordings, k=k)
+    places = places_of(frame, recordings, k=k)
     assert places.schema.names == schemas.PLACES.names
     found = as_spread_lists(frame, places=places).collect()
     for row in found:
@@ -90,7 +99,7 @@ def test_promises_hold_on_random_lists_and_hardly_a_song_is_forgotten(spark) -> 
     recordings = spark.createDataFrame(
         [(name, i) for i, name in enumerate(names)], "track_id string, recording_key long"
     )
-    places = as_places(lists, counts=count_places(lists), recordings=recordings, k=k)
+    places = places_of(lists, recordings, k=k)
     spread_lists = as_spread_lists(lists, places=places)
     after = spread_lists.toPandas()
     before_counts = np.bincount(order.ravel(), minlength=n)
@@ -103,8 +112,8 @@ def test_promises_hold_on_random_lists_and_hardly_a_song_is_forgotten(spark) -> 
     assert (counts == 0).sum() < 0.25 * (before_counts == 0).sum()
     changed = sum(len(set(found[names[i]]) - {names[j] for j in order[i]}) for i in range(n))
     assert changed <= (before_counts == 0).sum()
-    recounted = recount_places(count_places(lists), places=places).toPandas().sort_values("track_id")
-    counted = count_places(spread_lists).toPandas().sort_values("track_id")
+    recounted = recount_places(count_places(lists), places=places).toPandas().sort_values("key")
+    counted = count_places(spread_lists).toPandas().sort_values("key")
     assert recounted.to_numpy().tolist() == counted.to_numpy().tolist()
     occurrence = measure_occurrence(count_places(lists), n_songs=n)
     assert occurrence.forgotten_share == pytest.approx((before_counts == 0).mean())
