@@ -1,0 +1,24 @@
+"""A training that was cut is found by its name, wherever the run that failed had left it."""
+
+import os
+from pathlib import Path
+
+from musicrec.storage.artifacts import checkpoint_path, find_checkpoint, save_checkpoint
+
+
+def test_the_newest_of_its_name_is_found(tmp_path: Path) -> None:
+    first, second = tmp_path / "run-1" / "model", tmp_path / "run-2" / "model"
+    nowhere = tmp_path / "run-3" / "model"
+    assert find_checkpoint([first, second, nowhere], name="a" * 64) is None
+    save_checkpoint(first, name="a" * 64, content=b"old")
+    save_checkpoint(second, name="a" * 64, content=b"new")
+    save_checkpoint(second, name="b" * 64, content=b"another training")
+    os.utime(checkpoint_path(first, "a" * 64), (1, 1))
+    assert find_checkpoint([first, second, nowhere], name="a" * 64) == b"new"
+
+
+def test_a_later_one_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
+    for content in (b"one", b"two"):
+        save_checkpoint(tmp_path, name="c" * 64, content=content)
+    assert find_checkpoint([tmp_path], name="c" * 64) == b"two"
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoint_path(tmp_path, "c" * 64).name]
