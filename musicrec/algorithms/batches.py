@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -52,6 +52,23 @@ class TrainingSet:
     artists: Indices
     held_out: NDArray[np.bool_]
     positives: tuple[Positives, ...]
+
+    def take(self, rows: Indices) -> TrainingSet:
+        """Return some of the songs, by rising row."""
+        place = np.full(len(self.inputs), -1)
+        place[rows] = np.arange(len(rows))
+        positives = []
+        for kind in self.positives:
+            inside = place[kind.song] >= 0
+            positives.append(replace(kind, song=place[kind.song[inside]], group=kind.group[inside]))
+        return replace(
+            self,
+            inputs=self.inputs[rows],
+            recordings=self.recordings[rows],
+            artists=self.artists[rows],
+            held_out=self.held_out[rows],
+            positives=tuple(positives),
+        )
 
 
 class Sampler:

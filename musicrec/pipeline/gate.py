@@ -28,6 +28,8 @@ K = 10
 # Fewer answers say more of chance than of quality.
 MIN_QUERIES = 30
 MAX_SONGS = 5000
+# A few hundred numbers are fitted: more songs only take memory.
+MAX_FITTED = 100_000
 N_RESAMPLES = 1000
 MAX_COMPONENTS = 64
 # In place of 0 where it would divide.
@@ -78,7 +80,7 @@ def choose_encoder(
     if reason:
         log.info("             quality could not be judged: %s", reason)
         return Choice(encoder, None, {"shipped": ENCODER, "reason": reason})
-    contenders = {ENCODER: encoder, **_simple_methods(inputs[kept].astype(np.float64), learned)}
+    contenders = {ENCODER: encoder, **_simple_methods(learned, seed=seed)}
     judged = {name: _precision(each, inputs[judging], candidates) for name, each in contenders.items()}
     figures = _compare(judged, seed=seed)
     log.info(
@@ -119,12 +121,16 @@ def _count_queries(candidates: Candidates) -> int:
     return int(relevant.any(axis=1).sum())
 
 
-def _simple_methods(inputs: NDArray[np.float64], learned: TrainingSet) -> dict[str, Encoder]:
+def _simple_methods(learned: TrainingSet, *, seed: int) -> dict[str, Encoder]:
     """Return the linear maps that the encoder must beat, fitted on what it learned from."""
+    n_songs = len(learned.inputs)
+    some = np.random.default_rng(seed).permutation(n_songs)[:MAX_FITTED]
+    fitted = learned.take(np.sort(some))
+    inputs = fitted.inputs.astype(np.float64)
     maps = {"z-scored inputs": baselines.fit_zscore(inputs), "whitened inputs": baselines.fit_whitened(inputs)}
-    if learned.positives:
+    if fitted.positives:
         width = min(inputs.shape[1], MAX_COMPONENTS)
-        maps["linear discriminant"] = baselines.fit_discriminant(inputs, learned.positives, n_components=width)
+        maps["linear discriminant"] = baselines.fit_discriminant(inputs, fitted.positives, n_components=width)
     return {name: make_linear(projection) for name, projection in maps.items()}
 
 

@@ -85,6 +85,17 @@ def test_proxies_stand_for_the_largest_groups_of_training_songs() -> None:
     assert list(zip(row.tolist(), column.tolist(), strict=True)) == [(0, 0), (0, 1), (1, 0)]
 
 
+def test_some_songs_keep_what_they_share() -> None:
+    data, style = planted()
+    rows = np.flatnonzero(style < 3)
+    some = data.take(rows)
+    np.testing.assert_array_equal(some.inputs, data.inputs[rows])
+    pairs = {(rows[s], g) for s, g in zip(some.positives[0].song, some.positives[0].group, strict=True)}
+    whole = data.positives[0]
+    assert pairs == {(s, g) for s, g in zip(whole.song, whole.group, strict=True) if style[s] < 3}
+    assert (np.diff(some.positives[0].song) >= 0).all()
+
+
 @pytest.mark.parametrize("rich", [True, False])
 def test_batches_hold_no_song_that_is_held_out(rich: bool) -> None:
     data, _ = planted()
