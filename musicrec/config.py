@@ -58,6 +58,7 @@ class ModelConfig(Section):
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     use_release_date: bool = True
     use_popularity: bool = True
+    use_genre: bool = False
     n_frequencies: Annotated[int, Field(ge=0, le=1024)] = 8
     frequency_scale: Annotated[float, Field(gt=0.0)] = 0.3
     numeric_width: Annotated[int, Field(ge=1, le=1024)] = 8

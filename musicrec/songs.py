@@ -44,8 +44,9 @@ FEATURE_RULES = (
 )
 FEATURES = tuple(rule.name for rule in FEATURE_RULES)
 
-# What else can tell how a song sounds, where the catalog has it: a decimal year, and a number of at least 0.
-OPTIONAL_INPUTS = ("release_date", "popularity")
+# What else can tell how a song sounds, where the catalog has it: a decimal year, a number of at least 0, and a
+# number that stands for a name.
+OPTIONAL_INPUTS = ("release_date", "popularity", "genre")
 RAW_INPUTS = (*FEATURES, *OPTIONAL_INPUTS)
 
 # All of them 0 at once is how a song looks that was never analyzed.

@@ -13,7 +13,7 @@ def make_songs(song: np.ndarray, group: np.ndarray, n: int) -> Songs:
     keys = np.arange(n)
     labeled = pa.table({"track_key": keys, "artist_key": keys})
     memberships = pa.table({"track_key": keys[song], "playlist_key": group})
-    return Songs(labeled, np.zeros((n, 14)), memberships, song, group, "a playlist")
+    return Songs(labeled, np.zeros((n, 15)), memberships, song, group, "a playlist")
 
 
 def test_it_finds_the_style_of_the_playlists_and_chance_does_not() -> None:
@@ -46,5 +46,5 @@ def test_playlists_that_are_given_do_not_judge() -> None:
 
 
 def test_without_playlists_there_is_nothing_to_ask() -> None:
-    songs = Songs(pa.table({"track_key": [1]}), np.zeros((1, 14)), None, np.array([0]), np.array([1]), "the genre")
+    songs = Songs(pa.table({"track_key": [1]}), np.zeros((1, 15)), None, np.array([0]), np.array([1]), "the genre")
     assert judge_known(songs, {}, test=np.ones(1, dtype=bool), k=10) == {}

@@ -34,6 +34,8 @@ MAX_DEVIATIONS = 4.0
 
 # Years added to a song's age before the logarithm: about how well a release date is known.
 AGE_OFFSET = 0.1
+# Genres that get an input; a song of another one has none of them.
+MAX_GENRES = 32
 
 
 @dataclass(frozen=True)
@@ -68,25 +70,29 @@ class Encodings:
     optional : tuple of str
         Which of `songs.OPTIONAL_INPUTS` are inputs.
     centers, scales : tuple of float
-        Of `STANDARDIZED` and `optional`, after their transforms.
+        Of `STANDARDIZED` and the numbers in `optional`, after their transforms.
     newest : float
         The last release date (decimal year) that was learned from: a song's age counts from it.
+    genres : tuple of float
+        The commonest genres, each with an input that is 1 where the song is of it.
     """
 
     optional: tuple[str, ...]
     centers: tuple[float, ...]
     scales: tuple[float, ...]
     newest: float
+    genres: tuple[float, ...] = ()
 
     @property
     def numeric_names(self) -> tuple[str, ...]:
         """Inputs that are numbers on a scale; they come first."""
-        return (*STANDARDIZED, *self.optional, *ANGLES)
+        return (*STANDARDIZED, *_numeric(self.optional), *ANGLES)
 
     @property
     def input_names(self) -> tuple[str, ...]:
         """All inputs in their order."""
-        return (*self.numeric_names, "mode", *[f"{name}_missing" for name in self.source_names])
+        genres = [f"genre_{i + 1}" for i in range(len(self.genres))]
+        return (*self.numeric_names, "mode", *genres, *[f"{name}_missing" for name in self.source_names])
 
     @property
     def source_names(self) -> tuple[str, ...]:
@@ -97,7 +103,8 @@ class Encodings:
     def layout(self) -> InputLayout:
         """What the model needs to know of the inputs."""
         named = self.source_names
-        values = (*STANDARDIZED, *self.optional, *[name.split("_")[0] for name in ANGLES], "mode")
+        angles = [name.split("_")[0] for name in ANGLES]
+        values = (*STANDARDIZED, *_numeric(self.optional), *angles, "mode", *["genre"] * len(self.genres))
         source = np.array([named.index(name) for name in (*values, *named)])
         is_mask = np.arange(len(source)) >= len(values)
         return InputLayout(len(self.numeric_names), source, is_mask)
@@ -109,7 +116,7 @@ class Encodings:
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Encodings:
         """Return the encodings that `as_dict` wrote."""
-        lists = {name: tuple(plain[name]) for name in ("optional", "centers", "scales")}
+        lists = {name: tuple(plain[name]) for name in ("optional", "centers", "scales", "genres")}
         return cls(**lists, newest=plain["newest"])
 
 
@@ -118,7 +125,7 @@ def fit_encodings(raw: Array, *, optional: Sequence[str] = ()) -> Encodings:
 
     Parameters
     ----------
-    raw : float64 array, shape (n, 14)
+    raw : float64 array, shape (n, 15)
         Values in the order and units of `songs.RAW_INPUTS`; NaN is missing. The result does not depend on
         the order of the rows up to rounding, so give them in a fixed order.
     optional : sequence of str
@@ -142,7 +149,8 @@ def fit_encodings(raw: Array, *, optional: Sequence[str] = ()) -> Encodings:
         floor = 1e-6 * max(1.0, abs(center))
         centers.append(center)
         scales.append(spread if spread > floor else 1.0)
-    return Encodings(used, tuple(centers), tuple(scales), newest)
+    genres = _commonest(_column(raw, "genre")) if "genre" in used else ()
+    return Encodings(used, tuple(centers), tuple(scales), newest, genres)
 
 
 def encode(raw: Array, *, encodings: Encodings) -> NDArray[np.float32]:
@@ -150,7 +158,7 @@ def encode(raw: Array, *, encodings: Encodings) -> NDArray[np.float32]:
 
     Parameters
     ----------
-    raw : float64 array, shape (n, 14)
+    raw : float64 array, shape (n, 15)
         Values in the order and units of `songs.RAW_INPUTS`; NaN is missing.
     encodings : Encodings
         What `fit_encodings` learned.
@@ -171,8 +179,9 @@ def encode(raw: Array, *, encodings: Encodings) -> NDArray[np.float32]:
     tempo_angle = octave_angle(_column(raw, "tempo"))
     angles = [np.cos(key_angle), np.sin(key_angle), np.cos(tempo_angle), np.sin(tempo_angle)]
     known = np.nan_to_num(np.stack([*standardized, *angles, 2.0 * mode - 1.0], axis=1), nan=0.0)
+    genres = _column(raw, "genre")[:, None] == np.array(encodings.genres)[None, :]
     missing = [np.isnan(_column(raw, name)) for name in encodings.source_names]
-    return np.concatenate([known, np.stack(missing, axis=1)], axis=1).astype(np.float32)
+    return np.concatenate([known, genres, np.stack(missing, axis=1)], axis=1).astype(np.float32)
 
 
 def fifths_angle(key: Array, mode: Array) -> Array:
@@ -197,8 +206,17 @@ def _transformed(raw: Array, *, optional: Sequence[str], newest: float) -> list[
         *[_column(raw, name) for name in LINEAR],
         *skewed,
         *[np.log2(_column(raw, name)) for name in RATIOS],
-        *[others[name] for name in optional],
+        *[others[name] for name in _numeric(optional)],
     ]
+
+
+def _numeric(optional: Sequence[str]) -> list[str]:
+    return [name for name in optional if name != "genre"]
+
+
+def _commonest(codes: Array) -> tuple[float, ...]:
+    names, counts = np.unique(codes[~np.isnan(codes)], return_counts=True)
+    return tuple(names[np.lexsort((names, -counts))][:MAX_GENRES].tolist())
 
 
 def _column(raw: Array, name: str) -> Array:

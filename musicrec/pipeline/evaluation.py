@@ -155,7 +155,7 @@ def _load(session: SparkSession, config: Config) -> Songs:
 
 def _optional(songs: Songs, config: Config) -> list[str]:
     """Return the optional inputs that are switched on and known of at least one song."""
-    switched_on = optional_inputs(config.model)
+    switched_on = optional_inputs(config.model, songs)
     return [name for name in switched_on if not np.isnan(songs.raw[:, RAW_INPUTS.index(name)]).all()]
 
 

@@ -29,7 +29,7 @@ class Songs:
     ----------
     labeled : pyarrow.Table
         `as_labeled`, by rising track_key.
-    raw : float64 array, shape (n, 14)
+    raw : float64 array, shape (n, 15)
         `songs.RAW_INPUTS`.
     memberships : pyarrow.Table or None
         `as_memberships`; None where no playlists are given.
@@ -87,6 +87,9 @@ def make_training_set(
     if memberships is not None:
         keys = labeled["track_key"].combine_chunks()
         memberships = memberships.filter(pc.is_in(memberships["track_key"], value_set=keys))
+    if "genre" in encodings.optional:
+        # What is given needs no learning.
+        settings = settings.model_copy(update={"genre_weight": 0.0})
     learned, objective = train.as_training_set(
         labeled, inputs[kept], layout=encodings.layout, memberships=memberships, settings=settings
     )
@@ -94,9 +97,13 @@ def make_training_set(
     return encodings, inputs, learned, objective
 
 
-def optional_inputs(settings: ModelConfig) -> list[str]:
-    """Return those of `songs.OPTIONAL_INPUTS` that are switched on."""
-    switches = {"release_date": settings.use_release_date, "popularity": settings.use_popularity}
+def optional_inputs(settings: ModelConfig, songs: Songs) -> list[str]:
+    """Return those of `songs.OPTIONAL_INPUTS` that are switched on; a genre that judges is no input."""
+    switches = {
+        "release_date": settings.use_release_date,
+        "popularity": settings.use_popularity,
+        "genre": settings.use_genre and songs.judged_by != "the genre",
+    }
     return [name for name, used in switches.items() if used]
 
 

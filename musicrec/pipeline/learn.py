@@ -92,7 +92,7 @@ def _checkpoints(context: Context) -> Checkpoints:
 
 def _fit(songs: Songs, settings: ModelConfig, checkpoints: Checkpoints) -> Fitted:
     """Train on most of the artists, and ship what is best on the others."""
-    optional, n_songs = optional_inputs(settings), songs.labeled.num_rows
+    optional, n_songs = optional_inputs(settings, songs), songs.labeled.num_rows
     if n_songs < settings.min_songs:
         log.info("             %d songs are too few to learn from: features are compared", n_songs)
         encodings = fit_encodings(songs.raw, optional=optional)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from musicrec.algorithms.encodings import Encodings, encode
-from musicrec.arrow import list_column, matrix_column
+from musicrec.arrow import list_column, matrix_column, numbers
 from musicrec.schemas import FEATURE_VECTORS, WRITTEN
 from musicrec.songs import FEATURES, RAW_INPUTS
 from musicrec.tasks import Write, write_in_pieces
@@ -29,7 +31,7 @@ def as_features(tracks: DataFrame, *, encodings: Encodings, write: Write) -> Dat
 
 
 def raw_inputs(batch: pa.RecordBatch | pa.Table) -> NDArray[np.float64]:
-    """Return `songs.RAW_INPUTS` (n, 14) of a batch; NULL becomes NaN, a date a decimal year."""
+    """Return `songs.RAW_INPUTS` (n, 15) of a batch; NULL becomes NaN, a date a decimal year."""
     columns = [_as_numbers(name, batch.column(name)) for name in RAW_INPUTS] if batch.num_rows else []
     if not columns:
         return np.empty((0, len(RAW_INPUTS)))
@@ -37,7 +39,19 @@ def raw_inputs(batch: pa.RecordBatch | pa.Table) -> NDArray[np.float64]:
 
 
 def _as_numbers(name: str, column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
-    return _decimal_years(column) if name == "release_date" else _floats(column)
+    kinds = {"release_date": _decimal_years, "genre": _codes}
+    return kinds.get(name, _floats)(column)
+
+
+def _codes(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
+    """Return a number for each text that is the same for the same one in any case: 48 bits of its hash."""
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    encoded = pc.dictionary_encode(pc.utf8_lower(whole))
+    digests = [hashlib.blake2b(text.encode(), digest_size=6).digest() for text in encoded.dictionary.to_pylist()]
+    codes = np.array([int.from_bytes(digest) for digest in digests] or [0], dtype=np.float64)
+    known = encoded.is_valid().to_numpy(zero_copy_only=False)
+    places = numbers(pc.fill_null(encoded.indices, 0))
+    return np.where(known, codes[places], np.nan)
 
 
 def _decimal_years(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:

@@ -24,6 +24,7 @@ def random_songs(n: int, seed: int = 0) -> np.ndarray:
         values = rng.uniform(low, high, n)
         columns.append(np.floor(values + 0.5) if rule.whole else values)
     columns += [rng.uniform(1960, 2020, n), rng.integers(0, 101, n).astype(float)]
+    columns.append(rng.choice([11.0, 22.0, 33.0, 44.0, 55.0], n))
     return np.stack(columns, axis=1)
 
 
@@ -42,7 +43,8 @@ def test_shape_and_names_agree() -> None:
     for optional in ((), ("popularity",), OPTIONAL_INPUTS):
         encodings = fit_encodings(raw, optional=optional)
         inputs, layout = encode(raw, encodings=encodings), encodings.layout
-        n_inputs = 27 + 2 * len(optional)
+        # A number and its mask; one for each of five genres and their mask.
+        n_inputs = 27 + sum(6 if name == "genre" else 2 for name in optional)
         assert inputs.shape == (50, n_inputs) == (50, len(encodings.input_names))
         assert layout.source.shape == layout.is_mask.shape == (n_inputs,)
         assert [n for n, m in zip(encodings.input_names, layout.is_mask, strict=True) if m] == [
@@ -86,7 +88,24 @@ def test_half_a_year_tells_new_songs_apart_and_six_years_hardly_old_ones() -> No
 def test_an_optional_input_that_is_never_known_is_left_out() -> None:
     raw = random_songs(50)
     raw[:, RAW_INPUTS.index("popularity")] = np.nan
-    assert fit_encodings(raw, optional=OPTIONAL_INPUTS).optional == ("release_date",)
+    assert fit_encodings(raw, optional=OPTIONAL_INPUTS).optional == ("release_date", "genre")
+
+
+def test_the_commonest_genres_have_an_input_each() -> None:
+    raw = random_songs(200)
+    codes = raw[:, RAW_INPUTS.index("genre")]
+    codes[:] = np.concatenate(
+        [np.full(60, 7.0), np.full(50, 5.0), 1000.0 + np.arange(80) // 2, np.full(10, np.nan)]
+    )
+    encodings = fit_encodings(raw, optional=["genre"])
+    assert encodings.genres == (7.0, 5.0, *(1000.0 + np.arange(30)))
+    inputs = encode(raw, encodings=encodings)
+    named = {name: inputs[:, i] for i, name in enumerate(encodings.input_names)}
+    np.testing.assert_array_equal(named["genre_1"], codes == 7.0)
+    np.testing.assert_array_equal(named["genre_2"], codes == 5.0)
+    np.testing.assert_array_equal(named["genre_missing"], np.isnan(codes))
+    of_any = sum(named[f"genre_{i + 1}"] for i in range(32))
+    np.testing.assert_array_equal(of_any, codes < 1030)
 
 
 @pytest.mark.parametrize(("key", "mode", "same_as"), [(9, 0, 0), (4, 0, 7), (0, 0, 3)])
