@@ -14,7 +14,7 @@ from scipy import sparse
 
 from musicrec.algorithms.drawing import is_drawn
 from musicrec.algorithms.retrieval import Candidates, Judged, Scorer, answer
-from musicrec.pipeline.labels import Songs
+from musicrec.pipeline.labels import PLAYLIST, Songs
 from musicrec.stages import train
 
 COOCCURRENCE = "playlist co-occurrence"
@@ -27,14 +27,14 @@ def judge_known(songs: Songs, methods: dict[str, Scorer], *, test: NDArray[np.bo
     Parameters
     ----------
     songs : Songs
-        Empty lists come back where it has no playlists.
+        Nothing comes back where no playlists judge.
     methods : dict
         Scorers of the songs of the test, which take any rows.
     test : bool array, shape (n,)
         The songs held out.
     k : int
     """
-    if songs.memberships is None:
+    if songs.judged_by != PLAYLIST:
         return {}
     position = np.cumsum(test) - 1
     inside = test[songs.song]

@@ -21,6 +21,9 @@ from musicrec.stages import features, sample, train
 from musicrec.storage import tables
 
 
+PLAYLIST, GENRE = "a playlist", "the genre"
+
+
 @dataclass(frozen=True)
 class Songs:
     """A sample of songs.
@@ -36,7 +39,7 @@ class Songs:
     song, group : int64 array, shape (n_pairs,)
         Row and group of each pair that makes songs alike to the eyes of who judges.
     judged_by : str
-        What these groups are, in words; empty where nothing is known to judge by.
+        What these groups are, `PLAYLIST` or `GENRE`; empty where nothing is known to judge by.
     """
 
     labeled: pa.Table
@@ -71,10 +74,10 @@ def sample_songs(
     raw, memberships = features.raw_inputs(table), _memberships(session, config, labeled)
     if memberships is not None and memberships.num_rows:
         song = np.searchsorted(numbers(table["track_key"]), numbers(memberships["track_key"]))
-        return Songs(table, raw, memberships, song, numbers(memberships["playlist_key"]), "a playlist")
+        return Songs(table, raw, memberships, song, numbers(memberships["playlist_key"]), PLAYLIST)
     known = np.flatnonzero(table["genre_key"].is_valid().to_numpy())
     genres = numbers(pc.drop_null(table["genre_key"]))
-    return Songs(table, raw, None, known, genres, "the genre" if len(known) else "")
+    return Songs(table, raw, memberships, known, genres, GENRE if len(known) else "")
 
 
 def make_training_set(
@@ -102,7 +105,7 @@ def optional_inputs(settings: ModelConfig, songs: Songs) -> list[str]:
     switches = {
         "release_date": settings.use_release_date,
         "popularity": settings.use_popularity,
-        "genre": settings.use_genre and songs.judged_by != "the genre",
+        "genre": settings.use_genre and songs.judged_by != GENRE,
     }
     return [name for name, used in switches.items() if used]
 

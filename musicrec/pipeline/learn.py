@@ -61,6 +61,7 @@ def learn(context: Context, catalog: Catalog) -> Learned:
         context.record["inputs"]["playlists"] = publish.without_secrets(context.config.input.playlists)
         context.record["counts"]["n_sampled_memberships"] = songs.memberships.num_rows
     fitted = _fit(songs, settings, _checkpoints(context))
+    artifacts.drop_checkpoints(context.run.work / MODEL)
     weights, description = as_files(fitted.choice.encoder, encodings=fitted.encodings)
     digests = artifacts.save_encoder(context.run.work / MODEL, weights=weights, description=description)
     context.record["model"] = {

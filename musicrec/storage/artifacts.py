@@ -65,6 +65,12 @@ def find_checkpoint(directories: Iterable[Path], *, name: str) -> bytes | None:
     return max(paths, key=lambda path: path.stat().st_mtime).read_bytes() if paths else None
 
 
+def drop_checkpoints(directory: Path) -> None:
+    """Delete the checkpoints of a run whose training is done."""
+    for path in directory.glob("checkpoint-*"):
+        path.unlink(missing_ok=True)
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file as hexadecimal text."""
     with path.open("rb") as file:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from musicrec.storage.artifacts import checkpoint_path, find_checkpoint, save_checkpoint
+from musicrec.storage.artifacts import checkpoint_path, drop_checkpoints, find_checkpoint, save_checkpoint
 
 
 def test_the_newest_of_its_name_is_found(tmp_path: Path) -> None:
@@ -22,3 +22,5 @@ def test_a_later_one_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
         save_checkpoint(tmp_path, name="c" * 64, content=content)
     assert find_checkpoint([tmp_path], name="c" * 64) == b"two"
     assert [path.name for path in tmp_path.iterdir()] == [checkpoint_path(tmp_path, "c" * 64).name]
+    drop_checkpoints(tmp_path)
+    assert find_checkpoint([tmp_path], name="c" * 64) is None
