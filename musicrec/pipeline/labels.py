@@ -20,7 +20,6 @@ from musicrec.pipeline.ingest import read_relation
 from musicrec.stages import features, sample, train
 from musicrec.storage import tables
 
-
 PLAYLIST, GENRE = "a playlist", "the genre"
 
 
