@@ -18,8 +18,9 @@ from musicrec.algorithms.retrieval import Judged
 from musicrec.config import Config
 from musicrec.errors import InputError
 from musicrec.pipeline.context import log
+from musicrec.pipeline.gate import K
 from musicrec.pipeline.ingest import read_source
-from musicrec.pipeline.judging import BASELINE, K, Outcome, judge_split
+from musicrec.pipeline.judging import BASELINE, Outcome, judge_split
 from musicrec.pipeline.labels import Songs, optional_inputs, sample_songs
 from musicrec.pipeline.occurrence import judge_spreading
 from musicrec.songs import RAW_INPUTS

@@ -31,7 +31,7 @@ MAX_SONGS = 5000
 # A few hundred numbers are fitted: more songs only take memory.
 MAX_FITTED = 100_000
 N_RESAMPLES = 1000
-MAX_COMPONENTS = 64
+N_COMPONENTS = 64
 # In place of 0 where it would divide.
 MIN_PRECISION = 1e-6
 
@@ -129,8 +129,9 @@ def _simple_methods(learned: TrainingSet, *, seed: int) -> dict[str, Encoder]:
     inputs = fitted.inputs.astype(np.float64)
     maps = {"z-scored inputs": baselines.fit_zscore(inputs), "whitened inputs": baselines.fit_whitened(inputs)}
     if fitted.positives:
-        width = min(inputs.shape[1], MAX_COMPONENTS)
-        maps["linear discriminant"] = baselines.fit_discriminant(inputs, fitted.positives, n_components=width)
+        maps["linear discriminant"] = baselines.fit_discriminant(
+            inputs, fitted.positives, n_components=N_COMPONENTS
+        )
     return {name: make_linear(projection) for name, projection in maps.items()}
 
 

@@ -22,15 +22,13 @@ from musicrec.algorithms.training import train_encoder
 from musicrec.config import Config, ModelConfig
 from musicrec.pipeline.context import log
 from musicrec.pipeline.cooccurrence import judge_known
+from musicrec.pipeline.gate import ENCODER, N_COMPONENTS, K
 from musicrec.pipeline.labels import Songs, make_training_set
 from musicrec.songs import FEATURES, RAW_INPUTS
 from musicrec.stages import train
 
-K = 10
 BASELINE = "z-scored features"
-ENCODER = "encoder"
 FOLD_SEED = 25
-N_COMPONENTS = 64
 
 
 @dataclass(frozen=True)

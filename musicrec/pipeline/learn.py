@@ -114,12 +114,12 @@ def embed_catalog(context: Context, catalog: Catalog, learned: Learned) -> DataF
     """Return `schemas.EMBEDDINGS` of all songs, by way of their features."""
     session, inputs = context.session, context.files("features")
     with context.stage("features"):
-        features.as_features(catalog.tracks, encodings=learned.encodings, write=inputs.write).toArrow()
+        written = features.as_features(catalog.tracks, encodings=learned.encodings, write=inputs.write).toArrow()
     with context.stage("embed"):
         # Read again and compared with their digests: what embeds the catalog is what was saved.
         digests = context.record["model"]["sha256"]
         weights, description = artifacts.load_encoder(context.run.work / MODEL, digests=digests)
-        vectors, pieces = context.files("embeddings"), inputs.numbers()
+        vectors, pieces = context.files("embeddings"), sorted(written["piece"].to_pylist())
         columns = ["track_key", "track_id", "recording_key", "features"]
         embed.as_embeddings(
             session.range(0, len(pieces), 1, len(pieces)),

@@ -148,8 +148,7 @@ def as_joined(context: Context, embeddings: DataFrame, cells: Cells) -> Joined:
     QualityError
         The measured recall is below `neighbors.min_recall`.
     """
-    settings, path = context.config.neighbors, context.run.table("neighbors")
-    files = RowFiles(Path(path))
+    settings, files = context.config.neighbors, context.files("neighbors")
     join_cells(context, cells, write=lambda unit, found: files.write(unit, join.as_neighbors(found)))
     repeated = None
     if cells.n_repeated:
@@ -157,7 +156,7 @@ def as_joined(context: Context, embeddings: DataFrame, cells: Cells) -> Joined:
     members = bucket.as_members(
         embeddings, one_per_recording=settings.one_per_recording, repeated=repeated, k=settings.k
     )
-    return Joined(members, tables.read_table(context.session, path, schema=schemas.NEIGHBORS))
+    return Joined(members, tables.read_table(context.session, str(files.directory), schema=schemas.NEIGHBORS))
 
 
 def make_cells(context: Context, pieces: Pieces, *, space: Space) -> Cells:
@@ -176,7 +175,7 @@ def make_cells(context: Context, pieces: Pieces, *, space: Space) -> Cells:
     with context.stage("cells"):
         files, repeated = (
             CellFiles(Path(context.run.table("items"))),
-            RowFiles(Path(context.run.table("repeated"))),
+            context.files("repeated"),
         )
         n_pieces, read, names = len(pieces.numbers), pieces.files.read, pieces.numbers
         blocks = bucket.as_blocks(

@@ -53,10 +53,6 @@ class RowFiles:
         except (OSError, pa.ArrowInvalid) as error:
             raise StorageError(f"cannot read the rows: {error}", where=str(self.directory)) from None
 
-    def numbers(self) -> list[int]:
-        """Return the numbers of the tasks that have written, rising."""
-        return sorted(int(path.stem.removeprefix("part-")) for path in self._paths())
-
     def _path(self, number: int) -> Path:
         return self.directory / f"part-{number:05d}.parquet"
 
