@@ -138,26 +138,44 @@ NEIGHBORS = _schema(
     scores=ArrayType(FloatType()),
 )
 
-# A song's list, best first; track_id is unique.
+# A song's list, best first; track_key is unique, and so is track_id.
 LISTS = _schema(
+    track_key=LongType(),
     track_id=StringType(),
-    list=ArrayType(_schema(negative_score=FloatType(), track_id=StringType(), recording_key=LongType())),
+    recording_key=LongType(),
+    list=ArrayType(
+        _schema(negative_score=FloatType(), track_id=StringType(), recording_key=LongType(), track_key=LongType())
+    ),
 )
 
-# The key of a song that stands in no list; unique.
-FORGOTTEN = _schema(key=LongType())
+# In how many of a piece's lists songs of one range of keys stand. Spark's hash sends `target` to the range's
+# partition. Blobs of n rows: int64 keys, int64 numbers of lists.
+TALLIES = _schema(target=IntegerType(), part=IntegerType(), songs=BinaryType(), n_lists=BinaryType())
+
+# In how many lists a song stands; track_key is unique.
+OCCURRENCES = _schema(track_key=LongType(), n_lists=LongType())
+
+# A range of keys, `part` is unique. Blobs: int64 keys of its songs that stand in no list, rising; int64 numbers of
+# lists, and how many of its songs stand in so many.
+COUNTED = _schema(part=IntegerType(), forgotten=BinaryType(), n_lists=BinaryType(), n_songs=BinaryType())
 
 # A list that a song, which stands in none, may come into; (guest, host) is unique.
-OFFERS = _schema(guest=StringType(), recording_key=LongType(), negative_score=FloatType(), host=StringType())
+OFFERS = _schema(
+    guest=LongType(), guest_id=StringType(), recording_key=LongType(), score=FloatType(), host=LongType()
+)
+
+# What an offer costs, by its number: nothing where the host's list has room, else the place of `removed`.
+ROOM = _schema(offer=LongType(), has_room=BooleanType(), removed=LongType())
 
 # A place in the list of `host` for `guest`, which no list holds; both are unique. `removed` makes room, NULL where
 # the list has room.
 PLACES = _schema(
-    host=StringType(),
-    guest=StringType(),
+    host=LongType(),
+    removed=LongType(),
+    guest=LongType(),
+    guest_id=StringType(),
     recording_key=LongType(),
     negative_score=FloatType(),
-    removed=StringType(),
 )
 
 # A song of a song's list; (track_id, rank) and (track_id, recommended_track_id) are unique.

@@ -58,7 +58,7 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
         "k": K,
         "methods": _summaries(outcomes, config),
         "known_to_playlists": _known_summaries(known, config),
-        "spreading": judge_spreading(session, songs, config, optional=optional),
+        "spreading": judge_spreading(songs, config, optional=optional),
     }
 
 

@@ -21,6 +21,7 @@ from musicrec.pipeline.ingest import Catalog
 from musicrec.pipeline.labels import Songs, make_training_set, optional_inputs, sample_songs
 from musicrec.stages import embed, features, train
 from musicrec.storage import artifacts, publish, tables
+from musicrec.storage.session import warm_workers
 
 MODEL = "model"
 
@@ -113,6 +114,9 @@ def _fit(songs: Songs, settings: ModelConfig, checkpoints: Checkpoints) -> Fitte
 def embed_catalog(context: Context, catalog: Catalog, learned: Learned) -> DataFrame:
     """Return `schemas.EMBEDDINGS` of all songs, by way of their features."""
     session, inputs = context.session, context.files("features")
+    with context.stage("start"):
+        # After training, because workers without work end after a minute.
+        warm_workers(session)
     with context.stage("features"):
         written = features.as_features(catalog.tracks, encodings=learned.encodings, write=inputs.write).toArrow()
     with context.stage("embed"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -13,7 +12,7 @@ from musicrec.errors import QualityError
 from musicrec.pipeline.context import Context, log
 from musicrec.pipeline.ingest import Catalog, read_relation
 from musicrec.pipeline.neighbors import Joined
-from musicrec.stages import check, favorites, rank, spread
+from musicrec.stages import check, favorites, rank
 from musicrec.storage import publish, tables
 
 # Rows of a published file: a few dozen MB, which query engines read in one go.
@@ -33,35 +32,6 @@ def publish_lists(context: Context, catalog: Catalog, lists: DataFrame) -> DataF
     ordered = lists.repartitionByRange(n_files, "track_id").sortWithinPartitions("track_id")
     rows = rank.as_recommendations(ordered)
     return _stage(context, rows, "recommendations", schemas.RECOMMENDATIONS)
-
-
-def spread_lists(context: Context, catalog: Catalog, lists: DataFrame) -> DataFrame:
-    """Return the lists with places for songs that none of them holds; record how songs occur before and after."""
-    settings = context.config.neighbors
-    recording = F.col("recording_key" if settings.one_per_recording else "track_key").alias("recording_key")
-    recordings = catalog.tracks.select("track_id", recording)
-    counts = spread.count_places(lists).persist()
-    # Few, and in files: Spark knows their size and sends them to the lists, which stay where they are.
-    forgotten = context.materialize(
-        spread.keep_forgotten(lists, counts=counts), "forgotten", schema=schemas.FORGOTTEN
-    )
-    offers = context.materialize(
-        spread.as_offers(lists, forgotten=forgotten, recordings=recordings), "offers", schema=schemas.OFFERS
-    )
-    places = context.materialize(
-        spread.as_places(lists, offers=offers, counts=counts, k=settings.k), "places", schema=schemas.PLACES
-    )
-    before, now = (
-        spread.measure_occurrence(each, n_songs=catalog.n_tracks)
-        for each in (counts, spread.recount_places(counts, places=places))
-    )
-    counts.unpersist()
-    context.record["occurrence"] = {"before": asdict(before), "after": asdict(now)}
-    log.info(
-        "             in no list: %.2f %% of the songs, %.2f %% after spreading; k-occurrence skewness %.2f, %.2f",
-        100 * before.forgotten_share, 100 * now.forgotten_share, before.skewness, now.skewness,
-    )  # fmt: skip
-    return spread.as_spread_lists(lists, places=places)
 
 
 def rank_favorites(context: Context, catalog: Catalog, lists: DataFrame) -> DataFrame | None:

@@ -9,42 +9,44 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame, SparkSession
 
-from musicrec import schemas
 from musicrec.algorithms.encoder import embed
-from musicrec.algorithms.kernel import Members, exact_nearest
+from musicrec.algorithms.kernel import Keys, Members, exact_nearest
 from musicrec.algorithms.retrieval import Candidates
 from musicrec.algorithms.spaces import Space
+from musicrec.algorithms.spreading import (
+    SongLists,
+    as_histogram,
+    choose_places,
+    count_places,
+    find_offers,
+    find_room,
+    measure_occurrence,
+)
 from musicrec.algorithms.training import train_encoder
-from musicrec.arrow import list_column, numbers
+from musicrec.arrow import numbers
 from musicrec.config import Config
 from musicrec.pipeline.judging import is_held_out
 from musicrec.pipeline.labels import Songs, make_training_set
-from musicrec.stages import spread, train
+from musicrec.stages import train
 
 
-def judge_spreading(session: SparkSession, songs: Songs, config: Config, *, optional: list[str]) -> dict[str, Any]:
+def judge_spreading(songs: Songs, config: Config, *, optional: list[str]) -> dict[str, Any]:
     """Return forgotten share, skewness and P@k of the whole catalog's lists, before and after spreading."""
     held_out = is_held_out(
         train.artists_of(songs.labeled), share=config.evaluate.test_share, split=config.evaluate.first_split
     )
     vectors = _embed_all(songs, config, optional=optional, held_out=held_out)
     k = config.neighbors.k
-    lists = _as_lists(session, songs, vectors, k=k).persist()
-    counts = spread.count_places(lists)
-    recordings = session.createDataFrame(_names(songs))
-    forgotten = spread.keep_forgotten(lists, counts=counts)
-    offers = spread.as_offers(lists, forgotten=forgotten, recordings=recordings)
-    places = spread.as_places(lists, offers=offers, counts=counts, k=k).persist()
+    before = _as_lists(songs, vectors, k=k)
+    owners = np.repeat(before.songs, np.diff(before.starts))
     found = {}
-    for name, each in (("before", lists), ("after", spread.as_spread_lists(lists, places=places))):
-        occurrence = spread.measure_occurrence(spread.count_places(each), n_songs=songs.labeled.num_rows)
-        found[name] = {**asdict(occurrence), "precision": _precision(each, songs, held_out=held_out, k=k)}
-    lists.unpersist()
-    places.unpersist()
+    for name, (owner, place) in (("before", (owners, before.places)), ("after", _spread(before, owners, k=k))):
+        histogram = as_histogram(count_places(before.songs, place).n_lists)
+        occurrence = measure_occurrence(histogram, n_songs=songs.labeled.num_rows)
+        precision = _precision(owner, place, songs, held_out=held_out, k=k)
+        found[name] = {**asdict(occurrence), "precision": precision}
     return found
 
 
@@ -56,42 +58,42 @@ def _embed_all(
     return embed(encoder, inputs)
 
 
-def _names(songs: Songs) -> pa.Table:
-    """Return `track_id, recording_key`; a track's name is its key."""
-    keys = songs.labeled["track_key"].cast(pa.string())
-    return pa.table({"track_id": keys, "recording_key": songs.labeled["recording_key"]})
-
-
-def _as_lists(session: SparkSession, songs: Songs, vectors: NDArray[np.float16], *, k: int) -> DataFrame:
-    """Return `schemas.LISTS` of the k nearest songs of each, as the join finds them: each recording once."""
+def _as_lists(songs: Songs, vectors: NDArray[np.float16], *, k: int) -> SongLists:
+    """Return the k nearest songs of each, as the join finds them: each recording once. A song's row is its key."""
     rows = np.arange(len(vectors))
     recordings = numbers(songs.labeled["recording_key"])
     members = Members(rows, recordings, vectors)
     nearest = exact_nearest(members, members, k=k, space=Space())
     present = nearest.keys >= 0
-    names = _names(songs)["track_id"].combine_chunks()
-    places = pa.StructArray.from_arrays(
-        [
-            pa.array(-nearest.scores[present]),
-            names.take(pa.array(nearest.keys[present])),
-            pa.array(nearest.recordings[present]),
-        ],
-        names=["negative_score", "track_id", "recording_key"],
+    starts = np.concatenate([[0], np.cumsum(present.sum(axis=1))])
+    return SongLists(
+        rows,
+        recordings,
+        starts,
+        places=nearest.keys[present],
+        place_recordings=nearest.recordings[present],
+        scores=nearest.scores[present],
     )
-    lists = pa.table({"track_id": names, "list": list_column(places, present.sum(axis=1))})
-    return session.createDataFrame(lists, schema=schemas.LISTS)
 
 
-def _precision(lists: DataFrame, songs: Songs, *, held_out: NDArray[np.bool_], k: int) -> float:
+def _spread(lists: SongLists, owners: Keys, *, k: int) -> tuple[Keys, Keys]:
+    """Return the places of the spread lists, in any order: whose list, and the song."""
+    counts = count_places(lists.songs, lists.places)
+    offers = find_offers(lists, counts.songs[counts.n_lists == 0])
+    offers = offers.take(np.lexsort((offers.guests, offers.hosts)))
+    room = find_room(lists, offers, k=k)
+    chosen = choose_places(offers, room, counts.of(room.removed))
+    hosts, guests = offers.hosts[room.offers[chosen]], offers.guests[room.offers[chosen]]
+    gone = chosen[~room.has_room[chosen]]
+    n = len(lists.songs)
+    stays = ~np.isin(owners * n + lists.places, offers.hosts[room.offers[gone]] * n + room.removed[gone])
+    return np.concatenate([owners[stays], hosts]), np.concatenate([lists.places[stays], guests])
+
+
+def _precision(owners: Keys, places: Keys, songs: Songs, *, held_out: NDArray[np.bool_], k: int) -> float:
     """Return P@k of the held-out songs' lists."""
-    keys = numbers(songs.labeled["track_key"])
-    table = lists.selectExpr("track_id", "list.track_id AS others").toArrow()
-    query = np.searchsorted(keys, numbers(table["track_id"].cast(pa.int64())))
-    others = table["others"].combine_chunks()
-    row = np.repeat(query, np.diff(others.offsets.to_numpy()))
-    other = np.searchsorted(keys, numbers(others.flatten().cast(pa.int64())))
-    asked = held_out[row]
-    candidates = Candidates.make(keys, song=songs.song, group=songs.group)
-    shared = candidates.groups[row[asked]].multiply(candidates.groups[other[asked]]).sum(axis=1)
+    asked = held_out[owners]
+    candidates = Candidates.make(numbers(songs.labeled["track_key"]), song=songs.song, group=songs.group)
+    shared = candidates.groups[owners[asked]].multiply(candidates.groups[places[asked]]).sum(axis=1)
     n_right = float((np.asarray(shared) > 0).sum())
     return n_right / (k * int(held_out.sum()))

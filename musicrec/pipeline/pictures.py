@@ -28,8 +28,8 @@ from musicrec.storage import publish, tables
 N_MAPPED, N_SCORED, N_EXAMPLES, N_LABELS = 5000, 20_000, 10, 8
 
 
-def collect_pictures(context: Context, catalog: Catalog, learned: Learned) -> Pictures:
-    """Return what `render_report` draws, from samples of bounded size."""
+def collect_pictures(context: Context, catalog: Catalog, learned: Learned, *, occurrences: DataFrame) -> Pictures:
+    """Return what `render_report` draws, from samples of bounded size; `occurrences` are `schemas.OCCURRENCES`."""
     recommendations = tables.read_table(
         context.session,
         publish.staged_path(context.run, "recommendations"),
@@ -43,12 +43,12 @@ def collect_pictures(context: Context, catalog: Catalog, learned: Learned) -> Pi
         labels=labels,
         scores=_scores(recommendations, n_rows=context.record["counts"]["n_recommendations"]),
         examples=_examples(context, catalog, recommendations, learned.rival),
-        occurrences=_occurrences(catalog, recommendations),
+        occurrences=_occurrences(catalog, occurrences),
     )
 
 
-def _occurrences(catalog: Catalog, recommendations: DataFrame) -> Occurrences:
-    table = occurrence.count_occurrences(recommendations, tracks=catalog.tracks).toArrow()
+def _occurrences(catalog: Catalog, occurrences: DataFrame) -> Occurrences:
+    table = occurrence.count_occurrences(occurrences, tracks=catalog.tracks).toArrow()
     tenth = numbers(pc.fill_null(table["tenth"], -1))
     return Occurrences(tenth, numbers(table["n_lists"]), numbers(table["n_songs"]))
 

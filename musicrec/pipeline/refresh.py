@@ -8,7 +8,7 @@ from typing import Any
 
 import pyspark
 import torch
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from musicrec import __version__
 from musicrec.algorithms.training import find_device
@@ -16,9 +16,10 @@ from musicrec.config import Config, config_as_dict
 from musicrec.pipeline.context import Context, log
 from musicrec.pipeline.ingest import Catalog, ingest, read_source
 from musicrec.pipeline.learn import Learned, embed_catalog, learn
-from musicrec.pipeline.lists import check_lists, publish_lists, rank_favorites, rank_lists, spread_lists
+from musicrec.pipeline.lists import check_lists, publish_lists, rank_favorites, rank_lists
 from musicrec.pipeline.neighbors import join_neighbors
 from musicrec.pipeline.pictures import collect_pictures
+from musicrec.pipeline.spreading import spread_lists
 from musicrec.report import render_report
 from musicrec.storage import publish, runs, tables
 from musicrec.storage.runs import Root
@@ -46,16 +47,15 @@ def refresh(session: SparkSession, config: Config, *, run_date: date) -> Path:
         joined = join_neighbors(context, embeddings)
         with context.stage("rank"):
             lists = rank_lists(context, joined)
-        if config.neighbors.spread:
-            with context.stage("spread"):
-                lists = spread_lists(context, catalog, lists)
+        with context.stage("spread"):
+            spread = spread_lists(context, catalog, lists)
         with context.stage("sort"):
-            recommendations = publish_lists(context, catalog, lists)
+            recommendations = publish_lists(context, catalog, spread.lists)
         with context.stage("favorites"):
-            rank_favorites(context, catalog, lists)
+            rank_favorites(context, catalog, spread.lists)
         with context.stage("check"):
             context.record["counts"].update(check_lists(context, catalog, recommendations))
-        return _publish(context, catalog, learned)
+        return _publish(context, catalog, learned, occurrences=spread.occurrences)
 
 
 def plan(session: SparkSession, config: Config) -> dict[str, Any]:
@@ -74,10 +74,10 @@ def plan(session: SparkSession, config: Config) -> dict[str, Any]:
     return {"files": len(rows.inputFiles()), "columns": columns, "output": str(root.path)}
 
 
-def _publish(context: Context, catalog: Catalog, learned: Learned) -> Path:
+def _publish(context: Context, catalog: Catalog, learned: Learned, *, occurrences: DataFrame) -> Path:
     root: Root = context.run.root
     with context.stage("report"):
-        pictures = collect_pictures(context, catalog, learned)
+        pictures = collect_pictures(context, catalog, learned, occurrences=occurrences)
         report = render_report({**context.record, "stages": context.stages}, pictures)
     manifest = {
         **context.record,

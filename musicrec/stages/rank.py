@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.schemas import RECOMMENDATIONS
+from musicrec.schemas import LISTS, RECOMMENDATIONS
 
 # Looking for releases of one recording is quadratic; hardly a list needs more than this for its k places.
 CANDIDATES_PER_PLACE = 5
@@ -25,11 +25,13 @@ def as_lists(members: DataFrame, *, neighbors: DataFrame) -> DataFrame:
     -----
     A list never holds the song's own recording.
     """
-    songs = members.select("item_key", "track_key", "track_id", "recording_key")
+    own = ("track_key", "track_id", "recording_key")
+    songs = members.select("item_key", *own)
     listed = members.where("position IS NOT NULL").select(
         F.col("item_key").alias("neighbor_key"),
         F.col("track_id").alias("listed_id"),
         F.col("recording_key").alias("listed_recording"),
+        F.col("track_key").alias("listed_key"),
     )
     pairs = _pairs(neighbors, members=members)
     candidates = pairs.join(listed, on="neighbor_key", how="inner")
@@ -39,13 +41,14 @@ def as_lists(members: DataFrame, *, neighbors: DataFrame) -> DataFrame:
         (-F.col("score")).alias("negative_score"),
         F.col("listed_id").alias("track_id"),
         F.col("listed_recording").alias("recording_key"),
+        F.col("listed_key").alias("track_key"),
     )
     # item_key first: the rows lie together by it already, so nothing is shuffled again.
     return (
         lists.where("listed_recording != recording_key")
-        .groupBy("item_key", "track_key", "track_id")
+        .groupBy("item_key", *own)
         .agg(F.sort_array(F.collect_list(place)).alias("list"))
-        .select("track_id", "list")
+        .select(*LISTS.names)
     )
 
 

@@ -1,146 +1,223 @@
-"""Songs that stand in no list get a place in one of those they are near to.
+"""Lists → in how many of them songs stand, and places for those that stand in none (`algorithms/spreading.py`).
 
-Nearness is not mutual: in many dimensions some songs are among nobody's k nearest, though each has k nearest of
-its own (antihubs, Radovanović et al. 2010). Local scaling moves all lists a little to reach them; a place in the
-list of a song that they list themselves reaches them for sure, and leaves all other places as they are.
+Tasks read keys alone, in a few passes over the lists' files; texts stay where they are.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
-from pyspark.sql import Column, DataFrame, Window
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.schemas import FORGOTTEN, OFFERS, PLACES
+from musicrec.algorithms.spreading import (
+    NOTHING,
+    Counts,
+    Histogram,
+    Offers,
+    Room,
+    SongLists,
+    add_counts,
+    add_histograms,
+    as_histogram,
+    count_places,
+    find_offers,
+    find_room,
+)
+from musicrec.arrow import numbers
+from musicrec.schemas import COUNTED, OCCURRENCES, OFFERS, PLACES, ROOM, TALLIES
+from musicrec.tasks import Batches, Read, Write
 
-# Songs of its own list that a forgotten song asks for a place.
-N_ASKED = 5
-
-
-@dataclass(frozen=True)
-class Occurrence:
-    """In how many lists songs stand: those that are in none, 0..1, and the skewness over all songs."""
-
-    forgotten_share: float
-    skewness: float
-
-
-def keep_forgotten(lists: DataFrame, *, counts: DataFrame) -> DataFrame:
-    """Return `schemas.FORGOTTEN`: songs with a list that stand in none."""
-    return lists.select(_key("track_id")).join(counts, on="key", how="left_anti").select(*FORGOTTEN.names)
-
-
-def as_offers(lists: DataFrame, *, forgotten: DataFrame, recordings: DataFrame) -> DataFrame:
-    """Return `schemas.OFFERS`: whose lists a forgotten song may come into.
-
-    Parameters
-    ----------
-    lists : DataFrame
-        `schemas.LISTS`.
-    forgotten : DataFrame
-        `schemas.FORGOTTEN`; from a file, so that Spark knows how few they are and sends them to the lists.
-    recordings : DataFrame
-        `track_id, recording_key` of all songs.
-    """
-    own = lists.select("track_id", _key("track_id"), F.slice("list", 1, N_ASKED).alias("list"))
-    songs = recordings.select(_key("track_id"), "recording_key").join(forgotten, on="key", how="left_semi")
-    few = own.join(forgotten, on="key", how="left_semi").join(songs, on="key", how="inner")
-    rows = few.select("track_id", "recording_key", F.explode("list").alias("place"))
-    offers = rows.select(
-        F.col("track_id").alias("guest"),
-        "recording_key",
-        F.col("place.negative_score").alias("negative_score"),
-        F.col("place.track_id").alias("host"),
-    )
-    return offers.select(*OFFERS.names)
+# Rows of a block at most: a row of Spark stays at a megabyte.
+MAX_BLOCK_ROWS = 65_536
+# What tasks read of a place, by its path in the file; counting needs no more than the first.
+COUNTED_COLUMNS = ["track_key", "list.list.element.track_key"]
+ROOM_COLUMNS = [
+    *("track_key", "recording_key"),
+    *(f"list.list.element.{name}" for name in ("negative_score", "recording_key", "track_key")),
+]
+OFFERED_COLUMNS = [*ROOM_COLUMNS, "track_id"]
 
 
-def as_places(lists: DataFrame, *, offers: DataFrame, counts: DataFrame, k: int) -> DataFrame:
-    """Return `schemas.PLACES`: where songs that no list holds get a place.
+def as_tallies(pieces: DataFrame, *, targets: Sequence[int], read: Read) -> DataFrame:
+    """Return `schemas.TALLIES`: in how many lists of a piece songs stand, 0 where only their own is in it.
 
     Parameters
     ----------
-    lists : DataFrame
-        `schemas.LISTS`, of at most k places.
-    offers : DataFrame
-        `schemas.OFFERS`; from a file, as for `as_offers`.
-    counts : DataFrame
-        `count_places` of the lists.
-    k : int
-
-    Notes
-    -----
-    A list takes in at most one song, and a song gets at most one place. What makes room is the other release of
-    the guest's recording, else the last place; it never leaves the only list that holds it.
+    pieces : DataFrame
+        `id`, the numbers of pieces of `schemas.LISTS`.
+    targets : sequence of int
+        For each range of keys a number that Spark's hash sends to its partition.
+    read : callable
+        Returns `COUNTED_COLUMNS` of a piece.
     """
-    # A host's list holds another recording than its own, and so does the guest's.
-    hosts = lists.select(F.col("track_id").alias("host"), "list")
-    asked = hosts.join(offers, on="host", how="inner").withColumn("removed", _removed(k)).drop("list")
-    room = asked.withColumn("key", F.xxhash64("removed")).join(counts, on="key", how="left")
-    return _agreed(room).select(*PLACES.names)
+    # A key is a hash: equal ranges hold about as many songs.
+    bounds = np.linspace(-(2.0**63), 2.0**63, len(targets) + 1)[1:-1].astype(np.int64)
+
+    def tally(table: pa.Table) -> Iterator[pa.RecordBatch]:
+        places = _places(table)
+        counts = count_places(numbers(table["track_key"]), numbers(places.field("track_key")))
+        ends = [0, *np.searchsorted(counts.songs, bounds).tolist(), len(counts.songs)]
+        for part, target in enumerate(targets):
+            for first in range(ends[part], ends[part + 1], MAX_BLOCK_ROWS):
+                some = slice(first, min(first + MAX_BLOCK_ROWS, ends[part + 1]))
+                yield _batch(TALLIES.names, target, part, counts.songs[some], counts.n_lists[some])
+
+    return pieces.mapInArrow(_each(read, tally), TALLIES)
+
+
+def as_counted(tallies: DataFrame, *, n_parts: int, write: Write) -> DataFrame:
+    """Write `schemas.OCCURRENCES` of each range of keys and return `schemas.COUNTED`."""
+
+    def count(batches: Batches) -> Iterator[pa.RecordBatch]:
+        held: dict[int, list[Counts]] = {}
+        for batch in batches:
+            for row in batch.to_pylist():
+                held.setdefault(row["part"], []).append(Counts(_keys(row["songs"]), _keys(row["n_lists"])))
+        for part in sorted(held):
+            counts = add_counts(held.pop(part))
+            write(part, pa.table([counts.songs, counts.n_lists], names=OCCURRENCES.names))
+            histogram = as_histogram(counts.n_lists)
+            forgotten = counts.songs[counts.n_lists == 0]
+            yield _batch(COUNTED.names, part, forgotten, histogram.n_lists, histogram.n_songs)
+
+    return tallies.repartition(n_parts, "target").mapInArrow(count, COUNTED)
+
+
+def gather_counted(counted: pa.Table) -> tuple[NDArray[np.int64], Histogram]:
+    """Return the songs that stand in no list, rising, and the histogram of all, from `schemas.COUNTED`."""
+    rows = counted.sort_by("part").to_pylist()
+    forgotten = np.concatenate([NOTHING, *[_keys(row["forgotten"]) for row in rows]])
+    histogram = add_histograms([Histogram(_keys(row["n_lists"]), _keys(row["n_songs"])) for row in rows])
+    return forgotten, histogram
+
+
+def as_offers(pieces: DataFrame, *, forgotten: NDArray[np.int64], read: Read) -> DataFrame:
+    """Return `schemas.OFFERS` of the forgotten songs, given `OFFERED_COLUMNS` of each piece."""
+
+    def offer(table: pa.Table) -> Iterator[pa.RecordBatch]:
+        found = find_offers(as_song_lists(table), forgotten)
+        guests = pa.array(found.guests)
+        ids = table["track_id"].combine_chunks().take(pc.index_in(guests, table["track_key"].combine_chunks()))
+        columns = [guests, ids, *map(pa.array, (found.recordings, found.scores, found.hosts))]
+        yield pa.RecordBatch.from_arrays(columns, names=OFFERS.names)
+
+    return pieces.mapInArrow(_each(read, offer), OFFERS)
+
+
+def gather_offers(offers: pa.Table) -> Offers:
+    """Return the arrays of `schemas.OFFERS`, row by row."""
+    columns = (numbers(offers[name]) for name in ("guest", "recording_key", "score", "host"))
+    return Offers(*columns)
+
+
+def as_room(pieces: DataFrame, *, offers: Offers, k: int, read: Read) -> DataFrame:
+    """Return `schemas.ROOM` of the offers, which go by host, given `ROOM_COLUMNS` of each piece."""
+
+    def make_room(table: pa.Table) -> Iterator[pa.RecordBatch]:
+        room = find_room(as_song_lists(table), offers, k=k)
+        columns = [pa.array(each) for each in (room.offers, room.has_room, room.removed)]
+        yield pa.RecordBatch.from_arrays(columns, names=ROOM.names)
+
+    return pieces.mapInArrow(_each(read, make_room), ROOM)
+
+
+def gather_room(room: pa.Table) -> Room:
+    """Return the arrays of `schemas.ROOM`, by offer."""
+    table = room.sort_by("offer")
+    columns = (numbers(table[name]) for name in ROOM.names)
+    return Room(*columns)
+
+
+def make_places(offers: pa.Table, room: Room, chosen: NDArray[np.int64]) -> pa.Table:
+    """Return `schemas.PLACES` of some rows of `room`, given `schemas.OFFERS` as they were asked for it."""
+    rows = offers.take(pa.array(room.offers[chosen]))
+    columns = {
+        "host": rows["host"],
+        "removed": pa.array(room.removed[chosen], mask=room.has_room[chosen]),
+        "guest": rows["guest"],
+        "guest_id": rows["guest_id"],
+        "recording_key": rows["recording_key"],
+        "negative_score": pc.negate(rows["score"]),
+    }
+    return pa.table(columns).select(PLACES.names)
+
+
+def keep_counts(parts: DataFrame, *, songs: NDArray[np.int64], read: Read) -> DataFrame:
+    """Return those rows of `schemas.OCCURRENCES` that are of `songs`, rising, given each part's rows."""
+
+    def keep(table: pa.Table) -> Iterator[pa.RecordBatch]:
+        found = np.isin(numbers(table["track_key"]), songs)
+        yield from table.filter(pa.array(found)).select(OCCURRENCES.names).to_batches()
+
+    return parts.mapInArrow(_each(read, keep), OCCURRENCES)
 
 
 def as_spread_lists(lists: DataFrame, *, places: DataFrame) -> DataFrame:
-    """Return the lists with their guests, best first."""
-    taken = places.withColumnRenamed("host", "track_id")
-    joined = lists.join(taken, on="track_id", how="left")
-    guest = F.struct("negative_score", F.col("guest").alias("track_id"), "recording_key")
-    stay = F.filter("list", lambda place: ~place["track_id"].eqNullSafe(F.col("removed")))
+    """Return `schemas.LISTS` with the guests of `schemas.PLACES`, which are few, best first."""
+    joined = lists.join(
+        F.broadcast(places.withColumnRenamed("recording_key", "guest_recording")),
+        on=F.col("track_key") == F.col("host"),
+        how="left",
+    )
+    guest = F.struct(
+        "negative_score",
+        F.col("guest_id").alias("track_id"),
+        F.col("guest_recording").alias("recording_key"),
+        F.col("guest").alias("track_key"),
+    )
+    stay = F.filter("list", lambda place: ~place["track_key"].eqNullSafe(F.col("removed")))
     with_guest = F.sort_array(F.concat(stay, F.array(guest)))
     now = F.when(F.col("guest").isNull(), F.col("list")).otherwise(with_guest)
-    return joined.select("track_id", now.alias("list"))
+    return joined.select("track_key", "track_id", "recording_key", now.alias("list"))
 
 
-def count_places(lists: DataFrame) -> DataFrame:
-    """Return `key, n_lists` of the songs that stand in a list, by the hash of their ids."""
-    # Whole numbers are counted sooner than texts.
-    listed = lists.select(F.explode("list.track_id").alias("track_id"))
-    return listed.groupBy(_key("track_id")).agg(F.count("*").alias("n_lists"))
+def as_changed(occurrences: DataFrame, *, changed: DataFrame) -> DataFrame:
+    """Return `schemas.OCCURRENCES` with the numbers of `changed`, of the same schema, where it has the song."""
+    new = changed.withColumnRenamed("n_lists", "now")
+    joined = occurrences.join(F.broadcast(new), on="track_key", how="left")
+    return joined.select("track_key", F.coalesce("now", "n_lists").alias("n_lists"))
 
 
-def recount_places(counts: DataFrame, *, places: DataFrame) -> DataFrame:
-    """Return `count_places` of the spread lists, from that of the lists: without looking at them again."""
-    come = places.select(F.xxhash64("guest").alias("key"), F.lit(1).alias("n_lists"))
-    gone = places.where("removed IS NOT NULL").select(
-        F.xxhash64("removed").alias("key"), F.lit(-1).alias("n_lists")
+def as_song_lists(table: pa.Table) -> SongLists:
+    """Return the arrays of `ROOM_COLUMNS`."""
+    places = _places(table)
+    lengths = table["list"].combine_chunks().value_lengths()
+    return SongLists(
+        numbers(table["track_key"]),
+        numbers(table["recording_key"]),
+        np.concatenate([[0], np.cumsum(numbers(lengths), dtype=np.int64)]),
+        numbers(places.field("track_key")),
+        numbers(places.field("recording_key")),
+        -numbers(places.field("negative_score")),
     )
-    return counts.unionByName(come).unionByName(gone).groupBy("key").agg(F.sum("n_lists").alias("n_lists"))
 
 
-def measure_occurrence(counts: DataFrame, *, n_songs: int) -> Occurrence:
-    """Return how the places are spread over the `n_songs` of the catalog, from `count_places`."""
-    n = F.col("n_lists").cast("double")
-    sums = counts.agg(
-        F.count("*").alias("n"), *[F.sum(n**power).alias(f"s{power}") for power in (1, 2, 3)]
-    ).first()
-    if sums is None or not sums["n"]:
-        return Occurrence(1.0, 0.0)
-    # Moments from sums: the songs in no list add nothing to them but their number.
-    mean, square, cube = (sums[f"s{power}"] / n_songs for power in (1, 2, 3))
-    variance = square - mean**2
-    third = cube - 3 * mean * square + 2 * mean**3
-    return Occurrence(1 - sums["n"] / n_songs, third / variance**1.5 if variance > 0 else 0.0)
+def _each(read: Read, make: Callable[[pa.Table], Iterator[pa.RecordBatch]]) -> Callable[[Batches], Batches]:
+    def make_batches(batches: Batches) -> Batches:
+        for batch in batches:
+            for piece in numbers(batch.column("id")).tolist():
+                yield from make(read(piece))
+
+    return make_batches
 
 
-def _key(name: str) -> Column:
-    return F.xxhash64(name).alias("key")
+def _places(table: pa.Table) -> pa.StructArray:
+    return table["list"].combine_chunks().flatten()
 
 
-def _removed(k: int) -> Column:
-    siblings = F.filter("list", lambda place: place["recording_key"] == F.col("recording_key"))
-    last = F.when(F.size("list") >= k, F.element_at("list", -1)["track_id"])
-    return F.coalesce(F.get(siblings, 0)["track_id"], last)
+def _batch(names: Sequence[str], *values: int | NDArray[np.int64]) -> pa.RecordBatch:
+    """Return one row of numbers and of blobs."""
+    columns = [
+        pa.array([value], type=pa.int32()) if isinstance(value, int) else pa.array([value.tobytes()])
+        for value in values
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=list(names))
 
 
-def _agreed(room: DataFrame) -> DataFrame:
-    """Keep for each host its best guest, for each guest its best host, and what a removed song can lose."""
-    best_first = ["negative_score", "guest", "host"]
-    of_host, of_guest, of_removed = (
-        Window.partitionBy(name).orderBy(*best_first) for name in ("host", "guest", "removed")
-    )
-    # One list more must hold it than it leaves.
-    spared = F.col("removed").isNull() | (F.row_number().over(of_removed) < F.col("n_lists"))
-    hosted = room.where("removed IS NULL OR n_lists > 1").withColumn("place", F.row_number().over(of_host))
-    single = hosted.where("place = 1").withColumn("place", F.row_number().over(of_guest)).where("place = 1")
-    return single.withColumn("spared", spared).where("spared")
+def _keys(blob: bytes) -> NDArray[np.int64]:
+    return np.frombuffer(blob, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Tables that tasks write themselves: arrays become Parquet without passing through the JVM."""
+"""Tables that tasks write or read themselves: arrays become Parquet and back without passing through the JVM."""
 
 from __future__ import annotations
 
@@ -34,10 +34,7 @@ class RowFiles:
 
     def read_piece(self, number: int, *, columns: list[str] | None = None) -> pa.Table:
         """Return the rows of one task, by the number that it wrote them under."""
-        try:
-            return pq.read_table(self._path(number), columns=columns, use_threads=False)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise StorageError(f"cannot read the rows: {error}", where=str(self._path(number))) from None
+        return _read(self._path(number), columns)
 
     def read(self) -> pa.Table:
         """Return the rows of all tasks, of which at least one has written, in the order of their numbers."""
@@ -58,3 +55,27 @@ class RowFiles:
 
     def _paths(self) -> list[Path]:
         return sorted(self.directory.glob("part-*.parquet"))
+
+
+@dataclass(frozen=True)
+class TableFiles:
+    """The Parquet files that Spark has written a table to; a piece is one of them."""
+
+    paths: tuple[Path, ...]
+
+    @classmethod
+    def find(cls, directory: Path) -> TableFiles:
+        """Return the files of a table that is complete."""
+        return cls(tuple(sorted(directory.glob("part-*.parquet"))))
+
+    def read_piece(self, number: int, *, columns: list[str] | None = None) -> pa.Table:
+        """Return the rows of one file; `columns` may name parts of a column, as in `list.list.element.score`."""
+        return _read(self.paths[number], columns)
+
+
+def _read(path: Path, columns: list[str] | None) -> pa.Table:
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read(columns=columns, use_threads=False)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StorageError(f"cannot read the rows: {error}", where=str(path)) from None

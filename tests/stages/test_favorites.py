@@ -18,7 +18,10 @@ RECORDING = {"x": 1, "x2": 1, "y": 2, "z": 3, "w": 4, "a": 5, "b": 6, "c": 7, "r
 
 def listen(spark, pairs: list[tuple[str, str]], *, k: int = 10, rank_constant: int = 60) -> pd.DataFrame:
     lists = spark.createDataFrame(
-        [(i, [(-0.9 + r / 10, o, RECORDING[o]) for r, o in enumerate(others)]) for i, others in LISTS.items()],
+        [
+            (0, i, RECORDING[i], [(-0.9 + r / 10, o, RECORDING[o], 0) for r, o in enumerate(others)])
+            for i, others in LISTS.items()
+        ],
         schemas.LISTS,
     )
     tracks = spark.createDataFrame(list(RECORDING.items()), "track_id string, recording_key long")
@@ -60,8 +63,8 @@ def test_cut_to_k_by_score_then_id(spark) -> None:
 
 def test_many_releases_of_few_recordings_still_fill_the_list(spark) -> None:
     """Of each of three recordings 40 releases, one recording after the other: the third stands at 80."""
-    places = [(-1.0 + i / 1000, f"song{i:03d}", i // 40) for i in range(120)]
-    lists = spark.createDataFrame([("u", places)], schemas.LISTS)
+    places = [(-1.0 + i / 1000, f"song{i:03d}", i // 40, i) for i in range(120)]
+    lists = spark.createDataFrame([(1000, "u", 1000, places)], schemas.LISTS)
     assert [p["track_id"] for p in rank.keep_best(lists, k=3).first()["list"]] == ["song000", "song040", "song080"]
     assert [p["track_id"] for p in rank.keep_best(lists, k=2).first()["list"]] == ["song000", "song040"]
 

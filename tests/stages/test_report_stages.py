@@ -54,14 +54,14 @@ def test_occurrences_are_counted_by_popularity(spark) -> None:
     rng = np.random.default_rng(5)
     popularity = [0.0, 5.0, 9.99, 10.0, 99.0, 100.0, None, 55.0]
     tracks = [*zip("abcdefgh", popularity, strict=True)]
-    listed = rng.choice(list("abcdefg"), 40)
+    counts = pd.Series(rng.choice(list("abcdefg"), 40)).value_counts()
+    occurrences = pd.DataFrame({"track_id": counts.index, "n_lists": counts.to_numpy()})
     found = occurrence.count_occurrences(
-        spark.createDataFrame(pd.DataFrame({"recommended_track_id": listed})),
+        spark.createDataFrame(occurrences).selectExpr("xxhash64(track_id) AS track_key", "n_lists"),
         tracks=spark.createDataFrame(tracks, "track_id string, popularity double").selectExpr(
             "xxhash64(track_id) AS track_key", "popularity"
         ),
     )
-    counts = pd.Series(listed).value_counts()
     expected: dict[tuple[int | None, int], int] = {}
     for track_id, tenth in zip("abcdefgh", [0, 0, 0, 1, 9, 9, None, 5], strict=True):
         key = (tenth, int(counts.get(track_id, 0)))

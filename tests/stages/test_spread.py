@@ -1,120 +1,108 @@
+"""Spreading by tasks over files, against the same lists in arrays."""
+
+from collections import Counter
+from datetime import date
+from pathlib import Path
+
 import numpy as np
 import pytest
-import scipy.stats
 
 from musicrec import schemas
-from musicrec.stages.spread import (
-    as_offers,
-    as_places,
-    as_spread_lists,
-    count_places,
-    keep_forgotten,
-    measure_occurrence,
-    recount_places,
-)  # fmt: skip
+from musicrec.algorithms.spreading import as_histogram, measure_occurrence
+from musicrec.config import load_config
+from musicrec.pipeline.context import Context
+from musicrec.pipeline.ingest import Catalog
+from musicrec.pipeline.spreading import spread_lists
+from musicrec.storage import runs
 
-RECORDINGS = {"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "e2": 5, "f": 6, "g": 7}
+N, K = 600, 4
 
 
-def places_of(lists, recordings, *, k: int):
-    counts = count_places(lists)
-    forgotten = keep_forgotten(lists, counts=counts)
-    offers = as_offers(lists, forgotten=forgotten, recordings=recordings)
-    return as_places(lists, offers=offers, counts=counts, k=k)
+def make_context(spark, root: Path, *overrides: str) -> Context:
+    config = load_config(overrides=[f"neighbors.k={K}", "input.tracks=none", *overrides])
+    context = Context(spark, config, runs.start_run(runs.open_root(str(root)), run_date=date(2026, 1, 2)))
+    context.record = {"counts": {}}
+    return context
 
 
-def spread(spark, lists: dict[str, list[tuple[float, str]]], *, k: int) -> dict[str, list[str]]:
-    rows = [
-        (song, [(-score, other, RECORDINGS[other]) for score, other in places]) for song, places in lists.items()
-    ]
-    frame = spark.createDataFrame(rows, schemas.LISTS)
-    recordings = spark.createDataFrame(list(RECORDINGS.items()), "track_id string, recording_key long")
-    places = places_of(frame, recordings, k=k)
-    assert places.schema.names == schemas.PLACES.names
-    found = as_spread_lists(frame, places=places).collect()
-    for row in found:
-        assert [p["negative_score"] for p in row["list"]] == sorted(p["negative_score"] for p in row["list"])
-    return {row["track_id"]: [p["track_id"] for p in row["list"]] for row in found}
-
-
-def test_a_forgotten_song_gets_the_last_place_of_its_nearest(spark) -> None:
-    lists = {
-        "a": [(0.9, "b"), (0.8, "c")],
-        "b": [(0.9, "a"), (0.7, "c")],
-        "c": [(0.8, "a"), (0.7, "b")],
-        "d": [(0.5, "b"), (0.4, "a")],
-    }
-    # b loses c, which a still holds; everything else stays.
-    assert spread(spark, lists, k=2) == {"a": ["b", "c"], "b": ["a", "d"], "c": ["a", "b"], "d": ["b", "a"]}
-
-
-def test_a_list_with_room_loses_nothing(spark) -> None:
-    lists = {"a": [(0.9, "b")], "b": [(0.9, "a")], "d": [(0.5, "b")]}
-    assert spread(spark, lists, k=2) == {"a": ["b"], "b": ["a", "d"], "d": ["b"]}
-
-
-def test_the_only_list_that_holds_a_song_keeps_it(spark) -> None:
-    # Whatever list d asks for a place would forget another song for it.
-    lists = {"a": [(0.9, "b")], "b": [(0.8, "c")], "c": [(0.8, "a")], "d": [(0.5, "a")]}
-    assert spread(spark, lists, k=1) == {"a": ["b"], "b": ["c"], "c": ["a"], "d": ["a"]}
-
-
-def test_two_lists_do_not_both_drop_a_song_that_stands_in_two(spark) -> None:
-    lists = {
-        "a": [(0.9, "b"), (0.8, "c")],
-        "b": [(0.9, "a"), (0.7, "c")],
-        "c": [(0.8, "a"), (0.7, "b")],
-        "d": [(0.5, "a"), (0.4, "b")],
-        "f": [(0.6, "b"), (0.4, "a")],
-    }
-    found = spread(spark, lists, k=2)
-    listed = {other for places in found.values() for other in places}
-    assert {"a", "b", "c"} <= listed
-    assert len({"d", "f"} & listed) == 1
-
-
-def test_another_release_takes_the_place_of_its_recording(spark) -> None:
-    lists = {
-        "a": [(0.9, "e"), (0.8, "b")],
-        "b": [(0.9, "a"), (0.7, "e")],
-        "e": [(0.9, "a"), (0.7, "b")],
-        "e2": [(0.85, "a"), (0.6, "b")],
-    }
-    found = spread(spark, lists, k=2)
-    assert found["a"] == ["e2", "b"]
-    assert all(len({RECORDINGS[o] for o in places}) == len(places) for places in found.values())
-
-
-def test_promises_hold_on_random_lists_and_hardly_a_song_is_forgotten(spark) -> None:
-    rng = np.random.default_rng(0)
-    n, k = 400, 5
-    points = rng.standard_normal((n, 12))
-    unit = points / np.linalg.norm(points, axis=1, keepdims=True)
-    scores = unit @ unit.T
+def make_rows() -> list[tuple[int, str, int, list[tuple[float, str, int, int]]]]:
+    """Lists of the nearest of songs that lie to one side, so that some stand in none."""
+    rng = np.random.default_rng(4)
+    points = rng.standard_normal((N, 24)) + 1
+    scores = (points @ points.T / np.outer(*2 * [np.linalg.norm(points, axis=1)])).astype(np.float32)
     np.fill_diagonal(scores, -2)
-    order = np.argsort(-scores, axis=1)[:, :k]
-    names = [f"s{i:03d}" for i in range(n)]
-    rows = [(names[i], [(-float(scores[i, j]), names[j], int(j)) for j in order[i]]) for i in range(n)]
-    lists = spark.createDataFrame(rows, schemas.LISTS).repartition(3)
-    recordings = spark.createDataFrame(
-        [(name, i) for i, name in enumerate(names)], "track_id string, recording_key long"
-    )
-    places = places_of(lists, recordings, k=k)
-    spread_lists = as_spread_lists(lists, places=places)
-    after = spread_lists.toPandas()
-    before_counts = np.bincount(order.ravel(), minlength=n)
-    found = {row.track_id: [p["track_id"] for p in row.list] for row in after.itertuples()}
-    counts = np.bincount([names.index(o) for places in found.values() for o in places], minlength=n)
-    assert sorted(found) == names
-    assert all(len(set(places)) == k and name not in places for name, places in found.items())
-    # Who was listed still is; nearly all others are now.
-    assert (counts[before_counts > 0] > 0).all()
-    assert (counts == 0).sum() < 0.25 * (before_counts == 0).sum()
-    changed = sum(len(set(found[names[i]]) - {names[j] for j in order[i]}) for i in range(n))
-    assert changed <= (before_counts == 0).sum()
-    recounted = recount_places(count_places(lists), places=places).toPandas().sort_values("key")
-    counted = count_places(spread_lists).toPandas().sort_values("key")
-    assert recounted.to_numpy().tolist() == counted.to_numpy().tolist()
-    occurrence = measure_occurrence(count_places(lists), n_songs=n)
-    assert occurrence.forgotten_share == pytest.approx((before_counts == 0).mean())
-    assert occurrence.skewness == pytest.approx(scipy.stats.skew(before_counts))
+    keys = rng.permutation(np.linspace(-(2**62), 2**62, N).astype(np.int64)).tolist()
+    rows = []
+    for i in range(N):
+        nearest = np.argsort(-scores[i])[:K].tolist()
+        places = [(-float(scores[i, j]), f"s{j}", j, keys[j]) for j in nearest]
+        rows.append((keys[i], f"s{i}", i, places))
+    return rows
+
+
+def as_plain(lists) -> dict[str, list[tuple[float, str, int, int]]]:
+    return {row["track_id"]: [tuple(place) for place in row["list"]] for row in lists.collect()}
+
+
+@pytest.fixture
+def rows() -> list:
+    return make_rows()
+
+
+def test_lists_in_many_files_get_their_guests(spark, tmp_path: Path, rows: list) -> None:
+    context = make_context(spark, tmp_path)
+    frame = spark.createDataFrame(rows, schemas.LISTS).repartition(5)
+    lists = context.materialize(frame, "lists", schema=schemas.LISTS)
+    catalog = Catalog(tracks=None, quarantine=None, n_tracks=N)
+    found = spread_lists(context, catalog, lists)
+    assert found.lists.schema.names == schemas.LISTS.names
+    before = {row[1]: row[3] for row in rows}
+    after = as_plain(found.lists)
+    assert after.keys() == before.keys()
+
+    counts = Counter(place[1] for places in after.values() for place in places)
+    listed = {place[1] for places in before.values() for place in places}
+    forgotten = before.keys() - listed
+    assert len(forgotten) > 10
+    assert listed <= counts.keys()
+    assert len(forgotten & counts.keys()) > 0.75 * len(forgotten)
+    keys = {row[1]: (row[2], row[0]) for row in rows}
+    for song, places in after.items():
+        assert len(places) == K
+        assert sorted(places) == places
+        assert all((place[2], place[3]) == keys[place[1]] for place in places)
+        new = set(places) - {(np.float32(p[0]), *p[1:]) for p in before[song]}
+        assert len(new) <= 1
+        for score, guest, *_ in new:
+            # The cosine is symmetric: the guest's own list says the same.
+            assert score == {p[1]: np.float32(p[0]) for p in before[guest]}[song]
+
+    assert {row["track_key"]: row["n_lists"] for row in found.occurrences.collect()} == {
+        key: counts.get(song, 0) for song, (_, key) in keys.items()
+    }
+    numbers = np.array([counts.get(song, 0) for song in keys])
+    expected = measure_occurrence(as_histogram(numbers), n_songs=N)
+    assert context.record["occurrence"]["after"]["forgotten_share"] == pytest.approx(expected.forgotten_share)
+    assert context.record["occurrence"]["after"]["skewness"] == pytest.approx(expected.skewness)
+    assert context.record["occurrence"]["before"]["forgotten_share"] == pytest.approx(len(forgotten) / N)
+
+
+def test_spreading_is_counted_where_it_is_off(spark, tmp_path: Path, rows: list) -> None:
+    context = make_context(spark, tmp_path, "neighbors.spread=false")
+    lists = context.materialize(spark.createDataFrame(rows, schemas.LISTS), "lists", schema=schemas.LISTS)
+    found = spread_lists(context, Catalog(tracks=None, quarantine=None, n_tracks=N), lists)
+    assert found.lists is lists
+    counts = Counter(place[3] for row in rows for place in row[3])
+    assert {row["track_key"]: row["n_lists"] for row in found.occurrences.collect()} == {
+        row[0]: counts.get(row[0], 0) for row in rows
+    }
+    assert context.record["occurrence"]["after"] == context.record["occurrence"]["before"]
+
+
+def test_no_lists_are_no_error(spark, tmp_path: Path) -> None:
+    context = make_context(spark, tmp_path)
+    lists = context.materialize(spark.createDataFrame([], schemas.LISTS), "lists", schema=schemas.LISTS)
+    found = spread_lists(context, Catalog(tracks=None, quarantine=None, n_tracks=1), lists)
+    assert found.occurrences.count() == 0
+    assert found.lists.count() == 0
+    assert context.record["occurrence"]["after"] == {"forgotten_share": 1.0, "skewness": 0.0}

@@ -1,0 +1,240 @@
+"""How songs occur in the lists of others, and places for those that stand in none.
+
+Nearness is not mutual: in many dimensions some songs are among nobody's k nearest, though each has k nearest of
+its own (antihubs, Radovanović et al. 2010). Local scaling moves all lists a little to reach them; a place in the
+list of a song that they list themselves reaches them for sure, and leaves all other places as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from musicrec.algorithms.kernel import Keys, Scores
+
+# Songs of its own list that a forgotten song asks for a place.
+N_ASKED = 5
+NOTHING = np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class SongLists:
+    """Lists of songs.
+
+    Attributes
+    ----------
+    songs, recordings : int64 arrays, shape (n,)
+        Whose lists they are.
+    starts : int64 array, shape (n + 1,)
+        List i has the places starts[i] : starts[i + 1], best first.
+    places, place_recordings : int64 arrays, shape (starts[-1],)
+        The songs that it holds, and their recordings.
+    scores : float32 array, shape (starts[-1],)
+    """
+
+    songs: Keys
+    recordings: Keys
+    starts: Keys
+    places: Keys
+    place_recordings: Keys
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Counts:
+    """In how many lists songs stand.
+
+    songs (n,): keys, rising; n_lists (n,).
+    """
+
+    songs: Keys
+    n_lists: Keys
+
+    def of(self, songs: Keys) -> Keys:
+        """Return the counts of some songs, all of them known here."""
+        return self.n_lists[np.searchsorted(self.songs, songs)]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How many songs n_songs (m,) stand in n_lists (m,) lists."""
+
+    n_lists: Keys
+    n_songs: Keys
+
+
+@dataclass(frozen=True)
+class Offers:
+    """Lists that a forgotten song may come into: guests and their recordings (n,), scores (n,), and hosts (n,)."""
+
+    guests: Keys
+    recordings: Keys
+    scores: Scores
+    hosts: Keys
+
+    def take(self, rows: Keys) -> Offers:
+        """Return some of the offers."""
+        return Offers(self.guests[rows], self.recordings[rows], self.scores[rows], self.hosts[rows])
+
+
+@dataclass(frozen=True)
+class Room:
+    """What offers (n,), rows of `Offers`, cost: nothing where the host's list `has_room`, else what is removed."""
+
+    offers: Keys
+    has_room: NDArray[np.bool_]
+    removed: Keys
+
+
+@dataclass(frozen=True)
+class Occurrence:
+    """In how many lists songs stand: those that are in none, 0..1, and the skewness over all songs."""
+
+    forgotten_share: float
+    skewness: float
+
+
+def count_places(songs: Keys, places: Keys) -> Counts:
+    """Return the counts of the songs at `places`, and of `songs`, whose lists they are: 0 where in no list."""
+    listed, n_lists = np.unique(places, return_counts=True)
+    own = np.unique(songs)
+    return add_counts([Counts(listed, n_lists), Counts(own, np.zeros(len(own), dtype=np.int64))])
+
+
+def add_counts(counts: list[Counts]) -> Counts:
+    """Return the sums by song."""
+    songs, n_lists = (
+        np.concatenate([NOTHING, *[getattr(each, name) for each in counts]]) for name in ("songs", "n_lists")
+    )
+    order = np.argsort(songs, kind="stable")
+    names, firsts = np.unique(songs[order], return_index=True)
+    return Counts(names, np.add.reduceat(n_lists[order], firsts) if len(names) else n_lists)
+
+
+def find_offers(lists: SongLists, forgotten: Keys) -> Offers:
+    """Return the offers of the first `N_ASKED` of each forgotten song's list.
+
+    Parameters
+    ----------
+    lists : SongLists
+        Those of a share of the songs.
+    forgotten : int64 array, shape (m,)
+        Keys, rising.
+    """
+    rows = np.flatnonzero(_is_among(lists.songs, forgotten))
+    lengths = np.minimum(np.diff(lists.starts)[rows], N_ASKED)
+    row, place = _ranges(rows, lists.starts[rows], lengths)
+    return Offers(lists.songs[row], lists.recordings[row], lists.scores[place], lists.places[place])
+
+
+def find_room(lists: SongLists, offers: Offers, *, k: int) -> Room:
+    """Return what the offers to these lists cost.
+
+    What makes room is the other release of the guest's recording, else the last place where the list is full.
+
+    Parameters
+    ----------
+    lists : SongLists
+        Those of a share of the songs, each recording once.
+    offers : Offers
+        By host, rising.
+    k : int
+        Places of a full list.
+    """
+    rows = np.flatnonzero(_is_among(lists.songs, offers.hosts))
+    first = np.searchsorted(offers.hosts, lists.songs[rows], side="left")
+    last = np.searchsorted(offers.hosts, lists.songs[rows], side="right")
+    row, offer = _ranges(rows, first, last - first)
+    start, length = lists.starts[row], np.diff(lists.starts)[row]
+    is_full = length >= k
+    removed = start + length - 1
+    # The place of each offer's sibling, if any.
+    pair, place = _ranges(np.arange(len(row)), start, length)
+    same = lists.place_recordings[place] == offers.recordings[offer][pair]
+    removed[pair[same]] = place[same]
+    is_full[pair[same]] = True
+    return Room(offer, ~is_full, lists.places[removed])
+
+
+def choose_places(offers: Offers, room: Room, n_lists: Keys) -> NDArray[np.int64]:
+    """Return the rows of `room` that get their place: each host and each guest at most once.
+
+    Parameters
+    ----------
+    offers : Offers
+    room : Room
+    n_lists : int64 array, shape (n,)
+        In how many lists the songs to be removed stand; a song never leaves the only one that holds it.
+    """
+    guests, hosts = offers.guests[room.offers], offers.hosts[room.offers]
+    best_first = np.lexsort((hosts, guests, -offers.scores[room.offers]))
+    left = best_first[(room.has_room | (n_lists > 1))[best_first]]
+    left = left[_place_in_group(hosts[left]) == 0]
+    left = left[_place_in_group(guests[left]) == 0]
+    # One list more must hold a removed song than it leaves.
+    full = left[~room.has_room[left]]
+    spared = full[_place_in_group(room.removed[full]) + 1 < n_lists[full]]
+    return np.sort(np.concatenate([left[room.has_room[left]], spared]))
+
+
+def count_changes(offers: Offers, room: Room, chosen: NDArray[np.int64]) -> Counts:
+    """Return by how much the numbers of lists change that hold songs; `chosen` are rows of `room`."""
+    come = offers.guests[room.offers[chosen]]
+    gone, n = np.unique(room.removed[chosen[~room.has_room[chosen]]], return_counts=True)
+    return add_counts([Counts(np.unique(come), np.ones(len(come), dtype=np.int64)), Counts(gone, -n)])
+
+
+def as_histogram(n_lists: Keys) -> Histogram:
+    """Return how many of the songs, of which `n_lists` (n,) lists each hold one, stand in how many."""
+    return Histogram(*np.unique(n_lists, return_counts=True))
+
+
+def changed_histogram(histogram: Histogram, *, before: Keys, after: Keys) -> Histogram:
+    """Return the histogram after some songs' numbers of lists have changed, song by song."""
+    one = np.ones(len(before), dtype=np.int64)
+    return add_histograms([histogram, Histogram(before, -one), Histogram(after, one)])
+
+
+def add_histograms(histograms: list[Histogram]) -> Histogram:
+    """Return the histogram of all of their songs; a number of lists may stand in it several times."""
+    return Histogram(
+        np.concatenate([NOTHING, *[each.n_lists for each in histograms]]),
+        np.concatenate([NOTHING, *[each.n_songs for each in histograms]]),
+    )
+
+
+def measure_occurrence(histogram: Histogram, *, n_songs: int) -> Occurrence:
+    """Return how the places are spread over the `n_songs` of the catalog, also over those not in the histogram."""
+    number, weight = histogram.n_lists.astype(np.float64), histogram.n_songs / n_songs
+    mean = float(weight @ number)
+    # Songs that the histogram lacks stand in no list.
+    rest = 1 - float(weight.sum())
+    variance = float(weight @ (number - mean) ** 2) + rest * mean**2
+    third = float(weight @ (number - mean) ** 3) - rest * mean**3
+    n_listed = int(histogram.n_songs[histogram.n_lists > 0].sum())
+    return Occurrence(1 - n_listed / n_songs, third / variance**1.5 if variance > 1e-12 else 0.0)
+
+
+def _is_among(keys: Keys, rising: Keys) -> NDArray[np.bool_]:
+    if not len(rising):
+        return np.zeros(len(keys), dtype=bool)
+    found: NDArray[np.bool_] = rising[np.minimum(np.searchsorted(rising, keys), len(rising) - 1)] == keys
+    return found
+
+
+def _ranges(owners: Keys, firsts: Keys, lengths: Keys) -> tuple[Keys, Keys]:
+    """Return each owner as often as its range is long, and the members of the ranges."""
+    ends = np.cumsum(lengths)
+    inside = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - lengths, lengths)
+    return np.repeat(owners, lengths), np.repeat(firsts, lengths) + inside
+
+
+def _place_in_group(groups: Keys) -> Keys:
+    """Return how many of each one's group stand before it."""
+    order = np.argsort(groups, kind="stable")
+    _, first, inverse = np.unique(groups[order], return_index=True, return_inverse=True)
+    place = np.empty(len(groups), dtype=np.int64)
+    place[order] = np.arange(len(groups)) - first[inverse]
+    return place

@@ -1,0 +1,157 @@
+"""Places for songs that no list holds: lists → lists, and in how many of them songs stand."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql.types import StructType
+
+from musicrec import schemas
+from musicrec.algorithms.spreading import (
+    Counts,
+    Histogram,
+    add_counts,
+    changed_histogram,
+    choose_places,
+    count_changes,
+    measure_occurrence,
+)
+from musicrec.arrow import numbers
+from musicrec.pipeline.context import Context, log
+from musicrec.pipeline.ingest import Catalog
+from musicrec.stages import spread
+from musicrec.storage import tables
+from musicrec.storage.rows import RowFiles, TableFiles
+from musicrec.storage.session import default_partitions, partition_targets
+
+# Forgotten songs that get a place: what the driver and each task hold of them is bounded, at 200 bytes each.
+MAX_FORGOTTEN = 2_000_000
+
+
+@dataclass(frozen=True)
+class Spread:
+    """`schemas.LISTS` and `schemas.OCCURRENCES` of what is published."""
+
+    lists: DataFrame
+    occurrences: DataFrame
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """The counts of each range of keys in `files`, the songs in no list, rising, and the histogram of all."""
+
+    files: RowFiles
+    parts: list[int]
+    forgotten: NDArray[np.int64]
+    histogram: Histogram
+
+
+@dataclass(frozen=True)
+class _Places:
+    """`schemas.PLACES`, the counts of the songs that they change, and the histogram then."""
+
+    places: DataFrame
+    changed: DataFrame
+    histogram: Histogram
+
+
+def spread_lists(context: Context, catalog: Catalog, lists: DataFrame) -> Spread:
+    """Give songs that no list holds a place, where `neighbors.spread` is on; record how songs occur.
+
+    Parameters
+    ----------
+    context : Context
+    catalog : Catalog
+    lists : DataFrame
+        `schemas.LISTS`, as `rank_lists` has written them.
+    """
+    files = TableFiles.find(Path(context.run.table("lists")))
+    counted = _count(context, files)
+    before = now = measure_occurrence(counted.histogram, n_songs=catalog.n_tracks)
+    occurrences = context.session.createDataFrame([], schemas.OCCURRENCES)
+    if counted.parts:
+        occurrences = tables.read_table(context.session, str(counted.files.directory), schema=schemas.OCCURRENCES)
+    if context.config.neighbors.spread and len(counted.forgotten):
+        found = _find_places(context, files, counted)
+        now = measure_occurrence(found.histogram, n_songs=catalog.n_tracks)
+        lists = spread.as_spread_lists(lists, places=found.places)
+        occurrences = spread.as_changed(occurrences, changed=found.changed)
+    context.record["occurrence"] = {"before": asdict(before), "after": asdict(now)}
+    log.info(
+        "             in no list: %.2f %% of the songs, %.2f %% after spreading; k-occurrence skewness %.2f, %.2f",
+        100 * before.forgotten_share, 100 * now.forgotten_share, before.skewness, now.skewness,
+    )  # fmt: skip
+    return Spread(lists, occurrences)
+
+
+def _count(context: Context, files: TableFiles) -> _Counted:
+    n_parts, written = default_partitions(context.session), context.files("occurrences")
+    tallies = spread.as_tallies(
+        _numbered(context, len(files.paths)),
+        targets=partition_targets(n_parts),
+        read=partial(files.read_piece, columns=spread.COUNTED_COLUMNS),
+    )
+    found = spread.as_counted(tallies, n_parts=n_parts, write=written.write).toArrow()
+    forgotten, histogram = spread.gather_counted(found)
+    return _Counted(written, sorted(found["part"].to_pylist()), forgotten, histogram)
+
+
+def _find_places(context: Context, files: TableFiles, counted: _Counted) -> _Places:
+    pieces = _numbered(context, len(files.paths))
+    # Keys are hashes: the first are a fair draw.
+    forgotten = counted.forgotten[:MAX_FORGOTTEN]
+    offered = (
+        spread.as_offers(
+            pieces, forgotten=forgotten, read=partial(files.read_piece, columns=spread.OFFERED_COLUMNS)
+        )
+        .toArrow()
+        .sort_by([("host", "ascending"), ("guest", "ascending")])
+    )
+    offers = spread.gather_offers(offered)
+    room = spread.gather_room(
+        spread.as_room(
+            pieces,
+            offers=offers,
+            k=context.config.neighbors.k,
+            read=partial(files.read_piece, columns=spread.ROOM_COLUMNS),
+        ).toArrow()
+    )
+    counts = _counts_of(context, counted, np.unique(room.removed))
+    chosen = choose_places(offers, room, counts.of(room.removed))
+    change = count_changes(offers, room, chosen)
+    before = add_counts([counts, Counts(forgotten, np.zeros(len(forgotten), dtype=np.int64))]).of(change.songs)
+    after = before + change.n_lists
+    changed = pa.table([change.songs, after], names=schemas.OCCURRENCES.names)
+    return _Places(
+        _written(context, "places", spread.make_places(offered, room, chosen), schemas.PLACES),
+        _written(context, "changed", changed, schemas.OCCURRENCES),
+        changed_histogram(counted.histogram, before=before, after=after),
+    )
+
+
+def _counts_of(context: Context, counted: _Counted, songs: NDArray[np.int64]) -> Counts:
+    """Return the counts of a few songs, rising."""
+    parts = counted.parts
+    kept = spread.keep_counts(
+        _numbered(context, len(parts)), songs=songs, read=lambda place: counted.files.read_piece(parts[place])
+    )
+    table = kept.toArrow().sort_by("track_key")
+    return Counts(numbers(table["track_key"]), numbers(table["n_lists"]))
+
+
+def _written(context: Context, name: str, rows: pa.Table, schema: StructType) -> DataFrame:
+    """Return rows of the driver as a table; in a file, so that no plan holds them."""
+    files = context.files(name)
+    files.write(0, rows)
+    return tables.read_table(context.session, str(files.directory), schema=schema)
+
+
+def _numbered(context: Context, n: int) -> DataFrame:
+    """Return `id` 0..n-1, a partition each."""
+    return context.session.range(0, n, 1, max(1, n))
