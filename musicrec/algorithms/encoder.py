@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from musicrec.algorithms.baselines import Affine
 from musicrec.algorithms.encodings import Encodings
-from musicrec.algorithms.numerical import PeriodicEmbedding
+from musicrec.algorithms.numerical import PeriodicEmbedding, linear_of_both
 
 # Matrix products may round differently for another number of rows. Always the same number makes a song's
 # vector independent of the batch it came in.
@@ -73,11 +73,15 @@ class Encoder(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map (batch, n_inputs) to unit vectors (batch, embedding_dim)."""
-        if self.numerical is not None:
-            numbers = inputs[:, : self.architecture.n_numeric]
-            inputs = torch.cat([inputs, self.numerical(numbers)], dim=1)
-        projected: Tensor = self.layers(inputs)
-        return nn.functional.normalize(projected, dim=1, eps=MIN_NORM)
+        first, *rest = self.layers
+        if self.numerical is None:
+            hidden = first(inputs)
+        else:
+            embedded = self.numerical(inputs[:, : self.architecture.n_numeric])
+            hidden = linear_of_both(cast(nn.Linear, first), inputs, embedded)
+        for layer in rest:
+            hidden = layer(hidden)
+        return nn.functional.normalize(hidden, dim=1, eps=MIN_NORM)
 
 
 def make_linear(projection: Affine) -> Encoder:

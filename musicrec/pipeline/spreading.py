@@ -74,9 +74,9 @@ def spread_lists(context: Context, catalog: Catalog, lists: DataFrame) -> Spread
     files = TableFiles.find(Path(context.run.table("lists")))
     counted = _count(context, files)
     before = now = measure_occurrence(counted.histogram, n_songs=catalog.n_tracks)
-    occurrences = context.session.createDataFrame([], schemas.OCCURRENCES)
-    if counted.parts:
-        occurrences = tables.read_table(context.session, str(counted.files.directory), schema=schemas.OCCURRENCES)
+    if not counted.parts:
+        counted.files.write(0, spread.NO_OCCURRENCES)
+    occurrences = tables.read_table(context.session, str(counted.files.directory), schema=schemas.OCCURRENCES)
     if context.config.neighbors.spread and len(counted.forgotten):
         found = _find_places(context, files, counted)
         now = measure_occurrence(found.histogram, n_songs=catalog.n_tracks)

@@ -41,6 +41,7 @@ ROOM_COLUMNS = [
     *(f"list.list.element.{name}" for name in ("negative_score", "recording_key", "track_key")),
 ]
 OFFERED_COLUMNS = [*ROOM_COLUMNS, "track_id"]
+NO_OCCURRENCES = pa.table([NOTHING, NOTHING], names=OCCURRENCES.names)
 
 
 def as_tallies(pieces: DataFrame, *, targets: Sequence[int], read: Read) -> DataFrame:

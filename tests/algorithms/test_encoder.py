@@ -36,6 +36,28 @@ def test_a_vector_does_not_depend_on_its_batch(n: int) -> None:
     np.testing.assert_array_equal(embed(encoder, inputs[order]), whole[order])
 
 
+def test_numbers_pass_as_they_are_and_as_sines_and_cosines() -> None:
+    """The first layer, number by number, in double precision."""
+    encoder, inputs = make_encoder(), make_inputs(5)
+    numerical, first = encoder.numerical, encoder.layers[0]
+    frequencies, weight, bias = (
+        getattr(numerical, name).detach().double().numpy() for name in ("frequencies", "weight", "bias")
+    )
+    expected = []
+    for row in inputs.astype(np.float64):
+        embedded = []
+        for i, number in enumerate(row[:14]):
+            angles = 2 * np.pi * frequencies[i] * number
+            waves = np.concatenate([np.sin(angles), np.cos(angles)])
+            embedded.append(np.maximum(waves @ weight[i] + bias[i, :, 0], 0))
+        both = np.concatenate([row, *embedded])
+        expected.append(first.weight.detach().double().numpy() @ both + first.bias.detach().double().numpy())
+    found = []
+    encoder.layers[1].register_forward_pre_hook(lambda _, given: found.append(given[0].detach().numpy()))
+    encoder.eval()(torch.from_numpy(inputs))
+    np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-4)
+
+
 def test_files_bring_back_the_same_encoder() -> None:
     encoder, inputs = make_encoder(), make_inputs(50)
     again, encodings = from_files(*as_files(encoder, encodings=ENCODINGS))
