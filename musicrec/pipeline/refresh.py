@@ -11,7 +11,7 @@ import torch
 from pyspark.sql import DataFrame, SparkSession
 
 from musicrec import __version__
-from musicrec.algorithms.training import find_device
+from musicrec.algorithms.learner import find_device
 from musicrec.config import Config, config_as_dict
 from musicrec.pipeline.context import Context, log
 from musicrec.pipeline.ingest import Catalog, ingest, read_source

@@ -8,9 +8,10 @@ from musicrec.algorithms.batches import GroupIndex, Positives, Sampler, Training
 from musicrec.algorithms.checkpoint import Checkpoints, name_training
 from musicrec.algorithms.encoder import embed
 from musicrec.algorithms.encodings import InputLayout
+from musicrec.algorithms.learner import find_device
 from musicrec.algorithms.losses import contrastive_loss, proxy_loss
 from musicrec.algorithms.retrieval import Candidates, answer, by_cosine
-from musicrec.algorithms.training import Epoch, find_device, train_encoder
+from musicrec.algorithms.training import Epoch, train_encoder
 from musicrec.config import ModelConfig
 from musicrec.errors import ConfigError
 
