@@ -139,7 +139,10 @@ def test_a_recommended_song_stands_in_the_list_of_its_reason(published) -> None:
 
 
 def test_the_gate_ships_what_is_better(published) -> None:
-    gate = manifest_of(published[0])["model"]["gate"]
+    model = manifest_of(published[0])["model"]
+    assert model["training"]["seconds"] > 0
+    assert 2**27 < model["training"]["peak_memory_bytes"] < 2**35
+    gate = model["gate"]
     means = {name: found["mean"] for name, found in gate["precision"].items()}
     assert gate["shipped"] == max(means, key=lambda name: means[name])
     assert gate["n_queries"] >= 30

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +16,7 @@ from musicrec.algorithms.baselines import Affine
 from musicrec.algorithms.checkpoint import Checkpoints
 from musicrec.algorithms.encoder import as_files, make_linear
 from musicrec.algorithms.encodings import Encodings, fit_encodings
+from musicrec.algorithms.learner import find_device
 from musicrec.algorithms.training import Epoch, train_encoder
 from musicrec.config import ModelConfig
 from musicrec.pipeline.context import Context, log
@@ -72,6 +76,7 @@ def learn(context: Context, catalog: Catalog) -> Learned:
         "architecture": asdict(fitted.choice.encoder.architecture),
         "sha256": digests,
         "history": [_as_line(epoch) for epoch in fitted.history],
+        "training": _cost(fitted.history, settings),
         "gate": fitted.choice.figures,
     }
     rival = fitted.choice.rival
@@ -144,6 +149,17 @@ def _log_epoch(epoch: Epoch) -> None:
         epoch.seconds,
         "  best" if epoch.best else "",
     )
+
+
+def _cost(history: list[Epoch], settings: ModelConfig) -> dict[str, Any]:
+    """Return what training took; the peak is that of the driver's Python so far, samples included."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "device": find_device(settings.device).type,
+        "seconds": round(sum(epoch.seconds for epoch in history), 2),
+        # macOS counts bytes, Linux kibibytes.
+        "peak_memory_bytes": peak if sys.platform == "darwin" else 1024 * peak,
+    }
 
 
 def _as_line(epoch: Epoch) -> dict[str, float | bool | None]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from musicrec.algorithms import learner
 from musicrec.algorithms.batches import GroupIndex, Positives, Sampler, TrainingSet
 from musicrec.algorithms.checkpoint import Checkpoints, name_training
 from musicrec.algorithms.encoder import embed
@@ -130,7 +131,10 @@ def precision(vectors: np.ndarray, style: np.ndarray) -> float:
     )
 
 
-def test_learns_the_style_that_the_playlists_share() -> None:
+@pytest.mark.parametrize("is_half", [False, True], ids=["float32", "bfloat16"])
+def test_learns_the_style_that_the_playlists_share(is_half: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In half precision, as on a GPU, too."""
+    monkeypatch.setattr(learner, "BF16_DEVICES", {"cpu"} if is_half else set())
     data, style = planted()
     lines = []
     encoder, history = train_encoder(data, settings=QUICK, on_epoch=lines.append)
@@ -141,6 +145,7 @@ def test_learns_the_style_that_the_playlists_share() -> None:
     )
     assert after > 1.6 * before
     assert history == lines
+    assert all(weights.dtype == torch.float32 for weights in encoder.parameters())
     assert max(e.held_out_score for e in history) > history[0].held_out_score
 
 
