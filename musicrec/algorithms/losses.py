@@ -6,8 +6,11 @@ of the batch. The loss of a song is the mean of -log softmax over its positives,
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 
 
 def contrastive_loss(vectors: Tensor, *, positives: Tensor, excluded: Tensor, temperature: float) -> Tensor:
@@ -61,8 +64,34 @@ def proxy_loss(vectors: Tensor, proxies: Tensor, *, row: Tensor, column: Tensor,
     Tensor, shape ()
         Natural logarithms (nats).
     """
-    logits = vectors @ torch.nn.functional.normalize(proxies, dim=1).T / temperature  # (b, n_groups)
-    log_shares = torch.log_softmax(logits, dim=1)
+    unit, scaled = torch.nn.functional.normalize(proxies, dim=1), vectors / temperature
+    totals: Tensor = _LogSumExp.apply(scaled, unit)  # type: ignore[no-untyped-call]
+    # Pair by pair: to read them out of all products would cost a second array of their size on the way back.
+    logits = (scaled.index_select(0, row) * unit.index_select(0, column)).sum(dim=1)
     counts = torch.bincount(row, minlength=len(vectors))
     n_songs = int((counts > 0).sum())
-    return -(log_shares[row, column] / counts[row]).sum() / max(1, n_songs)
+    return ((totals[row] - logits) / counts[row]).sum() / max(1, n_songs)
+
+
+class _LogSumExp(torch.autograd.Function):
+    """The logarithm of the summed exponentials of a row's products, with one array of all products at a time.
+
+    What the library's functions make of it fills five such arrays a step, half of the time of a training.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, rows: Tensor, columns: Tensor) -> Tensor:
+        """Map (b, d) and (n, d) to (b,)."""
+        products = rows @ columns.T
+        largest = products.amax(dim=1, keepdim=True)
+        powers = products.sub_(largest).exp_()
+        sums = powers.sum(dim=1, keepdim=True)
+        ctx.save_for_backward(rows, columns, powers, sums)
+        return (sums.log() + largest)[:, 0]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradients of rows and columns."""
+        rows, columns, powers, sums = ctx.saved_tensors
+        share = gradient[:, None] / sums
+        return (powers @ columns) * share, powers.T @ (rows * share)

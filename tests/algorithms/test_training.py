@@ -76,6 +76,17 @@ def test_proxy_loss_equals_its_definition() -> None:
     assert float(found) == pytest.approx(expected)
 
 
+def test_proxy_loss_has_the_gradients_of_its_values() -> None:
+    """Against small differences, number by number."""
+    torch.manual_seed(0)
+    vectors = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
+    proxies = torch.randn(7, 3, dtype=torch.float64, requires_grad=True)
+    row, column = torch.tensor([0, 0, 1, 3, 3, 3]), torch.tensor([6, 2, 2, 0, 1, 5])
+    assert torch.autograd.gradcheck(
+        lambda v, p: proxy_loss(v, p, row=row, column=column, temperature=0.2), (vectors, proxies)
+    )
+
+
 def test_proxies_stand_for_the_largest_groups_of_training_songs() -> None:
     song = np.array([0, 0, 1, 1, 2, 2, 3, 4, 5])
     group = np.array([7, 8, 7, 8, 7, 9, 9, 9, 6])
