@@ -113,6 +113,14 @@ def add_counts(counts: list[Counts]) -> Counts:
     return Counts(names, np.add.reduceat(n_lists[order], firsts) if len(names) else n_lists)
 
 
+def is_among(keys: Keys, rising: Keys) -> NDArray[np.bool_]:
+    """Return which of the keys are among a few, which rise."""
+    if not len(rising):
+        return np.zeros(len(keys), dtype=bool)
+    found: NDArray[np.bool_] = rising[np.minimum(np.searchsorted(rising, keys), len(rising) - 1)] == keys
+    return found
+
+
 def find_offers(lists: SongLists, forgotten: Keys) -> Offers:
     """Return the offers of the first `N_ASKED` of each forgotten song's list.
 
@@ -123,7 +131,7 @@ def find_offers(lists: SongLists, forgotten: Keys) -> Offers:
     forgotten : int64 array, shape (m,)
         Keys, rising.
     """
-    rows = np.flatnonzero(_is_among(lists.songs, forgotten))
+    rows = np.flatnonzero(is_among(lists.songs, forgotten))
     lengths = np.minimum(np.diff(lists.starts)[rows], N_ASKED)
     row, place = _ranges(rows, lists.starts[rows], lengths)
     return Offers(lists.songs[row], lists.recordings[row], lists.scores[place], lists.places[place])
@@ -143,7 +151,7 @@ def find_room(lists: SongLists, offers: Offers, *, k: int) -> Room:
     k : int
         Places of a full list.
     """
-    rows = np.flatnonzero(_is_among(lists.songs, offers.hosts))
+    rows = np.flatnonzero(is_among(lists.songs, offers.hosts))
     first = np.searchsorted(offers.hosts, lists.songs[rows], side="left")
     last = np.searchsorted(offers.hosts, lists.songs[rows], side="right")
     row, offer = _ranges(rows, first, last - first)
@@ -215,13 +223,6 @@ def measure_occurrence(histogram: Histogram, *, n_songs: int) -> Occurrence:
     third = float(weight @ (number - mean) ** 3) - rest * mean**3
     n_listed = int(histogram.n_songs[histogram.n_lists > 0].sum())
     return Occurrence(1 - n_listed / n_songs, third / variance**1.5 if variance > 1e-12 else 0.0)
-
-
-def _is_among(keys: Keys, rising: Keys) -> NDArray[np.bool_]:
-    if not len(rising):
-        return np.zeros(len(keys), dtype=bool)
-    found: NDArray[np.bool_] = rising[np.minimum(np.searchsorted(rising, keys), len(rising) - 1)] == keys
-    return found
 
 
 def _ranges(owners: Keys, firsts: Keys, lengths: Keys) -> tuple[Keys, Keys]:

@@ -20,6 +20,7 @@ from musicrec.algorithms.spreading import (
     changed_histogram,
     choose_places,
     count_changes,
+    is_among,
     measure_occurrence,
 )
 from musicrec.arrow import numbers
@@ -122,7 +123,7 @@ def _find_places(context: Context, files: TableFiles, counted: _Counted) -> _Pla
             read=partial(files.read_piece, columns=spread.ROOM_COLUMNS),
         ).toArrow()
     )
-    counts = _counts_of(context, counted, np.unique(room.removed))
+    counts = _counts_of(counted, np.unique(room.removed))
     chosen = choose_places(offers, room, counts.of(room.removed))
     change = count_changes(offers, room, chosen)
     before = add_counts([counts, Counts(forgotten, np.zeros(len(forgotten), dtype=np.int64))]).of(change.songs)
@@ -135,14 +136,14 @@ def _find_places(context: Context, files: TableFiles, counted: _Counted) -> _Pla
     )
 
 
-def _counts_of(context: Context, counted: _Counted, songs: NDArray[np.int64]) -> Counts:
-    """Return the counts of a few songs, rising."""
-    parts = counted.parts
-    kept = spread.keep_counts(
-        _numbered(context, len(parts)), songs=songs, read=lambda place: counted.files.read_piece(parts[place])
-    )
-    table = kept.toArrow().sort_by("track_key")
-    return Counts(numbers(table["track_key"]), numbers(table["n_lists"]))
+def _counts_of(counted: _Counted, songs: NDArray[np.int64]) -> Counts:
+    """Return the counts of a few songs, rising; read here, because a stage of Spark takes longer."""
+    kept = []
+    for part in counted.parts:
+        table = counted.files.read_piece(part)
+        found = is_among(numbers(table["track_key"]), songs)
+        kept.append(Counts(*(numbers(table[name])[found] for name in schemas.OCCURRENCES.names)))
+    return add_counts(kept)
 
 
 def _written(context: Context, name: str, rows: pa.Table, schema: StructType) -> DataFrame:

@@ -148,16 +148,6 @@ def make_places(offers: pa.Table, room: Room, chosen: NDArray[np.int64]) -> pa.T
     return pa.table(columns).select(PLACES.names)
 
 
-def keep_counts(parts: DataFrame, *, songs: NDArray[np.int64], read: Read) -> DataFrame:
-    """Return those rows of `schemas.OCCURRENCES` that are of `songs`, rising, given each part's rows."""
-
-    def keep(table: pa.Table) -> Iterator[pa.RecordBatch]:
-        found = np.isin(numbers(table["track_key"]), songs)
-        yield from table.filter(pa.array(found)).select(OCCURRENCES.names).to_batches()
-
-    return parts.mapInArrow(_each(read, keep), OCCURRENCES)
-
-
 def as_spread_lists(lists: DataFrame, *, places: DataFrame) -> DataFrame:
     """Return `schemas.LISTS` with the guests of `schemas.PLACES`, which are few, best first."""
     joined = lists.join(
