@@ -24,8 +24,8 @@ CORRUPTED_SHARE = 0.3
 # Groups of a kind that get a proxy: they bound memory and time.
 MAX_PROXIES = 8192
 PROXY_SCALE = 0.1
-# Where the encoder's products are taken in bfloat16 in training; without units for it they take longer, not less.
-BF16_DEVICES = frozenset({"cuda"})
+# The first GPUs with units for bfloat16 (Ampere); elsewhere it is emulated, and takes longer.
+BF16_CAPABILITY = (8, 0)
 
 
 def find_device(wanted: str) -> torch.device:
@@ -41,6 +41,11 @@ def find_device(wanted: str) -> torch.device:
             "model.device is cuda, but torch finds no CUDA device", todo='set model.device = "auto" or "cpu"'
         )
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Return whether training takes the encoder's products in bfloat16 there."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= BF16_CAPABILITY
 
 
 class Learner:
@@ -134,8 +139,7 @@ class Learner:
         return torch.stack(losses).sum()
 
     def _vectors_of(self, inputs: Tensor) -> Tensor:
-        is_half = self.device.type in BF16_DEVICES
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_half):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=has_bf16(self.device)):
             vectors: Tensor = self.encoder(inputs.to(self.device))
         return vectors.float()
 

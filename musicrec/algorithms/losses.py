@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 
 def contrastive_loss(vectors: Tensor, *, positives: Tensor, excluded: Tensor, temperature: float) -> Tensor:
@@ -90,6 +90,7 @@ class _LogSumExp(torch.autograd.Function):
         return (sums.log() + largest)[:, 0]
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradients of rows and columns."""
         rows, columns, powers, sums = ctx.saved_tensors

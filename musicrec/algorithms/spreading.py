@@ -53,8 +53,11 @@ class Counts:
     n_lists: Keys
 
     def of(self, songs: Keys) -> Keys:
-        """Return the counts of some songs, all of them known here."""
-        return self.n_lists[np.searchsorted(self.songs, songs)]
+        """Return the counts of some songs; 0 for those not known here."""
+        known = is_among(songs, self.songs)
+        counts = np.zeros(len(songs), dtype=np.int64)
+        counts[known] = self.n_lists[np.searchsorted(self.songs, songs[known])]
+        return counts
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ def find_offers(lists: SongLists, forgotten: Keys) -> Offers:
     return Offers(lists.songs[row], lists.recordings[row], lists.scores[place], lists.places[place])
 
 
-def find_room(lists: SongLists, offers: Offers, *, k: int) -> Room:
+def find_room(lists: SongLists, hosts: Keys, recordings: Keys, *, k: int) -> Room:
     """Return what the offers to these lists cost.
 
     What makes room is the other release of the guest's recording, else the last place where the list is full.
@@ -146,24 +149,26 @@ def find_room(lists: SongLists, offers: Offers, *, k: int) -> Room:
     ----------
     lists : SongLists
         Those of a share of the songs, each recording once.
-    offers : Offers
-        By host, rising.
+    hosts, recordings : int64 arrays, shape (n,)
+        Of the offers: whose lists are asked, rising, and the guests' recordings.
     k : int
         Places of a full list.
     """
-    rows = np.flatnonzero(is_among(lists.songs, offers.hosts))
-    first = np.searchsorted(offers.hosts, lists.songs[rows], side="left")
-    last = np.searchsorted(offers.hosts, lists.songs[rows], side="right")
+    rows = np.flatnonzero(is_among(lists.songs, hosts))
+    first = np.searchsorted(hosts, lists.songs[rows], side="left")
+    last = np.searchsorted(hosts, lists.songs[rows], side="right")
     row, offer = _ranges(rows, first, last - first)
     start, length = lists.starts[row], np.diff(lists.starts)[row]
     is_full = length >= k
     removed = start + length - 1
     # The place of each offer's sibling, if any.
     pair, place = _ranges(np.arange(len(row)), start, length)
-    same = lists.place_recordings[place] == offers.recordings[offer][pair]
+    same = lists.place_recordings[place] == recordings[offer][pair]
     removed[pair[same]] = place[same]
     is_full[pair[same]] = True
-    return Room(offer, ~is_full, lists.places[removed])
+    songs = np.zeros(len(row), dtype=np.int64)
+    songs[is_full] = lists.places[removed[is_full]]
+    return Room(offer, ~is_full, songs)
 
 
 def choose_places(offers: Offers, room: Room, n_lists: Keys) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
@@ -76,7 +77,7 @@ def learn(context: Context, catalog: Catalog) -> Learned:
         "architecture": asdict(fitted.choice.encoder.architecture),
         "sha256": digests,
         "history": [_as_line(epoch) for epoch in fitted.history],
-        "training": _cost(fitted.history, settings),
+        **({"training": _cost(fitted.history, settings)} if fitted.history else {}),
         "gate": fitted.choice.figures,
     }
     rival = fitted.choice.rival
@@ -152,14 +153,17 @@ def _log_epoch(epoch: Epoch) -> None:
 
 
 def _cost(history: list[Epoch], settings: ModelConfig) -> dict[str, Any]:
-    """Return what training took; the peak is that of the driver's Python so far, samples included."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {
-        "device": find_device(settings.device).type,
+    """Return what training took; the driver's peak is that of its Python so far, samples and gate included."""
+    peak, device = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, find_device(settings.device)
+    cost = {
+        "device": device.type,
         "seconds": round(sum(epoch.seconds for epoch in history), 2),
         # macOS counts bytes, Linux kibibytes.
-        "peak_memory_bytes": peak if sys.platform == "darwin" else 1024 * peak,
+        "driver_peak_memory_bytes": peak if sys.platform == "darwin" else 1024 * peak,
     }
+    if device.type == "cuda":
+        cost["device_peak_memory_bytes"] = torch.cuda.max_memory_allocated(device)
+    return cost
 
 
 def _as_line(epoch: Epoch) -> dict[str, float | bool | None]:

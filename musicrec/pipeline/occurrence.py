@@ -81,7 +81,7 @@ def _spread(lists: SongLists, owners: Keys, *, k: int) -> tuple[Keys, Keys]:
     counts = count_places(lists.songs, lists.places)
     offers = find_offers(lists, counts.songs[counts.n_lists == 0])
     offers = offers.take(np.lexsort((offers.guests, offers.hosts)))
-    room = find_room(lists, offers, k=k)
+    room = find_room(lists, offers.hosts, offers.recordings, k=k)
     chosen = choose_places(offers, room, counts.of(room.removed))
     hosts, guests = offers.hosts[room.offers[chosen]], offers.guests[room.offers[chosen]]
     gone = chosen[~room.has_room[chosen]]

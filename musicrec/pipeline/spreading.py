@@ -31,8 +31,10 @@ from musicrec.storage import tables
 from musicrec.storage.rows import RowFiles, TableFiles
 from musicrec.storage.session import default_partitions, partition_targets
 
-# Forgotten songs that get a place: what the driver and each task hold of them is bounded, at 200 bytes each.
+# Forgotten songs that get a place: the driver holds about a kilobyte of each.
 MAX_FORGOTTEN = 2_000_000
+# Songs of a range of keys: its task holds their counts in each piece, 60 bytes for each place at most.
+MAX_RANGE_SONGS = 250_000
 
 
 @dataclass(frozen=True)
@@ -73,28 +75,33 @@ def spread_lists(context: Context, catalog: Catalog, lists: DataFrame) -> Spread
         `schemas.LISTS`, as `rank_lists` has written them.
     """
     files = TableFiles.find(Path(context.run.table("lists")))
-    counted = _count(context, files)
-    before = now = measure_occurrence(counted.histogram, n_songs=catalog.n_tracks)
+    counted = _count(context, files, n_songs=catalog.n_tracks)
+    n_songs, record = catalog.n_tracks, {}
+    record["before"] = measure_occurrence(counted.histogram, n_songs=n_songs)
     if not counted.parts:
         counted.files.write(0, spread.NO_OCCURRENCES)
     occurrences = tables.read_table(context.session, str(counted.files.directory), schema=schemas.OCCURRENCES)
-    if context.config.neighbors.spread and len(counted.forgotten):
-        found = _find_places(context, files, counted)
-        now = measure_occurrence(found.histogram, n_songs=catalog.n_tracks)
-        lists = spread.as_spread_lists(lists, places=found.places)
-        occurrences = spread.as_changed(occurrences, changed=found.changed)
-    context.record["occurrence"] = {"before": asdict(before), "after": asdict(now)}
-    log.info(
-        "             in no list: %.2f %% of the songs, %.2f %% after spreading; k-occurrence skewness %.2f, %.2f",
-        100 * before.forgotten_share, 100 * now.forgotten_share, before.skewness, now.skewness,
-    )  # fmt: skip
+    if context.config.neighbors.spread:
+        record["after"] = record["before"]
+        if len(counted.forgotten):
+            found = _find_places(context, files, counted)
+            record["after"] = measure_occurrence(found.histogram, n_songs=n_songs)
+            lists = spread.as_spread_lists(lists, places=found.places)
+            occurrences = spread.as_changed(occurrences, changed=found.changed)
+    context.record["occurrence"] = {name: asdict(occurrence) for name, occurrence in record.items()}
+    for name, occurrence in record.items():
+        log.info(
+            "             %s spreading %.2f %% of the songs in no list, k-occurrence skewness %.2f",
+            name, 100 * occurrence.forgotten_share, occurrence.skewness,
+        )  # fmt: skip
     return Spread(lists, occurrences)
 
 
-def _count(context: Context, files: TableFiles) -> _Counted:
-    n_parts, written = default_partitions(context.session), context.files("occurrences")
+def _count(context: Context, files: TableFiles, *, n_songs: int) -> _Counted:
+    n_parts = max(default_partitions(context.session), -(-n_songs // MAX_RANGE_SONGS))
+    written = context.files("occurrences")
     tallies = spread.as_tallies(
-        _numbered(context, len(files.paths)),
+        _numbered(context, len(files.pieces)),
         targets=partition_targets(n_parts),
         read=partial(files.read_piece, columns=spread.COUNTED_COLUMNS),
     )
@@ -104,9 +111,12 @@ def _count(context: Context, files: TableFiles) -> _Counted:
 
 
 def _find_places(context: Context, files: TableFiles, counted: _Counted) -> _Places:
-    pieces = _numbered(context, len(files.paths))
+    pieces = _numbered(context, len(files.pieces))
     # Keys are hashes: the first are a fair draw.
     forgotten = counted.forgotten[:MAX_FORGOTTEN]
+    if len(forgotten) < len(counted.forgotten):
+        log.warning("             %d songs in no list are too many: %d get no place", len(counted.forgotten),
+                    len(counted.forgotten) - len(forgotten))  # fmt: skip
     offered = (
         spread.as_offers(
             pieces, forgotten=forgotten, read=partial(files.read_piece, columns=spread.OFFERED_COLUMNS)
@@ -114,11 +124,12 @@ def _find_places(context: Context, files: TableFiles, counted: _Counted) -> _Pla
         .toArrow()
         .sort_by([("host", "ascending"), ("guest", "ascending")])
     )
-    offers = spread.gather_offers(offered)
+    offers, stored = spread.gather_offers(offered), context.files("offers")
+    stored.write(0, offered)
     room = spread.gather_room(
         spread.as_room(
             pieces,
-            offers=offers,
+            read_offers=partial(stored.read_piece, 0, columns=spread.ASKING_COLUMNS),
             k=context.config.neighbors.k,
             read=partial(files.read_piece, columns=spread.ROOM_COLUMNS),
         ).toArrow()

@@ -1,6 +1,6 @@
 """Lists → in how many of them songs stand, and places for those that stand in none (`algorithms/spreading.py`).
 
-Tasks read keys alone, in a few passes over the lists' files; texts stay where they are.
+Tasks read keys, in a few passes over the lists' files; of texts only the ids of songs in no list move.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ ROOM_COLUMNS = [
     *(f"list.list.element.{name}" for name in ("negative_score", "recording_key", "track_key")),
 ]
 OFFERED_COLUMNS = [*ROOM_COLUMNS, "track_id"]
+ASKING_COLUMNS = ["host", "recording_key"]
 NO_OCCURRENCES = pa.table([NOTHING, NOTHING], names=OCCURRENCES.names)
 
 
@@ -116,11 +117,23 @@ def gather_offers(offers: pa.Table) -> Offers:
     return Offers(*columns)
 
 
-def as_room(pieces: DataFrame, *, offers: Offers, k: int, read: Read) -> DataFrame:
-    """Return `schemas.ROOM` of the offers, which go by host, given `ROOM_COLUMNS` of each piece."""
+def as_room(pieces: DataFrame, *, read_offers: Callable[[], pa.Table], k: int, read: Read) -> DataFrame:
+    """Return `schemas.ROOM` of the offers.
+
+    Parameters
+    ----------
+    pieces : DataFrame
+        As for `as_tallies`.
+    read_offers : callable
+        Returns `ASKING_COLUMNS` of all offers, by host: they are too many to travel with each task.
+    k : int
+    read : callable
+        Returns `ROOM_COLUMNS` of a piece.
+    """
 
     def make_room(table: pa.Table) -> Iterator[pa.RecordBatch]:
-        room = find_room(as_song_lists(table), offers, k=k)
+        offers = read_offers()
+        room = find_room(as_song_lists(table), *(numbers(offers[name]) for name in ASKING_COLUMNS), k=k)
         columns = [pa.array(each) for each in (room.offers, room.has_room, room.removed)]
         yield pa.RecordBatch.from_arrays(columns, names=ROOM.names)
 

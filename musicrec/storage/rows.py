@@ -59,23 +59,41 @@ class RowFiles:
 
 @dataclass(frozen=True)
 class TableFiles:
-    """The Parquet files that Spark has written a table to; a piece is one of them."""
+    """The Parquet files that Spark has written a table to.
 
-    paths: tuple[Path, ...]
+    A piece is a row group of a file: 128 MB at most, however many files there are.
+    """
+
+    pieces: tuple[tuple[Path, int], ...]
 
     @classmethod
     def find(cls, directory: Path) -> TableFiles:
-        """Return the files of a table that is complete."""
-        return cls(tuple(sorted(directory.glob("part-*.parquet"))))
+        """Return the pieces of a table that is complete."""
+        paths = sorted(directory.glob("part-*.parquet"))
+        try:
+            return cls(tuple((path, i) for path in paths for i in range(pq.read_metadata(path).num_row_groups)))
+        except (OSError, pa.ArrowInvalid) as error:
+            raise StorageError(f"cannot read the rows: {error}", where=str(directory)) from None
 
-    def read_piece(self, number: int, *, columns: list[str] | None = None) -> pa.Table:
-        """Return the rows of one file; `columns` may name parts of a column, as in `list.list.element.score`."""
-        return _read(self.paths[number], columns)
+    def read_piece(self, number: int, *, columns: list[str]) -> pa.Table:
+        """Return the rows of a piece; `columns` may name parts of a column, as in `list.list.element.score`."""
+        path, group = self.pieces[number]
+        return _read(path, columns, row_groups=[group])
 
 
-def _read(path: Path, columns: list[str] | None) -> pa.Table:
+def _read(path: Path, columns: list[str] | None, *, row_groups: list[int] | None = None) -> pa.Table:
     try:
         with pq.ParquetFile(path) as file:
-            return file.read(columns=columns, use_threads=False)
+            _check_columns(file.schema, columns or [], path)
+            groups = range(file.num_row_groups) if row_groups is None else row_groups
+            return file.read_row_groups(groups, columns=columns, use_threads=False)
     except (OSError, pa.ArrowInvalid) as error:
         raise StorageError(f"cannot read the rows: {error}", where=str(path)) from None
+
+
+def _check_columns(schema: pq.ParquetSchema, wanted: list[str], path: Path) -> None:
+    """Refuse names that a file does not have: pyarrow leaves them out in silence."""
+    leaves = [schema.column(i).path for i in range(len(schema))]
+    missing = [name for name in wanted if not any(f"{leaf}.".startswith(f"{name}.") for leaf in leaves)]
+    if missing:
+        raise StorageError(f"the file has no {', '.join(missing)}; it has {', '.join(leaves)}", where=str(path))

@@ -25,6 +25,8 @@ REQUIRED = {
     "spark.sql.session.timeZone": "UTC",
     # The default INT96 is deprecated, and other readers misread it.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # Tasks read lists by the standard's names of their parts.
+    "spark.sql.parquet.writeLegacyFormat": "false",
     # true would silently read around a broken file.
     "spark.sql.files.ignoreCorruptFiles": "false",
     "spark.sql.files.ignoreMissingFiles": "false",

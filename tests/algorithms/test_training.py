@@ -145,7 +145,15 @@ def precision(vectors: np.ndarray, style: np.ndarray) -> float:
 @pytest.mark.parametrize("is_half", [False, True], ids=["float32", "bfloat16"])
 def test_learns_the_style_that_the_playlists_share(is_half: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """In half precision, as on a GPU, too."""
-    monkeypatch.setattr(learner, "BF16_DEVICES", {"cpu"} if is_half else set())
+    monkeypatch.setattr(learner, "has_bf16", lambda device: is_half)
+    seen, linear = set(), torch.nn.functional.linear
+
+    def watched(*arguments: torch.Tensor) -> torch.Tensor:
+        product = linear(*arguments)
+        seen.add(("training" if product.requires_grad else "judging", product.dtype))
+        return product
+
+    monkeypatch.setattr(torch.nn.functional, "linear", watched)
     data, style = planted()
     lines = []
     encoder, history = train_encoder(data, settings=QUICK, on_epoch=lines.append)
@@ -156,6 +164,7 @@ def test_learns_the_style_that_the_playlists_share(is_half: bool, monkeypatch: p
     )
     assert after > 1.6 * before
     assert history == lines
+    assert seen == {("training", torch.bfloat16 if is_half else torch.float32), ("judging", torch.float32)}
     assert all(weights.dtype == torch.float32 for weights in encoder.parameters())
     assert max(e.held_out_score for e in history) > history[0].held_out_score
 

@@ -34,7 +34,8 @@ def make_rows() -> list[tuple[int, str, int, list[tuple[float, str, int, int]]]]
     keys = rng.permutation(np.linspace(-(2**62), 2**62, N).astype(np.int64)).tolist()
     rows = []
     for i in range(N):
-        nearest = np.argsort(-scores[i])[:K].tolist()
+        # Every seventh list has room.
+        nearest = np.argsort(-scores[i])[: K - (i % 7 == 0)].tolist()
         places = [(-float(scores[i, j]), f"s{j}", j, keys[j]) for j in nearest]
         rows.append((keys[i], f"s{i}", i, places))
     return rows
@@ -66,9 +67,10 @@ def test_lists_in_many_files_get_their_guests(spark, tmp_path: Path, rows: list)
     assert len(forgotten) > 10
     assert listed <= counts.keys()
     assert len(forgotten & counts.keys()) > 0.75 * len(forgotten)
+    assert any(len(places) > len(before[song]) for song, places in after.items())
     keys = {row[1]: (row[2], row[0]) for row in rows}
     for song, places in after.items():
-        assert len(places) == K
+        assert len(before[song]) <= len(places) <= K
         assert sorted(places) == places
         assert all((place[2], place[3]) == keys[place[1]] for place in places)
         new = set(places) - {(np.float32(p[0]), *p[1:]) for p in before[song]}
@@ -96,7 +98,7 @@ def test_spreading_is_counted_where_it_is_off(spark, tmp_path: Path, rows: list)
     assert {row["track_key"]: row["n_lists"] for row in found.occurrences.collect()} == {
         row[0]: counts.get(row[0], 0) for row in rows
     }
-    assert context.record["occurrence"]["after"] == context.record["occurrence"]["before"]
+    assert list(context.record["occurrence"]) == ["before"]
 
 
 def test_no_lists_are_no_error(spark, tmp_path: Path) -> None:
