@@ -20,7 +20,7 @@ FMA = REAL_DATA / "fma_rock_hiphop_metadata.csv.gz"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # The longest file first: the other process takes all the rest meanwhile.
+    # The longest files first, one a process; the rest goes to whichever is done.
     items.sort(key=lambda item: "slow" not in item.keywords)
     if TIDYTUESDAY.exists() or os.environ.get("MUSICREC_REQUIRE_REAL_DATA"):
         return
@@ -86,3 +86,9 @@ def make_config(tracks: Path | str, root: Path, *overrides: str) -> Config:
     quick = ["model.n_epochs=2", "model.hidden_layers=[16]", "model.embedding_dim=8", "model.min_songs=100"]
     paths = [f"input.tracks={tracks}", f"output.root={root}"]
     return load_config(overrides=[*quick, *paths, *overrides])
+
+
+@pytest.fixture
+def songs(tmp_path: Path) -> Path:
+    make_songs(300).to_csv(tmp_path / "songs.csv", index=False)
+    return tmp_path / "songs.csv"

@@ -1,0 +1,137 @@
+"""A cluster of real executors: the packaged code, one of them killed, and shuffle files lost with it."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from musicrec.config import load_config
+from musicrec.pipeline.refresh import refresh
+from musicrec.pipeline.vectors import VectorsInput, join_vectors
+from tests.conftest import ROOT, make_config
+from tests.processes import SUBMIT, own_environment, recommendations, start_job, wait_for
+
+TODAY = date(2026, 5, 6)
+
+# The longest tests first, and by a worker of their own: the other one has tests/test_jobs.py.
+pytestmark = pytest.mark.slow
+
+
+def executors(job: "subprocess.Popen[bytes]") -> set[psutil.Process]:
+    found = set()
+    for child in psutil.Process(job.pid).children(recursive=True):
+        # One that has just ended has no command line any more.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "CoarseGrainedExecutorBackend" in " ".join(child.cmdline()):
+                found.add(child)
+    return found
+
+
+WHERE = """
+import musicrec
+from pyspark.sql import SparkSession
+session = SparkSession.builder.getOrCreate()
+def where(batches):
+    import pyarrow
+    import musicrec.algorithms.kernel as kernel
+    for batch in batches:
+        yield pyarrow.RecordBatch.from_pydict({"path": [kernel.__file__] * batch.num_rows})
+for row in session.range(8, numPartitions=4).mapInArrow(where, "path string").distinct().collect():
+    print("WORKER", row["path"])
+print("DRIVER", musicrec.__file__)
+"""
+
+
+def test_real_executors_from_the_packaged_zip_and_one_is_killed(spark, songs: Path, tmp_path: Path) -> None:
+    subprocess.run(
+        ["bash", str(ROOT / "scripts/package.sh")], check=True, env={**os.environ, "PYTHON": sys.executable}
+    )
+    cluster = [SUBMIT, "--master", "local-cluster[2,1,1024]", "--conf", "spark.executor.memory=1g"]
+    cluster += ["--py-files", str(ROOT / "dist/musicrec.zip")]
+    (tmp_path / "where.py").write_text(WHERE)
+    proof = subprocess.run(
+        [*cluster, str(tmp_path / "where.py")], capture_output=True, text=True, timeout=200, check=False,
+        env={**own_environment(), "PYSPARK_PYTHON": sys.executable}, cwd=tmp_path,
+    )  # fmt: skip
+    found = [line for line in proof.stdout.splitlines() if line.startswith(("WORKER", "DRIVER"))]
+    assert len(found) >= 2, proof.stderr[-2000:]
+    assert all("musicrec.zip" in line for line in found)
+    paths = (f"input.tracks={songs}", f"output.root={tmp_path / 'cluster'}")
+    job = start_job([*cluster, str(ROOT / "jobs/refresh.py")], *paths, log=tmp_path / "log")
+    wait_for(job, tmp_path / "cluster", "work/*/features/part-*")
+    before = executors(job)
+    assert len(before) == 2
+    victim = min(before, key=lambda process: process.pid)
+    victim.kill()
+    victim.wait(timeout=30)
+    while not executors(job) - before:
+        assert job.poll() is None, "no executor took the place of the killed one"
+        time.sleep(0.1)
+    assert job.wait(timeout=400) == 0, (tmp_path / "log").read_text()[-3000:]
+    refresh(spark, make_config(songs, tmp_path / "local"), run_date=TODAY)
+    pd.testing.assert_frame_equal(
+        recommendations(tmp_path / "cluster"), recommendations(tmp_path / "local"), check_exact=True
+    )
+
+
+def reasons(event_log: Path) -> set[str]:
+    """Why tasks ended, as Spark's own log of the job tells."""
+    found = set()
+    for path in event_log.iterdir():
+        for line in path.read_text().splitlines():
+            if line.startswith("{") and '"SparkListenerTaskEnd"' in line:
+                found.add(json.loads(line)["Task End Reason"]["Reason"])
+    return found
+
+
+def neighbors_of(output: Path) -> pd.DataFrame:
+    rows = ds.dataset(output / "neighbors").to_table().to_pandas()
+    return rows.sort_values(["id", "rank"]).reset_index(drop=True)
+
+
+def test_shuffle_files_lost_with_an_executor_are_made_again(spark, tmp_path: Path) -> None:
+    """Killed while others read from it: their fetches fail, and the lists are still the same."""
+    source, rng = tmp_path / "in", np.random.default_rng(0)
+    source.mkdir()
+    for part in range(4):
+        ids = pa.array(np.arange(5000) + 5000 * part)
+        vectors = pa.array(list(rng.standard_normal((5000, 16)).astype(np.float32)))
+        pq.write_table(pa.table({"id": ids, "vector": vectors}), source / f"{part}.parquet")
+    log, output = tmp_path / "events", tmp_path / "cluster"
+    log.mkdir()
+    options = {
+        "spark.executor.memory": "1g",
+        "spark.sql.shuffle.partitions": "32",
+        "spark.shuffle.io.maxRetries": "1",
+        "spark.shuffle.io.retryWait": "1s",
+        "spark.eventLog.enabled": "true",
+        "spark.eventLog.compress": "false",
+        "spark.eventLog.rolling.enabled": "false",
+        "spark.eventLog.dir": log.as_uri(),
+    }
+    command = [SUBMIT, "--master", "local-cluster[2,1,1024]"]
+    command += [part for item in options.items() for part in ("--conf", "=".join(item))]
+    command += [str(ROOT / "jobs/neighbors.py"), "--vectors", str(source), "--output", str(output)]
+    job = start_job(command, "neighbors.exact_below=0", log=tmp_path / "log")
+    # The first part of the cells is there: the others still need what both executors hold.
+    wait_for(job, output, "work/*/items/*.keys.npy")
+    min(executors(job), key=lambda process: process.pid).kill()
+    assert job.wait(timeout=400) == 0, (tmp_path / "log").read_text()[-3000:]
+    assert reasons(log) & {"FetchFailed", "Resubmitted"}, reasons(log)
+    own = [f"output.root={tmp_path / 'local'}", "neighbors.exact_below=0", "neighbors.one_per_recording=false"]
+    join_vectors(
+        spark, load_config(overrides=own), VectorsInput(str(source), "id", "vector", "cosine"), overwrite=False
+    )
+    pd.testing.assert_frame_equal(neighbors_of(output), neighbors_of(tmp_path / "local"), check_exact=True)
