@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from musicrec.algorithms.encodings import InputLayout
+from musicrec.algorithms.ranges import concatenate_ranges
 
 Indices = NDArray[np.int64]
 
@@ -146,7 +147,7 @@ def _pairs(batch: Indices, starts: Indices) -> tuple[Indices, Indices]:
     """Return the row within the batch and the position among all pairs of each of the batch's pairs."""
     counts = starts[batch + 1] - starts[batch]
     row = np.repeat(np.arange(len(batch)), counts)
-    return row, np.repeat(starts[batch] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+    return row, concatenate_ranges(starts[batch], counts)
 
 
 def _members(positives: Positives, *, allowed: NDArray[np.bool_]) -> list[Indices]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from musicrec.algorithms.compiled import compiled
 from musicrec.algorithms.leaders import Leaders, negative_half_squares
+from musicrec.algorithms.ranges import concatenate_ranges
 
 Vectors = NDArray[np.float32]
 Cells = NDArray[np.int64]
@@ -70,8 +71,7 @@ class Probes:
             raise ValueError("every query asks every cell")
         lengths = self.starts[places + 1] - self.starts[places]
         starts = np.concatenate([[0], np.cumsum(lengths)])
-        within = np.arange(starts[-1]) - np.repeat(starts[:-1], lengths)
-        return starts, self.rows[np.repeat(self.starts[places], lengths) + within]
+        return starts, self.rows[concatenate_ranges(self.starts[places], lengths)]
 
 
 class HashFamily(Protocol):

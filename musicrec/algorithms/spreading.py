@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musicrec.algorithms.kernel import Keys, Scores
+from musicrec.algorithms.ranges import concatenate_ranges
 
 # Songs of its own list that a forgotten song asks for a place.
 N_ASKED = 5
@@ -136,7 +137,7 @@ def find_offers(lists: SongLists, forgotten: Keys) -> Offers:
     """
     rows = np.flatnonzero(is_among(lists.songs, forgotten))
     lengths = np.minimum(np.diff(lists.starts)[rows], N_ASKED)
-    row, place = _ranges(rows, lists.starts[rows], lengths)
+    row, place = np.repeat(rows, lengths), concatenate_ranges(lists.starts[rows], lengths)
     return Offers(lists.songs[row], lists.recordings[row], lists.scores[place], lists.places[place])
 
 
@@ -156,13 +157,13 @@ def find_room(lists: SongLists, hosts: Keys, recordings: Keys, *, k: int) -> Roo
     """
     rows = np.flatnonzero(is_among(lists.songs, hosts))
     first = np.searchsorted(hosts, lists.songs[rows], side="left")
-    last = np.searchsorted(hosts, lists.songs[rows], side="right")
-    row, offer = _ranges(rows, first, last - first)
+    n_offers = np.searchsorted(hosts, lists.songs[rows], side="right") - first
+    row, offer = np.repeat(rows, n_offers), concatenate_ranges(first, n_offers)
     start, length = lists.starts[row], np.diff(lists.starts)[row]
     is_full = length >= k
     removed = start + length - 1
     # The place of each offer's sibling, if any.
-    pair, place = _ranges(np.arange(len(row)), start, length)
+    pair, place = np.repeat(np.arange(len(row)), length), concatenate_ranges(start, length)
     same = lists.place_recordings[place] == recordings[offer][pair]
     removed[pair[same]] = place[same]
     is_full[pair[same]] = True
@@ -228,13 +229,6 @@ def measure_occurrence(histogram: Histogram, *, n_songs: int) -> Occurrence:
     third = float(weight @ (number - mean) ** 3) - rest * mean**3
     n_listed = int(histogram.n_songs[histogram.n_lists > 0].sum())
     return Occurrence(1 - n_listed / n_songs, third / variance**1.5 if variance > 1e-12 else 0.0)
-
-
-def _ranges(owners: Keys, firsts: Keys, lengths: Keys) -> tuple[Keys, Keys]:
-    """Return each owner as often as its range is long, and the members of the ranges."""
-    ends = np.cumsum(lengths)
-    inside = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - lengths, lengths)
-    return np.repeat(owners, lengths), np.repeat(firsts, lengths) + inside
 
 
 def _place_in_group(groups: Keys) -> Keys:

@@ -53,6 +53,10 @@ class Context:
         tables.write_table(rows, self.run.table(name), schema=schema)
         return tables.read_table(self.session, self.run.table(name), schema=schema)
 
+    def tasks(self, n: int) -> DataFrame:
+        """Return `id` 0..n-1, a partition each: the numbers of what tasks read."""
+        return self.session.range(0, n, 1, max(1, n))
+
     def files(self, name: str) -> RowFiles:
         """Return the files of a table under the run's work directory that tasks write themselves."""
         return RowFiles(Path(self.run.table(name)))

@@ -132,7 +132,7 @@ def embed_catalog(context: Context, catalog: Catalog, learned: Learned) -> DataF
         vectors, pieces = context.files("embeddings"), sorted(written["piece"].to_pylist())
         columns = ["track_key", "track_id", "recording_key", "features"]
         embed.as_embeddings(
-            session.range(0, len(pieces), 1, len(pieces)),
+            context.tasks(len(pieces)),
             weights=weights,
             description=description,
             read=lambda place: inputs.read_piece(pieces[place], columns=columns),

@@ -179,7 +179,7 @@ def make_cells(context: Context, pieces: Pieces, *, space: Space) -> Cells:
         )
         n_pieces, read, names = len(pieces.numbers), pieces.files.read, pieces.numbers
         blocks = bucket.as_blocks(
-            context.session.range(0, n_pieces, 1, n_pieces),
+            context.tasks(n_pieces),
             settings=settings,
             targets=partition_targets(len(settings.first_cells) - 1),
             read=lambda place: read(names[place]),
@@ -250,7 +250,7 @@ def join_cells(context: Context, cells: Cells, *, write: Callable[[int, Found], 
     with context.stage("join"):
         plan = _plan(context, cells, family)
         n_units = len(plan.units) - 1
-        units = context.session.range(0, n_units, 1, n_units)
+        units = context.tasks(n_units)
         rows = join.as_units(units, settings=plan, write=write).toArrow().to_pylist()
     found = scores_of(rows, cells.drawn)
     if truth is None:

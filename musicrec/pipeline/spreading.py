@@ -75,9 +75,9 @@ def spread_lists(context: Context, catalog: Catalog, lists: DataFrame) -> Spread
         `schemas.LISTS`, as `rank_lists` has written them.
     """
     files = TableFiles.find(Path(context.run.table("lists")))
-    counted = _count(context, files, n_songs=catalog.n_tracks)
-    n_songs, record = catalog.n_tracks, {}
-    record["before"] = measure_occurrence(counted.histogram, n_songs=n_songs)
+    n_songs = catalog.n_tracks
+    counted = _count(context, files, n_songs=n_songs)
+    record = {"before": measure_occurrence(counted.histogram, n_songs=n_songs)}
     if not counted.parts:
         counted.files.write(0, spread.NO_OCCURRENCES)
     occurrences = tables.read_table(context.session, str(counted.files.directory), schema=schemas.OCCURRENCES)
@@ -101,7 +101,7 @@ def _count(context: Context, files: TableFiles, *, n_songs: int) -> _Counted:
     n_parts = max(default_partitions(context.session), -(-n_songs // MAX_RANGE_SONGS))
     written = context.files("occurrences")
     tallies = spread.as_tallies(
-        _numbered(context, len(files.pieces)),
+        context.tasks(len(files.pieces)),
         targets=partition_targets(n_parts),
         read=partial(files.read_piece, columns=spread.COUNTED_COLUMNS),
     )
@@ -111,7 +111,7 @@ def _count(context: Context, files: TableFiles, *, n_songs: int) -> _Counted:
 
 
 def _find_places(context: Context, files: TableFiles, counted: _Counted) -> _Places:
-    pieces = _numbered(context, len(files.pieces))
+    pieces = context.tasks(len(files.pieces))
     # Keys are hashes: the first are a fair draw.
     forgotten = counted.forgotten[:MAX_FORGOTTEN]
     if len(forgotten) < len(counted.forgotten):
@@ -137,7 +137,8 @@ def _find_places(context: Context, files: TableFiles, counted: _Counted) -> _Pla
     counts = _counts_of(counted, np.unique(room.removed))
     chosen = choose_places(offers, room, counts.of(room.removed))
     change = count_changes(offers, room, chosen)
-    before = add_counts([counts, Counts(forgotten, np.zeros(len(forgotten), dtype=np.int64))]).of(change.songs)
+    # The guests are not among them: they stand in no list yet.
+    before = counts.of(change.songs)
     after = before + change.n_lists
     changed = pa.table([change.songs, after], names=schemas.OCCURRENCES.names)
     return _Places(
@@ -162,8 +163,3 @@ def _written(context: Context, name: str, rows: pa.Table, schema: StructType) ->
     files = context.files(name)
     files.write(0, rows)
     return tables.read_table(context.session, str(files.directory), schema=schema)
-
-
-def _numbered(context: Context, n: int) -> DataFrame:
-    """Return `id` 0..n-1, a partition each."""
-    return context.session.range(0, n, 1, max(1, n))

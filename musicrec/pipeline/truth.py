@@ -59,7 +59,7 @@ def find_truth(
             queries, asking, family.assign(asking)[:, 0], CellReader(read, index), index, space=space, k=k
         )
     settings = TruthSettings(k, queries, space, asking, reach, leaders, frame, index, shares, read)
-    tasks = context.session.range(0, n_shares, 1, n_shares)
+    tasks = context.tasks(n_shares)
     rows = evaluate.as_truths(tasks, settings=settings).toArrow().to_pylist()
     found = [evaluate.as_truth(row, n_queries=len(queries)) for row in rows]
     lists = merge_lists([lists for lists, _ in found], k=k)
