@@ -14,6 +14,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def compiled(function: Function) -> Function:
     """Compile a function on its first call; the machine code is kept beside the source where that can be written.
 
+    Compiled functions call only those of their own file: what is kept is not made again when another file changes.
     Sums may be reordered, but infinity and NaN keep their meaning.
     """
     try:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from musicrec.algorithms.compiled import compiled
+from musicrec.algorithms.members import Keys, Members
+from musicrec.algorithms.merging import Lists, Scores
 from musicrec.algorithms.spaces import METRICS, SCORE_DIGITS, Frame, Space, fit_frame
 
-Keys = NDArray[np.int64]
-Scores = NDArray[np.float32]
 Floats = NDArray[np.float32]
 Wide = NDArray[np.float64]
 
@@ -33,45 +33,6 @@ SLACK = 6
 SEEDS = 4
 SCALE = 10.0**SCORE_DIGITS
 COSINE, DOT = METRICS.index("cosine"), METRICS.index("dot")
-
-
-@dataclass(frozen=True)
-class Members:
-    """Items: keys (n,), recordings (n,) and vectors (n, d), float16 or float32, row by row."""
-
-    keys: Keys
-    recordings: Keys
-    vectors: NDArray[np.floating]
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def take(self, rows: NDArray[np.int64] | slice) -> Members:
-        """Return some of the items, in this order."""
-        return Members(self.keys[rows], self.recordings[rows], self.vectors[rows])
-
-
-def concatenate(members: list[Members]) -> Members:
-    """Return the items of all, in order; without a copy where there is but one."""
-    if len(members) == 1:
-        return members[0]
-    return Members(
-        np.concatenate([m.keys for m in members]),
-        np.concatenate([m.recordings for m in members]),
-        np.concatenate([m.vectors for m in members]),
-    )
-
-
-@dataclass(frozen=True)
-class Lists:
-    """The best neighbors of each query, each recording once, by score down, then key up.
-
-    keys and recordings (n, width), -1 where there is no neighbor, and scores (n, width), NaN there.
-    """
-
-    keys: Keys
-    recordings: Keys
-    scores: Scores
 
 
 @dataclass(frozen=True)
@@ -181,42 +142,6 @@ def exact_nearest(queries: Members, candidates: Members, *, k: int, n_spare: int
     search = Search(queries, k=k, n_spare=n_spare, frame=frame)
     search.offer_all(as_candidates(candidates, frame))
     return search.lists()
-
-
-def merge_lists(several: list[Lists], *, k: int) -> Lists:
-    """Return the best k of lists over disjoint candidates, row by row."""
-    return best_of(
-        np.concatenate([lists.keys for lists in several], axis=1),
-        np.concatenate([lists.recordings for lists in several], axis=1),
-        np.concatenate([lists.scores for lists in several], axis=1),
-        k=k,
-    )
-
-
-def best_of(keys: Keys, recordings: Keys, scores: Scores, *, k: int) -> Lists:
-    """Return the k best of each row, each recording once; NaN is no neighbor.
-
-    Parameters
-    ----------
-    keys, recordings, scores : arrays, shape (n, width)
-
-    Returns
-    -------
-    Lists
-        Shapes (n, min(k, width)).
-    """
-    # lexsort puts NaN last, so a place without a neighbor goes to the end.
-    lists = _reordered(Lists(keys, recordings, scores), np.lexsort((keys, -scores), axis=1))
-    # Stable: of a recording the first place is its best.
-    by_recording = np.argsort(lists.recordings, axis=1, kind="stable")
-    sorted_recordings = np.take_along_axis(lists.recordings, by_recording, axis=1)
-    repeated = np.zeros(keys.shape, dtype=bool)
-    np.put_along_axis(repeated, by_recording[:, 1:], sorted_recordings[:, 1:] == sorted_recordings[:, :-1], axis=1)
-    none = repeated | np.isnan(lists.scores)
-    order = np.argsort(none, axis=1, kind="stable")[:, :k]
-    best, none = _reordered(lists, order), np.take_along_axis(none, order, axis=1)
-    best.keys[none], best.recordings[none], best.scores[none] = -1, -1, np.nan
-    return best
 
 
 def pair_scores(left: NDArray[np.floating], right: NDArray[np.floating], space: Space) -> Scores:
@@ -432,11 +357,3 @@ def squared_lengths(vectors: Floats) -> Wide:
             total += np.float64(vectors[row, i]) * np.float64(vectors[row, i])
         squares[row] = total
     return squares
-
-
-def _reordered(lists: Lists, order: Keys) -> Lists:
-    return Lists(
-        np.take_along_axis(lists.keys, order, axis=1),
-        np.take_along_axis(lists.recordings, order, axis=1),
-        np.take_along_axis(lists.scores, order, axis=1),
-    )

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musicrec.algorithms.compiled import compiled
-from musicrec.algorithms.kernel import Keys, Lists, Scores
+from musicrec.algorithms.members import Keys
+from musicrec.algorithms.merging import Lists, Scores
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.algorithms.kernel import Keys, Scores
+from musicrec.algorithms.members import Keys
+from musicrec.algorithms.merging import Scores
 from musicrec.algorithms.ranges import concatenate_ranges
 
 # Songs of its own list that a forgotten song asks for a place.

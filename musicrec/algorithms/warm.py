@@ -8,7 +8,8 @@ from functools import cache
 import numpy as np
 import torch
 
-from musicrec.algorithms.kernel import Members, exact_nearest
+from musicrec.algorithms.kernel import exact_nearest
+from musicrec.algorithms.members import Members
 from musicrec.algorithms.spaces import Space
 
 

@@ -1,38 +1,31 @@
-"""Bucket and join: embeddings → the nearest items of each item, with recall measured against the truth."""
+"""Join: embeddings → the nearest items of each item, with recall measured against the truth."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from musicrec import schemas
-from musicrec.algorithms.hashing import Exact, HashFamily, Voronoi
-from musicrec.algorithms.kernel import SLACK, Members, concatenate
-from musicrec.algorithms.layout import CellIndex, CellReader, cut_units
-from musicrec.algorithms.spaces import Frame, Space
+from musicrec.algorithms.hashing import Exact, HashFamily
+from musicrec.algorithms.kernel import SLACK
+from musicrec.algorithms.layout import cut_units
+from musicrec.algorithms.spaces import Space
 from musicrec.algorithms.tuning import Queries, tune
-from musicrec.arrow import numbers
+from musicrec.algorithms.voronoi import Voronoi
 from musicrec.config import NeighborsConfig
 from musicrec.errors import QualityError
+from musicrec.pipeline.cells import Cells, make_cells, pack_vectors
 from musicrec.pipeline.context import Context
-from musicrec.pipeline.planning import plan_cells, sample_share
 from musicrec.pipeline.truth import Truth, as_truth, asking_points, find_truth, measure_recall, scores_of
-from musicrec.stages import bucket, join, pack
-from musicrec.stages.bucket import CellSettings
+from musicrec.stages import bucket, join
 from musicrec.stages.join import Found, JoinSettings
 from musicrec.storage import tables
-from musicrec.storage.cells import CellFiles
-from musicrec.storage.rows import RowFiles
-from musicrec.storage.session import default_partitions, partition_targets
+from musicrec.storage.session import default_partitions
 
 # Units of queries have as many bytes of vectors as `neighbors.max_unit_rows` of so many dimensions.
 UNIT_DIM = 64
@@ -46,47 +39,6 @@ class Joined:
 
     members: DataFrame
     neighbors: DataFrame
-
-
-@dataclass(frozen=True)
-class Cells:
-    """The stored items.
-
-    `index` knows the cells of all tables, of which the first `n_cells` hold each item once; `drawn` are the items
-    of a sample; `repeated` are the `n_repeated` songs that share one with others, `schemas.REPEATED`.
-    """
-
-    settings: CellSettings
-    frame: Frame
-    n_songs: int
-    index: CellIndex
-    drawn: Members
-    repeated: RowFiles
-    n_repeated: int
-    read: Callable[[int], Members]
-
-    @property
-    def n_cells(self) -> int:
-        """Cells of the first table."""
-        return self.settings.n_first
-
-    @property
-    def n_items(self) -> int:
-        """Different vectors."""
-        return int(self.index.starts[self.n_cells])
-
-
-@dataclass(frozen=True)
-class Pieces:
-    """Vectors on disk as they came.
-
-    `numbers` are the pieces; `sample` (n, d) are the vectors that leaders come from.
-    """
-
-    files: CellFiles
-    numbers: list[int]
-    n_songs: int
-    sample: NDArray[np.float32]
 
 
 def join_neighbors(context: Context, embeddings: DataFrame) -> Joined:
@@ -107,30 +59,6 @@ def join_neighbors(context: Context, embeddings: DataFrame) -> Joined:
         pieces, _ = pack_vectors(context, embeddings, n_rows=embeddings.count())
     cells = make_cells(context, pieces, space=Space())
     return as_joined(context, embeddings, cells)
-
-
-def pack_vectors(context: Context, embeddings: DataFrame, *, n_rows: int) -> tuple[Pieces, dict[str, Any]]:
-    """Write the vectors in pieces; return them, and the counts of `pack.total`.
-
-    Parameters
-    ----------
-    context : Context
-    embeddings : DataFrame
-        `schemas.EMBEDDINGS`; vectors of any length. Those that are not fit are counted, and are in no piece.
-    n_rows : int
-        Rows of `embeddings`.
-    """
-    settings, seed = context.config.neighbors, context.config.model.seed
-    files = CellFiles(Path(context.run.table("pieces")))
-    recording = "recording_key" if settings.one_per_recording else "track_key"
-    columns = embeddings.select("track_key", F.col(recording).alias("recording_key"), "embedding")
-    share = sample_share(settings, n_songs=n_rows)
-    found = pack.as_pieces(columns, share=share, seed=seed, write=files.write).toArrow()
-    counts = pack.total(found)
-    written = sorted(number for number in found["piece"].to_pylist() if number is not None)
-    is_whole = counts["min_dim"] == counts["max_dim"]
-    sample = pack.sample_of(found) if written and is_whole else np.empty((0, 0), dtype=np.float32)
-    return Pieces(files, written, counts["n_rows"], sample), counts
 
 
 def as_joined(context: Context, embeddings: DataFrame, cells: Cells) -> Joined:
@@ -157,70 +85,6 @@ def as_joined(context: Context, embeddings: DataFrame, cells: Cells) -> Joined:
         embeddings, one_per_recording=settings.one_per_recording, repeated=repeated, k=settings.k
     )
     return Joined(members, tables.read_table(context.session, str(files.directory), schema=schemas.NEIGHBORS))
-
-
-def make_cells(context: Context, pieces: Pieces, *, space: Space) -> Cells:
-    """Put the songs into cells; the pieces are then gone.
-
-    Parameters
-    ----------
-    context : Context
-    pieces : Pieces
-        Of which all are fit.
-    space : Space
-    """
-    n_songs = pieces.n_songs
-    with context.stage("leaders"):
-        settings, frame = plan_cells(context, pieces.sample, n_songs=n_songs, space=space)
-    with context.stage("cells"):
-        files, repeated = (
-            CellFiles(Path(context.run.table("items"))),
-            context.files("repeated"),
-        )
-        n_pieces, read, names = len(pieces.numbers), pieces.files.read, pieces.numbers
-        blocks = bucket.as_blocks(
-            context.tasks(n_pieces),
-            settings=settings,
-            targets=partition_targets(len(settings.first_cells) - 1),
-            read=lambda place: read(names[place]),
-        )
-        rows = bucket.as_cells(blocks, settings=settings, write=files.write, write_repeated=repeated.write)
-        found = rows.toArrow()
-        shutil.rmtree(pieces.files.directory, ignore_errors=True)
-        counts = np.zeros(settings.family.n_cells, dtype=np.int64)
-        cell = numbers(found.column("cell"))
-        counts[cell] = numbers(found.column("n_items"))
-        index = CellIndex(np.concatenate([[0], np.cumsum(counts)]), settings.first_cells)
-        return Cells(
-            settings=settings,
-            frame=frame,
-            n_songs=n_songs,
-            index=index,
-            drawn=_drawn(
-                CellReader(files.read, index),
-                index,
-                found,
-                n_items=int(index.starts[settings.n_first]),
-                n_wanted=context.config.neighbors.n_truth_queries,
-            ),
-            repeated=repeated,
-            n_repeated=repeated.count(),
-            read=files.read,
-        )
-
-
-def has_repeated_keys(cells: Cells) -> bool:
-    """Return whether two songs have one key."""
-    # Parts follow each other, those of the first table first; one without items is no file.
-    bounds = cells.index.starts[cells.index.first_cells]
-    filled = np.flatnonzero((np.diff(bounds) > 0) & (bounds[:-1] < cells.n_items))
-    keys = [np.concatenate([cells.read(part).keys for part in filled.tolist()])[: cells.n_items]]
-    if cells.n_repeated:
-        table = cells.repeated.read()
-        songs, owners = numbers(table["track_key"]), numbers(table["item_key"])
-        keys.append(songs[songs != owners])
-    ordered = np.sort(np.concatenate(keys))
-    return bool((ordered[1:] == ordered[:-1]).any())
 
 
 def join_cells(context: Context, cells: Cells, *, write: Callable[[int, Found], None]) -> None:
@@ -261,21 +125,6 @@ def join_cells(context: Context, cells: Cells, *, write: Callable[[int, Found], 
         **measure_recall(context, found, truth),
     }
     _check_recall(context)
-
-
-def _drawn(cells: CellReader, index: CellIndex, found: pa.Table, *, n_items: int, n_wanted: int) -> Members:
-    """Return the items of the sample by rising key; where hashing drew none, as of very few, others evenly."""
-    parts = np.searchsorted(index.first_cells, numbers(found.column("cell")), side="right") - 1
-    firsts = index.starts[index.first_cells][parts]
-    drawn = [
-        first + np.array(rows)
-        for first, rows in zip(firsts, found.column("drawn").to_pylist(), strict=True)
-        if rows
-    ]
-    even = np.unique(np.linspace(0, n_items - 1, min(n_items, n_wanted)).astype(np.int64))
-    rows = np.sort(np.concatenate(drawn)) if drawn else even
-    items = concatenate([cells.rows(row, row + 1) for row in rows.tolist()])
-    return items.take(np.argsort(items.keys))
 
 
 def _tune(config: NeighborsConfig, family: HashFamily, truth: Truth) -> HashFamily:

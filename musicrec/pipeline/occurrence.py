@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musicrec.algorithms.encoder import embed
-from musicrec.algorithms.kernel import Keys, Members, exact_nearest
+from musicrec.algorithms.kernel import exact_nearest
+from musicrec.algorithms.members import Keys, Members
 from musicrec.algorithms.retrieval import Candidates
 from musicrec.algorithms.spaces import Space
 from musicrec.algorithms.spreading import (

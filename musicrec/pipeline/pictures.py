@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from musicrec import schemas
 from musicrec.algorithms.encoder import embed, from_files
-from musicrec.algorithms.kernel import Members
+from musicrec.algorithms.members import Members
 from musicrec.arrow import column_matrix, numbers
 from musicrec.pipeline.context import Context
 from musicrec.pipeline.ingest import Catalog

@@ -7,10 +7,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.algorithms.hashing import Exact, HashFamily, Voronoi, make_hyperplane
+from musicrec.algorithms.hashing import Exact, HashFamily, make_hyperplane
 from musicrec.algorithms.layout import cut_parts
 from musicrec.algorithms.leaders import ONE_LEVEL, fit_leaders
 from musicrec.algorithms.spaces import Frame, Space, as_stored, fit_frame
+from musicrec.algorithms.voronoi import Voronoi
 from musicrec.config import NeighborsConfig
 from musicrec.pipeline.context import Context
 from musicrec.stages.bucket import CellSettings

@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musicrec.algorithms.bounds import reach_within
-from musicrec.algorithms.hashing import HashFamily, Voronoi
-from musicrec.algorithms.kernel import Lists, Members, merge_lists
+from musicrec.algorithms.hashing import HashFamily
 from musicrec.algorithms.layout import CHUNK_ROWS, CellIndex, CellReader, cut_parts
+from musicrec.algorithms.members import Members
+from musicrec.algorithms.merging import Lists, merge_lists
 from musicrec.algorithms.metrics import mean_with_bound, recall_per_query
 from musicrec.algorithms.spaces import Frame, Space, distances
 from musicrec.algorithms.tuning import intrinsic_dimension
+from musicrec.algorithms.voronoi import Voronoi
 from musicrec.pipeline.context import Context, log
 from musicrec.stages import evaluate
 from musicrec.stages.evaluate import TruthSettings

@@ -20,17 +20,9 @@ from musicrec.algorithms.spaces import Metric, Space
 from musicrec.arrow import numbers
 from musicrec.config import Config, config_as_dict
 from musicrec.errors import InputError, StorageError
+from musicrec.pipeline.cells import Cells, Pieces, has_repeated_keys, make_cells, pack_vectors
 from musicrec.pipeline.context import Context, log
-from musicrec.pipeline.neighbors import (
-    Cells,
-    Joined,
-    Pieces,
-    as_joined,
-    has_repeated_keys,
-    join_cells,
-    make_cells,
-    pack_vectors,
-)
+from musicrec.pipeline.neighbors import Joined, as_joined, join_cells
 from musicrec.stages import rank, vectors
 from musicrec.stages.join import Found
 from musicrec.storage import publish, runs, tables

@@ -14,7 +14,8 @@ from pyspark.sql import functions as F
 
 from musicrec.algorithms.drawing import is_drawn
 from musicrec.algorithms.hashing import HashFamily
-from musicrec.algorithms.kernel import Members, pair_scores
+from musicrec.algorithms.kernel import pair_scores
+from musicrec.algorithms.members import Members
 from musicrec.algorithms.spaces import Space, as_stored
 from musicrec.algorithms.warm import warm_up
 from musicrec.arrow import list_column, numbers

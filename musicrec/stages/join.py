@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from musicrec.algorithms.hashing import HashFamily, Probes
-from musicrec.algorithms.kernel import Lists, Members, Offers, Search, as_candidates
+from musicrec.algorithms.kernel import Offers, Search, as_candidates
 from musicrec.algorithms.layout import CellIndex, CellReader
+from musicrec.algorithms.members import Members
+from musicrec.algorithms.merging import Lists
 from musicrec.algorithms.spaces import Frame, Space
 from musicrec.algorithms.warm import warm_up
 from musicrec.arrow import numbers, present_columns

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from musicrec.algorithms.drawing import is_drawn
-from musicrec.algorithms.kernel import Members, squared_lengths
+from musicrec.algorithms.kernel import squared_lengths
+from musicrec.algorithms.members import Members
 from musicrec.algorithms.spaces import as_stored
 from musicrec.algorithms.warm import warm_up
 from musicrec.arrow import numbers

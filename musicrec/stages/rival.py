@@ -9,7 +9,9 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from musicrec.algorithms.encoder import embed, from_files
-from musicrec.algorithms.kernel import Lists, Members, best_of, exact_nearest
+from musicrec.algorithms.kernel import exact_nearest
+from musicrec.algorithms.members import Members
+from musicrec.algorithms.merging import Lists, best_of
 from musicrec.algorithms.spaces import Space
 from musicrec.algorithms.warm import warm_up
 from musicrec.arrow import column_matrix, numbers

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from musicrec.algorithms.kernel import Members
+from musicrec.algorithms.members import Members
 from musicrec.errors import StorageError
 
 FIELDS = ("keys", "recordings", "vectors")

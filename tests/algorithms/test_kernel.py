@@ -7,15 +7,14 @@ from musicrec.algorithms.kernel import (
     BLOCK_COLUMNS,
     SEEDS,
     SLACK,
-    Members,
     Offers,
     Search,
     as_candidates,
-    best_of,
     exact_nearest,
-    merge_lists,
     pair_scores,
 )
+from musicrec.algorithms.members import Members
+from musicrec.algorithms.merging import best_of, merge_lists
 from musicrec.algorithms.spaces import Space, fit_frame
 
 COSINE = Space()

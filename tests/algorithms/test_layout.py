@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from musicrec.algorithms import layout
-from musicrec.algorithms.kernel import Members
 from musicrec.algorithms.layout import CellIndex, CellReader, cut_parts, cut_units
+from musicrec.algorithms.members import Members
 
 SIZES = st.lists(st.integers(0, 40), min_size=1, max_size=60)
 

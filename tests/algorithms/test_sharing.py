@@ -2,7 +2,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.algorithms.kernel import Members, exact_nearest
+from musicrec.algorithms.kernel import exact_nearest
+from musicrec.algorithms.members import Members
 from musicrec.algorithms.sharing import expand, make_shared
 from musicrec.algorithms.spaces import Space
 

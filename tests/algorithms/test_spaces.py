@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musicrec.algorithms.kernel import Members, exact_nearest, pair_scores
+from musicrec.algorithms.kernel import exact_nearest, pair_scores
+from musicrec.algorithms.members import Members
 from musicrec.algorithms.spaces import Space, as_stored, distances
 
 METRICS = ("cosine", "dot", "euclidean")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from musicrec.algorithms.hashing import Voronoi
-from musicrec.algorithms.kernel import Members, exact_nearest
+from musicrec.algorithms.kernel import exact_nearest
 from musicrec.algorithms.leaders import fit_leaders
+from musicrec.algorithms.members import Members
 from musicrec.algorithms.spaces import Space, distances
 from musicrec.algorithms.tuning import (
     Queries,
@@ -15,6 +15,7 @@ from musicrec.algorithms.tuning import (
     required_distances,
     tune,
 )
+from musicrec.algorithms.voronoi import Voronoi
 from tests.algorithms.test_hashing import cells_by_query, clustered
 
 N = 6000

@@ -9,11 +9,13 @@ import pytest
 from pyspark.sql import functions as F
 
 from musicrec import schemas
-from musicrec.algorithms.hashing import Exact, HashFamily, Voronoi, make_hyperplane
-from musicrec.algorithms.kernel import SLACK, concatenate
+from musicrec.algorithms.hashing import Exact, HashFamily, make_hyperplane
+from musicrec.algorithms.kernel import SLACK
 from musicrec.algorithms.layout import CellIndex, cut_parts, cut_units
 from musicrec.algorithms.leaders import fit_leaders
+from musicrec.algorithms.members import concatenate
 from musicrec.algorithms.spaces import Space, fit_frame
+from musicrec.algorithms.voronoi import Voronoi
 from musicrec.stages import bucket, join, pack, rank
 from musicrec.storage.cells import CellFiles
 from musicrec.storage.rows import RowFiles

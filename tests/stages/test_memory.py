@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from musicrec.algorithms.kernel import Members
+from musicrec.algorithms.members import Members
 from musicrec.storage.cells import CellFiles
 
 N, DIM = 400_000, 64

@@ -7,7 +7,7 @@ import pyarrow as pa
 from musicrec.algorithms.baselines import Affine
 from musicrec.algorithms.encoder import as_files, embed, from_files, make_linear
 from musicrec.algorithms.encodings import Encodings
-from musicrec.algorithms.kernel import Members
+from musicrec.algorithms.members import Members
 from musicrec.arrow import matrix_column
 from musicrec.stages import occurrence, rival
 
