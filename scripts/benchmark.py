@@ -2,23 +2,17 @@
 
 `refresh` gives wall time and peak memory of each stage of the nightly run. `neighbors` compares the neighbor
 join with its peers (scripts/peers.py): each at the cheapest setting that reaches a recall.
-
-Memory is that of a process and all its children (JVM, Python workers), summed four times a second; a page that
-several processes share counts once (proportional set size, where the system tells it, else resident size).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -30,121 +24,16 @@ import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
-from peers import PEERS, Floats, Ints, Truth, find_truth, mean_and_lower, read_vectors, recall_per_query, unit_rows
+from peers import PEERS
+from truth import Floats, Ints, Truth, find_truth, mean_and_lower, read_vectors, recall_per_query
+from vector_sets import MAKERS, SONG_LIKE, make_data
+from watching import GIB, Finished, ProcessWatch, run_watched
 
 ROOT = Path(__file__).parents[1]
-GIB = 2**30
 
 OURS = "musicrec"
 N_QUERIES = 2000
 SEED = 17
-DIM = 64
-N_CLUSTERS = 200
-FILE_ROWS = 125_000
-
-
-class ProcessWatch:
-    """Samples memory and CPU time of a process and its children until it is told to stop.
-
-    A child that lives shorter than a quarter second may be missed.
-    """
-
-    def __init__(self, pid: int) -> None:
-        self.samples: list[tuple[float, int, float]] = [(time.time(), 0, 0.0)]
-        self._cpu_s: dict[tuple[int, float], float] = {}
-        self._process = psutil.Process(pid)
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the sampling."""
-        self._done.set()
-        self._thread.join()
-
-    def peak(self, start: float, stop: float) -> int:
-        """Return the largest sum in bytes between two times (seconds since 1970)."""
-        within = [size for at, size, _ in self.samples if start <= at <= stop]
-        # What takes less than the time between two samples gets the one next to it.
-        return max(within) if within else min(self.samples, key=lambda sample: abs(sample[0] - stop))[1]
-
-    def cpu_s(self, start: float, stop: float) -> float:
-        """Return the CPU seconds between two times, interpolated between samples."""
-        times = [at for at, _, _ in self.samples]
-        used = np.interp([start, stop], times, [cpu for _, _, cpu in self.samples])
-        return float(used[1] - used[0])
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.25):
-            size = self._sample()
-            self.samples.append((time.time(), size, sum(self._cpu_s.values())))
-
-    def _sample(self) -> int:
-        total = 0
-        try:
-            members = [self._process, *self._process.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return 0
-        for member in members:
-            try:
-                times = member.cpu_times()
-                # What has ended keeps what it had used; the start tells apart two processes of one number.
-                self._cpu_s[member.pid, member.create_time()] = times.user + times.system
-                memory = member.memory_full_info()
-            except psutil.NoSuchProcess:
-                continue
-            total += getattr(memory, "pss", memory.rss)
-        return total
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A process that has ended and what was seen of it; times in seconds since 1970.
-
-    `cut_off`: it was ended at its time limit.
-    """
-
-    returncode: int
-    cut_off: bool
-    out: str
-    err: str
-    started: float
-    ended: float
-    watch: ProcessWatch
-
-
-def run_watched(
-    command: list[str], *, environment: dict[str, str] | None = None, limit_s: float | None = None
-) -> Finished:
-    """Run a process to its end, watched; at the limit it is ended with all its children."""
-    started, cut_off = time.time(), False
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **(environment or {})},
-    ) as job:
-        watch = ProcessWatch(job.pid)
-        try:
-            out, err = job.communicate(timeout=limit_s)
-        except subprocess.TimeoutExpired:
-            cut_off = True
-            _end_with_children(job.pid)
-            out, err = job.communicate()
-        watch.stop()
-    return Finished(job.returncode, cut_off, out, err, started, time.time(), watch)
-
-
-def _end_with_children(pid: int) -> None:
-    process = psutil.Process(pid)
-    # Found before the parent ends: afterwards they belong to nobody.
-    for member in (*process.children(recursive=True), process):
-        try:
-            member.kill()
-        except psutil.NoSuchProcess:
-            continue
 
 
 def make_catalog(out: Path, *, n_songs: int) -> None:
@@ -204,82 +93,6 @@ def print_stages(runs: list[dict[str, Any]], *, n_songs: int) -> None:
     print("\n| join | |\n|---|---:|")
     for name in ("hash_family", "recall_at_k", "recall_lower_95", "copies_per_item", "pairs_per_item"):
         print(f"| {name} | {found[name]} |")
-
-
-def make_clustered(rng: np.random.Generator, n: int, *, spread: float = 0.05) -> Floats:
-    """Return n unit vectors around random centers."""
-    centers = unit_rows(rng.standard_normal((N_CLUSTERS, DIM)))
-    return unit_rows(centers[rng.integers(0, N_CLUSTERS, n)] + spread * _normal(rng, n))
-
-
-def make_duplicates(rng: np.random.Generator, n: int) -> Floats:
-    """Return clustered unit vectors of which 30 % are exact copies of others."""
-    vectors = make_clustered(rng, n)
-    order = rng.permutation(n)
-    copies, originals = order[: int(0.3 * n)], order[int(0.3 * n) :]
-    vectors[copies] = vectors[rng.choice(originals, len(copies))]
-    return vectors
-
-
-def make_cluster(rng: np.random.Generator, n: int) -> Floats:
-    """Return unit vectors, half in one tight cluster (cosines about 0.975), half in many looser ones."""
-    n_tight = n // 2
-    center = unit_rows(rng.standard_normal((1, DIM)))
-    tight = unit_rows(center + 0.02 * _normal(rng, n_tight))
-    vectors: Floats = np.concatenate([tight, make_clustered(rng, n - n_tight)])
-    return vectors[rng.permutation(n)]
-
-
-def make_noise(rng: np.random.Generator, n: int) -> Floats:
-    """Return unit vectors that point anywhere: no method can know where the neighbors are."""
-    return unit_rows(_normal(rng, n))
-
-
-def make_latent(rng: np.random.Generator, n: int) -> Floats:
-    """Return unit vectors on a bent surface of 24 dimensions, with a little noise."""
-    latent = rng.standard_normal((n, 24), dtype=np.float32)
-    directions = rng.standard_normal((24, DIM), dtype=np.float32) / np.float32(np.sqrt(24))
-    return unit_rows(np.tanh(latent @ directions) + np.float32(0.05) * _normal(rng, n))
-
-
-def _normal(rng: np.random.Generator, n: int) -> Floats:
-    return rng.standard_normal((n, DIM), dtype=np.float32)
-
-
-MAKERS: dict[str, Callable[[np.random.Generator, int], Floats]] = {
-    "duplicates": make_duplicates,
-    "cluster": make_cluster,
-    "noise": make_noise,
-    "latent24": make_latent,
-}
-SONG_LIKE = "song-like"
-
-
-def write_vectors(directory: Path, ids: Ints, vectors: Floats) -> None:
-    """Write Parquet files (id, vector)."""
-    directory.mkdir(parents=True)
-    for number, start in enumerate(range(0, len(ids), FILE_ROWS)):
-        part = np.ascontiguousarray(vectors[start : start + FILE_ROWS], dtype=np.float32)
-        offsets = pa.array(np.arange(len(part) + 1, dtype=np.int32) * part.shape[1])
-        lists = pa.ListArray.from_arrays(offsets, pa.array(part.reshape(-1)))
-        rows = pa.table({"id": pa.array(ids[start : start + FILE_ROWS]), "vector": lists})
-        pq.write_table(rows, directory / f"part-{number:05d}.parquet")
-
-
-def make_data(name: str, directory: Path, *, n_songs: int, memory: str) -> Path:
-    """Write a data set unless it is there, and return its directory."""
-    if directory.exists():
-        return directory
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = directory.with_name(f"{directory.name}.unfinished")
-    if name == SONG_LIKE:
-        command = [sys.executable, str(ROOT / "scripts/embed_songs.py"), "--songs", str(n_songs)]
-        subprocess.run([*command, "--output", str(unfinished), "--driver-memory", memory], check=True)
-    else:
-        # The name is part of the seed, so that no set depends on which others are made.
-        rng = np.random.default_rng([SEED, *name.encode()])
-        write_vectors(unfinished, np.arange(n_songs), MAKERS[name](rng, n_songs))
-    return unfinished.rename(directory)
 
 
 @dataclass(frozen=True)

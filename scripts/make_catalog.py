@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
+from names import make_albums, make_artists, make_dates, make_ids, make_titles
 from numpy.typing import NDArray
 
 from musicrec.songs import FEATURES
@@ -37,75 +38,6 @@ SHARES = ("danceability", "energy", "speechiness", "acousticness", "instrumental
 # Where a typical song of any style stands, as the logarithm of the odds.
 SHARE_CENTERS = (0.7, 0.9, -2.6, -1.6, -4.0, -1.6, 0.1)
 SHARE_SPREADS = (0.9, 1.1, 0.7, 1.8, 2.5, 0.5, 0.9)
-
-FIRST = [
-    "Silver",
-    "Broken",
-    "Midnight",
-    "Golden",
-    "Quiet",
-    "Electric",
-    "Paper",
-    "Crimson",
-    "Hollow",
-    "Distant",
-    "Neon",
-    "Little",
-    "Wild",
-    "Frozen",
-]
-SECOND = [
-    "River",
-    "Heart",
-    "Summer",
-    "Machine",
-    "Garden",
-    "Mirror",
-    "Highway",
-    "Shadow",
-    "Letter",
-    "Ocean",
-    "Winter",
-    "Signal",
-    "Fire",
-    "City",
-]
-THIRD = (
-    "",
-    "",
-    "",
-    "",
-    " Again",
-    " Tonight",
-    ' "Live Forever"',
-    ", Pt. 2",
-    " ☀️🎧",
-    " – été",
-    " سلام",
-    "\nReprise",
-)
-NAMES = [
-    "Ada",
-    "Boris",
-    "Chloé",
-    "Dmitri",
-    "Elif",
-    "Farid",
-    "Greta",
-    "Hiro",
-    "Inés",
-    "Jonas",
-    "Kofi",
-    "Lena",
-    "Mateo",
-    "Nadia",
-    "Øystein",
-    "Priya",
-    "Quinn",
-]
-BANDS = ["Band", "Trio", "Collective", "Orchestra", "Project", "Brothers", "Sisters", "Sound", "Club", "Ensemble"]
-
-ALPHABET = np.frombuffer(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", dtype="S1")
 
 # Share of rows per planted kind. The reason is what the quarantine must say; None: the row stays a song.
 REFUSED = {
@@ -171,16 +103,11 @@ def make_songs(world: World, rng: np.random.Generator, n: int) -> dict[str, Any]
     songs: dict[str, Any] = {name: np.round(shares[:, i], 4) for i, name in enumerate(SHARES)}
     tempo = world.tempos_bpm[style] * np.exp(rng.normal(0, 0.08, n)) * rng.choice([1.0, 2.0], n, p=[0.9, 0.1])
     songs |= {
-        "track_id": _ids(rng, n),
-        "title": _titles(rng, n),
-        "artist": _artists(artist),
-        "album": pc.binary_join_element_wise(
-            pa.array(FIRST).take(pa.array((artist + 3 * album) % len(FIRST))),
-            "Album",
-            pa.array(album).cast("string"),
-            " ",
-        ),
-        "release_date": _dates(rng, year),
+        "track_id": make_ids(rng, n),
+        "title": make_titles(rng, n),
+        "artist": make_artists(artist),
+        "album": make_albums(artist, album),
+        "release_date": make_dates(rng, year),
         "popularity": np.round(100 * rng.beta(1.6, 2.4, n)),
         "genre": pa.array(GENRES).take(pa.array(style % len(GENRES))),
         "explicit": rng.random(n) < 0.12,
@@ -428,36 +355,6 @@ def _noise(index: NDArray[np.int64], salt: int) -> NDArray[np.float64]:
         x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
     mixed: NDArray[np.float64] = ((x ^ (x >> np.uint64(31))) >> np.uint64(11)) / 2.0**53
     return mixed
-
-
-def _ids(rng: np.random.Generator, n: int) -> NDArray[Any]:
-    letters = ALPHABET[rng.integers(0, 62, (n, 22))]
-    ids: NDArray[Any] = np.ascontiguousarray(letters).view("S22").reshape(n).astype("U22").astype(object)
-    return ids
-
-
-def _titles(rng: np.random.Generator, n: int) -> pa.Array:
-    words = [
-        pa.array(vocabulary).take(pa.array(rng.integers(0, len(vocabulary), n))) for vocabulary in (FIRST, SECOND)
-    ]
-    number = pa.array(rng.integers(1, 1000, n)).cast("string")
-    ending = pa.array(THIRD).take(pa.array(rng.integers(0, len(THIRD), n)))
-    return pc.binary_join_element_wise(pc.binary_join_element_wise(*words, number, " "), ending, "")
-
-
-def _artists(artist: NDArray[np.int64]) -> pa.Array:
-    first = pa.array(NAMES).take(pa.array(artist % len(NAMES)))
-    kind = pa.array(BANDS).take(pa.array(artist // len(NAMES) % len(BANDS)))
-    return pc.binary_join_element_wise(first, kind, pa.array(artist).cast("string"), " ")
-
-
-def _dates(rng: np.random.Generator, year: NDArray[np.int64]) -> pa.Array:
-    month, day = rng.integers(1, 13, len(year)), rng.integers(1, 29, len(year))
-    precision = rng.choice(3, len(year), p=[0.1, 0.1, 0.8])
-    texts = [
-        f"{y}-{m:02d}-{d:02d}"[: (4, 7, 10)[p]] for y, m, d, p in zip(year, month, day, precision, strict=True)
-    ]
-    return pa.array(texts)
 
 
 def main() -> int:

@@ -7,22 +7,12 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
-from benchmark import DIM, FILE_ROWS, GIB, MAKERS, ROOT, SEED, run_watched, write_vectors
-from peers import Floats
-
-
-def make_identical(_: np.random.Generator, n: int) -> Floats:
-    """Return one unit vector n times."""
-    return np.full((n, DIM), DIM**-0.5, dtype=np.float32)
-
-
-SETS: dict[str, Callable[[np.random.Generator, int], Floats]] = {**MAKERS, "identical": make_identical}
+from vector_sets import FILE_ROWS, MAKERS, ROOT, make_data
+from watching import GIB, run_watched
 
 
 def write_first(source: Path, target: Path, *, n: int) -> None:
@@ -61,7 +51,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--vectors", type=Path, metavar="DIR", help="Parquet (id, vector)")
-    source.add_argument("--data", nargs="+", choices=list(SETS), metavar="NAME", help=f"of {', '.join(SETS)}")
+    source.add_argument("--data", nargs="+", choices=list(MAKERS), metavar="NAME", help=f"of {', '.join(MAKERS)}")
     parser.add_argument("--sizes", type=int, nargs="+", default=[100_000, 300_000, 1_000_000], metavar="N")
     parser.add_argument("--target-recall", type=float, default=0.98, metavar="SHARE")
     parser.add_argument("--k", type=int, default=10)
@@ -73,20 +63,15 @@ def main() -> int:
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory(prefix="musicrec-scaling-") as scratch:
         for name in arguments.data or [arguments.vectors.name]:
-            directory = arguments.vectors or make_set(name, Path(scratch) / name, n=max(arguments.sizes))
+            directory = arguments.vectors or make_data(
+                name, Path(scratch) / name, n_songs=max(arguments.sizes), memory=arguments.driver_memory
+            )
             for n in arguments.sizes:
                 print(
                     f"| {name} | {' | '.join(_cells(n, measure(directory, n=n, arguments=arguments)))} |",
                     flush=True,
                 )
     return 0
-
-
-def make_set(name: str, directory: Path, *, n: int) -> Path:
-    """Write a hard set and return its directory."""
-    rng = np.random.default_rng([SEED, *name.encode()])
-    write_vectors(directory, np.arange(n), SETS[name](rng, n))
-    return directory
 
 
 def _cells(n: int, found: dict[str, Any]) -> list[str]:

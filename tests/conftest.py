@@ -1,6 +1,6 @@
 """One small Spark session for all tests, the real songs where they are, and songs made by hand."""
 
-import importlib.util
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -17,6 +17,9 @@ ROOT = Path(__file__).parents[1]
 REAL_DATA = ROOT.parent / "shared" / "data"
 TIDYTUESDAY = REAL_DATA / "tidytuesday_spotify_songs.csv.gz"
 FMA = REAL_DATA / "fma_rock_hiphop_metadata.csv.gz"
+
+# The scripts import each other by name, as where one of them is run.
+sys.path.insert(0, str(ROOT / "scripts"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,11 +48,7 @@ def spark():
 @pytest.fixture(scope="session")
 def generator() -> ModuleType:
     """scripts/make_catalog.py as a module."""
-    spec = importlib.util.spec_from_file_location("make_catalog", ROOT / "scripts/make_catalog.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["make_catalog"] = module
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("make_catalog")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """What the benchmark's figures rest on: its truth, its judge, its data and its tables. No Spark, no peers."""
 
 import importlib
-import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,43 +11,41 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import ROOT
-
-sys.path.insert(0, str(ROOT / "scripts"))
-peers = importlib.import_module("peers")
-benchmark = importlib.import_module("benchmark")
+benchmark, peers, truths, vector_sets = map(
+    importlib.import_module, ("benchmark", "peers", "truth", "vector_sets")
+)
 
 
 def make(name: str, n: int, seed: int = 1) -> np.ndarray:
-    return benchmark.MAKERS[name](np.random.default_rng(seed), n)
+    return vector_sets.MAKERS[name](np.random.default_rng(seed), n)
 
 
-def toy_truth(vectors: np.ndarray, rows: list[int], k: int) -> "peers.Truth":
+def toy_truth(vectors: np.ndarray, rows: list[int], k: int) -> "truths.Truth":
     exact = vectors.astype(np.float64) @ vectors.astype(np.float64).T
     np.fill_diagonal(exact, -np.inf)
-    return peers.Truth(np.array(rows), -np.sort(-exact[rows], axis=1)[:, :k])
+    return truths.Truth(np.array(rows), -np.sort(-exact[rows], axis=1)[:, :k])
 
 
 @pytest.mark.parametrize("block_rows", [7, 499, 16_384])
 def test_truth_is_brute_force(monkeypatch: pytest.MonkeyPatch, block_rows: int) -> None:
-    monkeypatch.setattr(peers, "BLOCK_ROWS", block_rows)
+    monkeypatch.setattr(truths, "BLOCK_ROWS", block_rows)
     vectors = make("duplicates", 500)
-    truth = peers.find_truth(vectors, k=10, n_queries=60, seed=3)
+    truth = truths.find_truth(vectors, k=10, n_queries=60, seed=3)
     assert len(set(truth.rows.tolist())) == 60
     np.testing.assert_allclose(truth.scores, toy_truth(vectors, truth.rows.tolist(), 10).scores, atol=1e-12)
 
 
 def test_truth_of_few_vectors() -> None:
-    truth = peers.find_truth(make("noise", 5), k=10, n_queries=2000, seed=3)
+    truth = truths.find_truth(make("noise", 5), k=10, n_queries=2000, seed=3)
     assert truth.rows.tolist() == [0, 1, 2, 3, 4]
     assert truth.scores.shape == (5, 4)
     assert np.isfinite(truth.scores).all()
 
 
 def test_truth_survives_the_file(tmp_path: Path) -> None:
-    truth = peers.find_truth(make("noise", 50), k=3, n_queries=5, seed=3)
+    truth = truths.find_truth(make("noise", 50), k=3, n_queries=5, seed=3)
     truth.save(tmp_path / "truth.npz")
-    again = peers.Truth.load(tmp_path / "truth.npz")
+    again = truths.Truth.load(tmp_path / "truth.npz")
     np.testing.assert_array_equal(truth.rows, again.rows)
     np.testing.assert_array_equal(truth.scores, again.scores)
 
@@ -76,12 +73,12 @@ def fan() -> np.ndarray:
 )
 def test_recall_knows_ties(fan: np.ndarray, found: list[int], recall: float) -> None:
     truth = toy_truth(fan, [0], 4)
-    assert peers.recall_per_query(np.array([found]), truth, fan).tolist() == [recall]
+    assert truths.recall_per_query(np.array([found]), truth, fan).tolist() == [recall]
 
 
 def test_mean_and_lower() -> None:
-    assert peers.mean_and_lower(np.ones(10)) == (1.0, 1.0)
-    mean, lower = peers.mean_and_lower(np.array([1.0, 0.0] * 50))
+    assert truths.mean_and_lower(np.ones(10)) == (1.0, 1.0)
+    mean, lower = truths.mean_and_lower(np.array([1.0, 0.0] * 50))
     assert mean == 0.5
     assert lower == pytest.approx(0.5 - 1.96 * 0.5025 / 10, abs=1e-3)
 
@@ -108,7 +105,7 @@ def test_a_peer_gets_the_first_rung_that_reaches_the_target() -> None:
         rows = [int(np.flatnonzero((vectors == one).all(axis=1))[0]) for one in queries]
         return np.where(np.arange(11) <= rung, exact[rows], -1)
 
-    truth = peers.find_truth(vectors, k=10, n_queries=50, seed=3)
+    truth = truths.find_truth(vectors, k=10, n_queries=50, seed=3)
     bench = peers.Bench(peers.Peer("none", "rung={}", [2, 5, 9], query), vectors, truth, k=10)
     half, most, all_of_them = (bench.answer(target) for target in (0.5, 0.85, 1.0))
     assert (half.settings, half.recall) == ("rung=5", 0.5)
@@ -121,7 +118,7 @@ def test_a_peer_gets_the_first_rung_that_reaches_the_target() -> None:
 def test_brute_force_peer_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "BLOCK_ROWS", 128)
     vectors = make("cluster", 700)
-    truth = peers.find_truth(vectors, k=10, n_queries=100, seed=3)
+    truth = truths.find_truth(vectors, k=10, n_queries=100, seed=3)
     setup = peers.Setup(k=10, n_threads=1, driver_memory="1g", neighbor_distance=0.1)
     first, both = [list(r["answers"]) for r in peers.run_peer("brute", vectors, truth, setup, targets=[0.9, 0.99])]
     assert [answer["recall"] for answer in both] == [1.0, 1.0]
@@ -135,7 +132,7 @@ def test_a_missing_library_is_a_sentence() -> None:
         peers.check_size(make("noise", 11), 10)
 
 
-@pytest.mark.parametrize("name", benchmark.MAKERS)
+@pytest.mark.parametrize("name", [name for name in vector_sets.MAKERS if name != "identical"])
 def test_made_vectors_have_unit_length_and_return(name: str) -> None:
     vectors = make(name, 1000)
     assert (vectors.shape, vectors.dtype) == ((1000, 64), np.float32)
@@ -146,6 +143,10 @@ def test_made_vectors_have_unit_length_and_return(name: str) -> None:
 
 def test_three_in_ten_are_copies() -> None:
     assert len(np.unique(make("duplicates", 1000), axis=0)) == 700
+
+
+def test_identical_vectors_are_one() -> None:
+    assert len(np.unique(make("identical", 1000), axis=0)) == 1
 
 
 def test_half_are_in_one_cluster_and_differ() -> None:
@@ -166,13 +167,13 @@ def test_latent_vectors_lie_on_fewer_dimensions_than_noise() -> None:
 
 
 def test_vectors_survive_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "FILE_ROWS", 40)
-    made = benchmark.make_data("noise", tmp_path / "noise", n_songs=100, memory="1g")
-    ids, vectors = peers.read_vectors(made)
+    monkeypatch.setattr(vector_sets, "FILE_ROWS", 40)
+    made = vector_sets.make_data("noise", tmp_path / "noise", n_songs=100, memory="1g")
+    ids, vectors = truths.read_vectors(made)
     assert len(list(made.glob("*.parquet"))) == 3
     assert ids.tolist() == list(range(100))
-    rng = np.random.default_rng([benchmark.SEED, *b"noise"])
-    np.testing.assert_allclose(vectors, benchmark.make_noise(rng, 100), atol=1e-7)
+    rng = np.random.default_rng([vector_sets.SEED, *b"noise"])
+    np.testing.assert_allclose(vectors, vector_sets.make_noise(rng, 100), atol=1e-7)
 
 
 def test_lists_are_read_as_positions(tmp_path: Path) -> None:
@@ -186,7 +187,7 @@ def test_lists_are_read_as_positions(tmp_path: Path) -> None:
         }
     )
     pq.write_table(rows, tmp_path / "part-0.parquet")
-    truth = peers.Truth(np.array([0, 2]), np.zeros((2, 3)))
+    truth = truths.Truth(np.array([0, 2]), np.zeros((2, 3)))
     lists = benchmark.read_lists(tmp_path, ids, truth, k=3)
     assert lists.tolist() == [[3, -1, -1], [1, 0, -1]]
 
@@ -218,7 +219,7 @@ print(out)
 def ours_at(root: Path, job: str) -> list[object]:
     (root / "jobs").mkdir(parents=True)
     (root / "jobs/neighbors.py").write_text(job)
-    vectors = benchmark.make_data("duplicates", root / "vectors", n_songs=200, memory="1g")
+    vectors = vector_sets.make_data("duplicates", root / "vectors", n_songs=200, memory="1g")
     options = ["--recalls", "0.95,0.8", "--vectors", str(vectors)]
     task = benchmark.load_task(vectors, benchmark.parse(["neighbors", *options]))
     return benchmark.run_ours(task, root)
@@ -256,7 +257,7 @@ def test_a_peer_is_ended_at_its_limit_and_keeps_its_answers(
     monkeypatch.setattr(benchmark, "ROOT", tmp_path)
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts/peers.py").write_text(SLOW_PEER)
-    vectors = benchmark.make_data("duplicates", tmp_path / "vectors", n_songs=200, memory="1g")
+    vectors = vector_sets.make_data("duplicates", tmp_path / "vectors", n_songs=200, memory="1g")
     options = ["--recalls", "0.8,0.95,0.99", "--vectors", str(vectors), "--peer-limit", "5"]
     task = benchmark.load_task(vectors, benchmark.parse(["neighbors", *options]))
     answered, missing = benchmark.run_peer("slow", task, tmp_path)
