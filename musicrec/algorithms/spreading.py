@@ -102,10 +102,18 @@ class Occurrence:
 
 
 def count_places(songs: Keys, places: Keys) -> Counts:
-    """Return the counts of the songs at `places`, and of `songs`, whose lists they are: 0 where in no list."""
-    listed, n_lists = np.unique(places, return_counts=True)
-    own = np.unique(songs)
-    return add_counts([Counts(listed, n_lists), Counts(own, np.zeros(len(own), dtype=np.int64))])
+    """Return the counts of the songs at `places`, and of `songs`, whose lists they are: 0 where in no list.
+
+    Parameters
+    ----------
+    songs : int64 array, shape (n,)
+        Each once.
+    places : int64 array, shape (m,)
+    """
+    names, n_lists = np.unique(np.concatenate([places, songs]), return_counts=True)
+    # Counted once too often, for their own list.
+    n_lists[np.searchsorted(names, songs)] -= 1
+    return Counts(names, n_lists)
 
 
 def add_counts(counts: list[Counts]) -> Counts:
