@@ -148,7 +148,7 @@ LISTS = _schema(
     ),
 )
 
-# In how many of a piece's lists songs of one range of keys stand. Spark's hash sends `target` to the range's
+# In how many lists of some pieces songs of one range of keys stand. Spark's hash sends `target` to the range's
 # partition. Blobs of n rows: int64 keys, int64 numbers of lists.
 TALLIES = _schema(target=IntegerType(), part=IntegerType(), songs=BinaryType(), n_lists=BinaryType())
 

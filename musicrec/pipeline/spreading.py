@@ -99,9 +99,10 @@ def spread_lists(context: Context, catalog: Catalog, lists: DataFrame) -> Spread
 
 def _count(context: Context, files: TableFiles, *, n_songs: int) -> _Counted:
     n_parts = max(default_partitions(context.session), -(-n_songs // MAX_RANGE_SONGS))
-    written = context.files("occurrences")
+    written, n_pieces = context.files("occurrences"), len(files.pieces)
     tallies = spread.as_tallies(
-        context.tasks(len(files.pieces)),
+        context.tasks(-(-n_pieces // spread.TALLIED_PIECES)),
+        n_pieces=n_pieces,
         targets=partition_targets(n_parts),
         read=partial(files.read_piece, columns=spread.COUNTED_COLUMNS),
     )

@@ -34,6 +34,8 @@ from musicrec.tasks import Batches, Read, Write
 
 # Rows of a block at most: a row of Spark stays at a megabyte.
 MAX_BLOCK_ROWS = 65_536
+# Pieces that are counted together: most songs stand in several, and what counts of them must be sent gets less.
+TALLIED_PIECES = 4
 # What tasks read of a place, by its path in the file; counting needs no more than the first.
 COUNTED_COLUMNS = ["track_key", "list.list.element.track_key"]
 ROOM_COLUMNS = [
@@ -45,13 +47,15 @@ ASKING_COLUMNS = ["host", "recording_key"]
 NO_OCCURRENCES = pa.table([NOTHING, NOTHING], names=OCCURRENCES.names)
 
 
-def as_tallies(pieces: DataFrame, *, targets: Sequence[int], read: Read) -> DataFrame:
-    """Return `schemas.TALLIES`: in how many lists of a piece songs stand, 0 where only their own is in it.
+def as_tallies(groups: DataFrame, *, n_pieces: int, targets: Sequence[int], read: Read) -> DataFrame:
+    """Return `schemas.TALLIES`: in how many lists of a group songs stand, 0 where only their own is in it.
 
     Parameters
     ----------
-    pieces : DataFrame
-        `id`, the numbers of pieces of `schemas.LISTS`.
+    groups : DataFrame
+        `id`, the numbers of groups of `TALLIED_PIECES` pieces of `schemas.LISTS`, a partition each.
+    n_pieces : int
+        Of all groups.
     targets : sequence of int
         For each range of keys a number that Spark's hash sends to its partition.
     read : callable
@@ -60,16 +64,16 @@ def as_tallies(pieces: DataFrame, *, targets: Sequence[int], read: Read) -> Data
     # A key is a hash: equal ranges hold about as many songs.
     bounds = np.linspace(-(2.0**63), 2.0**63, len(targets) + 1)[1:-1].astype(np.int64)
 
-    def tally(table: pa.Table) -> Iterator[pa.RecordBatch]:
-        places = _places(table)
-        counts = count_places(numbers(table["track_key"]), numbers(places.field("track_key")))
+    def tally(group: int) -> Iterator[pa.RecordBatch]:
+        pieces = range(group * TALLIED_PIECES, min((group + 1) * TALLIED_PIECES, n_pieces))
+        counts = add_counts([_tally(read(piece)) for piece in pieces])
         ends = [0, *np.searchsorted(counts.songs, bounds).tolist(), len(counts.songs)]
         for part, target in enumerate(targets):
             for first in range(ends[part], ends[part + 1], MAX_BLOCK_ROWS):
                 some = slice(first, min(first + MAX_BLOCK_ROWS, ends[part + 1]))
                 yield _batch(TALLIES.names, target, part, counts.songs[some], counts.n_lists[some])
 
-    return pieces.mapInArrow(_each(read, tally), TALLIES)
+    return groups.mapInArrow(_each(tally), TALLIES)
 
 
 def as_counted(tallies: DataFrame, *, n_parts: int, write: Write) -> DataFrame:
@@ -108,7 +112,7 @@ def as_offers(pieces: DataFrame, *, forgotten: NDArray[np.int64], read: Read) ->
         columns = [guests, ids, *map(pa.array, (found.recordings, found.scores, found.hosts))]
         yield pa.RecordBatch.from_arrays(columns, names=OFFERS.names)
 
-    return pieces.mapInArrow(_each(read, offer), OFFERS)
+    return pieces.mapInArrow(_each(lambda piece: offer(read(piece))), OFFERS)
 
 
 def gather_offers(offers: pa.Table) -> Offers:
@@ -123,7 +127,7 @@ def as_room(pieces: DataFrame, *, read_offers: Callable[[], pa.Table], k: int, r
     Parameters
     ----------
     pieces : DataFrame
-        As for `as_tallies`.
+        `id`, the numbers of pieces of `schemas.LISTS`.
     read_offers : callable
         Returns `ASKING_COLUMNS` of all offers, by host: they are too many to travel with each task.
     k : int
@@ -137,7 +141,7 @@ def as_room(pieces: DataFrame, *, read_offers: Callable[[], pa.Table], k: int, r
         columns = [pa.array(each) for each in (room.offers, room.has_room, room.removed)]
         yield pa.RecordBatch.from_arrays(columns, names=ROOM.names)
 
-    return pieces.mapInArrow(_each(read, make_room), ROOM)
+    return pieces.mapInArrow(_each(lambda piece: make_room(read(piece))), ROOM)
 
 
 def gather_room(room: pa.Table) -> Room:
@@ -201,13 +205,17 @@ def as_song_lists(table: pa.Table) -> SongLists:
     )
 
 
-def _each(read: Read, make: Callable[[pa.Table], Iterator[pa.RecordBatch]]) -> Callable[[Batches], Batches]:
+def _each(make: Callable[[int], Iterator[pa.RecordBatch]]) -> Callable[[Batches], Batches]:
     def make_batches(batches: Batches) -> Batches:
         for batch in batches:
-            for piece in numbers(batch.column("id")).tolist():
-                yield from make(read(piece))
+            for number in numbers(batch.column("id")).tolist():
+                yield from make(number)
 
     return make_batches
+
+
+def _tally(table: pa.Table) -> Counts:
+    return count_places(numbers(table["track_key"]), numbers(_places(table).field("track_key")))
 
 
 def _places(table: pa.Table) -> pa.StructArray:
