@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,7 @@ from musicrec.algorithms.spaces import Space, as_stored
 from musicrec.algorithms.warm import warm_up
 from musicrec.arrow import list_column, numbers
 from musicrec.schemas import BLOCKS, CELLS, MEMBERS, REPEATED
-
-Batches = Iterator[pa.RecordBatch]
+from musicrec.tasks import Batches
 
 # Rows of a block at most: a row of Spark stays below a megabyte.
 MAX_BLOCK_ROWS = 4096

@@ -7,7 +7,7 @@ queries came together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +24,7 @@ from musicrec.algorithms.spaces import Frame, Space
 from musicrec.algorithms.warm import warm_up
 from musicrec.arrow import numbers, present_columns
 from musicrec.schemas import NEIGHBORS, UNITS
-
-Batches = Iterator[pa.RecordBatch]
+from musicrec.tasks import Batches
 
 
 @dataclass(frozen=True)

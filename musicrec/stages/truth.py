@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +19,7 @@ from musicrec.algorithms.spaces import Frame, Space
 from musicrec.algorithms.warm import warm_up
 from musicrec.arrow import numbers
 from musicrec.schemas import TRUTHS
-
-Batches = Iterator[pa.RecordBatch]
+from musicrec.tasks import Batches
 
 
 @dataclass(frozen=True)
