@@ -36,8 +36,7 @@ def as_overrides(arguments: argparse.Namespace) -> list[str]:
     """Return the job's own arguments as the configuration keys that they are."""
     named = {"k": arguments.k, "target_recall": arguments.target_recall}
     settings = [f"neighbors.{key}={value}" for key, value in named.items() if value is not None]
-    # Vectors have no releases: each is a recording of its own.
-    return [*settings, f"output.root={arguments.output}", "neighbors.one_per_recording=false"]
+    return [*settings, f"output.root={arguments.output}"]
 
 
 if __name__ == "__main__":

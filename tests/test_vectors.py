@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from musicrec.config import load_config
-from musicrec.errors import InputError, StorageError
+from musicrec.errors import InputError, QualityError, StorageError
 from musicrec.pipeline import vectors as vectors_job
 from musicrec.pipeline.vectors import VectorsInput, join_vectors
 from tests.algorithms.test_spaces import scores_by_hand
@@ -169,7 +169,7 @@ def spoiled(row: int, value) -> list:
         (spoiled(3, [1.0, float("nan"), 0.0, 0.0, 0.0, 0.0]), "1 vectors hold NaN, infinity or NULL"),
         (spoiled(3, [1.0, float("inf"), 0.0, 0.0, 0.0, 0.0]), "1 vectors hold NaN, infinity or NULL"),
         (spoiled(3, [1.0, None, 0.0, 0.0, 0.0, 0.0]), "1 vectors hold NaN, infinity or NULL"),
-        (spoiled(3, [0.0] * 6), "1 vectors are all zero"),
+        (spoiled(3, [0.0] * 6), "1 vectors are zero, or nearly"),
         ([[1.0, 2.0]] * 5, "k is 5, but there are only 5 vectors"),
         ([[1.0]] * 9, "vectors must have 2 to 2048 numbers, found 1"),
     ],
@@ -194,6 +194,37 @@ def test_bad_vectors_are_refused(spark, tmp_path: Path, vectors: list, message: 
 def test_bad_ids_are_refused(spark, tmp_path: Path, ids: list, message: str) -> None:
     with pytest.raises(InputError, match=message):
         run(spark, write(tmp_path / "in", ids, make_vectors(n=len(ids))), tmp_path / "out")
+
+
+@pytest.mark.parametrize("ids", [[5, 7, 5, *range(10, 20)], ["a", "b", "a", *map(str, range(10))]])
+def test_a_row_that_stands_twice_is_refused(spark, tmp_path: Path, ids: list) -> None:
+    vectors = make_vectors(n=len(ids))
+    vectors[2] = vectors[0]
+    with pytest.raises(InputError, match=f"ids in more than one row: {ids[0]}"):
+        run(spark, write(tmp_path / "in", ids, vectors), tmp_path / "out")
+
+
+def test_a_lower_target_lowers_the_gate(spark, tmp_path: Path) -> None:
+    source = write(tmp_path / "in", whole_ids(), make_vectors())
+    few = (
+        "neighbors.exact_below=0",
+        "neighbors.hash_family=hyperplane",
+        "neighbors.n_tables=1",
+        "neighbors.n_bits=6",
+    )
+    with pytest.raises(QualityError, match=r"at least 0\.9 is wanted"):
+        run(spark, source, tmp_path / "out", *few)
+    _, report = run(spark, source, tmp_path / "out", *few, "neighbors.target_recall=0.01")
+    assert 0.01 < report["recall_at_k"] < 0.9
+
+
+def test_truth_is_asked_enough_where_most_are_copies(spark, tmp_path: Path) -> None:
+    # 40 songs an item: a share of the songs would draw one item in twenty of those wanted.
+    vectors = np.repeat(make_vectors(n=300), 40, axis=0)
+    source = write(tmp_path / "in", whole_ids(len(vectors)), vectors)
+    _, report = run(spark, source, tmp_path / "out", "neighbors.n_truth_queries=200")
+    assert report["n_items"] < 300
+    assert report["n_truth_queries"] >= 100
 
 
 def test_columns_of_other_names_are_said(spark, tmp_path: Path) -> None:
@@ -222,3 +253,17 @@ def test_what_stands_there_stays_unless_it_is_replaced(spark, tmp_path: Path) ->
     assert again == lists
     assert files != sorted(path.stat().st_ino for path in (tmp_path / "out/neighbors").iterdir())
     assert not list((tmp_path / "out/work").iterdir())
+
+
+def test_what_a_killed_replacement_left_is_put_back(spark, tmp_path: Path) -> None:
+    source, output = write(tmp_path / "in", whole_ids(30), make_vectors(n=30)), tmp_path / "out"
+    run(spark, source, output)
+    # Killed between the two renames; and beside it what is none of ours.
+    (output / "work/2026-01-02-001").mkdir()
+    (output / "neighbors").rename(output / "work/2026-01-02-001/replaced")
+    (output / "work/notes").mkdir()
+    with pytest.raises(StorageError, match="the output exists"):
+        run(spark, source, output)
+    assert len(ds.dataset(output / "neighbors").to_table()) == 150
+    run(spark, source, output, overwrite=True)
+    assert [path.name for path in (output / "work").iterdir()] == ["notes"]

@@ -152,12 +152,23 @@ def has_repeated_keys(cells: Cells) -> bool:
         table = cells.repeated.read()
         songs, owners = numbers(table["track_key"]), numbers(table["item_key"])
         keys.append(songs[songs != owners])
-    ordered = np.sort(np.concatenate(keys))
+        # Two rows of one key and one vector share the item that the key names.
+        if _has_equal(songs):
+            return True
+    return _has_equal(np.concatenate(keys))
+
+
+def _has_equal(keys: NDArray[np.int64]) -> bool:
+    ordered = np.sort(keys)
     return bool((ordered[1:] == ordered[:-1]).any())
 
 
 def _drawn(cells: CellReader, index: CellIndex, found: pa.Table, *, n_items: int, n_wanted: int) -> Members:
-    """Return the items of the sample by rising key; where hashing drew none, as of very few, others evenly."""
+    """Return the items of the sample by rising key.
+
+    Songs are drawn by their hash. Where few are items, because most songs share theirs, that draws too few: then
+    items are taken evenly.
+    """
     parts = np.searchsorted(index.first_cells, numbers(found.column("cell")), side="right") - 1
     firsts = index.starts[index.first_cells][parts]
     drawn = [
@@ -165,7 +176,8 @@ def _drawn(cells: CellReader, index: CellIndex, found: pa.Table, *, n_items: int
         for first, rows in zip(firsts, found.column("drawn").to_pylist(), strict=True)
         if rows
     ]
-    even = np.unique(np.linspace(0, n_items - 1, min(n_items, n_wanted)).astype(np.int64))
-    rows = np.sort(np.concatenate(drawn)) if drawn else even
+    n_least = min(n_items, n_wanted)
+    even = np.unique(np.linspace(0, n_items - 1, n_least).astype(np.int64))
+    rows = np.sort(np.concatenate(drawn)) if 2 * sum(map(len, drawn)) >= n_least else even
     items = concatenate([cells.rows(row, row + 1) for row in rows.tolist()])
     return items.take(np.argsort(items.keys))

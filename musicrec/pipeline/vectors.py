@@ -23,15 +23,16 @@ from musicrec.errors import InputError, StorageError
 from musicrec.pipeline.cells import Cells, Pieces, has_repeated_keys, make_cells, pack_vectors
 from musicrec.pipeline.context import Context, log
 from musicrec.pipeline.neighbors import Joined, as_joined, join_cells
-from musicrec.stages import rank, vectors
+from musicrec.stages import pack, rank, vectors
 from musicrec.stages.join import Found
 from musicrec.storage import publish, runs, tables
 from musicrec.storage.rows import RowFiles
+from musicrec.storage.runs import Root
 from musicrec.storage.session import warm_workers
 
 # Songs that share their vector with others: 24 bytes each, for every task.
 MAX_SHARED = 5_000_000
-NEIGHBORS, REPORT = "neighbors", "report.json"
+NEIGHBORS, REPORT, REPLACED = "neighbors", "report.json", "replaced"
 FLOATS = ("array<float>", "array<double>")
 
 
@@ -55,9 +56,11 @@ def join_vectors(session: SparkSession, config: Config, source: VectorsInput, *,
     """
     root = runs.open_root(config.output.root)
     target = root.path / NEIGHBORS
-    if target.exists() and not overwrite:
-        raise StorageError("the output exists", where=str(target), todo="choose another, or give --overwrite")
     with runs.locked(root, with_snapshots=False):
+        with runs.writing(target):
+            _put_back(root, target)
+        if target.exists() and not overwrite:
+            raise StorageError("the output exists", where=str(target), todo="choose another, or give --overwrite")
         context = Context(
             session, _each_by_itself(config), runs.start_run(root, run_date=datetime.now(UTC).date())
         )
@@ -169,9 +172,9 @@ def _check_vectors(rows: DataFrame, found: dict[str, Any], source: VectorsInput,
             todo="drop or correct them",
         )
     if found["n_zero"] and source.metric == "cosine":
-        zero = F.forall("vector", lambda x: x == 0)
+        zero = F.forall("vector", lambda x: F.abs(x) < pack.MIN_LENGTH)
         raise InputError(
-            f"{found['n_zero']} vectors are all zero and have no direction",
+            f"{found['n_zero']} vectors are zero, or nearly, and have no direction",
             where=_some(rows, zero, where),
             todo="drop them, or use --metric euclidean",
         )
@@ -224,13 +227,26 @@ def _write(context: Context, rows: DataFrame, joined: Joined) -> None:
 
 
 def _publish(context: Context, target: Path, report: str) -> None:
-    staged, old = _staged(context), Path(context.run.table("replaced"))
+    staged, old = _staged(context), Path(context.run.table(REPLACED))
     with runs.writing(target):
         publish.drop_markers(staged)
+        publish.sync_files(staged)
         if target.exists():
             target.rename(old)
-        staged.rename(target)
+        try:
+            staged.rename(target)
+        except OSError:
+            _put_back(context.run.root, target)
+            raise
         runs.write_atomically(target.parent / REPORT, report)
-    # Under the lock all other work is that of runs that failed.
-    for work in context.run.root.work.iterdir():
-        shutil.rmtree(work, ignore_errors=True)
+    # Under the lock all other work is that of runs that failed; that of a refresh belongs to its snapshot.
+    for work in runs.run_directories(context.run.root.work):
+        if not (context.run.root.snapshots / work.name).exists():
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _put_back(root: Root, target: Path) -> None:
+    """Return what was about to be replaced to its place, where a run ended between the two renames."""
+    replaced = [run / REPLACED for run in runs.run_directories(root.work) if (run / REPLACED).is_dir()]
+    if replaced and not target.exists():
+        replaced[-1].rename(target)

@@ -20,6 +20,9 @@ from musicrec.arrow import numbers
 from musicrec.schemas import PIECES
 from musicrec.tasks import Batches, numbered_pieces
 
+# Shorter vectors have no direction that single precision tells.
+MIN_LENGTH = 1e-10
+
 
 def as_pieces(vectors: DataFrame, *, share: float, seed: int, write: Callable[[int, Members], None]) -> DataFrame:
     """Write the vectors in pieces and return `schemas.PIECES`: what is in each of them, and a sample.
@@ -101,7 +104,7 @@ def _survey(keys: pa.ChunkedArray, values: NDArray[np.float32], lengths: NDArray
         "min_dim": int(lengths.min(initial=np.iinfo(np.int64).max)),
         "max_dim": int(lengths.max(initial=0)),
         "n_not_finite": int((~finite).sum()),
-        "n_zero": int(((squares == 0) & filled).sum()),
+        "n_zero": int(((squares < MIN_LENGTH**2) & filled).sum()),
         "max_norm": float(np.sqrt(squares[finite].max(initial=0.0))),
         "is_half": is_half,
         "keys": b"",

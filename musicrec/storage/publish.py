@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +42,7 @@ def publish(run: Run, *, manifest: dict[str, Any], report: str) -> Path:
         (staged / REPORT).write_text(report, encoding="utf-8")
         full = {**manifest, "files": list_files(staged)}
         (staged / MANIFEST).write_text(as_json(full), encoding="utf-8")
+        sync_files(staged)
         snapshot = run.root.snapshots / run.run_id
         staged.rename(snapshot)
     pointer = {
@@ -76,9 +79,26 @@ def without_secrets(value: Any) -> Any:
     return [without_secrets(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+def without_nan(value: Any) -> Any:
+    """Return JSON values with null for each NaN: what is not known."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
 def as_json(value: Any) -> str:
     """Return indented JSON; NaN, which JSON does not have, is refused."""
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def sync_files(directory: Path) -> None:
+    """Wait until the files are on the disk: a pointer that outlives a power failure must not lead to nothing."""
+    for path in directory.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
 
 
 def drop_markers(directory: Path) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from musicrec.errors import ConfigError, LockError, StorageError
+
+RUN_ID = re.compile(r"(\d{4}-\d{2}-\d{2})-(\d{3,})")
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Root:
 
     @property
     def work(self) -> Path:
-        """One directory per run under way, and that of the newest successful one."""
+        """One directory per run under way, and one per snapshot that is kept."""
         return self.path / "work"
 
     @property
@@ -215,17 +218,20 @@ def write_atomically(path: Path, text: str) -> None:
 def drop_old(root: Root, *, keep_snapshots: int, newest: str) -> list[str]:
     """Delete all but the newest snapshots with their work, and what failed runs left; return what went.
 
-    Run names sort by date and number. The newest run always stays.
+    The newest run always stays.
     """
-    names = sorted((path.name for path in root.snapshots.iterdir() if path.is_dir()), key=_run_order)
+    names = [path.name for path in run_directories(root.snapshots)]
     others = [name for name in names if name != newest]
     kept = {newest, *others[max(0, len(names) - keep_snapshots) :]}
-    old = [path for parent in (root.snapshots, root.work) for path in parent.iterdir() if path.name not in kept]
+    old = [
+        path for parent in (root.snapshots, root.work) for path in run_directories(parent) if path.name not in kept
+    ]
     for path in old:
         shutil.rmtree(path, ignore_errors=True)
     return [str(path.relative_to(root.path)) for path in old]
 
 
-def _run_order(name: str) -> tuple[str, int]:
-    day, _, number = name.rpartition("-")
-    return day, int(number) if number.isdigit() else 0
+def run_directories(parent: Path) -> list[Path]:
+    """Return the directories of runs, by date and number; what else stands beside them is not ours."""
+    found = [(match.groups(), path) for path in parent.iterdir() if (match := RUN_ID.fullmatch(path.name))]
+    return [path for _, path in sorted(found, key=lambda item: (item[0][0], int(item[0][1])))]

@@ -1,6 +1,5 @@
 """A task of the join runs in bounded memory, however large the catalog and its cells are."""
 
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -42,7 +41,6 @@ print(len(found.keys), int(found.n_compared.sum()))
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
 @pytest.mark.parametrize(("n_queries", "fits"), [(2_000, True), (250_000, False)])
 def test_a_unit_fits_its_memory_and_only_its_rows_count(tmp_path: Path, n_queries: int, fits: bool) -> None:
-    assert resource.RLIMIT_DATA
     vectors = np.random.default_rng(0).standard_normal((N, DIM)).astype(np.float16)
     CellFiles(tmp_path).write(0, Members(np.arange(N), np.arange(N), vectors))
     arguments = [str(value) for value in (tmp_path, N, DIM, LIMIT_MB, n_queries)]

@@ -82,9 +82,14 @@ def test_retention_keeps_the_newest_with_their_work(root: runs.Root) -> None:
     names = [published(root).run_id for _ in range(4)]
     failed = runs.start_run(root, run_date=DAY)
     newest = published(root)
+    # What is no run's is not ours.
+    (root.work / "notes").mkdir()
+    (root.work / "2026-01-02-plans").mkdir()
     runs.drop_old(root, keep_snapshots=2, newest=newest.run_id)
     kept = {names[3], newest.run_id}
     assert {path.name for path in root.snapshots.iterdir()} == kept
+    for name in ("notes", "2026-01-02-plans"):
+        (root.work / name).rmdir()
     assert {path.name for path in root.work.iterdir()} == kept
     assert not failed.work.exists()
 
