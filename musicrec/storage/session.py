@@ -18,6 +18,8 @@ from musicrec.algorithms.warm import warm_up
 from musicrec.config import SparkConfig
 from musicrec.errors import StorageError
 
+PARTITIONS = "spark.sql.shuffle.partitions"
+
 REQUIRED = {
     # Text that is no number gives an error, not a silent NULL; the stages use try_cast.
     "spark.sql.ansi.enabled": "true",
@@ -75,7 +77,7 @@ def open_session(settings: SparkConfig, *, app_name: str) -> SparkSession:
             builder = builder.config(key, value)
         session = builder.getOrCreate()
         if submitted:
-            _suggest(session, _suggested(settings))
+            _suggest(session, _suggested(settings), n_partitions=settings.shuffle_partitions)
     except (PySparkException, OSError) as error:
         raise StorageError(
             f"Spark did not start: {error}", todo="run `musicrec doctor`, which checks Java and Python"
@@ -97,7 +99,7 @@ def warm_workers(session: SparkSession) -> None:
 
 def default_partitions(session: SparkSession) -> int:
     """Return how many partitions a wide stage gets: the session's setting for shuffles."""
-    return int(session.conf.get("spark.sql.shuffle.partitions") or 200)
+    return int(session.conf.get(PARTITIONS) or 200)
 
 
 def partition_targets(n_partitions: int) -> list[int]:
@@ -135,14 +137,17 @@ def _suggested(settings: SparkConfig) -> dict[str, str]:
         "spark.master": settings.master,
         "spark.driver.memory": settings.driver_memory,
         # A few tasks per core even out; Spark's own default of 200 is for clusters.
-        "spark.sql.shuffle.partitions": str(settings.shuffle_partitions or max(8, 4 * cores)),
+        PARTITIONS: str(settings.shuffle_partitions or max(8, 4 * cores)),
     }
 
 
-def _suggest(session: SparkSession, suggested: Mapping[str, str]) -> None:
+def _suggest(session: SparkSession, suggested: Mapping[str, str], *, n_partitions: int) -> None:
     """Set what can still be set and the launcher did not say; a builder's options would overrule the launcher."""
-    said = {row["key"] for row in session.sql("SET").collect()}
+    said = {row["key"]: row["value"] for row in session.sql("SET").collect()}
     for key, value in suggested.items():
+        # How many cores a cluster has, the driver's machine does not tell: Spark's own default is for those.
+        if key == PARTITIONS and not n_partitions and not said.get("spark.master", "").startswith("local"):
+            continue
         if key not in said and session.conf.isModifiable(key):
             session.conf.set(key, value)
 
