@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from pyspark.sql import SparkSession
 from musicrec.config import Config
 from musicrec.launch import make_parser, run_job
 from musicrec.pipeline.evaluation import as_text, evaluate
+from musicrec.storage import publish
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def main() -> int:
         result = evaluate(session, config)
         print(as_text(result))
         if arguments.output:
-            arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+            arguments.output.write_text(publish.as_json(publish.without_nan(result)))
 
     return run_job(arguments, work, name="musicrec evaluate")
 

@@ -20,8 +20,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from musicrec.errors import InputError, StorageError
+from musicrec.errors import ConfigError, InputError, StorageError
 from musicrec.launch import exit_code_of
+from musicrec.songs import bare_id
 from musicrec.storage.runs import Root, check_writable, current_snapshot, open_root, read_pointer
 
 MIN_JAVA, MIN_PYTHON = 17, (3, 11)
@@ -68,7 +69,7 @@ def find_similar(track_id: str, root: Root, *, k: int) -> list[dict[str, Any]]:
         Nothing is published.
     """
     snapshot = current_snapshot(root)
-    bare = re.sub(r"^spotify:track:", "", track_id)
+    bare = bare_id(track_id)
     wanted = (pc.field("track_id") == bare) & (pc.field("rank") <= k)
     rows = _rows(snapshot / "recommendations", wanted)
     if not rows:
@@ -112,7 +113,7 @@ def _explain_absence(track_id: str, snapshot: Path) -> None:
 def _print_similar(track_id: str, root: str, k: int) -> None:
     opened = open_root(root)
     rows = find_similar(track_id, opened, k=k)
-    own = find_names([re.sub(r"^spotify:track:", "", track_id)], opened)
+    own = find_names([bare_id(track_id)], opened)
     name = " – ".join(part for song in own.values() for part in (song["title"], song["artist"]) if part)
     # Text, not markup: a title such as "[bold]" is no instruction.
     table = Table("rank", "title", "artist", "track_id", "score", title=Text(name or track_id), box=None)
@@ -175,8 +176,8 @@ def _package(name: str) -> Finding:
 def _write_access(root: str) -> Finding:
     try:
         check_writable(open_root(root))
-    except StorageError as error:
-        return Finding("write access", f"{error.what}: {error.where}", error.todo)
+    except (ConfigError, StorageError) as error:
+        return Finding("write access", f"{error.what}: {error.where or root}", error.todo)
     return Finding("write access", root)
 
 

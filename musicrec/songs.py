@@ -55,6 +55,9 @@ ANALYZED_FEATURES = ("danceability", "valence", "speechiness", "tempo")
 TEXT_COLUMNS = ("title", "artist", "album", "genre")
 TRACK_COLUMNS = ("track_id", *TEXT_COLUMNS, "release_date", "popularity", "explicit", *FEATURES)
 
+# What may stand before an id.
+ID_PREFIXES = ("spotify:track:", "https://open.spotify.com/track/")
+
 # Names that exports of Spotify's catalog and their copies use. Compared without case.
 ALIASES: dict[str, tuple[str, ...]] = {
     "track_id": ("id", "uri", "track_uri", "song_id", "spotify_id", "spotify_track_uri"),
@@ -73,6 +76,13 @@ ALIASES: dict[str, tuple[str, ...]] = {
 
 # A year says less than a date, so it serves only where there is no date: many exports hold both.
 FALLBACKS = {"release_date": ("year", "release_year")}
+
+
+def bare_id(text: str) -> str:
+    """Return an id as `clean` makes it of one with a prefix."""
+    for prefix in ID_PREFIXES:
+        text = text.removeprefix(prefix)
+    return text
 
 
 def resolve_columns(

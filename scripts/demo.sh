@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash scripts/setup.sh
 out="${1:-demo}"
-if [ ! -d "$out/catalog/tracks" ]; then
+# The counts are written last: without them the catalog is not whole.
+if [ ! -f "$out/catalog/truth/counts.json" ]; then
   .venv/bin/python scripts/make_catalog.py --songs 20000 --seed 1 --format csv --output "$out/catalog"
 fi
 .venv/bin/python jobs/refresh.py \

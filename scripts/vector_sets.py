@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -92,6 +93,7 @@ def make_data(name: str, directory: Path, *, n_songs: int, memory: str) -> Path:
         return directory
     directory.parent.mkdir(parents=True, exist_ok=True)
     unfinished = directory.with_name(f"{directory.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
     if name == SONG_LIKE:
         command = [sys.executable, str(ROOT / "scripts/embed_songs.py"), "--songs", str(n_songs)]
         subprocess.run([*command, "--output", str(unfinished), "--driver-memory", memory], check=True)

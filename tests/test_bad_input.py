@@ -12,7 +12,7 @@ import pytest
 
 from musicrec.errors import InputError, MusicrecError, StorageError
 from musicrec.pipeline.context import Context
-from musicrec.pipeline.ingest import ingest, read_source
+from musicrec.pipeline.ingest import ingest, read_relation, read_source
 from musicrec.pipeline.refresh import plan, refresh
 from musicrec.storage import runs, tables
 from tests.conftest import make_config, make_songs
@@ -245,12 +245,31 @@ def test_a_refused_input_leaves_what_was_published(spark, tmp_path: Path) -> Non
     assert refresh(spark, make_config(good, tmp_path / "out"), run_date=DAY) != snapshot
 
 
-def test_playlists_without_their_columns(spark, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "owner"), [("playlists", "playlist_id"), ("favorites", "user_id")])
+def test_relations_without_their_columns_are_refused_first(spark, tmp_path: Path, name: str, owner: str) -> None:
     tracks = write(tmp_path, csv_of(make_songs(150)))
-    write(tmp_path, "a,b\n1,2\n", "playlists.csv")
-    config = make_config(tracks, tmp_path / "out", f"input.playlists={tmp_path / 'playlists.csv'}")
-    with pytest.raises(InputError, match="no column for playlist_id and track_id"):
-        refresh(spark, config, run_date=DAY)
+    write(tmp_path, "a,b\n1,2\n", "relation.csv")
+    config = make_config(tracks, tmp_path / "out", f"input.{name}={tmp_path / 'relation.csv'}")
+    for action in (lambda: refresh(spark, config, run_date=DAY), lambda: plan(spark, config)):
+        with pytest.raises(InputError, match=f"no column for {owner} and track_id"):
+            action()
+    assert not list((tmp_path / "out/work").glob("*/tracks"))
+
+
+def test_relations_may_name_songs_by_made_ids_or_by_columns(spark, tmp_path: Path) -> None:
+    made = 'input.id_from=["artist", "title"]'
+    songs = make_songs(30).drop(columns="track_id")
+    catalog, _ = read_in(spark, write(tmp_path, csv_of(songs)), tmp_path, made)
+    settings = make_config(tmp_path / "songs.csv", tmp_path / "out", made).input
+    known = {row["track_id"] for row in catalog.tracks.collect()}
+    by_columns = write(tmp_path, csv_of(songs[["artist", "title"]].assign(user_id="u")), "columns.csv")
+    by_ids = write(tmp_path, csv_of(pd.DataFrame({"track_id": sorted(known), "user_id": "u"})), "ids.csv")
+    for path in (by_columns, by_ids):
+        rows = read_relation(spark, str(path), owner="user_id", settings=settings).collect()
+        assert {row["track_id"] for row in rows} == known
+    neither = write(tmp_path, "user_id,artist\nu,a\n", "neither.csv")
+    with pytest.raises(InputError, match="no column for track_id"):
+        read_relation(spark, str(neither), owner="user_id", settings=settings)
 
 
 def test_source_columns_of_any_name(spark, tmp_path: Path) -> None:

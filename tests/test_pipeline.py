@@ -216,6 +216,16 @@ def test_small_catalogs(spark, tmp_path: Path, n: int) -> None:
         assert status[["status", "reason"]].to_numpy().tolist() == [["not_recommended", "no_other_song"]]
 
 
+def test_where_all_songs_are_set_aside_nothing_is_trained(spark, tmp_path: Path) -> None:
+    # One artist's songs are all held out, or all judge.
+    make_songs(300, artist="Various Artists").to_csv(tmp_path / "songs.csv", index=False)
+    aside = ("model.holdout_share=0.5", "model.judging_share=0.499")
+    snapshot = refresh(spark, make_config(tmp_path / "songs.csv", tmp_path / "out", *aside), run_date=DAY)
+    model = manifest_of(snapshot)["model"]
+    assert model["gate"] == {"shipped": "z-scored inputs", "reason": "0 songs are too few to learn from"}
+    assert read(snapshot, "recommendations").groupby("track_id").size().min() == 10
+
+
 def test_all_songs_identical(spark, tmp_path: Path) -> None:
     songs = make_songs(150)
     songs["energy"], songs["tempo"] = 0.5, 100.0

@@ -17,6 +17,7 @@ from musicrec.algorithms.encoder import Encoder, embed
 from musicrec.algorithms.learner import Learner
 from musicrec.algorithms.retrieval import Candidates, answer, by_cosine
 from musicrec.config import ModelConfig
+from musicrec.errors import QualityError
 
 # Songs that judge an epoch: they bound memory and time.
 MAX_JUDGES = 2000
@@ -58,6 +59,11 @@ def train_encoder(
         Called after each epoch.
     checkpoints : Checkpoints, optional
         Where to go on from, and where to keep what is reached.
+
+    Raises
+    ------
+    QualityError
+        The loss is no number any more.
     """
     if settings.n_threads:
         torch.set_num_threads(settings.n_threads)
@@ -66,6 +72,11 @@ def train_encoder(
     while len(progress.history) < settings.n_epochs and progress.n_idle < settings.patience:
         started = time.monotonic()
         loss = learner.train_epoch()
+        if not math.isfinite(loss):
+            raise QualityError(
+                f"training went astray in epoch {len(progress.history) + 1}: its loss is {loss}",
+                todo="lower model.learning_rate",
+            )
         progress.add(loss, judge.score(learner), started)
         on_epoch(progress.history[-1])
         progress.keep()

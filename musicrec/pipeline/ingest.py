@@ -55,7 +55,9 @@ def read_relation(session: SparkSession, uri: str, *, owner: str, settings: Inpu
     """
     rows = tables.read_rows(session, uri, file_format=settings.format, multiline=settings.csv_multiline)
     names = [name for name in rows.columns if name not in (tables.MALFORMED, tables.SOURCE_FILE)]
-    # input.columns is written for the songs; it counts here where this file has such a column.
+    # input.columns and input.id_from are written for the songs; they count here where this file has such columns.
+    if not set(settings.id_from) <= set(names):
+        settings = settings.model_copy(update={"id_from": ()})
     configured = {name: source for name, source in settings.columns.items() if source in names}
     columns = resolve_columns(names, wanted=("track_id", owner), configured=configured, where=uri)
     missing = [name for name in (owner, "track_id") if name not in columns]
@@ -66,6 +68,20 @@ def read_relation(session: SparkSession, uri: str, *, owner: str, settings: Inpu
             todo=f'map it with [input.columns], e.g. {missing[0]} = "name of the column"',
         )
     return clean.as_relation(rows, columns=columns, owner=owner, settings=settings)
+
+
+def check_relations(session: SparkSession, settings: InputConfig) -> None:
+    """Look at playlists and favorites, where they are given, before hours of work that need them.
+
+    Raises
+    ------
+    InputError
+        As `read_relation`.
+    """
+    for uri, owner in ((settings.playlists, "playlist_id"), (settings.favorites, "user_id")):
+        if uri:
+            with tables.input_errors(uri):
+                read_relation(session, uri, owner=owner, settings=settings)
 
 
 def ingest(context: Context) -> Catalog:

@@ -114,4 +114,7 @@ def _memberships(session: SparkSession, config: Config, labeled: DataFrame) -> p
         return None
     with tables.input_errors(config.input.playlists):
         rows = read_relation(session, config.input.playlists, owner="playlist_id", settings=config.input)
-        return train.sort_by_key(train.as_memberships(rows, songs=labeled).toArrow())
+        found = train.sort_by_key(train.as_memberships(rows, songs=labeled).toArrow())
+    if not found.num_rows:
+        log.warning("             the playlists hold none of the sampled songs: other labels take their place")
+    return found

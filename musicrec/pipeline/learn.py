@@ -100,7 +100,9 @@ def _checkpoints(context: Context) -> Checkpoints:
 
 def _fit(songs: Songs, settings: ModelConfig, checkpoints: Checkpoints) -> Fitted:
     """Train on most of the artists, and ship what is best on the others."""
-    optional, n_songs = optional_inputs(settings, songs), songs.labeled.num_rows
+    optional, kept = optional_inputs(settings, songs), ~train.is_judging(songs.labeled, settings=settings)
+    # Whole artists are set aside: of very few artists that may be all songs.
+    n_songs = int((kept & ~train.is_held_out(songs.labeled, settings=settings)).sum())
     if n_songs < settings.min_songs:
         log.info("             %d songs are too few to learn from: features are compared", n_songs)
         encodings = fit_encodings(songs.raw, optional=optional)
@@ -109,7 +111,6 @@ def _fit(songs: Songs, settings: ModelConfig, checkpoints: Checkpoints) -> Fitte
         reason = f"{n_songs} songs are too few to learn from"
         choice = Choice(untrained, None, {"shipped": "z-scored inputs", "reason": reason})
         return Fitted(choice, encodings, [], "none")
-    kept = ~train.is_judging(songs.labeled, settings=settings)
     encodings, inputs, learned, objective = make_training_set(songs, settings, optional=optional, kept=kept)
     encoder, history = train_encoder(learned, settings=settings, on_epoch=_log_epoch, checkpoints=checkpoints)
     names = encodings.source_names

@@ -14,7 +14,7 @@ from musicrec import __version__
 from musicrec.algorithms.learner import find_device
 from musicrec.config import Config, config_as_dict
 from musicrec.pipeline.context import Context, log
-from musicrec.pipeline.ingest import Catalog, ingest, read_source
+from musicrec.pipeline.ingest import Catalog, check_relations, ingest, read_source
 from musicrec.pipeline.learn import Learned, embed_catalog, learn
 from musicrec.pipeline.lists import check_lists, publish_lists, rank_favorites, rank_lists
 from musicrec.pipeline.neighbors import join_neighbors
@@ -39,6 +39,7 @@ def refresh(session: SparkSession, config: Config, *, run_date: date) -> Path:
         context = Context(session, config, runs.start_run(root, run_date=run_date))
         log.info("run %s", context.run.run_id)
         context.record = _header(context, run_date)
+        check_relations(session, config.input)
         with context.stage("clean"):
             catalog = ingest(context)
         with context.stage("train"):
@@ -71,6 +72,7 @@ def plan(session: SparkSession, config: Config) -> dict[str, Any]:
     runs.check_writable(root)
     with tables.input_errors(config.input.tracks):
         rows, columns = read_source(session, config.input)
+    check_relations(session, config.input)
     return {"files": len(rows.inputFiles()), "columns": columns, "output": str(root.path)}
 
 

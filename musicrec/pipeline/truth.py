@@ -20,8 +20,8 @@ from musicrec.algorithms.spaces import Frame, Space, distances
 from musicrec.algorithms.tuning import intrinsic_dimension
 from musicrec.algorithms.voronoi import Voronoi
 from musicrec.pipeline.context import Context, log
-from musicrec.stages import evaluate
-from musicrec.stages.evaluate import TruthSettings
+from musicrec.stages import truth as stage
+from musicrec.stages.truth import TruthSettings
 from musicrec.storage.session import default_partitions
 
 
@@ -62,8 +62,8 @@ def find_truth(
         )
     settings = TruthSettings(k, queries, space, asking, reach, leaders, frame, index, shares, read)
     tasks = context.tasks(n_shares)
-    rows = evaluate.as_truths(tasks, settings=settings).toArrow().to_pylist()
-    found = [evaluate.as_truth(row, n_queries=len(queries)) for row in rows]
+    rows = stage.as_truths(tasks, settings=settings).toArrow().to_pylist()
+    found = [stage.as_truth(row, n_queries=len(queries)) for row in rows]
     lists = merge_lists([lists for lists, _ in found], k=k)
     return Truth(space, queries, lists.scores, _cells_of(lists, found))
 

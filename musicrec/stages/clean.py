@@ -20,6 +20,7 @@ from musicrec.songs import (
     ANALYZED_FEATURES,
     FEATURE_RULES,
     FEATURES,
+    ID_PREFIXES,
     TEXT_COLUMNS,
     TRACK_COLUMNS,
     FeatureRule,
@@ -31,7 +32,6 @@ MAX_ROW_LENGTH = 2000
 MISSING_NUMBERS = ("", "NA", "N/A", "null", "NULL", "None", "\\N")
 NOT_A_NAME = ("", "NA")
 WHITE_SPACE = " \t\n\r\f\v\u00a0\u2003\u3000\ufeff"
-ID_PREFIXES = ("spotify:track:", "https://open.spotify.com/track/")
 
 # What a title says about a release but not about the recording. "Remix", "Live" and "Acoustic" are other
 # recordings and stay.

@@ -98,13 +98,12 @@ def as_training_set(
     usable = {name: tuple(p for p in offer if p.weight and _has_pairs(p)) for name, offer in offers.items()}
     wanted = ["playlists", "labels"] if settings.objective == "auto" else [settings.objective]
     chosen = next((name for name in wanted if usable[name]), "self_supervised")
-    held_out = numbers(labeled.column("fold")) < settings.holdout_share
     songs = TrainingSet(
         inputs=inputs,
         layout=layout,
         recordings=numbers(labeled.column("recording_key")),
         artists=artists_of(labeled),
-        held_out=held_out,
+        held_out=is_held_out(labeled, settings=settings),
         positives=usable[chosen],
     )
     return songs, chosen
@@ -113,6 +112,12 @@ def as_training_set(
 def artists_of(labeled: pa.Table) -> NDArray[np.int64]:
     """Return the key of each song's artist; a song without one is its own."""
     return numbers(pc.coalesce(labeled["artist_key"], labeled["track_key"]))
+
+
+def is_held_out(labeled: pa.Table, *, settings: ModelConfig) -> NDArray[np.bool_]:
+    """Return which songs (n,) decide when training stops."""
+    held_out: NDArray[np.bool_] = numbers(labeled.column("fold")) < settings.holdout_share
+    return held_out
 
 
 def is_judging(labeled: pa.Table, *, settings: ModelConfig) -> NDArray[np.bool_]:

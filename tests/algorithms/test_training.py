@@ -14,7 +14,7 @@ from musicrec.algorithms.losses import contrastive_loss, proxy_loss
 from musicrec.algorithms.retrieval import Candidates, answer, by_cosine
 from musicrec.algorithms.training import Epoch, train_encoder
 from musicrec.config import ModelConfig
-from musicrec.errors import ConfigError
+from musicrec.errors import ConfigError, QualityError
 
 LAYOUT = InputLayout(n_numeric=10, source=np.arange(10), is_mask=np.zeros(10, dtype=bool))
 QUICK = ModelConfig(hidden_layers=(32,), embedding_dim=8, n_epochs=15, batch_size=128, n_threads=1, patience=15)
@@ -218,6 +218,13 @@ def test_without_held_out_songs_the_last_epoch_counts() -> None:
         everything, settings=QUICK.model_copy(update={"n_epochs": 3}), on_epoch=lambda _: None
     )
     assert [e.best for e in history] == [True, True, True]
+
+
+def test_a_training_that_goes_astray_ends_with_a_sentence() -> None:
+    data, _ = planted()
+    data.inputs[~data.held_out] = np.nan
+    with pytest.raises(QualityError, match="went astray in epoch 1"):
+        train_encoder(data, settings=QUICK, on_epoch=lambda _: None)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
