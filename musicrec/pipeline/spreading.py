@@ -29,7 +29,7 @@ from musicrec.pipeline.ingest import Catalog
 from musicrec.stages import spread
 from musicrec.storage import tables
 from musicrec.storage.rows import RowFiles, TableFiles
-from musicrec.storage.session import default_partitions, partition_targets
+from musicrec.storage.session import partition_targets
 
 # Forgotten songs that get a place: the driver holds about a kilobyte of each.
 MAX_FORGOTTEN = 2_000_000
@@ -98,7 +98,7 @@ def spread_lists(context: Context, catalog: Catalog, lists: DataFrame) -> Spread
 
 
 def _count(context: Context, files: TableFiles, *, n_songs: int) -> _Counted:
-    n_parts = max(default_partitions(context.session), -(-n_songs // MAX_RANGE_SONGS))
+    n_parts = max(1, -(-n_songs // MAX_RANGE_SONGS))
     written, n_pieces = context.files("occurrences"), len(files.pieces)
     tallies = spread.as_tallies(
         context.tasks(-(-n_pieces // spread.TALLIED_PIECES)),

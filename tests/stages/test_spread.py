@@ -10,6 +10,7 @@ import pytest
 from musicrec import schemas
 from musicrec.algorithms.spreading import as_histogram, measure_occurrence
 from musicrec.config import load_config
+from musicrec.pipeline import spreading
 from musicrec.pipeline.context import Context
 from musicrec.pipeline.ingest import Catalog
 from musicrec.pipeline.spreading import spread_lists
@@ -50,7 +51,10 @@ def rows() -> list:
     return make_rows()
 
 
-def test_lists_in_many_files_get_their_guests(spark, tmp_path: Path, rows: list) -> None:
+def test_lists_in_many_files_get_their_guests(
+    spark, tmp_path: Path, rows: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spreading, "MAX_RANGE_SONGS", 150)
     context = make_context(spark, tmp_path)
     frame = spark.createDataFrame(rows, schemas.LISTS).repartition(5)
     lists = context.materialize(frame, "lists", schema=schemas.LISTS)
