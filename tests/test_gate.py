@@ -62,7 +62,7 @@ def test_a_worse_encoder_is_not() -> None:
     assert choice.rival is not None
     assert not choice.encoder.architecture.trained
     # What is shipped is what was judged: its nearest are right.
-    vectors = embed(choice.encoder, inputs).astype(np.float32)
+    vectors = embed(choice.encoder, inputs)
     nearest = np.argsort(-vectors @ vectors.T, axis=1)[:, 1:11]
     right = (songs.group[nearest] == songs.group[:, None]).mean()
     assert right > 3 * np.mean(songs.group[:, None] == songs.group[None, :])

@@ -103,7 +103,7 @@ def make_linear(projection: Affine) -> Encoder:
     return encoder
 
 
-def embed(encoder: Encoder, inputs: NDArray[np.float32]) -> NDArray[np.float16]:
+def embed(encoder: Encoder, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the unit vectors of `inputs`.
 
     Parameters
@@ -113,12 +113,14 @@ def embed(encoder: Encoder, inputs: NDArray[np.float32]) -> NDArray[np.float16]:
 
     Returns
     -------
-    float16 array, shape (n, embedding_dim)
-        Length 1 up to the rounding. A row depends on its own inputs alone, whatever n is.
+    float32 array, shape (n, embedding_dim)
+        Rounded to half precision, so of length 1 up to that. A row depends on its own inputs alone, whatever n
+        is.
     """
     encoder.eval()
     n, n_inputs = inputs.shape
-    vectors = np.empty((n, encoder.architecture.embedding_dim), dtype=np.float16)
+    # numpy's, because it asks for large pages: torch's own memory takes longer to fill for the first time.
+    vectors = np.empty((n, encoder.architecture.embedding_dim), dtype=np.float32)
     block = np.zeros((BLOCK_ROWS, n_inputs), dtype=np.float32)
     device = next(encoder.parameters()).device
     with torch.inference_mode():
@@ -126,7 +128,7 @@ def embed(encoder: Encoder, inputs: NDArray[np.float32]) -> NDArray[np.float16]:
             rows = inputs[start : start + BLOCK_ROWS]
             block[: len(rows)] = rows
             unit = encoder(torch.from_numpy(block).to(device))
-            vectors[start : start + len(rows)] = unit[: len(rows)].to(torch.float16).cpu().numpy()
+            vectors[start : start + len(rows)] = unit[: len(rows)].half().float().cpu().numpy()
     return vectors
 
 

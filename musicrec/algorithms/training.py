@@ -167,7 +167,7 @@ class _Judge:
             # The same corruption in every epoch, so that the losses compare.
             with torch.inference_mode():
                 return -float(learner.twin_loss(self._rows, np.random.default_rng(self._seed)))
-        vectors = embed(learner.encoder, self._songs.inputs[self._rows]).astype(np.float32)
+        vectors = embed(learner.encoder, self._songs.inputs[self._rows])
         found = answer(by_cosine(vectors), self._candidates, k=JUDGED_PLACES, own_artist=self._own_artist)
         precision = found.judged.average_precision
         return float(precision.mean()) if len(precision) else math.nan

@@ -137,7 +137,7 @@ def _simple_methods(learned: TrainingSet, *, seed: int) -> dict[str, Encoder]:
 
 def _precision(encoder: Encoder, inputs: NDArray[np.float32], candidates: Candidates) -> NDArray[np.float64]:
     """Return P@k of each query that has a right answer."""
-    vectors = embed(encoder, inputs).astype(np.float32)
+    vectors = embed(encoder, inputs)
     return answer(by_cosine(vectors), candidates, k=K, own_artist=False).judged.precision
 
 

@@ -53,13 +53,13 @@ def judge_spreading(songs: Songs, config: Config, *, optional: list[str]) -> dic
 
 def _embed_all(
     songs: Songs, config: Config, *, optional: list[str], held_out: NDArray[np.bool_]
-) -> NDArray[np.float16]:
+) -> NDArray[np.float32]:
     _, inputs, learned, _ = make_training_set(songs, config.model, optional=optional, kept=~held_out)
     encoder, _ = train_encoder(learned, settings=config.model, on_epoch=lambda _: None)
     return embed(encoder, inputs)
 
 
-def _as_lists(songs: Songs, vectors: NDArray[np.float16], *, k: int) -> SongLists:
+def _as_lists(songs: Songs, vectors: NDArray[np.float32], *, k: int) -> SongLists:
     """Return the k nearest songs of each, as the join finds them: each recording once. A song's row is its key."""
     rows = np.arange(len(vectors))
     recordings = numbers(songs.labeled["recording_key"])
