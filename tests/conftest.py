@@ -25,8 +25,8 @@ os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # The longest files first, one a process; the rest goes to whichever is done.
-    items.sort(key=lambda item: "slow" not in item.keywords)
+    # The longest files first, one a process, then those of Spark; the rest goes to whichever is done.
+    items.sort(key=lambda item: ("slow" not in item.keywords, "spark" not in getattr(item, "fixturenames", ())))
     if TIDYTUESDAY.exists() or os.environ.get("MUSICREC_REQUIRE_REAL_DATA"):
         return
     for item in items:
