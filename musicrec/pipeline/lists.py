@@ -48,8 +48,6 @@ def rank_favorites(context: Context, catalog: Catalog, lists: DataFrame) -> Data
     best = rank.keep_best(fused, k=settings.favorites.k)
     listed = favorites.as_user_recommendations(best, favorites=known)
     n_files = max(1, -(-counts["n_users"] * settings.favorites.k // ROWS_PER_FILE))
-    # From files, as in `publish_lists`: the votes would be counted twice.
-    listed = context.materialize(listed, "user_recommendations", schema=schemas.USER_RECOMMENDATIONS)
     ordered = listed.repartitionByRange(n_files, "user_id").sortWithinPartitions("user_id", "rank")
     written = _stage(context, ordered, "user_recommendations", schemas.USER_RECOMMENDATIONS)
     counts["n_users_with_recommendations"] = written.select("user_id").distinct().count()
