@@ -106,13 +106,10 @@ def make_cells(context: Context, pieces: Pieces, *, space: Space) -> Cells:
     with context.stage("leaders"):
         settings, frame = plan_cells(context, pieces.sample, n_songs=n_songs, space=space)
     with context.stage("cells"):
-        files, repeated = (
-            CellFiles(Path(context.run.table("items"))),
-            context.files("repeated"),
-        )
-        n_pieces, read, names = len(pieces.numbers), pieces.files.read, pieces.numbers
+        files, repeated = CellFiles(Path(context.run.table("items"))), context.files("repeated")
+        read, names = pieces.files.read, pieces.numbers
         blocks = bucket.as_blocks(
-            context.tasks(n_pieces),
+            context.tasks(len(names)),
             settings=settings,
             targets=partition_targets(len(settings.first_cells) - 1),
             read=lambda place: read(names[place]),
