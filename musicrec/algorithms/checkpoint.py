@@ -73,8 +73,11 @@ def pack(
     for i, values in state["state"].items():
         tensors |= {f"optimizer/{i}/{name}": tensor for name, tensor in values.items()}
     text = json.dumps({**plain, "param_groups": state["param_groups"]}).encode()
-    # The generator of torch is part of the state: dropout draws from it.
+    # The generators of torch are part of the state: dropout draws from that of its device.
     tensors |= {PLAIN: torch.tensor(list(text), dtype=torch.uint8), "generator": torch.get_rng_state()}
+    device = _device_of(modules)
+    if device.type == "cuda":
+        tensors["cuda_generator"] = torch.cuda.get_rng_state(device)
     return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
 
 
@@ -99,9 +102,16 @@ def unpack(
             state.setdefault(int(i), {})[field] = tensor
         optimizer.load_state_dict({"state": state, "param_groups": plain.pop("param_groups")})
         torch.set_rng_state(tensors["generator"])
+        device = _device_of(modules)
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["cuda_generator"], device)
     except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
         raise ValueError(f"no checkpoint of this training: {error}") from error
     return _below(tensors, "best"), plain
+
+
+def _device_of(modules: dict[str, nn.Module]) -> torch.device:
+    return next(parameter.device for module in modules.values() for parameter in module.parameters())
 
 
 def _below(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:

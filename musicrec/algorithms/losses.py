@@ -69,8 +69,8 @@ def proxy_loss(vectors: Tensor, proxies: Tensor, *, row: Tensor, column: Tensor,
     # Pair by pair: to read them out of all products would cost a second array of their size on the way back.
     logits = (scaled.index_select(0, row) * unit.index_select(0, column)).sum(dim=1)
     counts = torch.bincount(row, minlength=len(vectors))
-    n_songs = int((counts > 0).sum())
-    return ((totals[row] - logits) / counts[row]).sum() / max(1, n_songs)
+    n_songs = (counts > 0).sum().clamp(min=1)
+    return ((totals[row] - logits) / counts[row]).sum() / n_songs
 
 
 class _LogSumExp(torch.autograd.Function):
