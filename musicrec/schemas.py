@@ -99,13 +99,15 @@ PIECES = _schema(
 )
 
 # Songs of one part of the cells, in any order. Spark's hash sends `target` to the part's partition. Blobs of n
-# rows: int64 cells, int64 keys, int64 recording keys, and vectors (little endian halves or floats), row by row.
+# songs: int64 keys, int64 recording keys, and int32 rows; and of the m different rows in which they stand: int64
+# cells, and vectors (little endian halves or floats), row by row.
 BLOCKS = _schema(
     target=IntegerType(),
     part=IntegerType(),
-    cells=BinaryType(),
     keys=BinaryType(),
     recordings=BinaryType(),
+    rows=BinaryType(),
+    cells=BinaryType(),
     vectors=BinaryType(),
 )
 

@@ -13,9 +13,11 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from musicrec.algorithms.drawing import is_drawn
+from musicrec.algorithms.equality import distinct_rows
 from musicrec.algorithms.hashing import HashFamily
 from musicrec.algorithms.kernel import pair_scores
 from musicrec.algorithms.members import Members
+from musicrec.algorithms.ranges import concatenate_ranges
 from musicrec.algorithms.spaces import Space, as_stored
 from musicrec.algorithms.warm import warm_up
 from musicrec.arrow import list_column, numbers
@@ -144,18 +146,23 @@ def _blocker(
 
 
 def _blocks(songs: Members, settings: CellSettings, targets: tuple[int, ...]) -> Batches:
-    vectors, rounded = as_stored(songs.vectors, settings.space.vector_type)
-    cells = settings.family.assign(settings.space.as_found(rounded))  # (n, n_tables)
-    row = np.repeat(np.arange(len(cells)), cells.shape[1])
+    # Equal vectors travel once a block: all songs with one of them meet in one task.
+    same = distinct_rows(songs.vectors)
+    vectors, rounded = as_stored(songs.vectors[same.firsts], settings.space.vector_type)
+    cells = settings.family.assign(settings.space.as_found(rounded))  # (m, n_tables)
+    n_tables = cells.shape[1]
+    song = np.repeat(np.arange(len(songs)), n_tables)
+    row = (same.place[:, None] * n_tables + np.arange(n_tables)).ravel()
     cell = cells.ravel()
-    part = np.searchsorted(settings.first_cells[1:-1], cell, side="right")
+    part = np.searchsorted(settings.first_cells[1:-1], cell, side="right")[row]
     order = np.argsort(part, kind="stable")
     ends = np.searchsorted(part[order], np.arange(len(targets) + 1))
     for number, target in enumerate(targets):
         for first in range(int(ends[number]), int(ends[number + 1]), MAX_BLOCK_ROWS):
             some = order[first : min(first + MAX_BLOCK_ROWS, int(ends[number + 1]))]
-            arrays = (cell[some], songs.keys[row[some]], songs.recordings[row[some]], vectors[row[some]])
-            yield _as_batch(target, number, arrays)
+            kept, rows = np.unique(row[some], return_inverse=True)
+            of_songs = (songs.keys[song[some]], songs.recordings[song[some]], rows.astype("<i4"))
+            yield _as_batch(target, number, (*of_songs, cell[kept], vectors[kept // n_tables]))
 
 
 def _as_batch(target: int, part: int, arrays: tuple[NDArray[np.generic], ...]) -> pa.RecordBatch:
@@ -191,32 +198,48 @@ def _former(
 
 def _form(blocks: list[pa.RecordBatch], settings: CellSettings) -> tuple[NDArray[np.int64], Members, pa.Table]:
     """Return the cells of the items of a part, the items, and the songs that share them."""
-    vector_type = settings.space.vector_type
-    cells, keys, recordings = (_joined(blocks, name, "<i8") for name in ("cells", "keys", "recordings"))
-    vectors = _joined(blocks, "vectors", vector_type).reshape(len(keys), -1)
+    keys, recordings, cells = (_joined(blocks, name, "<i8") for name in ("keys", "recordings", "cells"))
+    vectors = _joined(blocks, "vectors", settings.space.vector_type).reshape(len(cells), -1)
+    item, first_rows = _items_of(blocks, cells, vectors)
     blocks.clear()
-    order, first = _equal_together(cells, keys, vectors)
-    starts = np.flatnonzero(first)
+    order = np.lexsort((keys, item))
+    starts = np.searchsorted(item[order], np.arange(len(first_rows)))
     n_members = np.diff(np.append(starts, len(order)))
     item_keys = keys[order[starts]]
     # Of one recording, or of several: then the item is a recording of its own.
     lowest = np.minimum.reduceat(recordings[order], starts)
     highest = np.maximum.reduceat(recordings[order], starts)
-    by_cell = np.lexsort((item_keys, cells[order[starts]]))
-    rows = order[starts][by_cell]
-    items = Members(keys[rows], np.where(lowest == highest, lowest, item_keys)[by_cell], vectors[rows])
+    by_cell = np.lexsort((item_keys, cells[first_rows]))
+    rows = first_rows[by_cell]
+    items = Members(item_keys[by_cell], np.where(lowest == highest, lowest, item_keys)[by_cell], vectors[rows])
     # A song stands once a table; repeated songs are those of the first.
-    shared = (np.repeat(n_members, n_members) > 1) & (cells[order] < settings.n_first)
-    sharing = order[shared]
+    shared = by_cell[(n_members[by_cell] > 1) & (cells[rows] < settings.n_first)]
+    of_shared = vectors[first_rows[shared]]
+    n_sharing = n_members[shared]
     repeated = pa.table(
         [
-            keys[sharing],
-            np.repeat(item_keys, n_members)[shared],
-            pair_scores(vectors[sharing], vectors[sharing], settings.space),
+            keys[order[concatenate_ranges(starts[shared], n_sharing)]],
+            np.repeat(item_keys[shared], n_sharing),
+            np.repeat(pair_scores(of_shared, of_shared, settings.space), n_sharing),
         ],
         names=REPEATED.names,
     )
     return cells[rows], items, repeated
+
+
+def _items_of(
+    blocks: list[pa.RecordBatch], cells: NDArray[np.int64], vectors: NDArray[np.floating]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return which item each song is, (n,), and the row of each item's vector."""
+    # In another table, which is another cell, a vector is another item.
+    named = distinct_rows(vectors).place * (1 + cells.max(initial=0)) + cells
+    _, first_rows, item_of_row = np.unique(named, return_index=True, return_inverse=True)
+    n_rows = [len(block.column("cells")[0].as_buffer()) // 8 for block in blocks]
+    parts = [
+        np.frombuffer(block.column("rows")[0].as_buffer(), dtype="<i4") + before
+        for block, before in zip(blocks, np.cumsum([0, *n_rows]), strict=False)
+    ]
+    return item_of_row[np.concatenate(parts)], first_rows
 
 
 def _as_cells(part: int, cells: NDArray[np.int64], items: Members, settings: CellSettings) -> pa.RecordBatch:
@@ -232,24 +255,6 @@ def _as_cells(part: int, cells: NDArray[np.int64], items: Members, settings: Cel
         list_column(drawn, np.diff(np.searchsorted(drawn, starts))),
     ]
     return pa.RecordBatch.from_arrays(columns, names=CELLS.names)
-
-
-def _equal_together(
-    cells: NDArray[np.int64], keys: NDArray[np.int64], vectors: NDArray[np.floating]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return an order in which equal vectors of a cell follow each other by key, and which are the first."""
-    bits = np.ascontiguousarray(vectors).view(np.uint16)
-    factors = np.random.default_rng(1).integers(0, 2**63, bits.shape[1], dtype=np.uint64) * 2 + 1
-    hashes = np.zeros(len(bits), dtype=np.uint64)
-    for column, factor in zip(bits.T, factors, strict=True):
-        hashes += (column.astype(np.uint64) + np.uint64(1)) * factor
-    order = np.lexsort((keys, hashes, cells))
-    here, before = order[1:], order[:-1]
-    same = (cells[here] == cells[before]) & (hashes[here] == hashes[before])
-    # Two vectors with one hash are hardly ever different; where they are, they are two items.
-    pairs = np.flatnonzero(same)
-    same[pairs] = (bits[here[pairs]] == bits[before[pairs]]).all(axis=1)
-    return order, np.append(True, ~same)[: len(order)]
 
 
 def _joined(blocks: list[pa.RecordBatch], name: str, kind: str) -> NDArray[Any]:
