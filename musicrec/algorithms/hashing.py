@@ -10,7 +10,7 @@ no copies, and each query asks no more than it needs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from musicrec.algorithms.ranges import concatenate_ranges
 
 Vectors = NDArray[np.float32]
 Cells = NDArray[np.int64]
+Numbers = NDArray[np.int64] | NDArray[np.int32]
 
 # A fixed number of rows per product, so that what a vector hashes to does not depend on its batch.
 BLOCK_ROWS = 256
@@ -37,13 +38,13 @@ class Probes:
     cells : int64 array, shape (n_cells,)
         Rising.
     starts : int64 array, shape (n_cells + 1,)
-    rows : int64 array, shape (starts[-1],), or None
+    rows : int32 array, shape (starts[-1],), or None
         The queries of cell i are rows[starts[i] : starts[i + 1]]; with None every query asks every cell.
     """
 
     cells: Cells
     starts: NDArray[np.int64]
-    rows: NDArray[np.int64] | None
+    rows: NDArray[np.int32] | None
 
     def of(self, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return starts (n + 1,) and rows of the queries of the cells at `places` (n,), one after the other.
@@ -57,7 +58,7 @@ class Probes:
             raise ValueError("every query asks every cell")
         lengths = self.starts[places + 1] - self.starts[places]
         starts = np.concatenate([[0], np.cumsum(lengths)])
-        return starts, self.rows[concatenate_ranges(self.starts[places], lengths)]
+        return starts, self.rows[concatenate_ranges(self.starts[places], lengths)].astype(np.int64)
 
 
 class HashFamily(Protocol):
@@ -152,13 +153,31 @@ def make_hyperplane(*, n_tables: int, n_bits: int, dim: int, seed: int) -> Hyper
     return Hyperplane(planes.astype(np.float32))
 
 
-def as_probes(rows: list[NDArray[np.int64]], cells: list[Cells], n_cells: int) -> Probes:
+def as_probes(rows: Sequence[Numbers], cells: Sequence[Numbers], n_cells: int) -> Probes:
     """Return which queries ask which cells, given rows and cells of the pairs, in several parts."""
-    row = np.concatenate(rows) if rows else np.empty(0, dtype=np.int64)
-    cell = np.concatenate(cells) if cells else np.empty(0, dtype=np.int64)
-    order, starts = sorted_by(cell, n_cells)
+    row = np.concatenate([np.empty(0, dtype=np.int32), *rows]).astype(np.int32)
+    cell = np.concatenate([np.empty(0, dtype=np.int32), *cells]).astype(np.int32)
+    sorted_rows, starts = _grouped_by(cell, row, n_cells)
     present = np.flatnonzero(np.diff(starts))
-    return Probes(present, np.append(starts[present], starts[-1]), row[order])
+    return Probes(present, np.append(starts[present], starts[-1]), sorted_rows)
+
+
+@compiled
+def _grouped_by(
+    numbers: NDArray[np.int32], values: NDArray[np.int32], n: int
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return values in the order of their numbers, which are below n, and where those of each begin."""
+    starts = np.zeros(n + 1, dtype=np.int64)
+    for number in numbers:
+        starts[number + 1] += 1
+    for i in range(n):
+        starts[i + 1] += starts[i]
+    place = starts[:-1].copy()
+    grouped = np.empty(len(values), dtype=np.int32)
+    for i in range(len(numbers)):
+        grouped[place[numbers[i]]] = values[i]
+        place[numbers[i]] += 1
+    return grouped, starts
 
 
 @compiled

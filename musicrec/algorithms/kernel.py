@@ -302,7 +302,11 @@ def _select(
     n_columns = products.shape[1]
     for i in range(len(rows)):
         row = rows[i]
-        floor, n_filled, width, recording = floors[row], filled[row], widths[row], recordings[row]
+        floor = floors[row]
+        # Most rows end here; nothing else is looked up for them.
+        if floor > -np.inf and not _any_above(products, i, 0, n_columns, floor):
+            continue
+        n_filled, width, recording = filled[row], widths[row], recordings[row]
         is_seeded = n_filled == 0 and n_columns >= 2 * len(seeds)
         if is_seeded:
             # A list that begins loses most of what it takes at first: see before where it will end.
@@ -313,8 +317,6 @@ def _select(
                     break
                 # Few recordings have more releases than there are spare seeds: then all over again.
                 floor = np.float32(-np.inf)
-            if not _any_above(products, i, 0, n_columns, floor):
-                continue
             for start in range(0, n_columns, STRIDE):
                 stop = min(start + STRIDE, n_columns)
                 if not _any_above(products, i, start, stop, floor):
