@@ -104,7 +104,7 @@ class NeighborsConfig(Section):
     tau: Annotated[float, Field(ge=0.0)] = 0.0
     n_tables: Annotated[int, Field(ge=1, le=64)] = 8
     n_bits: Annotated[int, Field(ge=0, le=30)] = 0
-    max_unit_rows: Annotated[int, Field(ge=64)] = 65_536
+    max_unit_rows: Annotated[int, Field(ge=64)] = 131_072
     n_truth_queries: Annotated[int, Field(ge=10)] = 2000
     one_per_recording: bool = True
     spread: bool = True

@@ -131,11 +131,9 @@ UNITS = _schema(
     unit=LongType(), n_items=LongType(), n_compared=LongType(), asked_keys=BinaryType(), asked_scores=BinaryType()
 )
 
-# The nearest items of an item among the n_compared that it met; item_key is unique. Scores fall, then keys
-# rise.
+# The nearest items of an item among those that it met; item_key is unique. Scores fall, then keys rise.
 NEIGHBORS = _schema(
     item_key=LongType(),
-    n_compared=LongType(),
     neighbor_keys=ArrayType(LongType()),
     scores=ArrayType(FloatType()),
 )

@@ -26,27 +26,29 @@ Wide = NDArray[np.float64]
 BLOCK_ROWS = 512
 BLOCK_COLUMNS = 512
 # Products that are looked at one by one where one of them can be in a list.
-STRIDE = 64
+STRIDE = 16
 # Places beyond k of an item of several recordings: each of its songs drops its own recording.
 SLACK = 6
 # Products beyond the width of a list that its first floor is taken from: its own item and some releases.
 SEEDS = 4
 SCALE = 10.0**SCORE_DIGITS
 COSINE, DOT = METRICS.index("cosine"), METRICS.index("dot")
+# Columns of what is known of a query.
+WIDTH, RECORDING, FILLED = range(3)
+SQUARE, HALF, ERROR = range(3)
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Items made ready for comparison."""
+    """Items made ready for comparison; `names` (n, 2) are their keys and recordings, side by side."""
 
-    keys: Keys
-    recordings: Keys
+    names: Keys
     vectors: Floats
     squares: Wide
     factors: Floats
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self.names)
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ def as_candidates(members: Members, frame: Frame) -> Candidates:
     """Return items as they are found."""
     vectors = _as_float32(members.vectors)
     factors = frame.factors(vectors, asking=False).contiguous().numpy()
-    return Candidates(members.keys, members.recordings, vectors.numpy(), squared_lengths(vectors.numpy()), factors)
+    names = np.column_stack([members.keys, members.recordings])
+    return Candidates(names, vectors.numpy(), squared_lengths(vectors.numpy()), factors)
 
 
 class Search:
@@ -90,38 +93,38 @@ class Search:
 
     Attributes
     ----------
-    n_compared : int64 array, shape (n_queries,)
-        Candidates that each query was offered.
+    n_compared : int
+        Pairs of queries and candidates that were offered.
     """
 
     def __init__(self, queries: Members, *, k: int, n_spare: int = 0, frame: Frame) -> None:
         vectors = _as_float32(queries.vectors)
         n, width = len(queries), k + n_spare
-        self._recordings = np.ascontiguousarray(queries.recordings)
-        self._vectors, self._squares = vectors.numpy(), squared_lengths(vectors.numpy())
+        squares, (halves, errors) = squared_lengths(vectors.numpy()), frame.offsets(vectors)
+        widths = np.where(queries.recordings == queries.keys, width, k)
+        self._vectors, self._metric = vectors.numpy(), METRICS.index(frame.metric)
         self._factors = frame.factors(vectors, asking=True).contiguous().numpy()
-        self._halves, self._errors = frame.offsets(vectors)
-        self._metric = METRICS.index(frame.metric)
-        self._widths = np.where(queries.recordings == queries.keys, width, k).astype(np.int64)
+        # What a query needs when a candidate of it turns up lies side by side: it is looked up here and there, and
+        # to wait for memory six times takes longer than the score.
+        self._facts, self._sizes = np.zeros((n, 4), dtype=np.int64), np.zeros((n, 4))
+        self._facts[:, WIDTH], self._facts[:, RECORDING] = widths, queries.recordings
+        self._sizes[:, SQUARE], self._sizes[:, HALF], self._sizes[:, ERROR] = squares, halves, errors
         self._floors = np.full(n, -np.inf, dtype=np.float32)
-        self._filled = np.zeros(n, dtype=np.int64)
         self._keys = np.full((n, width), -1, dtype=np.int64)
         self._listed = np.full((n, width), -1, dtype=np.int64)
         self._scores = np.full((n, width), np.nan, dtype=np.float32)
-        self.n_compared = np.zeros(n, dtype=np.int64)
+        self.n_compared = 0
         # Buffers for all blocks: fresh memory costs as much as the product that fills it.
         self._products = np.empty(BLOCK_ROWS * BLOCK_COLUMNS, dtype=np.float32)
         self._left = np.empty((BLOCK_ROWS, self._factors.shape[1]), dtype=np.float32)
 
     def offer(self, candidates: Candidates, offers: Offers) -> None:
         """Compare queries with candidates, as the offers say."""
-        _offer(
+        self.n_compared += _offer(
             offers.firsts, offers.lasts, offers.starts, offers.rows, self._metric,
-            self._factors, self._vectors, self._squares, self._recordings, self._halves, self._errors,
-            self._widths,
-            candidates.factors, candidates.vectors, candidates.squares, candidates.keys, candidates.recordings,
-            self._floors, self._filled, self._keys, self._listed, self._scores, self.n_compared,
-            self._left, self._products,
+            self._factors, self._vectors, self._facts, self._sizes,
+            candidates.factors, candidates.vectors, candidates.squares, candidates.names,
+            self._floors, self._keys, self._listed, self._scores, self._left, self._products,
         )  # fmt: skip
 
     def offer_all(self, candidates: Candidates) -> None:
@@ -262,17 +265,16 @@ def _seed(products: Floats, i: int, seeds: Floats) -> np.float32:
 @compiled
 def _offer(
     firsts: Keys, lasts: Keys, starts: Keys, rows: Keys, metric: int,
-    factors: Floats, vectors: Floats, squares: Wide, recordings: Keys, halves: Floats, errors: Floats,
-    widths: Keys,
-    found_factors: Floats, found: Floats, found_squares: Wide, found_keys: Keys, found_recordings: Keys,
-    floors: Floats, filled: Keys, keys: Keys, listed: Keys, scores: Scores, n_compared: Keys,
-    left: Floats, products: Floats,
-) -> None:  # fmt: skip
-    """Multiply block by block, and add to the lists what can be in them.
+    factors: Floats, vectors: Floats, facts: Keys, sizes: Wide,
+    found_factors: Floats, found: Floats, found_squares: Wide, found_names: Keys,
+    floors: Floats, keys: Keys, listed: Keys, scores: Scores, left: Floats, products: Floats,
+) -> int:  # fmt: skip
+    """Multiply block by block, add to the lists what can be in them, and return how many pairs there were.
 
     All in one compiled call: cells are small, and calls from Python took as long as their products.
     """
     seeds = np.empty(scores.shape[1] + SEEDS, dtype=np.float32)
+    n_compared = 0
     for offer in range(len(firsts)):
         for first in range(firsts[offer], lasts[offer], BLOCK_COLUMNS):
             last = min(first + BLOCK_COLUMNS, lasts[offer])
@@ -281,22 +283,21 @@ def _offer(
                 some = rows[start : min(start + BLOCK_ROWS, starts[offer + 1])]
                 for i in range(len(some)):
                     left[i] = factors[some[i]]
-                    n_compared[some[i]] += last - first
                 block = products[: len(some) * (last - first)].reshape(len(some), last - first)
                 np.dot(left[: len(some)], right, block)
+                n_compared += block.size
                 _select(
-                    block, some, first, metric, vectors, squares, recordings, halves, errors, widths,
-                    found, found_squares, found_keys, found_recordings, floors, filled, keys, listed, scores,
-                    seeds,
+                    block, some, first, metric, vectors, facts, sizes, found, found_squares, found_names,
+                    floors, keys, listed, scores, seeds,
                 )  # fmt: skip
+    return n_compared
 
 
 @compiled
 def _select(
     products: Floats, rows: Keys, first: int, metric: int,
-    vectors: Floats, squares: Wide, recordings: Keys, halves: Floats, errors: Floats, widths: Keys,
-    found: Floats, found_squares: Wide, found_keys: Keys, found_recordings: Keys,
-    floors: Floats, filled: Keys, keys: Keys, listed: Keys, scores: Scores, seeds: Floats,
+    vectors: Floats, facts: Keys, sizes: Wide, found: Floats, found_squares: Wide, found_names: Keys,
+    floors: Floats, keys: Keys, listed: Keys, scores: Scores, seeds: Floats,
 ) -> None:  # fmt: skip
     """Add to the lists of `rows` what can be in them of the candidates from `first` on."""
     n_columns = products.shape[1]
@@ -306,11 +307,12 @@ def _select(
         # Most rows end here; nothing else is looked up for them.
         if floor > -np.inf and not _any_above(products, i, 0, n_columns, floor):
             continue
-        n_filled, width, recording = filled[row], widths[row], recordings[row]
+        width, recording, n_filled = facts[row, WIDTH], facts[row, RECORDING], facts[row, FILLED]
+        square, half, error = sizes[row, SQUARE], np.float32(sizes[row, HALF]), np.float32(sizes[row, ERROR])
         is_seeded = n_filled == 0 and n_columns >= 2 * len(seeds)
         if is_seeded:
             # A list that begins loses most of what it takes at first: see before where it will end.
-            floor = np.float32(_seed(products, i, seeds) - 2 * errors[row] - 2.0 / SCALE)
+            floor = np.float32(_seed(products, i, seeds) - 2 * error - 2.0 / SCALE)
         for attempt in range(2):
             if attempt == 1:
                 if not is_seeded or n_filled == width:
@@ -323,16 +325,16 @@ def _select(
                     continue
                 for j in range(start, stop):
                     column = first + j
-                    if products[i, j] < floor or found_recordings[column] == recording:
+                    if products[i, j] < floor or found_names[column, 1] == recording:
                         continue
-                    score = _score(vectors, row, found, column, squares[row], found_squares[column], metric)
+                    score = _score(vectors, row, found, column, square, found_squares[column], metric)
                     n_filled = _place(
-                        row, score, found_keys[column], found_recordings[column], width, n_filled,
+                        row, score, found_names[column, 0], found_names[column, 1], width, n_filled,
                         keys, listed, scores,
                     )  # fmt: skip
                     if n_filled == width:
-                        floor = max(floor, _floor(scores[row, width - 1], halves[row], errors[row], metric))
-        floors[row], filled[row] = floor, n_filled
+                        floor = max(floor, _floor(scores[row, width - 1], half, error, metric))
+        floors[row], facts[row, FILLED] = floor, n_filled
 
 
 @compiled

@@ -19,6 +19,8 @@ N_ROUNDS = 8
 BLOCK_ROWS = 4096
 # Up to so many leaders one level costs no more.
 ONE_LEVEL = 512
+# Vectors of the sample that a first-level center is trained on: more move it no more.
+PER_FIRST = 1000
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,9 @@ def fit_leaders(vectors: Vectors, *, n_leaders: int, seed: int, spherical: bool 
         centers = _fit(points, n_leaders, seed=seed, spherical=spherical).numpy()
         nobody = np.zeros((1, vectors.shape[1]), dtype=np.float32)
         return Leaders(centers, nobody, np.array([0, len(centers)]))
-    first = _fit(points, round(n_leaders**0.5), seed=seed, spherical=spherical)
+    n_first = round(n_leaders**0.5)
+    some = points[:: max(1, len(points) // (PER_FIRST * n_first))].contiguous()
+    first = _fit(some, n_first, seed=seed, spherical=spherical)
     first = first[torch.from_numpy(spatial_order(first.numpy()))]
     nearest, _ = _assign(points, first)
     groups = []

@@ -14,6 +14,7 @@ Places = NDArray[np.int64]
 # one does not depend on the others.
 BLOCK_ROWS = 64
 TILE = 1024
+STRIDE = 32
 LOWEST = np.float32(-3e38)
 
 
@@ -63,6 +64,9 @@ def _nearest_among(points: Vectors, own: Places, centers: Vectors, shift: Vector
                     floors[i] = _keep(values, places, i, counts[i], n_near)
                     counts[i] = n_near
         for i in range(n_rows):
+            if counts[i] > n_near:
+                _keep(values, places, i, counts[i], n_near)
+                counts[i] = n_near
             order = np.argsort(-values[i, : counts[i]], kind="mergesort")
             # The own center comes first, also where products overflow.
             nearest[start + i, 0] = own[start + i]
@@ -80,13 +84,20 @@ def _add(
     values: Vectors, places: NDArray[np.int32], n: int,
 ) -> int:  # fmt: skip
     """Add what is above the floor to row i of the kept ones; return how many these are."""
-    for j in range(products.shape[1]):
-        value = products[i, j] + shift[first + j]
-        # What is no number is far away.
-        value = value if value > LOWEST else LOWEST
-        # Written in any case and kept only if above: no branch to mispredict.
-        values[i, n], places[i, n] = value, first + j
-        n += int(value > floor)
+    for start in range(0, products.shape[1], STRIDE):
+        stop = min(start + STRIDE, products.shape[1])
+        # Counted without a branch, which vector instructions do: mostly there is none.
+        n_above = np.int32(0)
+        for j in range(start, stop):
+            n_above += np.int32(not (products[i, j] + shift[first + j] <= floor))
+        if n_above:
+            for j in range(start, stop):
+                value = products[i, j] + shift[first + j]
+                # What is no number is far away.
+                value = value if value > LOWEST else LOWEST
+                # Written in any case and kept only if above: no branch to mispredict.
+                values[i, n], places[i, n] = value, first + j
+                n += int(value > floor)
     return n
 
 

@@ -18,7 +18,7 @@ from musicrec.algorithms.ranges import concatenate_ranges
 # As `BLOCK_ROWS`, for the queries of a cell: fewer; and leaders at a time.
 PROBE_ROWS = 64
 PROBE_LEADERS = 512
-# Leaders of which it is known at once that none is near.
+# Leaders that are looked at one by one where one of them can be near.
 STRIDE = 32
 # The scale of distances around a query: the mean to so many leaders next to its own. With it, cells of 125 items
 # and recall 0.99, a query meets 4,000 items; with margins to the cells' borders 5,800, with a fixed number of
@@ -153,14 +153,18 @@ def _nearest_groups(vectors: Vectors, first: Vectors, shift: Vectors, n_groups: 
         np.dot(block, first.T, products)
         for i in range(n_rows):
             best[:] = -np.inf
-            for group in range(len(first)):
-                value = products[i, group] + shift[group]
-                if value > best[n_groups - 1]:
-                    place = n_groups - 1
-                    while place > 0 and best[place - 1] < value:
-                        best[place], nearest[start + i, place] = best[place - 1], nearest[start + i, place - 1]
-                        place -= 1
-                    best[place], nearest[start + i, place] = value, group
+            for begin in range(0, len(first), STRIDE):
+                end = min(begin + STRIDE, len(first))
+                if not _any_above(products, i, begin, end, shift, 0, best[n_groups - 1]):
+                    continue
+                for group in range(begin, end):
+                    value = products[i, group] + shift[group]
+                    if value > best[n_groups - 1]:
+                        place = n_groups - 1
+                        while place > 0 and best[place - 1] < value:
+                            best[place], nearest[start + i, place] = best[place - 1], nearest[start + i, place - 1]
+                            place -= 1
+                        best[place], nearest[start + i, place] = value, group
     return nearest
 
 
@@ -182,17 +186,28 @@ def _nearest_leaders(
                 block[i] = vectors[some[i]]
             np.dot(block, centers[first:last].T, products)
             for i in range(len(some)):
-                # The largest first, then where it is: a loop with one comparison is vector instructions.
-                largest = np.float32(-np.inf)
-                for j in range(last - first):
-                    largest = max(largest, products[i, j] + shift[first + j])
-                if largest > best[some[i]]:
-                    best[some[i]] = largest
-                    for j in range(last - first):
-                        if products[i, j] + shift[first + j] == largest:
-                            nearest[some[i]] = first + j
-                            break
+                largest = best[some[i]]
+                for begin in range(0, last - first, STRIDE):
+                    end = min(begin + STRIDE, last - first)
+                    if not _any_above(products, i, begin, end, shift, first, largest):
+                        continue
+                    for j in range(begin, end):
+                        value = products[i, j] + shift[first + j]
+                        if value > largest:
+                            largest, nearest[some[i]] = value, first + j
+                best[some[i]] = largest
     return nearest
+
+
+@compiled
+def _any_above(
+    products: Vectors, i: int, start: int, stop: int, shift: Vectors, first: int, floor: np.float32
+) -> bool:
+    """Return whether one of a row's products is above, counted without a branch: vector instructions do that."""
+    n_above = np.int32(0)
+    for j in range(start, stop):
+        n_above += np.int32(products[i, j] + shift[first + j] > floor)
+    return bool(n_above > 0)
 
 
 @compiled

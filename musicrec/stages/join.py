@@ -49,13 +49,10 @@ class JoinSettings:
 
 @dataclass(frozen=True)
 class Found:
-    """The lists of a unit's items.
-
-    keys and n_compared (n,): the items, and how many others each has met.
-    """
+    """The lists of a unit's items, `keys` (n,), and how many pairs were compared for them."""
 
     keys: NDArray[np.int64]
-    n_compared: NDArray[np.int64]
+    n_compared: int
     lists: Lists
 
 
@@ -76,9 +73,7 @@ def as_units(units: DataFrame, *, settings: JoinSettings, write: Callable[[int, 
 def as_neighbors(found: Found) -> pa.Table:
     """Return the lists as `schemas.NEIGHBORS`."""
     columns: list[pa.Array] = present_columns(~np.isnan(found.lists.scores), found.lists.keys, found.lists.scores)
-    return pa.Table.from_arrays(
-        [pa.array(found.keys), pa.array(found.n_compared), *columns], names=NEIGHBORS.names
-    )
+    return pa.Table.from_arrays([pa.array(found.keys), *columns], names=NEIGHBORS.names)
 
 
 def _joiner(settings: JoinSettings, write: Callable[[int, Found], None]) -> Callable[[Batches], Batches]:
@@ -99,7 +94,7 @@ def _as_unit(unit: int, found: Found, asked: NDArray[np.int64]) -> pa.RecordBatc
     columns = [
         pa.array([unit]),
         pa.array([len(found.keys)]),
-        pa.array([int(found.n_compared.sum())]),
+        pa.array([found.n_compared]),
         pa.array([found.keys[rows].tobytes()], type=pa.binary()),
         pa.array([found.lists.scores[rows].tobytes()], type=pa.binary()),
     ]

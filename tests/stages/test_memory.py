@@ -34,7 +34,7 @@ _join_unit(reader, 0, 64, settings)  # what is compiled and loaded once is not t
 used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_DATA, (used + limit * 2**20,) * 2)
 found = _join_unit(reader, 0, n_queries, settings)
-print(len(found.keys), int(found.n_compared.sum()))
+print(len(found.keys), found.n_compared)
 """
 
 
