@@ -51,3 +51,41 @@ def test_a_unit_fits_its_memory_and_only_its_rows_count(tmp_path: Path, n_querie
         # The limit is real: more rows than it allows do not fit.
         assert done.returncode != 0
         assert "memory" in done.stderr.lower() or "alloc" in done.stderr.lower()
+
+
+# All songs have one vector: 256 MB of them, 128 bytes each, if each brought its own.
+EQUAL = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from musicrec.algorithms.hashing import Exact
+from musicrec.algorithms.members import Members
+from musicrec.algorithms.spaces import Space
+from musicrec.stages.bucket import CellSettings, _blocks, _form
+n, dim, limit, n_pieces = map(int, sys.argv[1:])
+settings = CellSettings(Exact(1), Space(), np.array([0, 1]), drawn_share=0.001, seed=1)
+def form(n_pieces, n):
+    blocks = []
+    for keys in np.array_split(np.arange(n), n_pieces):
+        songs = Members(keys, keys, np.broadcast_to(np.full(dim, 0.125, dtype=np.float16), (len(keys), dim)))
+        blocks += list(_blocks(songs, settings, (0,)))
+    return _form(blocks, settings)
+form(2, 100)  # what is compiled and loaded once is not the task's
+used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_DATA, (used + limit * 2**20,) * 2)
+_, items, repeated = form(n_pieces, n)
+print(len(items), items.keys[0], repeated.num_rows)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
+@pytest.mark.parametrize(("limit_mb", "fits"), [(350, True), (50, False)])
+def test_songs_with_one_vector_bring_it_once(limit_mb: int, fits: bool) -> None:
+    n_songs = 2_000_000
+    arguments = [str(value) for value in (n_songs, DIM, limit_mb, 20)]
+    done = subprocess.run([sys.executable, "-c", EQUAL, *arguments], capture_output=True, text=True)
+    if fits:
+        assert done.stdout.split() == ["1", "0", str(n_songs)], done.stderr[-2000:]
+    else:
+        assert done.returncode != 0
+        assert "memory" in done.stderr.lower() or "alloc" in done.stderr.lower()
