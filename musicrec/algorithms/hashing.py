@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from musicrec.algorithms.ranges import concatenate_ranges
 Vectors = NDArray[np.float32]
 Cells = NDArray[np.int64]
 Numbers = NDArray[np.int64] | NDArray[np.int32]
+Whole = TypeVar("Whole", np.int32, np.int64)
 
 # A fixed number of rows per product, so that what a vector hashes to does not depend on its batch.
 BLOCK_ROWS = 256
@@ -157,40 +158,25 @@ def as_probes(rows: Sequence[Numbers], cells: Sequence[Numbers], n_cells: int) -
     """Return which queries ask which cells, given rows and cells of the pairs, in several parts."""
     row = np.concatenate([np.empty(0, dtype=np.int32), *rows]).astype(np.int32)
     cell = np.concatenate([np.empty(0, dtype=np.int32), *cells]).astype(np.int32)
-    sorted_rows, starts = _grouped_by(cell, row, n_cells)
+    sorted_rows, starts = grouped_by(cell, row, n_cells)
     present = np.flatnonzero(np.diff(starts))
     return Probes(present, np.append(starts[present], starts[-1]), sorted_rows)
 
 
 @compiled
-def _grouped_by(
-    numbers: NDArray[np.int32], values: NDArray[np.int32], n: int
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Return values in the order of their numbers, which are below n, and where those of each begin."""
+def grouped_by(numbers: Numbers, values: NDArray[Whole], n: int) -> tuple[NDArray[Whole], NDArray[np.int64]]:
+    """Return values in the order of their numbers, which are below n, and where those of each begin.
+
+    Those of one number keep their order. Counting takes a tenth of sorting.
+    """
     starts = np.zeros(n + 1, dtype=np.int64)
     for number in numbers:
         starts[number + 1] += 1
     for i in range(n):
         starts[i + 1] += starts[i]
     place = starts[:-1].copy()
-    grouped = np.empty(len(values), dtype=np.int32)
+    grouped = np.empty_like(values)
     for i in range(len(numbers)):
         grouped[place[numbers[i]]] = values[i]
         place[numbers[i]] += 1
     return grouped, starts
-
-
-@compiled
-def sorted_by(numbers: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return a stable order of numbers below n, and where in it each begins: counting takes a tenth of sorting."""
-    starts = np.zeros(n + 1, dtype=np.int64)
-    for number in numbers:
-        starts[number + 1] += 1
-    for i in range(n):
-        starts[i + 1] += starts[i]
-    place = starts[:-1].copy()
-    order = np.empty(len(numbers), dtype=np.int64)
-    for i in range(len(numbers)):
-        order[place[numbers[i]]] = i
-        place[numbers[i]] += 1
-    return order, starts

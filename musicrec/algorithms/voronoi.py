@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from musicrec.algorithms.compiled import compiled
-from musicrec.algorithms.hashing import BLOCK_ROWS, Cells, Probes, Vectors, as_probes, sorted_by
+from musicrec.algorithms.hashing import BLOCK_ROWS, Cells, Probes, Vectors, as_probes, grouped_by
 from musicrec.algorithms.leaders import Leaders, negative_half_squares
 from musicrec.algorithms.nearby import nearest_among
 from musicrec.algorithms.ranges import concatenate_ranges
@@ -65,7 +65,7 @@ class Voronoi:
         toward_first = np.where(np.diff(groups) > 0, _offsets(first), np.float32(-np.inf))
         n_groups = min(N_GROUPS, int((np.diff(groups) > 0).sum()))
         asked = _nearest_groups(vectors, first, toward_first, n_groups)
-        pairs, starts = sorted_by(asked.ravel(), len(first))
+        pairs, starts = grouped_by(asked.ravel(), np.arange(asked.size), len(first))
         rows = pairs // n_groups
         return _nearest_leaders(vectors, rows, starts, groups, self.leaders.centers, self._shift())[:, None]
 
@@ -112,7 +112,7 @@ class Voronoi:
 
         int64 arrays, shapes (r,), (n_cells + 1,) and (n_cells, near).
         """
-        rows, starts = sorted_by(np.ascontiguousarray(home), self.n_cells)
+        rows, starts = grouped_by(np.ascontiguousarray(home), np.arange(len(home)), self.n_cells)
         for cells, near in self._near(np.flatnonzero(np.diff(starts))):
             bounds = np.append(starts[cells], starts[cells[-1] + 1])
             yield rows[bounds[0] : bounds[-1]], bounds - bounds[0], near
