@@ -1,4 +1,4 @@
-"""The centers next to some points, of very many: tiles of products, of which only what can be next is kept."""
+"""The centers next to points: products block by block, looked at only where one can change a thing."""
 
 from __future__ import annotations
 
@@ -10,12 +10,73 @@ from musicrec.algorithms.compiled import compiled
 Vectors = NDArray[np.float32]
 Places = NDArray[np.int64]
 
-# Points and centers of a product, 256 KB in the second-level cache. Always as many points, so that what is next to
-# one does not depend on the others.
-BLOCK_ROWS = 64
+# Points of a product: always as many, so that what is next to one does not depend on the others.
+BLOCK_ROWS = 256
+# The same where each has many centers next to it, and centers of a product: 256 KB, in the second-level cache.
+FEW_ROWS = 64
 TILE = 1024
+# Products that are looked at one by one where one of them can be near.
 STRIDE = 32
 LOWEST = np.float32(-3e38)
+
+
+@compiled
+def nearest_groups(vectors: Vectors, first: Vectors, shift: Vectors, n_groups: int) -> Places:
+    """Return the first-level centers next to each vector, (n, n_groups)."""
+    nearest = np.zeros((len(vectors), n_groups), dtype=np.int64)
+    block = np.zeros((BLOCK_ROWS, vectors.shape[1]), dtype=np.float32)
+    products = np.empty((BLOCK_ROWS, len(first)), dtype=np.float32)
+    best = np.empty(n_groups, dtype=np.float32)
+    for start in range(0, len(vectors), BLOCK_ROWS):
+        n_rows = min(BLOCK_ROWS, len(vectors) - start)
+        block[:n_rows] = vectors[start : start + n_rows]
+        np.dot(block, first.T, products)
+        for i in range(n_rows):
+            best[:] = -np.inf
+            for begin in range(0, len(first), STRIDE):
+                end = min(begin + STRIDE, len(first))
+                if not _any_above(products, i, begin, end, shift, 0, best[n_groups - 1]):
+                    continue
+                for group in range(begin, end):
+                    value = products[i, group] + shift[group]
+                    if value > best[n_groups - 1]:
+                        place = n_groups - 1
+                        while place > 0 and best[place - 1] < value:
+                            best[place], nearest[start + i, place] = best[place - 1], nearest[start + i, place - 1]
+                            place -= 1
+                        best[place], nearest[start + i, place] = value, group
+    return nearest
+
+
+@compiled
+def nearest_leaders(
+    vectors: Vectors, rows: Places, starts: Places, groups: Places, centers: Vectors, shift: Vectors
+) -> Places:
+    """Return the nearest leader of each vector, (n,); group i is asked by rows[starts[i] : starts[i + 1]]."""
+    # Where products overflow, none is nearest; such vectors stay together in the first cell.
+    nearest = np.zeros(len(vectors), dtype=np.int64)
+    best = np.full(len(vectors), -np.inf, dtype=np.float32)
+    block = np.zeros((BLOCK_ROWS, vectors.shape[1]), dtype=np.float32)
+    for group in range(len(groups) - 1):
+        first, last = groups[group], groups[group + 1]
+        products = np.empty((BLOCK_ROWS, last - first), dtype=np.float32)
+        for start in range(starts[group], starts[group + 1], BLOCK_ROWS):
+            some = rows[start : min(start + BLOCK_ROWS, starts[group + 1])]
+            for i in range(len(some)):
+                block[i] = vectors[some[i]]
+            np.dot(block, centers[first:last].T, products)
+            for i in range(len(some)):
+                largest = best[some[i]]
+                for begin in range(0, last - first, STRIDE):
+                    end = min(begin + STRIDE, last - first)
+                    if not _any_above(products, i, begin, end, shift, first, largest):
+                        continue
+                    for j in range(begin, end):
+                        value = products[i, j] + shift[first + j]
+                        if value > largest:
+                            largest, nearest[some[i]] = value, first + j
+                best[some[i]] = largest
+    return nearest
 
 
 def nearest_among(points: Vectors, own: Places, centers: Vectors, shift: Vectors, n_near: int) -> Places:
@@ -45,18 +106,18 @@ def nearest_among(points: Vectors, own: Places, centers: Vectors, shift: Vectors
 @compiled
 def _nearest_among(points: Vectors, own: Places, centers: Vectors, shift: Vectors, n_near: int) -> Places:
     nearest = np.empty((len(points), n_near), dtype=np.int64)
-    block = np.zeros((BLOCK_ROWS, points.shape[1]), dtype=np.float32)
-    buffer = np.empty(BLOCK_ROWS * TILE, dtype=np.float32)
-    values = np.empty((BLOCK_ROWS, 2 * n_near + TILE), dtype=np.float32)
-    places = np.empty((BLOCK_ROWS, 2 * n_near + TILE), dtype=np.int32)
-    counts, floors = np.empty(BLOCK_ROWS, dtype=np.int64), np.empty(BLOCK_ROWS, dtype=np.float32)
-    for start in range(0, len(points), BLOCK_ROWS):
-        n_rows = min(BLOCK_ROWS, len(points) - start)
+    block = np.zeros((FEW_ROWS, points.shape[1]), dtype=np.float32)
+    buffer = np.empty(FEW_ROWS * TILE, dtype=np.float32)
+    values = np.empty((FEW_ROWS, 2 * n_near + TILE), dtype=np.float32)
+    places = np.empty((FEW_ROWS, 2 * n_near + TILE), dtype=np.int32)
+    counts, floors = np.empty(FEW_ROWS, dtype=np.int64), np.empty(FEW_ROWS, dtype=np.float32)
+    for start in range(0, len(points), FEW_ROWS):
+        n_rows = min(FEW_ROWS, len(points) - start)
         block[:n_rows] = points[start : start + n_rows]
         counts[:], floors[:] = 0, -np.inf
         for first in range(0, len(centers), TILE):
             width = min(TILE, len(centers) - first)
-            products = buffer[: BLOCK_ROWS * width].reshape(BLOCK_ROWS, width)
+            products = buffer[: FEW_ROWS * width].reshape(FEW_ROWS, width)
             np.dot(block, centers[first : first + width].T, products)
             for i in range(n_rows):
                 counts[i] = _add(products, i, shift, first, floors[i], values, places, counts[i])
@@ -86,18 +147,15 @@ def _add(
     """Add what is above the floor to row i of the kept ones; return how many these are."""
     for start in range(0, products.shape[1], STRIDE):
         stop = min(start + STRIDE, products.shape[1])
-        # Counted without a branch, which vector instructions do: mostly there is none.
-        n_above = np.int32(0)
+        if not _any_above(products, i, start, stop, shift, first, floor):
+            continue
         for j in range(start, stop):
-            n_above += np.int32(not (products[i, j] + shift[first + j] <= floor))
-        if n_above:
-            for j in range(start, stop):
-                value = products[i, j] + shift[first + j]
-                # What is no number is far away.
-                value = value if value > LOWEST else LOWEST
-                # Written in any case and kept only if above: no branch to mispredict.
-                values[i, n], places[i, n] = value, first + j
-                n += int(value > floor)
+            value = products[i, j] + shift[first + j]
+            # What is no number is far away.
+            value = value if value > LOWEST else LOWEST
+            # Written in any case and kept only if above: no branch to mispredict.
+            values[i, n], places[i, n] = value, first + j
+            n += int(value > floor)
     return n
 
 
@@ -115,3 +173,17 @@ def _keep(values: Vectors, places: NDArray[np.int32], i: int, n: int, n_kept: in
             values[i, kept], places[i, kept] = values[i, j], places[i, j]
             kept += 1
     return least
+
+
+@compiled
+def _any_above(
+    products: Vectors, i: int, start: int, stop: int, shift: Vectors, first: int, floor: np.float32
+) -> bool:
+    """Return whether one of a row's products is above, or no number.
+
+    Counted without a branch, so that vector instructions do it.
+    """
+    n_above = np.int32(0)
+    for j in range(start, stop):
+        n_above += np.int32(not (products[i, j] + shift[first + j] <= floor))
+    return bool(n_above > 0)

@@ -10,15 +10,15 @@ import torch
 from numpy.typing import NDArray
 
 from musicrec.algorithms.compiled import compiled
-from musicrec.algorithms.hashing import BLOCK_ROWS, Cells, Probes, Vectors, as_probes, grouped_by
+from musicrec.algorithms.hashing import Cells, Probes, Vectors, as_probes, grouped_by
 from musicrec.algorithms.leaders import Leaders, negative_half_squares
-from musicrec.algorithms.nearby import nearest_among
+from musicrec.algorithms.nearby import nearest_among, nearest_groups, nearest_leaders
 from musicrec.algorithms.ranges import concatenate_ranges
 
-# As `BLOCK_ROWS`, for the queries of a cell: fewer; and leaders at a time.
+# Queries of a cell, and leaders, of a product: always as many queries, so that none depends on the others.
 PROBE_ROWS = 64
 PROBE_LEADERS = 512
-# Leaders that are looked at one by one where one of them can be near.
+# Leaders that are looked at one by one where one of them is near.
 STRIDE = 32
 # The scale of distances around a query: the mean to so many leaders next to its own. With it, cells of 125 items
 # and recall 0.99, a query meets 4,000 items; with margins to the cells' borders 5,800, with a fixed number of
@@ -64,10 +64,10 @@ class Voronoi:
         # A center without leaders is next to nothing.
         toward_first = np.where(np.diff(groups) > 0, _offsets(first), np.float32(-np.inf))
         n_groups = min(N_GROUPS, int((np.diff(groups) > 0).sum()))
-        asked = _nearest_groups(vectors, first, toward_first, n_groups)
+        asked = nearest_groups(vectors, first, toward_first, n_groups)
         pairs, starts = grouped_by(asked.ravel(), np.arange(asked.size), len(first))
         rows = pairs // n_groups
-        return _nearest_leaders(vectors, rows, starts, groups, self.leaders.centers, self._shift())[:, None]
+        return nearest_leaders(vectors, rows, starts, groups, self.leaders.centers, self._shift())[:, None]
 
     def probes(self, vectors: Vectors, home: Cells | None = None) -> Iterator[Probes]:
         """Yield each query's own cell, then the others."""
@@ -138,76 +138,6 @@ class Voronoi:
 
 def _offsets(centers: Vectors) -> Vectors:
     return negative_half_squares(torch.from_numpy(centers)).numpy()
-
-
-@compiled
-def _nearest_groups(vectors: Vectors, first: Vectors, shift: Vectors, n_groups: int) -> Cells:
-    """Return the first-level centers next to each vector, (n, n_groups)."""
-    nearest = np.zeros((len(vectors), n_groups), dtype=np.int64)
-    block = np.zeros((BLOCK_ROWS, vectors.shape[1]), dtype=np.float32)
-    products = np.empty((BLOCK_ROWS, len(first)), dtype=np.float32)
-    best = np.empty(n_groups, dtype=np.float32)
-    for start in range(0, len(vectors), BLOCK_ROWS):
-        n_rows = min(BLOCK_ROWS, len(vectors) - start)
-        block[:n_rows] = vectors[start : start + n_rows]
-        np.dot(block, first.T, products)
-        for i in range(n_rows):
-            best[:] = -np.inf
-            for begin in range(0, len(first), STRIDE):
-                end = min(begin + STRIDE, len(first))
-                if not _any_above(products, i, begin, end, shift, 0, best[n_groups - 1]):
-                    continue
-                for group in range(begin, end):
-                    value = products[i, group] + shift[group]
-                    if value > best[n_groups - 1]:
-                        place = n_groups - 1
-                        while place > 0 and best[place - 1] < value:
-                            best[place], nearest[start + i, place] = best[place - 1], nearest[start + i, place - 1]
-                            place -= 1
-                        best[place], nearest[start + i, place] = value, group
-    return nearest
-
-
-@compiled
-def _nearest_leaders(
-    vectors: Vectors, rows: Cells, starts: Cells, groups: Cells, centers: Vectors, shift: Vectors
-) -> Cells:
-    """Return the nearest leader of each vector, (n,); group i is asked by rows[starts[i] : starts[i + 1]]."""
-    # Where products overflow, none is nearest; such vectors stay together in the first cell.
-    nearest = np.zeros(len(vectors), dtype=np.int64)
-    best = np.full(len(vectors), -np.inf, dtype=np.float32)
-    block = np.zeros((BLOCK_ROWS, vectors.shape[1]), dtype=np.float32)
-    for group in range(len(groups) - 1):
-        first, last = groups[group], groups[group + 1]
-        products = np.empty((BLOCK_ROWS, last - first), dtype=np.float32)
-        for start in range(starts[group], starts[group + 1], BLOCK_ROWS):
-            some = rows[start : min(start + BLOCK_ROWS, starts[group + 1])]
-            for i in range(len(some)):
-                block[i] = vectors[some[i]]
-            np.dot(block, centers[first:last].T, products)
-            for i in range(len(some)):
-                largest = best[some[i]]
-                for begin in range(0, last - first, STRIDE):
-                    end = min(begin + STRIDE, last - first)
-                    if not _any_above(products, i, begin, end, shift, first, largest):
-                        continue
-                    for j in range(begin, end):
-                        value = products[i, j] + shift[first + j]
-                        if value > largest:
-                            largest, nearest[some[i]] = value, first + j
-                best[some[i]] = largest
-    return nearest
-
-
-@compiled
-def _any_above(
-    products: Vectors, i: int, start: int, stop: int, shift: Vectors, first: int, floor: np.float32
-) -> bool:
-    """Return whether one of a row's products is above, counted without a branch: vector instructions do that."""
-    n_above = np.int32(0)
-    for j in range(start, stop):
-        n_above += np.int32(products[i, j] + shift[first + j] > floor)
-    return bool(n_above > 0)
 
 
 @compiled
