@@ -79,6 +79,7 @@ def nearest_leaders(
     return nearest
 
 
+@compiled
 def nearest_among(points: Vectors, own: Places, centers: Vectors, shift: Vectors, n_near: int) -> Places:
     """Return which centers are next to each point, nearest first.
 
@@ -99,12 +100,6 @@ def nearest_among(points: Vectors, own: Places, centers: Vectors, shift: Vectors
     int64 array, shape (n, n_near)
         Rows of `centers`.
     """
-    nearest: Places = _nearest_among(points, own, centers, shift, n_near)
-    return nearest
-
-
-@compiled
-def _nearest_among(points: Vectors, own: Places, centers: Vectors, shift: Vectors, n_near: int) -> Places:
     nearest = np.empty((len(points), n_near), dtype=np.int64)
     block = np.zeros((FEW_ROWS, points.shape[1]), dtype=np.float32)
     buffer = np.empty(FEW_ROWS * TILE, dtype=np.float32)
