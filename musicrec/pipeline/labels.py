@@ -59,7 +59,10 @@ class Songs:
 def sample_songs(
     session: SparkSession, tracks: DataFrame, config: Config, *, n_tracks: int, sample_size: int
 ) -> Songs:
-    """Return a sample of the tracks by the hash of their keys.
+    """Return a sample of the tracks, half of them drawn by the hash of their keys, half of them with a playlist.
+
+    Of a large catalog, songs that are drawn by themselves hardly ever share a playlist: of 50,000 of 10 million,
+    one in a hundred playlists of 30 songs has two. There would be nothing to learn from, and nothing to judge by.
 
     Raises
     ------
@@ -68,12 +71,44 @@ def sample_songs(
     """
     seed = config.model.seed
     drawn = sample.keep_sample(tracks, key="track_key", n_rows=n_tracks, sample_size=sample_size, seed=seed)
-    labeled = train.as_labeled(drawn, seed=seed)
+    playlists = config.input.playlists
+    if not playlists:
+        return _as_songs(train.as_labeled(drawn, seed=seed), None)
+    with tables.input_errors(playlists):
+        rows = read_relation(session, playlists, owner="playlist_id", settings=config.input)
+        if n_tracks > sample_size:
+            whole = _of_whole_playlists(rows, tracks, drawn, n_tracks=n_tracks, n_drawn=sample_size, seed=seed)
+            sizes = {"n_tracks": n_tracks, "n_whole": whole.num_rows, "sample_size": sample_size}
+            drawn = sample.keep_songs(tracks, session.createDataFrame(whole), **sizes, seed=seed)
+        return _as_songs(train.as_labeled(drawn, seed=seed), rows)
+
+
+def _of_whole_playlists(
+    rows: DataFrame, tracks: DataFrame, drawn: DataFrame, *, n_tracks: int, n_drawn: int, seed: int
+) -> pa.Table:
+    """Return the `track_key` of songs of some playlists, at most about half as many songs as are `drawn`."""
+    # What is known of the songs drawn tells how many memberships there are of all, without a look at all of them.
+    n_memberships = train.as_memberships(rows, songs=drawn).count() * n_tracks / n_drawn
+    share = n_drawn / 2 / max(n_memberships, 1.0)
+    memberships = sample.keep_playlists(train.as_memberships(rows, songs=tracks), share=share, seed=seed)
+    songs = memberships.select("track_key").distinct().persist()
+    n_songs = songs.count()
+    # One playlist may hold half of the catalog. By another seed: that of the songs drawn would draw them again.
+    kept = sample.keep_sample(songs, key="track_key", n_rows=n_songs, sample_size=n_drawn // 2, seed=seed + 1)
+    keys = kept.toArrow()
+    songs.unpersist()
+    return keys
+
+
+def _as_songs(labeled: DataFrame, playlists: DataFrame | None) -> Songs:
     table = train.sort_by_key(labeled.toArrow())
-    raw, memberships = features.raw_inputs(table), _memberships(session, config, labeled)
-    if memberships is not None and memberships.num_rows:
-        song = np.searchsorted(numbers(table["track_key"]), numbers(memberships["track_key"]))
-        return Songs(table, raw, memberships, song, numbers(memberships["playlist_key"]), PLAYLIST)
+    raw, memberships = features.raw_inputs(table), None
+    if playlists is not None:
+        memberships = train.sort_by_key(train.as_memberships(playlists, songs=labeled).toArrow())
+        if memberships.num_rows:
+            song = np.searchsorted(numbers(table["track_key"]), numbers(memberships["track_key"]))
+            return Songs(table, raw, memberships, song, numbers(memberships["playlist_key"]), PLAYLIST)
+        log.warning("             the playlists hold none of the sampled songs: other labels take their place")
     known = np.flatnonzero(table["genre_key"].is_valid().to_numpy())
     genres = numbers(pc.drop_null(table["genre_key"]))
     return Songs(table, raw, memberships, known, genres, GENRE if len(known) else "")
@@ -107,14 +142,3 @@ def optional_inputs(settings: ModelConfig, songs: Songs) -> list[str]:
         "genre": settings.use_genre and songs.judged_by != GENRE,
     }
     return [name for name, used in switches.items() if used]
-
-
-def _memberships(session: SparkSession, config: Config, labeled: DataFrame) -> pa.Table | None:
-    if not config.input.playlists:
-        return None
-    with tables.input_errors(config.input.playlists):
-        rows = read_relation(session, config.input.playlists, owner="playlist_id", settings=config.input)
-        found = train.sort_by_key(train.as_memberships(rows, songs=labeled).toArrow())
-    if not found.num_rows:
-        log.warning("             the playlists hold none of the sampled songs: other labels take their place")
-    return found

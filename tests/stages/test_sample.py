@@ -1,0 +1,90 @@
+"""A sample of a large catalog: about as many songs as are asked for, half of them with their playlists."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from musicrec.arrow import numbers
+from musicrec.config import Config
+from musicrec.pipeline.ingest import read_source
+from musicrec.pipeline.labels import GENRE, PLAYLIST, sample_songs
+from musicrec.stages import clean
+from tests.conftest import make_config
+
+SIZE = 300
+
+
+@pytest.fixture(scope="module")
+def tracks(spark, catalog):
+    out, expected = catalog
+    config = make_config(out / "tracks", out)
+    rows, columns = read_source(spark, config.input)
+    tracks = clean.keep_tracks(clean.audit_rows(rows, columns=columns, settings=config.input)).persist()
+    yield tracks, expected["n_tracks"]
+    tracks.unpersist()
+
+
+def known_ids(tracks) -> list[str]:
+    return sorted(row["track_id"] for row in tracks.select("track_id").collect())
+
+
+def write_playlists(directory: Path, *playlists: list[str]) -> Path:
+    rows = [(f"playlist-{i}", track_id) for i, ids in enumerate(playlists) for track_id in ids]
+    pd.DataFrame(rows, columns=["playlist_id", "track_id"]).to_csv(directory / "playlists.csv", index=False)
+    return directory / "playlists.csv"
+
+
+def configure(out: Path, playlists: Path | None) -> Config:
+    return make_config(out, out, *([f"input.playlists={playlists}"] if playlists else []))
+
+
+def test_playlists_come_whole(spark, tracks, catalog) -> None:
+    songs, n_tracks = tracks
+    out, _ = catalog
+    config = configure(out, out / "playlists")
+    everything = sample_songs(spark, songs, config, n_tracks=n_tracks, sample_size=n_tracks)
+    assert everything.labeled.num_rows == n_tracks
+    found = sample_songs(spark, songs, config, n_tracks=n_tracks, sample_size=SIZE)
+    keys = numbers(found.labeled["track_key"])
+    assert 0.8 * SIZE < len(set(keys.tolist())) == len(keys) < 1.2 * SIZE
+    assert found.judged_by == PLAYLIST
+    # How many songs of the catalog each playlist has, and how many of them came.
+    size = pd.Series(everything.group).value_counts()
+    came = pd.Series(found.group).value_counts().reindex(size.index, fill_value=0)
+    is_whole = came / size > 0.8
+    assert is_whole.sum() >= 3
+    assert 0.3 * SIZE < size[is_whole].sum() <= 0.7 * SIZE
+    # Of the others came what would come of each, were songs drawn by themselves.
+    assert (came / size)[~is_whole].mean() < 0.3
+    # Neither partitions nor the order of rows change anything.
+    again = sample_songs(spark, songs.repartition(5), config, n_tracks=n_tracks, sample_size=SIZE)
+    assert again.labeled.equals(found.labeled)
+    np.testing.assert_array_equal(again.group, found.group)
+    np.testing.assert_array_equal(again.song, found.song)
+
+
+def test_a_playlist_of_everything_leaves_room(spark, tracks, tmp_path) -> None:
+    songs, n_tracks = tracks
+    config = configure(tmp_path, write_playlists(tmp_path, known_ids(songs)))
+    found = sample_songs(spark, songs, config, n_tracks=n_tracks, sample_size=SIZE)
+    assert 0.8 * SIZE < found.labeled.num_rows < 1.2 * SIZE
+
+
+def test_the_songs_of_few_playlists_all_come(spark, tracks, tmp_path) -> None:
+    songs, n_tracks = tracks
+    ids = known_ids(songs)
+    config = configure(tmp_path, write_playlists(tmp_path, ids[:5], ids[40:44], ["of another catalog"]))
+    found = sample_songs(spark, songs, config, n_tracks=n_tracks, sample_size=SIZE)
+    assert sorted(np.unique(found.group, return_counts=True)[1]) == [4, 5]
+    assert 0.8 * SIZE < found.labeled.num_rows < 1.2 * SIZE
+
+
+@pytest.mark.parametrize("ids", [["of another catalog"], None])
+def test_without_known_playlists_songs_are_drawn_by_themselves(spark, tracks, tmp_path, ids) -> None:
+    songs, n_tracks = tracks
+    config = configure(tmp_path, write_playlists(tmp_path, ids) if ids else None)
+    found = sample_songs(spark, songs, config, n_tracks=n_tracks, sample_size=SIZE)
+    assert 0.8 * SIZE < found.labeled.num_rows < 1.2 * SIZE
+    assert found.judged_by == GENRE
