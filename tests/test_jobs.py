@@ -1,9 +1,8 @@
-"""The jobs as processes: both launchers, exit codes, a kill half-way; and the evaluation."""
+"""The jobs as processes: exit codes, a kill half-way; and the evaluation."""
 
 import json
 import os
 import signal
-import sys
 from datetime import date
 from pathlib import Path
 
@@ -13,8 +12,8 @@ import pytest
 from musicrec.pipeline.evaluation import as_text, evaluate
 from musicrec.pipeline.refresh import refresh
 from musicrec.storage import runs
-from tests.conftest import ROOT, TIDYTUESDAY, make_config
-from tests.processes import PYTHON_JOB, SUBMIT, recommendations, run_job, start_job, wait_for
+from tests.conftest import TIDYTUESDAY, make_config
+from tests.processes import PYTHON_JOB, recommendations, run_job, start_job, wait_for
 
 TODAY = date(2026, 5, 6)
 
@@ -73,24 +72,22 @@ def test_a_killed_run_leaves_the_old_snapshot_and_the_next_succeeds(spark, songs
 
 
 @pytest.mark.realdata
-def test_both_launchers_and_2_or_7_partitions_give_the_same_bytes(tmp_path: Path) -> None:
-    results = []
-    for name, command, partitions in (
-        ("python", PYTHON_JOB, 2),
-        ("submit", [SUBMIT, str(ROOT / "jobs/refresh.py")], 7),
-    ):
-        paths = (f"input.tracks={TIDYTUESDAY}", f"input.playlists={TIDYTUESDAY}", f"output.root={tmp_path / name}")
-        overrides = (*paths, f"spark.shuffle_partitions={partitions}", "neighbors.exact_below=0")
-        finished = run_job(command, *overrides, PYSPARK_PYTHON=sys.executable)
-        assert finished.returncode == 0, finished.stderr[-3000:]
-        results.append(recommendations(tmp_path / name))
-        found = json.loads(
-            (runs.current_snapshot(runs.open_root(str(tmp_path / name))) / "manifest.json").read_text()
-        )
-        assert found["neighbors"]["hash_family"] == "voronoi"
-        assert found["neighbors"]["recall_at_k"] >= 0.98
-    assert results[0]["track_id"].nunique() == 28_356
-    pd.testing.assert_frame_equal(*results, check_exact=True)
+def test_a_process_and_a_session_give_every_real_song_the_same_list(spark, tmp_path: Path) -> None:
+    """Of 2 partitions and of 4; tests/test_cluster.py has the other launcher."""
+    paths = (f"input.tracks={TIDYTUESDAY}", f"input.playlists={TIDYTUESDAY}")
+    job, session = tmp_path / "job", tmp_path / "session"
+    overrides = (*paths, f"output.root={job}", "spark.shuffle_partitions=2", "neighbors.exact_below=0")
+    finished = run_job(PYTHON_JOB, *overrides)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    config = make_config(TIDYTUESDAY, session, *paths, "neighbors.exact_below=0")
+    found = json.loads((refresh(spark, config, run_date=TODAY) / "manifest.json").read_text())
+    assert found["neighbors"]["hash_family"] == "voronoi"
+    assert found["neighbors"]["recall_at_k"] >= 0.98
+    names = ("n_rows", "n_tracks", "n_duplicates", "n_quarantined", "n_recommended")
+    assert [found["counts"][name] for name in names] == [32_833, 28_356, 4477, 0, 28_356]
+    rows = recommendations(session)
+    assert rows.groupby("track_id").size().min() == 10
+    pd.testing.assert_frame_equal(recommendations(job), rows, check_exact=True)
 
 
 @pytest.mark.realdata

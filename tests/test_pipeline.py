@@ -15,7 +15,7 @@ import pytest
 from musicrec.errors import LockError, QualityError
 from musicrec.pipeline.refresh import plan, refresh
 from musicrec.storage import runs
-from tests.conftest import FMA, TIDYTUESDAY, make_config, make_songs
+from tests.conftest import FMA, make_config, make_songs
 
 DAY = date(2026, 3, 4)
 
@@ -247,21 +247,6 @@ def test_a_bad_row_changes_no_other_song(spark, tmp_path: Path) -> None:
         config = make_config(tmp_path / f"{name}.csv", tmp_path / name)
         results.append(read(refresh(spark, config, run_date=DAY), "recommendations"))
     pd.testing.assert_frame_equal(*results, check_exact=True)
-
-
-@pytest.mark.realdata
-def test_every_real_song_gets_a_list(spark, tmp_path: Path) -> None:
-    config = make_config(TIDYTUESDAY, tmp_path, f"input.playlists={TIDYTUESDAY}")
-    snapshot = refresh(spark, config, run_date=DAY)
-    counts = manifest_of(snapshot)["counts"]
-    assert (counts["n_rows"], counts["n_tracks"], counts["n_duplicates"], counts["n_quarantined"]) == (
-        32833,
-        28356,
-        4477,
-        0,
-    )
-    assert counts["n_recommended"] == 28356
-    assert read(snapshot, "recommendations").groupby("track_id").size().min() == 10
 
 
 @pytest.mark.realdata
