@@ -78,8 +78,14 @@ def sample_songs(
         rows = read_relation(session, playlists, owner="playlist_id", settings=config.input)
         if n_tracks > sample_size:
             whole = _of_whole_playlists(rows, tracks, drawn, n_tracks=n_tracks, n_drawn=sample_size, seed=seed)
-            sizes = {"n_tracks": n_tracks, "n_whole": whole.num_rows, "sample_size": sample_size}
-            drawn = sample.keep_songs(tracks, session.createDataFrame(whole), **sizes, seed=seed)
+            drawn = sample.keep_songs(
+                tracks,
+                session.createDataFrame(whole),
+                n_tracks=n_tracks,
+                n_whole=whole.num_rows,
+                sample_size=sample_size,
+                seed=seed,
+            )
         return _as_songs(train.as_labeled(drawn, seed=seed), rows)
 
 
@@ -87,7 +93,7 @@ def _of_whole_playlists(
     rows: DataFrame, tracks: DataFrame, drawn: DataFrame, *, n_tracks: int, n_drawn: int, seed: int
 ) -> pa.Table:
     """Return the `track_key` of songs of some playlists, at most about half as many songs as are `drawn`."""
-    # What is known of the songs drawn tells how many memberships there are of all, without a look at all of them.
+    # The memberships of the songs drawn tell how many all songs have; playlists may be full of unknown songs.
     n_memberships = train.as_memberships(rows, songs=drawn).count() * n_tracks / n_drawn
     share = n_drawn / 2 / max(n_memberships, 1.0)
     memberships = sample.keep_playlists(train.as_memberships(rows, songs=tracks), share=share, seed=seed)
