@@ -8,9 +8,10 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from musicrec.config import Config
+from musicrec.evaluation.evaluate import evaluate
+from musicrec.evaluation.table import as_text
 from musicrec.launch import make_parser, run_job
-from musicrec.pipeline.evaluation import as_text, evaluate
-from musicrec.storage import publish
+from musicrec.storage import plain
 
 
 def main() -> int:
@@ -23,7 +24,7 @@ def main() -> int:
         result = evaluate(session, config)
         print(as_text(result))
         if arguments.output:
-            arguments.output.write_text(publish.as_json(publish.without_nan(result)))
+            arguments.output.write_text(plain.as_json(plain.without_nan(result)))
 
     return run_job(arguments, work, name="musicrec evaluate")
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from musicrec.launch import make_parser, run_job
-from musicrec.pipeline.vectors import VectorsInput, join_vectors
+from musicrec.vectors.join import VectorsInput, join_vectors
 
 
 def main() -> int:

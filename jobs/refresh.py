@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 
 from musicrec.config import Config
 from musicrec.launch import make_parser, run_job
-from musicrec.pipeline.refresh import plan, refresh
+from musicrec.refresh import plan, refresh
 
 
 def main() -> int:

@@ -13,8 +13,8 @@ from pyspark.sql import SparkSession
 
 from musicrec.config import Config, load_config
 from musicrec.errors import MusicrecError, shorten
-from musicrec.storage.session import open_session
-from musicrec.storage.tables import SPARK_ERRORS, describe_error
+from musicrec.spark.failures import SPARK_ERRORS, describe_error
+from musicrec.spark.session import open_session
 
 BASE = Path(__file__).parents[1] / "conf" / "base.toml"
 

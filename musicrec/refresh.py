@@ -11,17 +11,23 @@ import torch
 from pyspark.sql import DataFrame, SparkSession
 
 from musicrec import __version__
-from musicrec.algorithms.learner import find_device
+from musicrec.catalog.clean import Catalog, ingest
+from musicrec.catalog.sources import check_relations, read_source
 from musicrec.config import Config, config_as_dict
-from musicrec.pipeline.context import Context, log
-from musicrec.pipeline.ingest import Catalog, check_relations, ingest, read_source
-from musicrec.pipeline.learn import Learned, embed_catalog, learn
-from musicrec.pipeline.lists import check_lists, publish_lists, rank_favorites, rank_lists
-from musicrec.pipeline.neighbors import join_neighbors
-from musicrec.pipeline.pictures import collect_pictures
-from musicrec.pipeline.spreading import spread_lists
-from musicrec.report import render_report
-from musicrec.storage import publish, runs, tables
+from musicrec.context import Context, log
+from musicrec.encoder.embed import embed_catalog
+from musicrec.encoder.learning.learner import find_device
+from musicrec.encoder.train import Learned, learn
+from musicrec.lists.check import check_lists
+from musicrec.lists.favorites import rank_favorites
+from musicrec.lists.rank import rank_lists
+from musicrec.lists.sort import publish_lists
+from musicrec.lists.spread import spread_lists
+from musicrec.neighbors.join import join_neighbors
+from musicrec.report.page import render_report
+from musicrec.report.pictures import collect_pictures
+from musicrec.spark import failures
+from musicrec.storage import plain, publish, runs
 from musicrec.storage.runs import Root
 
 
@@ -70,7 +76,7 @@ def plan(session: SparkSession, config: Config) -> dict[str, Any]:
     find_device(config.model.device)
     root = runs.open_root(config.output.root)
     runs.check_writable(root)
-    with tables.input_errors(config.input.tracks):
+    with failures.input_errors(config.input.tracks):
         rows, columns = read_source(session, config.input)
     check_relations(session, config.input)
     return {"files": len(rows.inputFiles()), "columns": columns, "output": str(root.path)}
@@ -98,5 +104,5 @@ def _header(context: Context, run_date: date) -> dict[str, Any]:
         "run_date": run_date.isoformat(),
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"musicrec": __version__, "pyspark": pyspark.__version__, "torch": torch.__version__},
-        "config": publish.without_secrets(config_as_dict(context.config)),
+        "config": plain.without_secrets(config_as_dict(context.config)),
     }

@@ -16,12 +16,13 @@ from make_catalog import make_catalog
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from musicrec.catalog.clean import ingest
 from musicrec.config import Config, load_config
-from musicrec.pipeline.context import Context
-from musicrec.pipeline.ingest import ingest
-from musicrec.pipeline.learn import embed_catalog, learn
+from musicrec.context import Context
+from musicrec.encoder.embed import embed_catalog
+from musicrec.encoder.train import learn
+from musicrec.spark.session import open_session
 from musicrec.storage import runs
-from musicrec.storage.session import open_session
 
 SEED = 1
 

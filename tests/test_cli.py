@@ -12,7 +12,7 @@ import pytest
 
 from musicrec.cli import examine, find_similar, main
 from musicrec.errors import InputError
-from musicrec.pipeline.refresh import refresh
+from musicrec.refresh import refresh
 from musicrec.storage.runs import open_root
 from tests.conftest import ROOT, make_config, make_songs
 

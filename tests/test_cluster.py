@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from musicrec.config import load_config
-from musicrec.pipeline.refresh import refresh
-from musicrec.pipeline.vectors import VectorsInput, join_vectors
+from musicrec.refresh import refresh
+from musicrec.vectors.join import VectorsInput, join_vectors
 from tests.conftest import ROOT, make_config
 from tests.processes import SUBMIT, own_environment, recommendations, start_job, wait_for
 
@@ -45,7 +45,7 @@ from pyspark.sql import SparkSession
 session = SparkSession.builder.getOrCreate()
 def where(batches):
     import pyarrow
-    import musicrec.algorithms.kernel as kernel
+    import musicrec.neighbors.search.kernel as kernel
     for batch in batches:
         yield pyarrow.RecordBatch.from_pydict({"path": [kernel.__file__] * batch.num_rows})
 for row in session.range(8, numPartitions=4).mapInArrow(where, "path string").distinct().collect():

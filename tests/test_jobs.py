@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from musicrec.pipeline.evaluation import as_text, evaluate
-from musicrec.pipeline.refresh import refresh
+from musicrec.evaluation.evaluate import evaluate
+from musicrec.evaluation.table import as_text
+from musicrec.refresh import refresh
 from musicrec.storage import runs
 from tests.conftest import TIDYTUESDAY, make_config
 from tests.processes import PYTHON_JOB, recommendations, run_job, start_job, wait_for

@@ -13,7 +13,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from musicrec.errors import LockError, QualityError
-from musicrec.pipeline.refresh import plan, refresh
+from musicrec.refresh import plan, refresh
 from musicrec.storage import runs
 from tests.conftest import FMA, make_config, make_songs
 
@@ -251,7 +251,7 @@ def test_a_bad_row_changes_no_other_song(spark, tmp_path: Path) -> None:
 
 @pytest.mark.realdata
 def test_line_breaks_inside_real_quotes(spark) -> None:
-    from musicrec.storage.tables import MALFORMED, read_rows
+    from musicrec.catalog.formats import MALFORMED, read_rows
 
     rows = read_rows(spark, str(FMA), file_format="auto", multiline=True)
     found = rows.toPandas()

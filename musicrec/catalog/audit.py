@@ -74,28 +74,6 @@ def audit_rows(rows: DataFrame, *, columns: Mapping[str, str], settings: InputCo
     )
 
 
-def as_relation(rows: DataFrame, *, columns: Mapping[str, str], owner: str, settings: InputConfig) -> DataFrame:
-    """Return the text columns `owner` and `track_id` of playlists or favorites, ids as the songs have them.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        The source's columns.
-    columns : mapping
-        Canonical name -> source name; holds `owner`, and `track_id` unless `settings.id_from` makes it.
-    owner : str
-        "playlist_id" or "user_id".
-    settings : InputConfig
-    """
-    kinds = {field.name: field.dataType for field in rows.schema.fields}
-    source = {name: (_quoted(columns[name]), kinds[columns[name]]) for name in columns}
-    owner_text = _stripped(_as_text(*source[owner]))
-    return rows.where("_malformed IS NULL").select(
-        F.when(owner_text != "", owner_text).alias(owner),
-        _track_id(source.get("track_id"), settings=settings).alias("track_id"),
-    )
-
-
 def keep_tracks(audited: DataFrame) -> DataFrame:
     """Return the songs, with the columns of `schemas.TRACKS`."""
     return audited.where("place = 'track'").select(*TRACKS.names)

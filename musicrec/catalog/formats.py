@@ -8,18 +8,17 @@ to see, and read the file twice).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import NoReturn
 
-from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
-from musicrec.errors import InputError, shorten
-from musicrec.songs import check_no_repeats
+from musicrec.catalog.columns import check_no_repeats
+from musicrec.errors import InputError
+from musicrec.spark.failures import input_errors
 
 # Added to each input row: the row's text where it could not be parsed, and the file it stands in.
 MALFORMED = "_malformed"
@@ -35,12 +34,6 @@ ENDINGS = {
     "parquet": "parquet",
     "pq": "parquet",
 }
-
-FILE_IN_MESSAGE = re.compile(r"(?:file|hdfs|s3a?|gs|abfss?|dbfs):/[^\s'\",;\])]+")
-
-# A failed task reaches Python as the one or as the other, by the Java class of its cause.
-SPARK_ERRORS = (PySparkException, Py4JJavaError)
-BROKEN_FILE = ("FAILED_READ_FILE", "CANNOT_READ_FILE_FOOTER", "Could not read footer", "is not a Parquet file")
 
 
 def read_rows(session: SparkSession, uri: str, *, file_format: str, multiline: bool) -> DataFrame:
@@ -102,71 +95,6 @@ def read_counted_parquet(session: SparkSession, uri: str) -> tuple[DataFrame, in
         if len(files) > len(counts) and (empty := _list_empty(session, uri, files)):
             _refuse_empty(empty)
     return rows, sum(counts.values())
-
-
-@contextmanager
-def input_errors(uri: str) -> Iterator[None]:
-    """Turn what Spark says of a broken or missing input file into one sentence that names the file.
-
-    Raises
-    ------
-    InputError
-        Instead of the PySparkException.
-    """
-    try:
-        yield
-    except SPARK_ERRORS as error:
-        refused = as_input_error(error, uri=uri)
-        if refused is None:
-            raise
-        raise refused from error
-
-
-def as_input_error(error: Exception, *, uri: str) -> InputError | None:
-    """Return the refusal that an error of Spark stands for, None where the input is not to blame."""
-    text = str(error)
-    condition = (error.getCondition() or "") if isinstance(error, PySparkException) else ""
-    named = sorted(set(FILE_IN_MESSAGE.findall(text)))
-    where = ", ".join(named[:3]) or uri
-    if condition.startswith("PATH_NOT_FOUND"):
-        return InputError(f"no such path: {uri}", todo="correct the path in [input]")
-    if "CSV header does not conform" in text:
-        return InputError(
-            "CSV files with different headers",
-            where=where,
-            todo="give all files the same columns in the same order",
-        )
-    if condition.startswith("CANNOT_MERGE_SCHEMAS"):
-        return InputError(
-            "Parquet files with different types for one column", where=where, todo="rewrite them alike"
-        )
-    if condition.startswith("UNABLE_TO_INFER_SCHEMA") or any(sign in text for sign in BROKEN_FILE):
-        return InputError(
-            "a file cannot be read: it is broken or of another format",
-            where=where,
-            todo="replace or remove the file",
-        )
-    return None
-
-
-def read_table(session: SparkSession, path: str, *, schema: StructType) -> DataFrame:
-    """Return one of our own Parquet datasets with its declared columns."""
-    return session.read.schema(schema).parquet(path)
-
-
-def write_table(rows: DataFrame, path: str, *, schema: StructType) -> None:
-    """Write `rows` as Parquet with exactly the declared columns.
-
-    Raises
-    ------
-    ValueError
-        The columns are not the declared ones: a stage broke its promise.
-    """
-    found = {field.name: field.dataType.simpleString() for field in rows.schema.fields}
-    declared = {field.name: field.dataType.simpleString() for field in schema.fields}
-    if found != declared:
-        raise ValueError(f"{path}: declared {declared}, found {found}")
-    rows.select(*schema.names).write.mode("error").parquet(path)
 
 
 def _list_files(session: SparkSession, uri: str) -> list[str]:
@@ -246,10 +174,3 @@ def _text_schema(names: Sequence[str]) -> StructType:
 
 def _with_source_file(rows: DataFrame) -> DataFrame:
     return rows.withColumn(SOURCE_FILE, F.col("_metadata.file_path"))
-
-
-def describe_error(error: Exception) -> str:
-    """Return one bounded line for an error of Spark, without its JVM frames."""
-    causes = re.findall(r"(?:^|Caused by: )([\w.$]+(?:Exception|Error): [^\n]+)", str(error), flags=re.M)
-    first = causes[-1] if causes else str(error).split("\nJVM stacktrace", 1)[0].split("\n\tat ", 1)[0]
-    return shorten(first)

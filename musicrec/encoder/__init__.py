@@ -1,4 +1,1 @@
-"""The order of the stages, and the only place that materializes between them.
-
-read → clean → features → sample → train → embed → bucket → join → rank → check → publish
-"""
+"""Tracks → embeddings: sample, train, gate, features, embed."""

@@ -5,11 +5,18 @@ from __future__ import annotations
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from musicrec.algorithms.encoder import embed, from_files
-from musicrec.algorithms.warm import warm_up
-from musicrec.arrow import column_matrix, matrix_column
+from musicrec import schemas
+from musicrec.catalog.clean import Catalog
+from musicrec.context import Context
+from musicrec.encoder import features
+from musicrec.encoder.learning.model import embed, from_files
+from musicrec.encoder.train import MODEL, Learned
+from musicrec.neighbors.search.warm import warm_up
 from musicrec.schemas import EMBEDDINGS, WRITTEN
-from musicrec.tasks import Make, Read, Write, rewrite_pieces
+from musicrec.spark.arrow import column_matrix, matrix_column
+from musicrec.spark.start import warm_workers
+from musicrec.spark.tasks import Make, Read, Write, rewrite_pieces
+from musicrec.storage import artifacts, tables
 
 
 def as_embeddings(pieces: DataFrame, *, weights: bytes, description: bytes, read: Read, write: Write) -> DataFrame:
@@ -40,3 +47,27 @@ def as_embeddings(pieces: DataFrame, *, weights: bytes, description: bytes, read
 
     # Read and written without the JVM, in half of the time.
     return pieces.mapInArrow(rewrite_pieces(prepare, read, write), WRITTEN)
+
+
+def embed_catalog(context: Context, catalog: Catalog, learned: Learned) -> DataFrame:
+    """Return `schemas.EMBEDDINGS` of all songs, by way of their features."""
+    session, inputs = context.session, context.files("features")
+    with context.stage("start"):
+        # After training, because workers without work end after a minute.
+        warm_workers(session)
+    with context.stage("features"):
+        written = features.as_features(catalog.tracks, encodings=learned.encodings, write=inputs.write).toArrow()
+    with context.stage("embed"):
+        # Read again and compared with their digests: what embeds the catalog is what was saved.
+        digests = context.record["model"]["sha256"]
+        weights, description = artifacts.load_encoder(context.run.work / MODEL, digests=digests)
+        vectors, pieces = context.files("embeddings"), sorted(written["piece"].to_pylist())
+        columns = ["track_key", "track_id", "recording_key", "features"]
+        as_embeddings(
+            context.tasks(len(pieces)),
+            weights=weights,
+            description=description,
+            read=lambda place: inputs.read_piece(pieces[place], columns=columns),
+            write=vectors.write,
+        ).toArrow()
+        return tables.read_table(session, str(vectors.directory), schema=schemas.EMBEDDINGS)

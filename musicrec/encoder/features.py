@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
-from musicrec.algorithms.encodings import Encodings, encode
-from musicrec.arrow import list_column, matrix_column, numbers
+from musicrec.encoder.learning.inputs import Encodings, encode
 from musicrec.schemas import FEATURE_VECTORS, WRITTEN
 from musicrec.songs import FEATURES, RAW_INPUTS
-from musicrec.tasks import Write, write_in_pieces
+from musicrec.spark.arrow import list_column, matrix_column, numbers
+from musicrec.spark.tasks import Write, write_in_pieces
 
 
 def as_features(tracks: DataFrame, *, encodings: Encodings, write: Write) -> DataFrame:

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.algorithms import baselines
-from musicrec.algorithms.batches import TrainingSet
-from musicrec.algorithms.drawing import is_drawn
-from musicrec.algorithms.encoder import Encoder, embed, make_linear
-from musicrec.algorithms.encodings import InputLayout
-from musicrec.algorithms.metrics import percentile_interval, resampled_means
-from musicrec.algorithms.retrieval import Candidates, answer, by_cosine
-from musicrec.arrow import numbers
-from musicrec.pipeline.context import log
-from musicrec.pipeline.labels import Songs
+from musicrec.arrays import is_drawn
+from musicrec.context import log
+from musicrec.encoder.learning import baselines
+from musicrec.encoder.learning.batches import TrainingSet
+from musicrec.encoder.learning.inputs import InputLayout
+from musicrec.encoder.learning.model import Encoder, embed, make_linear
+from musicrec.encoder.sample import Songs
+from musicrec.measures.metrics import percentile_interval, resampled_means
+from musicrec.measures.retrieval import Candidates, answer, by_cosine
+from musicrec.spark.arrow import numbers
 
 ENCODER = "encoder"
 K = 10

@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.algorithms.batches import Positives, TrainingSet
-from musicrec.algorithms.encodings import InputLayout
-from musicrec.arrow import numbers
 from musicrec.config import ModelConfig
 from musicrec.songs import RAW_INPUTS
+from musicrec.spark.arrow import numbers
 
 N_FOLDS = 10_000
 
@@ -57,58 +55,6 @@ def sort_by_key(table: pa.Table) -> pa.Table:
     )
 
 
-def as_training_set(
-    labeled: pa.Table,
-    inputs: NDArray[np.float32],
-    *,
-    layout: InputLayout,
-    memberships: pa.Table | None,
-    settings: ModelConfig,
-) -> tuple[TrainingSet, str]:
-    """Return what to learn from, and the objective that the data allow.
-
-    Parameters
-    ----------
-    labeled : pyarrow.Table
-        `as_labeled` of the sample, by rising track_key.
-    inputs : float32 array, shape (n, n_inputs)
-        Its model inputs.
-    layout : InputLayout
-    memberships : pyarrow.Table, optional
-        `as_memberships` of the sample.
-    settings : ModelConfig
-        Whose objective "auto" takes the first that has songs to compare, and "all" whatever has.
-
-    Returns
-    -------
-    TrainingSet, str
-    """
-    keys = numbers(labeled.column("track_key"))
-    by_playlists = _playlist_positives(keys, memberships, settings) if memberships is not None else ()
-    by_labels = tuple(
-        _label_positives(kind, weight, labeled.column(f"{kind}_key"))
-        for kind, weight in (("artist", settings.artist_weight), ("genre", settings.genre_weight))
-    )
-    offers = {
-        "playlists": by_playlists,
-        "labels": by_labels,
-        "all": (*by_playlists, *by_labels),
-        "self_supervised": (),
-    }
-    usable = {name: tuple(p for p in offer if p.weight and _has_pairs(p)) for name, offer in offers.items()}
-    wanted = ["playlists", "labels"] if settings.objective == "auto" else [settings.objective]
-    chosen = next((name for name in wanted if usable[name]), "self_supervised")
-    songs = TrainingSet(
-        inputs=inputs,
-        layout=layout,
-        recordings=numbers(labeled.column("recording_key")),
-        artists=artists_of(labeled),
-        held_out=is_held_out(labeled, settings=settings),
-        positives=usable[chosen],
-    )
-    return songs, chosen
-
-
 def artists_of(labeled: pa.Table) -> NDArray[np.int64]:
     """Return the key of each song's artist; a song without one is its own."""
     return numbers(pc.coalesce(labeled["artist_key"], labeled["track_key"]))
@@ -125,24 +71,3 @@ def is_judging(labeled: pa.Table, *, settings: ModelConfig) -> NDArray[np.bool_]
     fold = numbers(labeled.column("fold"))
     judging: NDArray[np.bool_] = fold >= 1.0 - settings.judging_share
     return judging
-
-
-def _playlist_positives(
-    keys: NDArray[np.int64], memberships: pa.Table, settings: ModelConfig
-) -> tuple[Positives, ...]:
-    song = np.searchsorted(keys, numbers(memberships.column("track_key")))
-    return (_positives("playlists", settings.playlist_weight, song, numbers(memberships.column("playlist_key"))),)
-
-
-def _label_positives(kind: str, weight: float, column: pa.ChunkedArray) -> Positives:
-    known = column.is_valid().to_numpy()
-    return _positives(kind, weight, np.flatnonzero(known), numbers(column.drop_null()))
-
-
-def _positives(kind: str, weight: float, song: NDArray[np.int64], group: NDArray[np.int64]) -> Positives:
-    order = np.lexsort((group, song))
-    return Positives(kind, weight, song[order], group[order])
-
-
-def _has_pairs(positives: Positives) -> bool:
-    return bool(len(positives.group) > len(np.unique(positives.group)))

@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+
+from musicrec.catalog.sources import read_relation
+from musicrec.config import Config
+from musicrec.context import log
+from musicrec.encoder import features, labels, sample
+from musicrec.measures.retrieval import Candidates
+from musicrec.spark import failures
+from musicrec.spark.arrow import numbers
+
+PLAYLIST, GENRE = "a playlist", "the genre"
 
 
 def keep_sample(rows: DataFrame, *, key: str, n_rows: int, sample_size: int, seed: int) -> DataFrame:
@@ -50,3 +66,100 @@ def _is_drawn(key: str, *, share: float, seed: int) -> Column:
         return F.lit(True)
     # Hashes are spread evenly over the signed 64-bit numbers.
     return F.xxhash64(key, F.lit(seed)) < int(share * 2**64) - 2**63
+
+
+@dataclass(frozen=True)
+class Songs:
+    """A sample of songs.
+
+    Attributes
+    ----------
+    labeled : pyarrow.Table
+        `as_labeled`, by rising track_key.
+    raw : float64 array, shape (n, 15)
+        `songs.RAW_INPUTS`.
+    memberships : pyarrow.Table or None
+        `as_memberships`; None where no playlists are given.
+    song, group : int64 array, shape (n_pairs,)
+        Row and group of each pair that makes songs alike to the eyes of who judges.
+    judged_by : str
+        What these groups are, `PLAYLIST` or `GENRE`; empty where nothing is known to judge by.
+    """
+
+    labeled: pa.Table
+    raw: NDArray[np.float64]
+    memberships: pa.Table | None
+    song: NDArray[np.int64]
+    group: NDArray[np.int64]
+    judged_by: str
+
+    def candidates(self, kept: NDArray[np.bool_]) -> Candidates:
+        """Return the songs `kept` (n,) as those that are asked for and may answer."""
+        position = np.cumsum(kept) - 1
+        inside = kept[self.song]
+        artists = labels.artists_of(self.labeled)[kept]
+        return Candidates.make(artists, song=position[self.song[inside]], group=self.group[inside])
+
+
+def sample_songs(
+    session: SparkSession, tracks: DataFrame, config: Config, *, n_tracks: int, sample_size: int
+) -> Songs:
+    """Return a sample of the tracks, half of them drawn by the hash of their keys, half of them with a playlist.
+
+    Of a large catalog, songs that are drawn by themselves hardly ever share a playlist: of 50,000 of 10 million,
+    one in a hundred playlists of 30 songs has two. There would be nothing to learn from, and nothing to judge by.
+
+    Raises
+    ------
+    InputError
+        The playlists cannot be read.
+    """
+    seed = config.model.seed
+    drawn = sample.keep_sample(tracks, key="track_key", n_rows=n_tracks, sample_size=sample_size, seed=seed)
+    playlists = config.input.playlists
+    if not playlists:
+        return _as_songs(labels.as_labeled(drawn, seed=seed), None)
+    with failures.input_errors(playlists):
+        rows = read_relation(session, playlists, owner="playlist_id", settings=config.input)
+        if n_tracks > sample_size:
+            whole = _of_whole_playlists(rows, tracks, drawn, n_tracks=n_tracks, n_drawn=sample_size, seed=seed)
+            drawn = sample.keep_songs(
+                tracks,
+                session.createDataFrame(whole),
+                n_tracks=n_tracks,
+                n_whole=whole.num_rows,
+                sample_size=sample_size,
+                seed=seed,
+            )
+        return _as_songs(labels.as_labeled(drawn, seed=seed), rows)
+
+
+def _of_whole_playlists(
+    rows: DataFrame, tracks: DataFrame, drawn: DataFrame, *, n_tracks: int, n_drawn: int, seed: int
+) -> pa.Table:
+    """Return the `track_key` of songs of some playlists, at most about half as many songs as are `drawn`."""
+    # The memberships of the songs drawn tell how many all songs have; playlists may be full of unknown songs.
+    n_memberships = labels.as_memberships(rows, songs=drawn).count() * n_tracks / n_drawn
+    share = n_drawn / 2 / max(n_memberships, 1.0)
+    memberships = sample.keep_playlists(labels.as_memberships(rows, songs=tracks), share=share, seed=seed)
+    songs = memberships.select("track_key").distinct().persist()
+    n_songs = songs.count()
+    # One playlist may hold half of the catalog. By another seed: that of the songs drawn would draw them again.
+    kept = sample.keep_sample(songs, key="track_key", n_rows=n_songs, sample_size=n_drawn // 2, seed=seed + 1)
+    keys = kept.toArrow()
+    songs.unpersist()
+    return keys
+
+
+def _as_songs(labeled: DataFrame, playlists: DataFrame | None) -> Songs:
+    table = labels.sort_by_key(labeled.toArrow())
+    raw, memberships = features.raw_inputs(table), None
+    if playlists is not None:
+        memberships = labels.sort_by_key(labels.as_memberships(playlists, songs=labeled).toArrow())
+        if memberships.num_rows:
+            song = np.searchsorted(numbers(table["track_key"]), numbers(memberships["track_key"]))
+            return Songs(table, raw, memberships, song, numbers(memberships["playlist_key"]), PLAYLIST)
+        log.warning("             the playlists hold none of the sampled songs: other labels take their place")
+    known = np.flatnonzero(table["genre_key"].is_valid().to_numpy())
+    genres = numbers(pc.drop_null(table["genre_key"]))
+    return Songs(table, raw, memberships, known, genres, GENRE if len(known) else "")

@@ -10,23 +10,21 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
 
-from musicrec import schemas
-from musicrec.algorithms.baselines import Affine
-from musicrec.algorithms.checkpoint import Checkpoints
-from musicrec.algorithms.encoder import as_files, make_linear
-from musicrec.algorithms.encodings import Encodings, fit_encodings
-from musicrec.algorithms.learner import find_device
-from musicrec.algorithms.training import Epoch, train_encoder
+from musicrec.catalog.clean import Catalog
 from musicrec.config import ModelConfig
-from musicrec.pipeline.context import Context, log
-from musicrec.pipeline.gate import Choice, choose_encoder
-from musicrec.pipeline.ingest import Catalog
-from musicrec.pipeline.labels import Songs, make_training_set, optional_inputs, sample_songs
-from musicrec.stages import embed, features, train
-from musicrec.storage import artifacts, publish, tables
-from musicrec.storage.session import warm_workers
+from musicrec.context import Context, log
+from musicrec.encoder import labels
+from musicrec.encoder.gate import Choice, choose_encoder
+from musicrec.encoder.learning.baselines import Affine
+from musicrec.encoder.learning.checkpoint import Checkpoints
+from musicrec.encoder.learning.inputs import Encodings, fit_encodings
+from musicrec.encoder.learning.learner import find_device
+from musicrec.encoder.learning.model import as_files, make_linear
+from musicrec.encoder.learning.training import Epoch, train_encoder
+from musicrec.encoder.sample import Songs, sample_songs
+from musicrec.encoder.training_set import make_training_set, optional_inputs
+from musicrec.storage import artifacts, plain
 
 MODEL = "model"
 
@@ -64,7 +62,7 @@ def learn(context: Context, catalog: Catalog) -> Learned:
         sample_size=settings.sample_size,
     )
     if songs.memberships is not None:
-        context.record["inputs"]["playlists"] = publish.without_secrets(context.config.input.playlists)
+        context.record["inputs"]["playlists"] = plain.without_secrets(context.config.input.playlists)
         context.record["counts"]["n_sampled_memberships"] = songs.memberships.num_rows
     fitted = _fit(songs, settings, _checkpoints(context))
     artifacts.drop_checkpoints(context.run.work / MODEL)
@@ -100,9 +98,9 @@ def _checkpoints(context: Context) -> Checkpoints:
 
 def _fit(songs: Songs, settings: ModelConfig, checkpoints: Checkpoints) -> Fitted:
     """Train on most of the artists, and ship what is best on the others."""
-    optional, kept = optional_inputs(settings, songs), ~train.is_judging(songs.labeled, settings=settings)
+    optional, kept = optional_inputs(settings, songs), ~labels.is_judging(songs.labeled, settings=settings)
     # Whole artists are set aside: of very few artists that may be all songs.
-    n_songs = int((kept & ~train.is_held_out(songs.labeled, settings=settings)).sum())
+    n_songs = int((kept & ~labels.is_held_out(songs.labeled, settings=settings)).sum())
     if n_songs < settings.min_songs:
         log.info("             %d songs are too few to learn from: features are compared", n_songs)
         encodings = fit_encodings(songs.raw, optional=optional)
@@ -116,30 +114,6 @@ def _fit(songs: Songs, settings: ModelConfig, checkpoints: Checkpoints) -> Fitte
     names = encodings.source_names
     choice = choose_encoder(encoder, songs, inputs, learned, kept=kept, names=names, seed=settings.seed)
     return Fitted(choice, encodings, history, objective)
-
-
-def embed_catalog(context: Context, catalog: Catalog, learned: Learned) -> DataFrame:
-    """Return `schemas.EMBEDDINGS` of all songs, by way of their features."""
-    session, inputs = context.session, context.files("features")
-    with context.stage("start"):
-        # After training, because workers without work end after a minute.
-        warm_workers(session)
-    with context.stage("features"):
-        written = features.as_features(catalog.tracks, encodings=learned.encodings, write=inputs.write).toArrow()
-    with context.stage("embed"):
-        # Read again and compared with their digests: what embeds the catalog is what was saved.
-        digests = context.record["model"]["sha256"]
-        weights, description = artifacts.load_encoder(context.run.work / MODEL, digests=digests)
-        vectors, pieces = context.files("embeddings"), sorted(written["piece"].to_pylist())
-        columns = ["track_key", "track_id", "recording_key", "features"]
-        embed.as_embeddings(
-            context.tasks(len(pieces)),
-            weights=weights,
-            description=description,
-            read=lambda place: inputs.read_piece(pieces[place], columns=columns),
-            write=vectors.write,
-        ).toArrow()
-        return tables.read_table(session, str(vectors.directory), schema=schemas.EMBEDDINGS)
 
 
 def _log_epoch(epoch: Epoch) -> None:

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
-from musicrec.algorithms.drawing import is_drawn
-from musicrec.algorithms.retrieval import Candidates, Judged, Scorer, answer
-from musicrec.pipeline.labels import PLAYLIST, Songs
-from musicrec.stages import train
+from musicrec.arrays import is_drawn
+from musicrec.encoder import labels
+from musicrec.encoder.sample import PLAYLIST, Songs
+from musicrec.measures.retrieval import Candidates, Judged, Scorer, answer
 
 COOCCURRENCE = "playlist co-occurrence"
 GIVEN_SHARE, GIVEN_SEED = 0.5, 31
@@ -44,7 +44,7 @@ def judge_known(songs: Songs, methods: dict[str, Scorer], *, test: NDArray[np.bo
     place = np.full(int(test.sum()), -1)
     place[known] = np.arange(len(known))
     asked = ~given & (place[song] >= 0)
-    artists = train.artists_of(songs.labeled)[test][known]
+    artists = labels.artists_of(songs.labeled)[test][known]
     candidates = Candidates.make(artists, song=place[song[asked]], group=group[asked])
     together = Candidates.make(artists, song=place[song[given]], group=group[given])
     rows = torch.from_numpy(known)

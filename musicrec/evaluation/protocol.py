@@ -12,20 +12,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from musicrec.algorithms import baselines
-from musicrec.algorithms.drawing import as_shares
-from musicrec.algorithms.encoder import embed
-from musicrec.algorithms.encodings import Encodings
-from musicrec.algorithms.exposure import Exposure, measure_exposure
-from musicrec.algorithms.retrieval import Judged, Scorer, answer, by_cosine, by_value
-from musicrec.algorithms.training import train_encoder
+from musicrec.arrays import as_shares
 from musicrec.config import Config, ModelConfig
-from musicrec.pipeline.context import log
-from musicrec.pipeline.cooccurrence import judge_known
-from musicrec.pipeline.gate import ENCODER, N_COMPONENTS, K
-from musicrec.pipeline.labels import Songs, make_training_set
+from musicrec.context import log
+from musicrec.encoder import labels
+from musicrec.encoder.gate import ENCODER, N_COMPONENTS, K
+from musicrec.encoder.learning import baselines
+from musicrec.encoder.learning.inputs import Encodings
+from musicrec.encoder.learning.model import embed
+from musicrec.encoder.learning.training import train_encoder
+from musicrec.encoder.sample import Songs
+from musicrec.encoder.training_set import make_training_set
+from musicrec.evaluation.cooccurrence import judge_known
+from musicrec.measures.exposure import Exposure, measure_exposure
+from musicrec.measures.retrieval import Judged, Scorer, answer, by_cosine, by_value
 from musicrec.songs import FEATURES, RAW_INPUTS
-from musicrec.stages import train
 
 BASELINE = "z-scored features"
 FOLD_SEED = 25
@@ -53,7 +54,7 @@ def judge_split(
         Which of `songs.OPTIONAL_INPUTS` the methods with all inputs may see.
     split : int
     """
-    test = is_held_out(train.artists_of(songs.labeled), share=config.evaluate.test_share, split=split)
+    test = is_held_out(labels.artists_of(songs.labeled), share=config.evaluate.test_share, split=split)
     candidates = songs.candidates(test)
     raw = songs.raw[test]
     features = raw[:, : len(FEATURES)]
@@ -86,7 +87,7 @@ def _methods(
     methods: dict[str, Scorer] = {"random": by_cosine(_random_vectors(len(asked), seed=seed))}
     if not np.isnan(popularity).all():
         methods["popularity"] = by_value(popularity)
-        artists = train.artists_of(songs.labeled)[test]
+        artists = labels.artists_of(songs.labeled)[test]
         methods["popularity of the artist"] = by_value(_mean_by(artists, popularity))
     fits: dict[str, Callable[[NDArray[np.float64]], baselines.Project]] = {
         BASELINE: baselines.fit_zscore,

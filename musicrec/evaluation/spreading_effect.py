@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.algorithms.encoder import embed
-from musicrec.algorithms.kernel import exact_nearest
-from musicrec.algorithms.members import Keys, Members
-from musicrec.algorithms.retrieval import Candidates
-from musicrec.algorithms.spaces import Space
-from musicrec.algorithms.spreading import (
+from musicrec.config import Config
+from musicrec.encoder import labels
+from musicrec.encoder.learning.model import embed
+from musicrec.encoder.learning.training import train_encoder
+from musicrec.encoder.sample import Songs
+from musicrec.encoder.training_set import make_training_set
+from musicrec.evaluation.protocol import is_held_out
+from musicrec.lists.places import (
     SongLists,
     as_histogram,
     choose_places,
@@ -25,18 +27,17 @@ from musicrec.algorithms.spreading import (
     find_room,
     measure_occurrence,
 )
-from musicrec.algorithms.training import train_encoder
-from musicrec.arrow import numbers
-from musicrec.config import Config
-from musicrec.pipeline.judging import is_held_out
-from musicrec.pipeline.labels import Songs, make_training_set
-from musicrec.stages import train
+from musicrec.measures.retrieval import Candidates
+from musicrec.neighbors.search.items import Keys, Members
+from musicrec.neighbors.search.kernel import exact_nearest
+from musicrec.neighbors.search.spaces import Space
+from musicrec.spark.arrow import numbers
 
 
 def judge_spreading(songs: Songs, config: Config, *, optional: list[str]) -> dict[str, Any]:
     """Return forgotten share, skewness and P@k of the whole catalog's lists, before and after spreading."""
     held_out = is_held_out(
-        train.artists_of(songs.labeled), share=config.evaluate.test_share, split=config.evaluate.first_split
+        labels.artists_of(songs.labeled), share=config.evaluate.test_share, split=config.evaluate.first_split
     )
     vectors = _embed_all(songs, config, optional=optional, held_out=held_out)
     k = config.neighbors.k

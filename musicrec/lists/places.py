@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.algorithms.members import Keys
-from musicrec.algorithms.merging import Scores
-from musicrec.algorithms.ranges import concatenate_ranges
+from musicrec.arrays import concatenate_ranges
+from musicrec.neighbors.search.items import Keys
+from musicrec.neighbors.search.top_k import Scores
 
 # Songs of its own list that a forgotten song asks for a place.
 N_ASKED = 5

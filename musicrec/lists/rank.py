@@ -5,6 +5,10 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from musicrec import schemas
+from musicrec.context import Context
+from musicrec.lists import rank
+from musicrec.lists.members import Joined
 from musicrec.schemas import LISTS, RECOMMENDATIONS
 
 # Looking for releases of one recording is quadratic; hardly a list needs more than this for its k places.
@@ -102,3 +106,9 @@ def _pairs(neighbors: DataFrame, *, members: DataFrame) -> DataFrame:
     shared = members.where("n_members > 1 AND track_key = item_key")
     within = shared.select("item_key", F.col("item_key").alias("neighbor_key"), F.col("self_score").alias("score"))
     return pairs.unionByName(within)
+
+
+def rank_lists(context: Context, joined: Joined) -> DataFrame:
+    """Return `schemas.LISTS`: the k nearest songs of each song."""
+    best = rank.keep_best(rank.as_lists(joined.members, neighbors=joined.neighbors), k=context.config.neighbors.k)
+    return context.materialize(best, "lists", schema=schemas.LISTS)

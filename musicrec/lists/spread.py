@@ -13,7 +13,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
 from musicrec import schemas
-from musicrec.algorithms.spreading import (
+from musicrec.catalog.clean import Catalog
+from musicrec.context import Context, log
+from musicrec.lists import spread_tasks
+from musicrec.lists.places import (
     Counts,
     Histogram,
     add_counts,
@@ -23,13 +26,10 @@ from musicrec.algorithms.spreading import (
     is_among,
     measure_occurrence,
 )
-from musicrec.arrow import numbers
-from musicrec.pipeline.context import Context, log
-from musicrec.pipeline.ingest import Catalog
-from musicrec.stages import spread
+from musicrec.spark.arrow import numbers
+from musicrec.spark.partitions import partition_targets
 from musicrec.storage import tables
 from musicrec.storage.rows import RowFiles, TableFiles
-from musicrec.storage.session import partition_targets
 
 # Forgotten songs that get a place: the driver holds about a kilobyte of each.
 MAX_FORGOTTEN = 2_000_000
@@ -79,15 +79,15 @@ def spread_lists(context: Context, catalog: Catalog, lists: DataFrame) -> Spread
     counted = _count(context, files, n_songs=n_songs)
     record = {"before": measure_occurrence(counted.histogram, n_songs=n_songs)}
     if not counted.parts:
-        counted.files.write(0, spread.NO_OCCURRENCES)
+        counted.files.write(0, spread_tasks.NO_OCCURRENCES)
     occurrences = tables.read_table(context.session, str(counted.files.directory), schema=schemas.OCCURRENCES)
     if context.config.neighbors.spread:
         record["after"] = record["before"]
         if len(counted.forgotten):
             found = _find_places(context, files, counted)
             record["after"] = measure_occurrence(found.histogram, n_songs=n_songs)
-            lists = spread.as_spread_lists(lists, places=found.places)
-            occurrences = spread.as_changed(occurrences, changed=found.changed)
+            lists = spread_tasks.as_spread_lists(lists, places=found.places)
+            occurrences = spread_tasks.as_changed(occurrences, changed=found.changed)
     context.record["occurrence"] = {name: asdict(occurrence) for name, occurrence in record.items()}
     for name, occurrence in record.items():
         log.info(
@@ -100,14 +100,14 @@ def spread_lists(context: Context, catalog: Catalog, lists: DataFrame) -> Spread
 def _count(context: Context, files: TableFiles, *, n_songs: int) -> _Counted:
     n_parts = max(1, -(-n_songs // MAX_RANGE_SONGS))
     written, n_pieces = context.files("occurrences"), len(files.pieces)
-    tallies = spread.as_tallies(
-        context.tasks(-(-n_pieces // spread.TALLIED_PIECES)),
+    tallies = spread_tasks.as_tallies(
+        context.tasks(-(-n_pieces // spread_tasks.TALLIED_PIECES)),
         n_pieces=n_pieces,
         targets=partition_targets(n_parts),
-        read=partial(files.read_piece, columns=spread.COUNTED_COLUMNS),
+        read=partial(files.read_piece, columns=spread_tasks.COUNTED_COLUMNS),
     )
-    found = spread.as_counted(tallies, n_parts=n_parts, write=written.write).toArrow()
-    forgotten, histogram = spread.gather_counted(found)
+    found = spread_tasks.as_counted(tallies, n_parts=n_parts, write=written.write).toArrow()
+    forgotten, histogram = spread_tasks.gather_counted(found)
     return _Counted(written, sorted(found["part"].to_pylist()), forgotten, histogram)
 
 
@@ -119,20 +119,20 @@ def _find_places(context: Context, files: TableFiles, counted: _Counted) -> _Pla
         log.warning("             %d songs in no list are too many: %d get no place", len(counted.forgotten),
                     len(counted.forgotten) - len(forgotten))  # fmt: skip
     offered = (
-        spread.as_offers(
-            pieces, forgotten=forgotten, read=partial(files.read_piece, columns=spread.OFFERED_COLUMNS)
+        spread_tasks.as_offers(
+            pieces, forgotten=forgotten, read=partial(files.read_piece, columns=spread_tasks.OFFERED_COLUMNS)
         )
         .toArrow()
         .sort_by([("host", "ascending"), ("guest", "ascending")])
     )
-    offers, stored = spread.gather_offers(offered), context.files("offers")
+    offers, stored = spread_tasks.gather_offers(offered), context.files("offers")
     stored.write(0, offered)
-    room = spread.gather_room(
-        spread.as_room(
+    room = spread_tasks.gather_room(
+        spread_tasks.as_room(
             pieces,
-            read_offers=partial(stored.read_piece, 0, columns=spread.ASKING_COLUMNS),
+            read_offers=partial(stored.read_piece, 0, columns=spread_tasks.ASKING_COLUMNS),
             k=context.config.neighbors.k,
-            read=partial(files.read_piece, columns=spread.ROOM_COLUMNS),
+            read=partial(files.read_piece, columns=spread_tasks.ROOM_COLUMNS),
         ).toArrow()
     )
     counts = _counts_of(counted, np.unique(room.removed))
@@ -143,7 +143,7 @@ def _find_places(context: Context, files: TableFiles, counted: _Counted) -> _Pla
     after = before + change.n_lists
     changed = pa.table([change.songs, after], names=schemas.OCCURRENCES.names)
     return _Places(
-        _written(context, "places", spread.make_places(offered, room, chosen), schemas.PLACES),
+        _written(context, "places", spread_tasks.make_places(offered, room, chosen), schemas.PLACES),
         _written(context, "changed", changed, schemas.OCCURRENCES),
         changed_histogram(counted.histogram, before=before, after=after),
     )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.algorithms.spreading import (
+from musicrec.lists.places import (
     NOTHING,
     Counts,
     Histogram,
@@ -28,9 +28,9 @@ from musicrec.algorithms.spreading import (
     find_offers,
     find_room,
 )
-from musicrec.arrow import numbers
 from musicrec.schemas import COUNTED, OCCURRENCES, OFFERS, PLACES, ROOM, TALLIES
-from musicrec.tasks import Batches, Read, Write
+from musicrec.spark.arrow import numbers
+from musicrec.spark.tasks import Batches, Read, Write
 
 # Rows of a block at most: a row of Spark stays at a megabyte.
 MAX_BLOCK_ROWS = 65_536

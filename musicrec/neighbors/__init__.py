@@ -1,1 +1,1 @@
-"""DataFrame in, DataFrame out: no path, no session, no write; a stage never imports another stage."""
+"""Embeddings → the nearest items of each item: pack, plan, cells, truth, tune, join."""

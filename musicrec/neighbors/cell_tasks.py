@@ -9,20 +9,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame, Window
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame
 
-from musicrec.algorithms.drawing import is_drawn
-from musicrec.algorithms.equality import distinct_rows
-from musicrec.algorithms.hashing import HashFamily
-from musicrec.algorithms.kernel import pair_scores
-from musicrec.algorithms.members import Members
-from musicrec.algorithms.ranges import concatenate_ranges
-from musicrec.algorithms.spaces import Space, as_stored
-from musicrec.algorithms.warm import warm_up
-from musicrec.arrow import list_column, numbers
-from musicrec.schemas import BLOCKS, CELLS, MEMBERS, REPEATED
-from musicrec.tasks import Batches
+from musicrec.arrays import concatenate_ranges, is_drawn
+from musicrec.neighbors.search.hashing import HashFamily
+from musicrec.neighbors.search.items import Members, distinct_rows
+from musicrec.neighbors.search.kernel import pair_scores
+from musicrec.neighbors.search.spaces import Space, as_stored
+from musicrec.neighbors.search.warm import warm_up
+from musicrec.schemas import BLOCKS, CELLS, REPEATED
+from musicrec.spark.arrow import list_column, numbers
+from musicrec.spark.tasks import Batches
 
 # Rows of a block at most: a row of Spark stays below a megabyte.
 MAX_BLOCK_ROWS = 4096
@@ -90,47 +87,6 @@ def as_cells(
     """
     together = blocks.repartition(len(settings.first_cells) - 1, "target")
     return together.mapInArrow(_former(settings, write, write_repeated), CELLS)
-
-
-def as_members(embeddings: DataFrame, *, one_per_recording: bool, repeated: DataFrame | None, k: int) -> DataFrame:
-    """Return `schemas.MEMBERS`: each song with its item.
-
-    Of an item's songs a list can hold only the first k + 1 recordings by id, one of which may be the query's own.
-
-    Parameters
-    ----------
-    embeddings : DataFrame
-        `schemas.EMBEDDINGS`.
-    one_per_recording : bool
-    repeated : DataFrame or None
-        `schemas.REPEATED`; None where no two vectors are equal.
-    k : int
-    """
-    recording = "recording_key" if one_per_recording else "track_key"
-    songs = embeddings.select("track_key", "track_id", F.col(recording).alias("recording_key"))
-    alone = {
-        "item_key": F.col("track_key"),
-        "n_members": F.lit(1).cast("long"),
-        "self_score": F.lit(None).cast("float"),
-        "position": F.lit(1),
-    }
-    if repeated is None:
-        return songs.withColumns(alone).select(*MEMBERS.names)
-    single = songs.join(repeated, on="track_key", how="left_anti").withColumns(alone)
-    several = songs.join(repeated, on="track_key", how="inner").transform(lambda rows: _grouped(rows, k=k))
-    return single.select(*MEMBERS.names).unionByName(several.select(*MEMBERS.names))
-
-
-def _grouped(songs: DataFrame, *, k: int) -> DataFrame:
-    item = Window.partitionBy("item_key")
-    so_far = item.orderBy("track_id").rowsBetween(Window.unboundedPreceding, Window.currentRow)
-    of_recording = Window.partitionBy("item_key", "recording_key").orderBy("track_id")
-    grouped = songs.withColumns(
-        {"is_first": F.row_number().over(of_recording) == 1, "n_members": F.count("*").over(item)}
-    )
-    place = F.sum(F.col("is_first").cast("int")).over(so_far)
-    listed = F.col("is_first") & (place <= k + 1)
-    return grouped.withColumn("position", F.when(listed, place).cast("int"))
 
 
 def _blocker(

@@ -6,25 +6,23 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
-from musicrec.algorithms.layout import CellIndex, CellReader
-from musicrec.algorithms.members import Members, concatenate
-from musicrec.algorithms.spaces import Frame, Space
-from musicrec.arrow import numbers
-from musicrec.pipeline.context import Context
-from musicrec.pipeline.planning import plan_cells, sample_share
-from musicrec.stages import bucket, pack
-from musicrec.stages.bucket import CellSettings
-from musicrec.storage.cells import CellFiles
+from musicrec.context import Context
+from musicrec.neighbors import cell_tasks
+from musicrec.neighbors.cell_tasks import CellSettings
+from musicrec.neighbors.item_files import CellFiles
+from musicrec.neighbors.pack import Pieces
+from musicrec.neighbors.plan import plan_cells
+from musicrec.neighbors.search.index import CellIndex, CellReader
+from musicrec.neighbors.search.items import Members, concatenate
+from musicrec.neighbors.search.spaces import Frame, Space
+from musicrec.spark.arrow import numbers
+from musicrec.spark.partitions import partition_targets
 from musicrec.storage.rows import RowFiles
-from musicrec.storage.session import partition_targets
 
 
 @dataclass(frozen=True)
@@ -55,43 +53,6 @@ class Cells:
         return int(self.index.starts[self.n_cells])
 
 
-@dataclass(frozen=True)
-class Pieces:
-    """Vectors on disk as they came.
-
-    `numbers` are the pieces; `sample` (n, d) are the vectors that leaders come from.
-    """
-
-    files: CellFiles
-    numbers: list[int]
-    n_songs: int
-    sample: NDArray[np.float32]
-
-
-def pack_vectors(context: Context, embeddings: DataFrame, *, n_rows: int) -> tuple[Pieces, dict[str, Any]]:
-    """Write the vectors in pieces; return them, and the counts of `pack.total`.
-
-    Parameters
-    ----------
-    context : Context
-    embeddings : DataFrame
-        `schemas.EMBEDDINGS`; vectors of any length. Those that are not fit are counted, and are in no piece.
-    n_rows : int
-        Rows of `embeddings`.
-    """
-    settings, seed = context.config.neighbors, context.config.model.seed
-    files = CellFiles(Path(context.run.table("pieces")))
-    recording = "recording_key" if settings.one_per_recording else "track_key"
-    columns = embeddings.select("track_key", F.col(recording).alias("recording_key"), "embedding")
-    share = sample_share(settings, n_songs=n_rows)
-    found = pack.as_pieces(columns, share=share, seed=seed, write=files.write).toArrow()
-    counts = pack.total(found)
-    written = sorted(number for number in found["piece"].to_pylist() if number is not None)
-    is_whole = counts["min_dim"] == counts["max_dim"]
-    sample = pack.sample_of(found) if written and is_whole else np.empty((0, 0), dtype=np.float32)
-    return Pieces(files, written, counts["n_rows"], sample), counts
-
-
 def make_cells(context: Context, pieces: Pieces, *, space: Space) -> Cells:
     """Put the songs into cells; the pieces are then gone.
 
@@ -108,13 +69,13 @@ def make_cells(context: Context, pieces: Pieces, *, space: Space) -> Cells:
     with context.stage("cells"):
         files, repeated = CellFiles(Path(context.run.table("items"))), context.files("repeated")
         read, names = pieces.files.read, pieces.numbers
-        blocks = bucket.as_blocks(
+        blocks = cell_tasks.as_blocks(
             context.tasks(len(names)),
             settings=settings,
             targets=partition_targets(len(settings.first_cells) - 1),
             read=lambda place: read(names[place]),
         )
-        rows = bucket.as_cells(blocks, settings=settings, write=files.write, write_repeated=repeated.write)
+        rows = cell_tasks.as_cells(blocks, settings=settings, write=files.write, write_repeated=repeated.write)
         found = rows.toArrow()
         shutil.rmtree(pieces.files.directory, ignore_errors=True)
         counts = np.zeros(settings.family.n_cells, dtype=np.int64)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from musicrec.algorithms.members import Members
 from musicrec.errors import StorageError
+from musicrec.neighbors.search.items import Members
 
 FIELDS = ("keys", "recordings", "vectors")
 

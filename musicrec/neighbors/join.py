@@ -3,42 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
-from musicrec import schemas
-from musicrec.algorithms.hashing import Exact, HashFamily
-from musicrec.algorithms.kernel import SLACK
-from musicrec.algorithms.layout import cut_units
-from musicrec.algorithms.spaces import Space
-from musicrec.algorithms.tuning import Queries, tune
-from musicrec.algorithms.voronoi import Voronoi
 from musicrec.config import NeighborsConfig
+from musicrec.context import Context
 from musicrec.errors import QualityError
-from musicrec.pipeline.cells import Cells, make_cells, pack_vectors
-from musicrec.pipeline.context import Context
-from musicrec.pipeline.truth import Truth, as_truth, asking_points, find_truth, measure_recall, scores_of
-from musicrec.stages import bucket, join
-from musicrec.stages.join import Found, JoinSettings
-from musicrec.storage import tables
-from musicrec.storage.session import default_partitions
+from musicrec.lists.members import Joined, as_joined
+from musicrec.neighbors import join_tasks
+from musicrec.neighbors.cells import Cells, make_cells
+from musicrec.neighbors.join_tasks import Found, JoinSettings
+from musicrec.neighbors.pack import pack_vectors
+from musicrec.neighbors.recall import as_truth, measure_recall, scores_of
+from musicrec.neighbors.search.hashing import Exact, HashFamily
+from musicrec.neighbors.search.index import cut_units
+from musicrec.neighbors.search.kernel import SLACK
+from musicrec.neighbors.search.spaces import Space
+from musicrec.neighbors.search.tune import Queries, tune
+from musicrec.neighbors.search.voronoi import Voronoi
+from musicrec.neighbors.truth import Truth, asking_points, find_truth
+from musicrec.spark.partitions import default_partitions
 
 # Units of queries have as many bytes of vectors as `neighbors.max_unit_rows` of so many dimensions.
 UNIT_DIM = 64
 # Cells whose cost is computed; others cost what one before them does.
 N_COSTED = 1000
-
-
-@dataclass(frozen=True)
-class Joined:
-    """Songs with their items, and the items' neighbors."""
-
-    members: DataFrame
-    neighbors: DataFrame
 
 
 def join_neighbors(context: Context, embeddings: DataFrame) -> Joined:
@@ -59,32 +51,6 @@ def join_neighbors(context: Context, embeddings: DataFrame) -> Joined:
         pieces, _ = pack_vectors(context, embeddings, n_rows=embeddings.count())
     cells = make_cells(context, pieces, space=Space())
     return as_joined(context, embeddings, cells)
-
-
-def as_joined(context: Context, embeddings: DataFrame, cells: Cells) -> Joined:
-    """Join the cells and return songs with their items, and the items' neighbors.
-
-    Parameters
-    ----------
-    context : Context
-    embeddings : DataFrame
-        `schemas.EMBEDDINGS`, those of the cells.
-    cells : Cells
-
-    Raises
-    ------
-    QualityError
-        The measured recall is below `neighbors.min_recall`.
-    """
-    settings, files = context.config.neighbors, context.files("neighbors")
-    join_cells(context, cells, write=lambda unit, found: files.write(unit, join.as_neighbors(found)))
-    repeated = None
-    if cells.n_repeated:
-        repeated = tables.read_table(context.session, str(cells.repeated.directory), schema=schemas.REPEATED)
-    members = bucket.as_members(
-        embeddings, one_per_recording=settings.one_per_recording, repeated=repeated, k=settings.k
-    )
-    return Joined(members, tables.read_table(context.session, str(files.directory), schema=schemas.NEIGHBORS))
 
 
 def join_cells(context: Context, cells: Cells, *, write: Callable[[int, Found], None]) -> None:
@@ -115,7 +81,7 @@ def join_cells(context: Context, cells: Cells, *, write: Callable[[int, Found], 
         plan = _plan(context, cells, family)
         n_units = len(plan.units) - 1
         units = context.tasks(n_units)
-        rows = join.as_units(units, settings=plan, write=write).toArrow().to_pylist()
+        rows = join_tasks.as_units(units, settings=plan, write=write).toArrow().to_pylist()
     found = scores_of(rows, cells.drawn)
     if truth is None:
         truth = as_truth(found, cells.drawn, space=cells.settings.space, k=context.config.neighbors.k)

@@ -15,16 +15,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
-from musicrec.algorithms.hashing import HashFamily, Probes
-from musicrec.algorithms.kernel import Offers, Search, as_candidates
-from musicrec.algorithms.layout import CellIndex, CellReader
-from musicrec.algorithms.members import Members
-from musicrec.algorithms.merging import Lists
-from musicrec.algorithms.spaces import Frame, Space
-from musicrec.algorithms.warm import warm_up
-from musicrec.arrow import numbers, present_columns
+from musicrec.neighbors.search.hashing import HashFamily, Probes
+from musicrec.neighbors.search.index import CellIndex, CellReader
+from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.kernel import Offers, Search, as_candidates
+from musicrec.neighbors.search.spaces import Frame, Space
+from musicrec.neighbors.search.top_k import Lists
+from musicrec.neighbors.search.warm import warm_up
 from musicrec.schemas import NEIGHBORS, UNITS
-from musicrec.tasks import Batches
+from musicrec.spark.arrow import numbers, present_columns
+from musicrec.spark.tasks import Batches
 
 
 @dataclass(frozen=True)

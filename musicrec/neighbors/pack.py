@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,15 +12,20 @@ import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
-from musicrec.algorithms.drawing import is_drawn
-from musicrec.algorithms.kernel import squared_lengths
-from musicrec.algorithms.members import Members
-from musicrec.algorithms.spaces import as_stored
-from musicrec.algorithms.warm import warm_up
-from musicrec.arrow import numbers
+from musicrec.arrays import is_drawn
+from musicrec.context import Context
+from musicrec.neighbors import pack
+from musicrec.neighbors.item_files import CellFiles
+from musicrec.neighbors.plan import sample_share
+from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.kernel import squared_lengths
+from musicrec.neighbors.search.spaces import as_stored
+from musicrec.neighbors.search.warm import warm_up
 from musicrec.schemas import PIECES
-from musicrec.tasks import Batches, numbered_pieces
+from musicrec.spark.arrow import numbers
+from musicrec.spark.tasks import Batches, numbered_pieces
 
 # Shorter vectors have no direction that single precision tells.
 MIN_LENGTH = 1e-10
@@ -115,3 +122,40 @@ def _survey(keys: pa.ChunkedArray, values: NDArray[np.float32], lengths: NDArray
 def _as_batch(row: dict[str, Any]) -> pa.RecordBatch:
     columns = {name: pa.array([row[name]], type=pa.int64() if name == "piece" else None) for name in PIECES.names}
     return pa.RecordBatch.from_pydict(columns)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Vectors on disk as they came.
+
+    `numbers` are the pieces; `sample` (n, d) are the vectors that leaders come from.
+    """
+
+    files: CellFiles
+    numbers: list[int]
+    n_songs: int
+    sample: NDArray[np.float32]
+
+
+def pack_vectors(context: Context, embeddings: DataFrame, *, n_rows: int) -> tuple[Pieces, dict[str, Any]]:
+    """Write the vectors in pieces; return them, and the counts of `pack.total`.
+
+    Parameters
+    ----------
+    context : Context
+    embeddings : DataFrame
+        `schemas.EMBEDDINGS`; vectors of any length. Those that are not fit are counted, and are in no piece.
+    n_rows : int
+        Rows of `embeddings`.
+    """
+    settings, seed = context.config.neighbors, context.config.model.seed
+    files = CellFiles(Path(context.run.table("pieces")))
+    recording = "recording_key" if settings.one_per_recording else "track_key"
+    columns = embeddings.select("track_key", F.col(recording).alias("recording_key"), "embedding")
+    share = sample_share(settings, n_songs=n_rows)
+    found = pack.as_pieces(columns, share=share, seed=seed, write=files.write).toArrow()
+    counts = pack.total(found)
+    written = sorted(number for number in found["piece"].to_pylist() if number is not None)
+    is_whole = counts["min_dim"] == counts["max_dim"]
+    sample = pack.sample_of(found) if written and is_whole else np.empty((0, 0), dtype=np.float32)
+    return Pieces(files, written, counts["n_rows"], sample), counts

@@ -7,15 +7,15 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.algorithms.hashing import Exact, HashFamily, make_hyperplane
-from musicrec.algorithms.layout import cut_parts
-from musicrec.algorithms.leaders import ONE_LEVEL, fit_leaders
-from musicrec.algorithms.spaces import Frame, Space, as_stored, fit_frame
-from musicrec.algorithms.voronoi import Voronoi
 from musicrec.config import NeighborsConfig
-from musicrec.pipeline.context import Context
-from musicrec.stages.bucket import CellSettings
-from musicrec.storage.session import default_partitions
+from musicrec.context import Context
+from musicrec.neighbors.cell_tasks import CellSettings
+from musicrec.neighbors.search.hashing import Exact, HashFamily, make_hyperplane
+from musicrec.neighbors.search.index import cut_parts
+from musicrec.neighbors.search.leaders import ONE_LEVEL, fit_leaders
+from musicrec.neighbors.search.spaces import Frame, Space, as_stored, fit_frame
+from musicrec.neighbors.search.voronoi import Voronoi
+from musicrec.spark.partitions import default_partitions
 
 SONGS_PER_LEADER = 24
 # Mean items of a cell. `voronoi` needs fewer pairs in smaller cells (at recall 0.99 of a million song-like vectors

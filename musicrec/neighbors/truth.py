@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.algorithms.bounds import reach_within
-from musicrec.algorithms.hashing import HashFamily
-from musicrec.algorithms.layout import CHUNK_ROWS, CellIndex, CellReader, cut_parts
-from musicrec.algorithms.members import Members
-from musicrec.algorithms.merging import Lists, merge_lists
-from musicrec.algorithms.metrics import mean_with_bound, recall_per_query
-from musicrec.algorithms.spaces import Frame, Space, distances
-from musicrec.algorithms.tuning import intrinsic_dimension
-from musicrec.algorithms.voronoi import Voronoi
-from musicrec.pipeline.context import Context, log
-from musicrec.stages import truth as stage
-from musicrec.stages.truth import TruthSettings
-from musicrec.storage.session import default_partitions
+from musicrec.context import Context
+from musicrec.neighbors import truth_tasks as stage
+from musicrec.neighbors.search.hashing import HashFamily
+from musicrec.neighbors.search.index import CHUNK_ROWS, CellIndex, CellReader, cut_parts
+from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.pruning import reach_within
+from musicrec.neighbors.search.spaces import Frame, Space
+from musicrec.neighbors.search.top_k import Lists, merge_lists
+from musicrec.neighbors.search.voronoi import Voronoi
+from musicrec.neighbors.truth_tasks import TruthSettings
+from musicrec.spark.partitions import default_partitions
 
 
 @dataclass(frozen=True)
@@ -104,55 +100,3 @@ def _cells_of(lists: Lists, found: list[tuple[Lists, NDArray[np.int64]]]) -> NDA
     names, first = np.unique(keys, return_index=True)
     place = np.searchsorted(names, lists.keys)
     return np.where(lists.keys == -1, -1, cells[first][place.clip(0, len(names) - 1)])
-
-
-def as_truth(scores: list[NDArray[np.float32]], queries: Members, *, space: Space, k: int) -> Truth:
-    """Return the lists of queries that have met all items: they are the truth themselves."""
-    known = np.full((len(queries), k), np.nan, dtype=np.float32)
-    for row, some in zip(known, scores, strict=True):
-        row[: len(some)] = some[:k]
-    return Truth(space, queries, known, np.full(known.shape, -1))
-
-
-def scores_of(units: list[dict[str, Any]], queries: Members) -> list[NDArray[np.float32]]:
-    """Return the scores of the lists of queries, falling, from rows of `schemas.UNITS`."""
-    by_key: dict[int, NDArray[np.float32]] = {}
-    for row in units:
-        keys = np.frombuffer(row["asked_keys"], dtype=np.int64)
-        found = np.frombuffer(row["asked_scores"], dtype=np.float32).reshape(len(keys), -1 if len(keys) else 0)
-        by_key |= {key: some[~np.isnan(some)] for key, some in zip(keys.tolist(), found, strict=True)}
-    return [by_key[key] for key in queries.keys.tolist()]
-
-
-def measure_recall(context: Context, scores: list[NDArray[np.float32]], truth: Truth) -> dict[str, Any]:
-    """Return what the report says of the recall of the queries' lists, with its 95 % bound and by density."""
-    recalls = recall_per_query(truth.scores, scores)
-    recall = mean_with_bound(recalls)
-    k = context.config.neighbors.k
-    log.info("             recall@%d %.4f (at least %.4f, 95 %%)", k, recall.mean, recall.lower)
-    target = context.config.neighbors.target_recall
-    if recall.lower < target:
-        log.warning("             recall target %.4f missed: set neighbors.tau = 0, which chooses it", target)
-    return {
-        "intrinsic_dimension": _finite(intrinsic_dimension(distances(truth.scores, truth.space.metric))),
-        "k": k,
-        "target_recall": target,
-        "target_met": bool(recall.lower >= target),
-        "n_truth_queries": len(scores),
-        "recall_at_k": round(recall.mean, 6),
-        "recall_lower_95": round(recall.lower, 6),
-        "recall_by_density": [round(float(r), 4) for r in _by_density(recalls, truth)],
-    }
-
-
-def _by_density(recalls: NDArray[np.float64], truth: Truth) -> list[float]:
-    """Return the mean recall of ten groups of queries, from the densest surroundings to the sparsest."""
-    n_known = (~np.isnan(truth.scores)).sum(axis=1)
-    last = truth.scores[np.arange(len(n_known)), np.maximum(n_known - 1, 0)]
-    order = np.argsort(-np.nan_to_num(last, nan=-2.0), kind="stable")
-    return [float(recalls[rows].mean()) for rows in np.array_split(order, 10) if len(rows)]
-
-
-def _finite(value: float) -> float | None:
-    """Return the value as JSON can hold it."""
-    return round(value, 2) if math.isfinite(value) else None

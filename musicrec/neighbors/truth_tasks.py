@@ -10,16 +10,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
-from musicrec.algorithms.bounds import can_hold, radii
-from musicrec.algorithms.kernel import Offers, Search, as_candidates
-from musicrec.algorithms.layout import CellIndex, CellReader, Pieces
-from musicrec.algorithms.members import Members
-from musicrec.algorithms.merging import Lists
-from musicrec.algorithms.spaces import Frame, Space
-from musicrec.algorithms.warm import warm_up
-from musicrec.arrow import numbers
+from musicrec.neighbors.search.index import CellIndex, CellReader, Pieces
+from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.kernel import Offers, Search, as_candidates
+from musicrec.neighbors.search.pruning import can_hold, radii
+from musicrec.neighbors.search.spaces import Frame, Space
+from musicrec.neighbors.search.top_k import Lists
+from musicrec.neighbors.search.warm import warm_up
 from musicrec.schemas import TRUTHS
-from musicrec.tasks import Batches
+from musicrec.spark.arrow import numbers
+from musicrec.spark.tasks import Batches
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def render_report(record: dict[str, Any], pictures: Pictures) -> str:
     pictures : Pictures
     """
     environment = Environment(
-        loader=PackageLoader("musicrec", "."),
+        loader=PackageLoader("musicrec.report", "."),
         autoescape=select_autoescape(default=True),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -108,7 +108,7 @@ def render_report(record: dict[str, Any], pictures: Pictures) -> str:
         else "",
         "recall": _draw_one(lambda axes: _draw_recall(axes, record["neighbors"]["recall_by_density"])),
     }
-    return environment.get_template("report.html.j2").render(
+    return environment.get_template("page.html.j2").render(
         record=record,
         drawn=drawn,
         examples=pictures.examples,

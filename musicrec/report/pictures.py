@@ -13,16 +13,17 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from musicrec import schemas
-from musicrec.algorithms.encoder import embed, from_files
-from musicrec.algorithms.members import Members
-from musicrec.arrow import column_matrix, numbers
-from musicrec.pipeline.context import Context
-from musicrec.pipeline.ingest import Catalog
-from musicrec.pipeline.learn import Learned
-from musicrec.report import Example, Occurrences, Pictures
+from musicrec.catalog.clean import Catalog
+from musicrec.context import Context
+from musicrec.encoder import sample
+from musicrec.encoder.learning.model import embed, from_files
+from musicrec.encoder.train import Learned
+from musicrec.neighbors.search.items import Members
+from musicrec.report import popularity
+from musicrec.report import rival as stage
+from musicrec.report.page import Example, Occurrences, Pictures
 from musicrec.songs import FEATURES
-from musicrec.stages import occurrence, sample
-from musicrec.stages import rival as stage
+from musicrec.spark.arrow import column_matrix, numbers
 from musicrec.storage import publish, tables
 
 N_MAPPED, N_SCORED, N_EXAMPLES, N_LABELS = 5000, 20_000, 10, 8
@@ -48,7 +49,7 @@ def collect_pictures(context: Context, catalog: Catalog, learned: Learned, *, oc
 
 
 def _occurrences(catalog: Catalog, occurrences: DataFrame) -> Occurrences:
-    table = occurrence.count_occurrences(occurrences, tracks=catalog.tracks).toArrow()
+    table = popularity.count_occurrences(occurrences, tracks=catalog.tracks).toArrow()
     tenth = numbers(pc.fill_null(table["tenth"], -1))
     return Occurrences(tenth, numbers(table["n_lists"]), numbers(table["n_songs"]))
 

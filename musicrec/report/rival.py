@@ -8,14 +8,14 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from musicrec.algorithms.encoder import embed, from_files
-from musicrec.algorithms.kernel import exact_nearest
-from musicrec.algorithms.members import Members
-from musicrec.algorithms.merging import Lists, best_of
-from musicrec.algorithms.spaces import Space
-from musicrec.algorithms.warm import warm_up
-from musicrec.arrow import column_matrix, numbers
+from musicrec.encoder.learning.model import embed, from_files
+from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.kernel import exact_nearest
+from musicrec.neighbors.search.spaces import Space
+from musicrec.neighbors.search.top_k import Lists, best_of
+from musicrec.neighbors.search.warm import warm_up
 from musicrec.schemas import NEAREST
+from musicrec.spark.arrow import column_matrix, numbers
 
 
 def as_nearest(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 from pyspark import TaskContext
 
-from musicrec.arrow import gather_batches, numbers
+from musicrec.spark.arrow import gather_batches, numbers
 
 Batches = Iterator[pa.RecordBatch]
 Make = Callable[[pa.Table], pa.Table]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,13 +11,11 @@ import pyarrow.parquet as pq
 
 from musicrec.schemas import SCHEMA_VERSION
 from musicrec.storage.artifacts import sha256_of
+from musicrec.storage.plain import as_json
 from musicrec.storage.runs import Run, write_atomically, writing
 
 STAGED = "snapshot"
 MANIFEST, REPORT = "manifest.json", "report.html"
-
-# user:password@ within a URI, and parameters that carry keys.
-SECRET = re.compile(r"(?<=://)[^/@\s]+@|(?<=[?&])(?:sig|token|key|secret|password|x-amz-[\w-]+)=[^&\s]+", re.I)
 
 
 def staged_path(run: Run, name: str) -> str:
@@ -68,29 +63,6 @@ def list_files(directory: Path) -> list[dict[str, Any]]:
         }
         for path in files
     ]
-
-
-def without_secrets(value: Any) -> Any:
-    """Return JSON values with the credentials that a URI may hold replaced by ***."""
-    if isinstance(value, str):
-        return SECRET.sub(lambda match: "***@" if match.group().endswith("@") else "***", value)
-    if isinstance(value, dict):
-        return {key: without_secrets(item) for key, item in value.items()}
-    return [without_secrets(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def without_nan(value: Any) -> Any:
-    """Return JSON values with null for each NaN: what is not known."""
-    if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def as_json(value: Any) -> str:
-    """Return indented JSON; NaN, which JSON does not have, is refused."""
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def sync_files(directory: Path) -> None:

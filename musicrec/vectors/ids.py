@@ -6,8 +6,8 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.algorithms.sharing import Rows
 from musicrec.schemas import EMBEDDINGS, VECTOR_NEIGHBORS
+from musicrec.vectors.shared_items import Rows
 
 WHOLE_NUMBERS = ("tinyint", "smallint", "int", "bigint")
 MIN_DIM, MAX_DIM = 2, 2048

@@ -15,20 +15,26 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from musicrec import schemas
-from musicrec.algorithms.sharing import Shared, expand, make_shared
-from musicrec.algorithms.spaces import Metric, Space
-from musicrec.arrow import numbers
+from musicrec.catalog import formats
 from musicrec.config import Config, config_as_dict
+from musicrec.context import Context, log
 from musicrec.errors import InputError, StorageError
-from musicrec.pipeline.cells import Cells, Pieces, has_repeated_keys, make_cells, pack_vectors
-from musicrec.pipeline.context import Context, log
-from musicrec.pipeline.neighbors import Joined, as_joined, join_cells
-from musicrec.stages import pack, rank, vectors
-from musicrec.stages.join import Found
-from musicrec.storage import publish, runs, tables
+from musicrec.lists import rank
+from musicrec.lists.members import Joined, as_joined
+from musicrec.neighbors import pack
+from musicrec.neighbors.cells import Cells, has_repeated_keys, make_cells
+from musicrec.neighbors.join import join_cells
+from musicrec.neighbors.join_tasks import Found
+from musicrec.neighbors.pack import Pieces, pack_vectors
+from musicrec.neighbors.search.spaces import Metric, Space
+from musicrec.spark import failures
+from musicrec.spark.arrow import numbers
+from musicrec.spark.start import warm_workers
+from musicrec.storage import plain, publish, runs, tables
 from musicrec.storage.rows import RowFiles
 from musicrec.storage.runs import Root
-from musicrec.storage.session import warm_workers
+from musicrec.vectors import ids
+from musicrec.vectors.shared_items import Shared, expand, make_shared
 
 # Songs that share their vector with others: 24 bytes each, for every task.
 MAX_SHARED = 5_000_000
@@ -69,13 +75,13 @@ def join_vectors(session: SparkSession, config: Config, source: VectorsInput, *,
         started = time.monotonic()
         with context.stage("read"):
             rows, n_rows = _read(session, source)
-            embeddings = vectors.as_embeddings(rows)
+            embeddings = ids.as_embeddings(rows)
             pieces, space = _pack(context, rows, embeddings, source, n_rows=n_rows)
         cells = make_cells(context, pieces, space=space)
         if has_repeated_keys(cells):
             _refuse_repeated_ids(rows, source)
         shared = _shared(cells)
-        if vectors.has_whole_ids(rows) and shared is not None:
+        if ids.has_whole_ids(rows) and shared is not None:
             # A key is an id: tasks write what is published.
             join_cells(context, cells, write=_row_writer(RowFiles(_staged(context)), shared, config.neighbors.k))
         else:
@@ -83,7 +89,7 @@ def join_vectors(session: SparkSession, config: Config, source: VectorsInput, *,
             with context.stage("write"):
                 _write(context, rows, joined)
         report = {
-            "vectors": publish.without_secrets(source.uri),
+            "vectors": plain.without_secrets(source.uri),
             "metric": source.metric,
             **context.record["vectors"],
             **context.record["neighbors"],
@@ -91,7 +97,7 @@ def join_vectors(session: SparkSession, config: Config, source: VectorsInput, *,
             "stages": context.stages,
             "config": config_as_dict(config)["neighbors"],
         }
-        _publish(context, target, publish.as_json(report))
+        _publish(context, target, plain.as_json(report))
     log.info("wrote %s", target)
     return root.path
 
@@ -104,10 +110,10 @@ def _each_by_itself(config: Config) -> Config:
 
 def _read(session: SparkSession, source: VectorsInput) -> tuple[DataFrame, int]:
     """Return `id, vector` and how many there are."""
-    rows, n_rows = tables.read_counted_parquet(session, source.uri)
+    rows, n_rows = formats.read_counted_parquet(session, source.uri)
     kinds = {field.name: field.dataType.simpleString() for field in rows.schema.fields}
     names = ", ".join(f"{name} {kind}" for name, kind in kinds.items() if not name.startswith("_"))
-    for name, wanted in ((source.id_column, ("string", *vectors.WHOLE_NUMBERS)), (source.vector_column, FLOATS)):
+    for name, wanted in ((source.id_column, ("string", *ids.WHOLE_NUMBERS)), (source.vector_column, FLOATS)):
         if kinds.get(name) not in wanted:
             raise InputError(
                 f"column {name} must be {' or '.join(wanted)}, found {kinds.get(name, 'no such column')}",
@@ -124,7 +130,7 @@ def _pack(
     context: Context, rows: DataFrame, embeddings: DataFrame, source: VectorsInput, *, n_rows: int
 ) -> tuple[Pieces, Space]:
     """Look at each vector once and keep it in a piece; return what the join needs to know of them."""
-    with tables.input_errors(source.uri):
+    with failures.input_errors(source.uri):
         pieces, found = pack_vectors(context, embeddings, n_rows=n_rows)
         if pieces.n_songs:
             _check_vectors(rows, found, source, k=context.config.neighbors.k)
@@ -160,9 +166,9 @@ def _check_vectors(rows: DataFrame, found: dict[str, Any], source: VectorsInput,
             where=_some(rows, shorter, where),
             todo="drop or correct the odd ones",
         )
-    if not vectors.MIN_DIM <= found["max_dim"] <= vectors.MAX_DIM:
+    if not ids.MIN_DIM <= found["max_dim"] <= ids.MAX_DIM:
         raise InputError(
-            f"vectors must have {vectors.MIN_DIM} to {vectors.MAX_DIM} numbers, found {found['max_dim']}",
+            f"vectors must have {ids.MIN_DIM} to {ids.MAX_DIM} numbers, found {found['max_dim']}",
             where=where,
         )
     if found["n_not_finite"]:
@@ -183,7 +189,7 @@ def _check_vectors(rows: DataFrame, found: dict[str, Any], source: VectorsInput,
 
 
 def _refuse_repeated_ids(rows: DataFrame, source: VectorsInput) -> None:
-    repeated = vectors.keep_repeated_ids(rows).orderBy("key").limit(3).collect()
+    repeated = ids.keep_repeated_ids(rows).orderBy("key").limit(3).collect()
     names = "; ".join(
         str(row["first"]) if row["first"] == row["last"] else f"{row['first']} and {row['last']} (same hash)"
         for row in repeated
@@ -210,7 +216,7 @@ def _shared(cells: Cells) -> Shared | None:
 
 def _row_writer(files: RowFiles, shared: Shared, k: int) -> Callable[[int, Found], None]:
     def write(unit: int, found: Found) -> None:
-        files.write(unit, vectors.as_row_table(expand(found.keys, found.lists, shared, k=k)))
+        files.write(unit, ids.as_row_table(expand(found.keys, found.lists, shared, k=k)))
 
     return write
 
@@ -221,7 +227,7 @@ def _staged(context: Context) -> Path:
 
 def _write(context: Context, rows: DataFrame, joined: Joined) -> None:
     lists = rank.keep_best(rank.as_lists(joined.members, neighbors=joined.neighbors), k=context.config.neighbors.k)
-    found = vectors.as_rows(rank.as_recommendations(lists), whole_ids=vectors.has_whole_ids(rows))
+    found = ids.as_rows(rank.as_recommendations(lists), whole_ids=ids.has_whole_ids(rows))
     schema = schemas.VECTOR_NEIGHBORS[found.schema["id"].dataType.simpleString()]
     tables.write_table(found, str(_staged(context)), schema=schema)
 

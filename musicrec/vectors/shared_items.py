@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.algorithms.compiled import compiled
-from musicrec.algorithms.members import Keys
-from musicrec.algorithms.merging import Lists, Scores
+from musicrec.neighbors.search.compiled import compiled
+from musicrec.neighbors.search.items import Keys
+from musicrec.neighbors.search.top_k import Lists, Scores
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from musicrec import schemas
+from musicrec.catalog.audit import audit_rows, keep_tracks, normalized_title
+from musicrec.catalog.columns import resolve_columns
 from musicrec.config import InputConfig
-from musicrec.songs import FEATURES, TRACK_COLUMNS, resolve_columns
-from musicrec.stages import clean
+from musicrec.songs import FEATURES, TRACK_COLUMNS
 from tests.conftest import SONG
 
 
@@ -27,8 +28,8 @@ def audit(spark, rows: list[dict[str, Any]], *, typed: bool = False, **settings:
         fields = [StructField(name, StringType()) for name in [*names, "_malformed", "_source_file"]]
         source = spark.createDataFrame(texts, StructType(fields))
     columns = resolve_columns(names, wanted=TRACK_COLUMNS, configured={}, where="rows")
-    audited = clean.audit_rows(source, columns=columns, settings=InputConfig(**settings))
-    assert clean.keep_tracks(audited).schema.names == schemas.TRACKS.names
+    audited = audit_rows(source, columns=columns, settings=InputConfig(**settings))
+    assert keep_tracks(audited).schema.names == schemas.TRACKS.names
     return audited.toPandas()
 
 
@@ -206,9 +207,7 @@ def test_ids_made_from_columns(spark) -> None:
     ],
 )
 def test_releases_share_a_normalized_title(spark, title: str, same_as: str) -> None:
-    row = (
-        spark.range(1).select(clean.normalized_title(F.lit(title)), clean.normalized_title(F.lit(same_as))).first()
-    )
+    row = spark.range(1).select(normalized_title(F.lit(title)), normalized_title(F.lit(same_as))).first()
     assert row[0] == row[1]
 
 
@@ -217,7 +216,7 @@ def test_releases_share_a_normalized_title(spark, title: str, same_as: str) -> N
     [("Song", "Song - Remix"), ("Song", "Song (Live)"), ("!!!", "???"), ("Song", "Song - Acoustic")],
 )
 def test_other_recordings_do_not(spark, one: str, other: str) -> None:
-    row = spark.range(1).select(clean.normalized_title(F.lit(one)), clean.normalized_title(F.lit(other))).first()
+    row = spark.range(1).select(normalized_title(F.lit(one)), normalized_title(F.lit(other))).first()
     assert row[0] != row[1]
 
 

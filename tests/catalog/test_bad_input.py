@@ -10,11 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from musicrec.catalog import formats
+from musicrec.catalog.clean import ingest
+from musicrec.catalog.sources import read_relation, read_source
+from musicrec.context import Context
 from musicrec.errors import InputError, MusicrecError, StorageError
-from musicrec.pipeline.context import Context
-from musicrec.pipeline.ingest import ingest, read_relation, read_source
-from musicrec.pipeline.refresh import plan, refresh
-from musicrec.storage import runs, tables
+from musicrec.refresh import plan, refresh
+from musicrec.storage import runs
 from tests.conftest import make_config, make_songs
 
 DAY = date(2026, 3, 4)
@@ -280,4 +282,4 @@ def test_source_columns_of_any_name(spark, tmp_path: Path) -> None:
     assert columns["title"] == "the `title`.x"
     catalog, _ = read_in(spark, path, tmp_path, "input.columns={title = 'the `title`.x', artist = 'a b'}")
     assert catalog.tracks.where("title = 'Title 3'").count() == 1
-    assert tables.MALFORMED not in columns.values()
+    assert formats.MALFORMED not in columns.values()

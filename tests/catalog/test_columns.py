@@ -1,7 +1,7 @@
 import pytest
 
+from musicrec.catalog.columns import check_no_repeats, resolve_columns
 from musicrec.errors import InputError
-from musicrec.songs import check_no_repeats, resolve_columns
 
 
 def resolve(names: list[str], wanted: tuple[str, ...] = ("track_id", "title", "release_date"), **configured: str):

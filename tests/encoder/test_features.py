@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from musicrec.encoder.features import raw_inputs
 from musicrec.songs import FEATURES, RAW_INPUTS
-from musicrec.stages.features import raw_inputs
 
 
 def table_of(**columns: list) -> pa.Table:

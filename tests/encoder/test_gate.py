@@ -4,12 +4,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from musicrec.algorithms.baselines import Affine
-from musicrec.algorithms.batches import Positives, TrainingSet
-from musicrec.algorithms.encoder import Encoder, embed, make_linear
-from musicrec.algorithms.encodings import InputLayout
-from musicrec.pipeline.gate import choose_encoder
-from musicrec.pipeline.labels import Songs
+from musicrec.encoder.gate import choose_encoder
+from musicrec.encoder.learning.baselines import Affine
+from musicrec.encoder.learning.batches import Positives, TrainingSet
+from musicrec.encoder.learning.inputs import InputLayout
+from musicrec.encoder.learning.model import Encoder, embed, make_linear
+from musicrec.encoder.sample import Songs
 
 N, DIM = 1200, 6
 NAMES = [f"value {i}" for i in range(DIM)]

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from musicrec.arrow import numbers
+from musicrec.catalog import audit
+from musicrec.catalog.sources import read_source
 from musicrec.config import Config
-from musicrec.pipeline.ingest import read_source
-from musicrec.pipeline.labels import GENRE, PLAYLIST, sample_songs
-from musicrec.stages import clean
+from musicrec.encoder.sample import GENRE, PLAYLIST, sample_songs
+from musicrec.spark.arrow import numbers
 from tests.conftest import make_config
 
 SIZE = 300
@@ -21,7 +21,7 @@ def tracks(spark, catalog):
     out, expected = catalog
     config = make_config(out / "tracks", out)
     rows, columns = read_source(spark, config.input)
-    tracks = clean.keep_tracks(clean.audit_rows(rows, columns=columns, settings=config.input)).persist()
+    tracks = audit.keep_tracks(audit.audit_rows(rows, columns=columns, settings=config.input)).persist()
     yield tracks, expected["n_tracks"]
     tracks.unpersist()
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pyarrow as pa
 
-from musicrec.algorithms.drawing import is_drawn
-from musicrec.algorithms.retrieval import by_cosine
-from musicrec.pipeline.cooccurrence import COOCCURRENCE, GIVEN_SEED, GIVEN_SHARE, judge_known
-from musicrec.pipeline.labels import Songs
+from musicrec.arrays import is_drawn
+from musicrec.encoder.sample import Songs
+from musicrec.evaluation.cooccurrence import COOCCURRENCE, GIVEN_SEED, GIVEN_SHARE, judge_known
+from musicrec.measures.retrieval import by_cosine
 
 
 def make_songs(song: np.ndarray, group: np.ndarray, n: int) -> Songs:

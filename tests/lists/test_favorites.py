@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from musicrec import schemas
-from musicrec.stages import favorites, rank
-from musicrec.stages.check import as_checked_lists, keep_unknown
+from musicrec.lists import favorites, rank
+from musicrec.lists.check import as_checked_lists, keep_unknown
 
 LISTS = {
     "a": ["x", "y", "b"],

@@ -6,7 +6,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.algorithms.spreading import (
+from musicrec.lists.places import (
     Offers,
     Room,
     SongLists,

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from musicrec import schemas
-from musicrec.algorithms.spreading import as_histogram, measure_occurrence
+from musicrec.catalog.clean import Catalog
 from musicrec.config import load_config
-from musicrec.pipeline import spreading
-from musicrec.pipeline.context import Context
-from musicrec.pipeline.ingest import Catalog
-from musicrec.pipeline.spreading import spread_lists
+from musicrec.context import Context
+from musicrec.lists import spread
+from musicrec.lists.places import as_histogram, measure_occurrence
+from musicrec.lists.spread import spread_lists
 from musicrec.storage import runs
 
 N, K = 600, 4
@@ -54,7 +54,7 @@ def rows() -> list:
 def test_lists_in_many_files_get_their_guests(
     spark, tmp_path: Path, rows: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spreading, "MAX_RANGE_SONGS", 150)
+    monkeypatch.setattr(spread, "MAX_RANGE_SONGS", 150)
     context = make_context(spark, tmp_path)
     frame = spark.createDataFrame(rows, schemas.LISTS).repartition(5)
     lists = context.materialize(frame, "lists", schema=schemas.LISTS)

@@ -6,7 +6,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musicrec.algorithms.exposure import gini, k_occurrence, measure_exposure, skewness
+from musicrec.measures.exposure import gini, k_occurrence, measure_exposure, skewness
 
 
 def exposure(nearest, popularity=None, descriptions=None):

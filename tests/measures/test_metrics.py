@@ -1,11 +1,7 @@
 import numpy as np
 import pytest
 
-from musicrec.algorithms.metrics import (
-    mean_with_bound,
-    recall_per_query,
-    resampled_means,
-)  # fmt: skip
+from musicrec.measures.metrics import mean_with_bound, recall_per_query, resampled_means  # fmt: skip
 
 
 def as_float(*rows):

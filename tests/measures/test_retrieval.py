@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ir_measures import AP, P, R, Rprec, Success, nDCG
 
-from musicrec.algorithms.retrieval import Candidates, Judged, answer, by_cosine, by_value, judge
+from musicrec.measures.retrieval import Candidates, Judged, answer, by_cosine, by_value, judge
 
 MEASURES = {
     "precision": P @ 10,
@@ -60,7 +60,7 @@ def test_measures_equal_an_independent_library(seed: int, own_artist: bool) -> N
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, candidates, _ = songs(4)
     whole = answer(by_cosine(vectors), candidates, k=10, own_artist=False)
-    monkeypatch.setattr("musicrec.algorithms.retrieval.BLOCK_ROWS", 7)
+    monkeypatch.setattr("musicrec.measures.retrieval.BLOCK_ROWS", 7)
     parts = answer(by_cosine(vectors), candidates, k=10, own_artist=False)
     np.testing.assert_array_equal(whole.nearest, parts.nearest)
     np.testing.assert_allclose(whole.judged.ndcg, parts.judged.ndcg)

@@ -9,17 +9,18 @@ import pytest
 from pyspark.sql import functions as F
 
 from musicrec import schemas
-from musicrec.algorithms.hashing import Exact, HashFamily, make_hyperplane
-from musicrec.algorithms.kernel import SLACK
-from musicrec.algorithms.layout import CellIndex, cut_parts, cut_units
-from musicrec.algorithms.leaders import fit_leaders
-from musicrec.algorithms.members import concatenate
-from musicrec.algorithms.spaces import Space, fit_frame
-from musicrec.algorithms.voronoi import Voronoi
-from musicrec.stages import bucket, join, pack, rank
-from musicrec.storage.cells import CellFiles
+from musicrec.lists import members, rank
+from musicrec.neighbors import cell_tasks, join_tasks, pack
+from musicrec.neighbors.item_files import CellFiles
+from musicrec.neighbors.search.hashing import Exact, HashFamily, make_hyperplane
+from musicrec.neighbors.search.index import CellIndex, cut_parts, cut_units
+from musicrec.neighbors.search.items import concatenate
+from musicrec.neighbors.search.kernel import SLACK
+from musicrec.neighbors.search.leaders import fit_leaders
+from musicrec.neighbors.search.spaces import Space, fit_frame
+from musicrec.neighbors.search.voronoi import Voronoi
+from musicrec.spark.partitions import partition_targets
 from musicrec.storage.rows import RowFiles
-from musicrec.storage.session import partition_targets
 
 DIM = 8
 
@@ -61,12 +62,12 @@ def as_frame(spark, songs: pd.DataFrame, *, partitions: int):
     return spark.createDataFrame(table).repartition(partitions)
 
 
-def as_blocks(spark, embeddings, directory: Path, settings: bucket.CellSettings):
+def as_blocks(spark, embeddings, directory: Path, settings: cell_tasks.CellSettings):
     files = CellFiles(directory)
     rows = pack.as_pieces(embeddings, share=0.1, seed=1, write=files.write).collect()
     numbers = [row["piece"] for row in rows]
     assert sum(row["n_rows"] for row in rows) == embeddings.count()
-    return bucket.as_blocks(
+    return cell_tasks.as_blocks(
         spark.range(0, len(numbers), 1, len(numbers)),
         settings=settings,
         targets=partition_targets(len(settings.first_cells) - 1),
@@ -79,18 +80,18 @@ def through_spark(
 ) -> pd.DataFrame:
     embeddings = as_frame(spark, songs, partitions=partitions)
     first_cells = cut_parts(np.ones(family.n_cells), n_parts=partitions)
-    settings = bucket.CellSettings(family, Space(), first_cells, drawn_share=0.5, seed=1)
+    settings = cell_tasks.CellSettings(family, Space(), first_cells, drawn_share=0.5, seed=1)
     files = CellFiles(directory / f"cells-{partitions}")
     blocks = as_blocks(spark, embeddings, directory / f"pieces-{partitions}", settings)
     repeated = RowFiles(directory / f"repeated-{partitions}")
-    cells = bucket.as_cells(blocks, settings=settings, write=files.write, write_repeated=repeated.write)
+    cells = cell_tasks.as_cells(blocks, settings=settings, write=files.write, write_repeated=repeated.write)
     counts = np.zeros(family.n_cells, dtype=np.int64)
     for row in cells.collect():
         counts[row["cell"]] = row["n_items"]
     index = CellIndex(np.concatenate([[0], np.cumsum(counts)]), first_cells)
     n_cells = family.n_cells // family.n_tables
     units = cut_units(index.starts[: n_cells + 1], np.ones(n_cells), n_units=n_units, max_rows=10**6)
-    plan = join.JoinSettings(
+    plan = join_tasks.JoinSettings(
         k, SLACK, Space(), fit_frame(np.zeros((1, DIM), np.float32), Space()), family, index, units,
         np.arange(3), files.read,
     )  # fmt: skip
@@ -98,16 +99,16 @@ def through_spark(
         spark.range(0, len(units) - 1, 1, len(units) - 1),
         RowFiles(directory / f"lists-{partitions}"),
     )
-    rows = join.as_units(
-        tasks, settings=plan, write=lambda u, f: lists_of.write(u, join.as_neighbors(f))
+    rows = join_tasks.as_units(
+        tasks, settings=plan, write=lambda u, f: lists_of.write(u, join_tasks.as_neighbors(f))
     ).collect()
     assert sum(row["n_items"] for row in rows) == index.starts[n_cells]
     neighbors = spark.read.schema(schemas.NEIGHBORS).parquet(str(lists_of.directory))
     of_several = None
     if repeated.count():
         of_several = spark.read.schema(schemas.REPEATED).parquet(str(repeated.directory))
-    members = bucket.as_members(embeddings, one_per_recording=True, repeated=of_several, k=k)
-    lists = rank.keep_best(rank.as_lists(members, neighbors=neighbors), k=k)
+    joined_members = members.as_members(embeddings, one_per_recording=True, repeated=of_several, k=k)
+    lists = rank.keep_best(rank.as_lists(joined_members, neighbors=neighbors), k=k)
     rows = rank.as_recommendations(lists).toPandas()
     assert list(rows.columns) == schemas.RECOMMENDATIONS.names
     return rows.sort_values(["track_id", "rank"]).reset_index(drop=True)
@@ -198,10 +199,10 @@ def test_nothing_changes_with_partitions_units_or_batches(spark, tmp_path, name:
 def test_cells_hold_each_item_once_by_cell_and_key(spark, tmp_path) -> None:
     songs = make_embeddings(500, n_duplicates=100)
     family, files = families()["voronoi"], CellFiles(tmp_path / "cells")
-    settings = bucket.CellSettings(family, Space(), np.array([0, 7, 20]), drawn_share=0.2, seed=1)
+    settings = cell_tasks.CellSettings(family, Space(), np.array([0, 7, 20]), drawn_share=0.2, seed=1)
     blocks = as_blocks(spark, as_frame(spark, songs, partitions=3), tmp_path / "pieces", settings)
     repeated = RowFiles(tmp_path / "repeated")
-    formed = bucket.as_cells(blocks, settings=settings, write=files.write, write_repeated=repeated.write)
+    formed = cell_tasks.as_cells(blocks, settings=settings, write=files.write, write_repeated=repeated.write)
     rows = formed.toPandas().sort_values("cell")
     items = concatenate([files.read(0), files.read(1)])
     vectors = np.stack(songs["embedding"])

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from musicrec.algorithms.members import Members
-from musicrec.storage.cells import CellFiles
+from musicrec.neighbors.item_files import CellFiles
+from musicrec.neighbors.search.items import Members
 
 N, DIM = 400_000, 64
 LIMIT_MB = 150
@@ -18,11 +18,11 @@ TASK = """
 import resource, sys
 from pathlib import Path
 import numpy as np, torch
-from musicrec.algorithms.hashing import Exact
-from musicrec.algorithms.layout import CellIndex, CellReader
-from musicrec.algorithms.spaces import Space, fit_frame
-from musicrec.stages.join import JoinSettings, _join_unit
-from musicrec.storage.cells import CellFiles
+from musicrec.neighbors.search.hashing import Exact
+from musicrec.neighbors.search.index import CellIndex, CellReader
+from musicrec.neighbors.search.spaces import Space, fit_frame
+from musicrec.neighbors.join_tasks import JoinSettings, _join_unit
+from musicrec.neighbors.item_files import CellFiles
 torch.set_num_threads(1)
 n, dim, limit, n_queries = map(int, sys.argv[2:])
 index = CellIndex(np.array([0, n]), np.array([0, 1]))
@@ -58,10 +58,10 @@ EQUAL = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from musicrec.algorithms.hashing import Exact
-from musicrec.algorithms.members import Members
-from musicrec.algorithms.spaces import Space
-from musicrec.stages.bucket import CellSettings, _blocks, _form
+from musicrec.neighbors.search.hashing import Exact
+from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.spaces import Space
+from musicrec.neighbors.cell_tasks import CellSettings, _blocks, _form
 n, dim, limit, n_pieces = map(int, sys.argv[1:])
 settings = CellSettings(Exact(1), Space(), np.array([0, 1]), drawn_share=0.001, seed=1)
 def form(n_pieces, n):

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from musicrec.algorithms.baselines import Affine
-from musicrec.algorithms.encoder import as_files, embed, from_files, make_linear
-from musicrec.algorithms.encodings import Encodings
-from musicrec.algorithms.members import Members
-from musicrec.arrow import matrix_column
-from musicrec.stages import occurrence, rival
+from musicrec.encoder.learning.baselines import Affine
+from musicrec.encoder.learning.inputs import Encodings
+from musicrec.encoder.learning.model import as_files, embed, from_files, make_linear
+from musicrec.neighbors.search.items import Members
+from musicrec.report import rival
+from musicrec.spark.arrow import matrix_column
 
 N, DIM, K = 500, 5, 4
 ENCODINGS = Encodings((), (), (), 0.0)
@@ -56,7 +56,7 @@ def test_occurrences_are_counted_by_popularity(spark) -> None:
     tracks = [*zip("abcdefgh", popularity, strict=True)]
     counts = pd.Series(rng.choice(list("abcdefg"), 40)).value_counts()
     occurrences = pd.DataFrame({"track_id": counts.index, "n_lists": counts.to_numpy()})
-    found = occurrence.count_occurrences(
+    found = popularity.count_occurrences(
         spark.createDataFrame(occurrences).selectExpr("xxhash64(track_id) AS track_key", "n_lists"),
         tracks=spark.createDataFrame(tracks, "track_id string, popularity double").selectExpr(
             "xxhash64(track_id) AS track_key", "popularity"

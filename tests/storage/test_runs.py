@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from musicrec.errors import ConfigError, LockError, StorageError
-from musicrec.storage import artifacts, publish, runs
+from musicrec.storage import artifacts, plain, publish, runs
 
 DAY = date(2026, 1, 2)
 
@@ -119,7 +119,7 @@ def test_nothing_published_yet(root: runs.Root) -> None:
 
 def test_secrets_do_not_reach_the_manifest() -> None:
     config = {"a": ["s3a://key:secret@bucket/x", "https://h/x?sig=abc&v=1"], "b": "file:/plain"}
-    cleaned = json.dumps(publish.without_secrets(config))
+    cleaned = json.dumps(plain.without_secrets(config))
     assert "secret" not in cleaned
     assert "abc" not in cleaned
     assert "file:/plain" in cleaned

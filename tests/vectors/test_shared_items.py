@@ -2,10 +2,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.algorithms.kernel import exact_nearest
-from musicrec.algorithms.members import Members
-from musicrec.algorithms.sharing import expand, make_shared
-from musicrec.algorithms.spaces import Space
+from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.kernel import exact_nearest
+from musicrec.neighbors.search.spaces import Space
+from musicrec.vectors.shared_items import expand, make_shared
 
 
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 6), st.integers(0, 10_000))

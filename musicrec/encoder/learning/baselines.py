@@ -13,7 +13,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from musicrec.algorithms.batches import Positives
+from musicrec.encoder.learning.batches import Positives
 
 Array = NDArray[np.float64]
 Vectors = NDArray[np.float32]

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from musicrec.algorithms.encodings import InputLayout
-from musicrec.algorithms.ranges import concatenate_ranges
+from musicrec.arrays import concatenate_ranges
+from musicrec.encoder.learning.inputs import InputLayout
 
 Indices = NDArray[np.int64]
 

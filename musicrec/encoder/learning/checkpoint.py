@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from musicrec.algorithms.batches import TrainingSet
 from musicrec.config import ModelConfig
+from musicrec.encoder.learning.batches import TrainingSet
 
 PLAIN = "plain"
 

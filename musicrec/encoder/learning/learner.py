@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from musicrec.algorithms.batches import GroupIndex, Indices, Sampler, TrainingSet
-from musicrec.algorithms.checkpoint import pack, unpack
-from musicrec.algorithms.encoder import Architecture, Encoder
-from musicrec.algorithms.losses import contrastive_loss, proxy_loss
 from musicrec.config import ModelConfig
+from musicrec.encoder.learning.batches import GroupIndex, Indices, Sampler, TrainingSet
+from musicrec.encoder.learning.checkpoint import pack, unpack
+from musicrec.encoder.learning.losses import contrastive_loss, proxy_loss
+from musicrec.encoder.learning.model import Architecture, Encoder
 from musicrec.errors import ConfigError
 
 CORRUPTED_SHARE = 0.3

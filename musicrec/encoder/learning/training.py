@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from musicrec.algorithms.batches import TrainingSet
-from musicrec.algorithms.checkpoint import Checkpoints, name_training
-from musicrec.algorithms.encoder import Encoder, embed
-from musicrec.algorithms.learner import Learner
-from musicrec.algorithms.retrieval import Candidates, answer, by_cosine
 from musicrec.config import ModelConfig
+from musicrec.encoder.learning.batches import TrainingSet
+from musicrec.encoder.learning.checkpoint import Checkpoints, name_training
+from musicrec.encoder.learning.learner import Learner
+from musicrec.encoder.learning.model import Encoder, embed
 from musicrec.errors import QualityError
+from musicrec.measures.retrieval import Candidates, answer, by_cosine
 
 # Songs that judge an epoch: they bound memory and time.
 MAX_JUDGES = 2000

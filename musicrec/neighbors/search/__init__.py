@@ -1,1 +1,1 @@
-"""numpy and torch only, never pyspark: what can be tested without a JVM."""
+"""How near items are found: numpy, numba and torch, without Spark."""

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from musicrec.algorithms.compiled import compiled
-from musicrec.algorithms.ranges import concatenate_ranges
+from musicrec.arrays import concatenate_ranges
+from musicrec.neighbors.search.compiled import compiled
 
 Vectors = NDArray[np.float32]
 Cells = NDArray[np.int64]

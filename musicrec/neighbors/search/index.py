@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.algorithms.members import Members, concatenate
+from musicrec.neighbors.search.items import Members, concatenate
 
 # Rows made ready for comparison at once: enough to share the overhead of cells of a hundred.
 CHUNK_ROWS = 8192

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from musicrec.neighbors.search.compiled import compiled
+
+Rows = NDArray[np.int64]
+
 Keys = NDArray[np.int64]
 
 
@@ -35,3 +39,44 @@ def concatenate(members: list[Members]) -> Members:
         np.concatenate([m.recordings for m in members]),
         np.concatenate([m.vectors for m in members]),
     )
+
+
+@dataclass(frozen=True)
+class Distinct:
+    """The m different ones of n rows: `firsts` (m,), rising, is where each stands first; `place` (n,) is which."""
+
+    firsts: Rows
+    place: Rows
+
+
+def distinct_rows(vectors: NDArray[np.floating]) -> Distinct:
+    """Return the different ones of vectors (n, d), of half or single precision.
+
+    Of two that are different and have one hash of 64 bits, which will hardly ever be, one may be listed twice.
+    """
+    bits = np.ascontiguousarray(vectors).view(np.uint16)
+    factors = np.random.default_rng(1).integers(0, 2**63, bits.shape[1], dtype=np.uint64) * 2 + 1
+    hashes = _hashes(bits, factors)
+    order = np.argsort(hashes, kind="stable")
+    here, before = order[1:], order[:-1]
+    same = hashes[here] == hashes[before]
+    pairs = np.flatnonzero(same)
+    same[pairs] = (bits[here[pairs]] == bits[before[pairs]]).all(axis=1)
+    is_first = np.append(True, ~same)[: len(order)]
+    # The sort is stable: of equal ones the first comes first.
+    firsts = order[is_first]
+    by_row = np.argsort(firsts)
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.argsort(by_row)[np.cumsum(is_first) - 1]
+    return Distinct(firsts[by_row], place)
+
+
+@compiled
+def _hashes(bits: NDArray[np.uint16], factors: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    hashes = np.zeros(len(bits), dtype=np.uint64)
+    for row in range(len(bits)):
+        total = np.uint64(0)
+        for i in range(bits.shape[1]):
+            total += (np.uint64(bits[row, i]) + np.uint64(1)) * factors[i]
+        hashes[row] = total
+    return hashes

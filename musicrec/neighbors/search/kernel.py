@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from musicrec.algorithms.compiled import compiled
-from musicrec.algorithms.members import Keys, Members
-from musicrec.algorithms.merging import Lists, Scores
-from musicrec.algorithms.spaces import METRICS, SCORE_DIGITS, Frame, Space, fit_frame
+from musicrec.neighbors.search.compiled import compiled
+from musicrec.neighbors.search.items import Keys, Members
+from musicrec.neighbors.search.spaces import METRICS, SCORE_DIGITS, Frame, Space, fit_frame
+from musicrec.neighbors.search.top_k import Lists, Scores
 
 Floats = NDArray[np.float32]
 Wide = NDArray[np.float64]

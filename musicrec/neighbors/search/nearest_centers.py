@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.algorithms.compiled import compiled
+from musicrec.neighbors.search.compiled import compiled
 
 Vectors = NDArray[np.float32]
 Places = NDArray[np.int64]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.algorithms.members import Keys
+from musicrec.neighbors.search.items import Keys
 
 Scores = NDArray[np.float32]
 

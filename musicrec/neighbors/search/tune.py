@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.algorithms.metrics import Estimate, mean_with_bound
-from musicrec.algorithms.voronoi import Voronoi
+from musicrec.measures.metrics import Estimate, mean_with_bound
+from musicrec.neighbors.search.voronoi import Voronoi
 
 Floats = NDArray[np.float32]
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from musicrec.algorithms.compiled import compiled
-from musicrec.algorithms.hashing import Cells, Probes, Vectors, as_probes, grouped_by
-from musicrec.algorithms.leaders import Leaders, negative_half_squares
-from musicrec.algorithms.nearby import nearest_among, nearest_groups, nearest_leaders
-from musicrec.algorithms.ranges import concatenate_ranges
+from musicrec.arrays import concatenate_ranges
+from musicrec.neighbors.search.compiled import compiled
+from musicrec.neighbors.search.hashing import Cells, Probes, Vectors, as_probes, grouped_by
+from musicrec.neighbors.search.leaders import Leaders, negative_half_squares
+from musicrec.neighbors.search.nearest_centers import nearest_among, nearest_groups, nearest_leaders
 
 # Queries of a cell, and leaders, of a product: always as many queries, so that none depends on the others.
 PROBE_ROWS = 64

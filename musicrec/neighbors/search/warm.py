@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 import torch
 
-from musicrec.algorithms.kernel import exact_nearest
-from musicrec.algorithms.members import Members
-from musicrec.algorithms.spaces import Space
+from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.kernel import exact_nearest
+from musicrec.neighbors.search.spaces import Space
 
 
 @cache

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from musicrec.algorithms.baselines import fit_discriminant, fit_quantiles, fit_whitened, fit_zscore
-from musicrec.algorithms.batches import Positives
+from musicrec.encoder.learning.baselines import fit_discriminant, fit_quantiles, fit_whitened, fit_zscore
+from musicrec.encoder.learning.batches import Positives
 
 
 def raw(n: int = 400, seed: int = 0) -> np.ndarray:

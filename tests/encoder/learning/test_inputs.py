@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musicrec.algorithms.encodings import (
+from musicrec.encoder.learning.inputs import (  # fmt: skip
     Encodings,
     encode,
     fifths_angle,
     fit_encodings,
     octave_angle,
-)  # fmt: skip
+)
 from musicrec.songs import FEATURE_RULES, FEATURES, OPTIONAL_INPUTS, RAW_INPUTS
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from musicrec.algorithms.baselines import Affine
-from musicrec.algorithms.encoder import Architecture, Encoder, as_files, embed, from_files, make_linear
-from musicrec.algorithms.encodings import Encodings
+from musicrec.encoder.learning.baselines import Affine
+from musicrec.encoder.learning.inputs import Encodings
+from musicrec.encoder.learning.model import Architecture, Encoder, as_files, embed, from_files, make_linear
 
 IDENTITY = Affine(np.zeros(27), np.eye(27))
 ENCODINGS = Encodings(("popularity",), (0.0,), (1.0,), 2020.5)

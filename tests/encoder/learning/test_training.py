@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from musicrec.algorithms import learner
-from musicrec.algorithms.batches import GroupIndex, Positives, Sampler, TrainingSet
-from musicrec.algorithms.checkpoint import Checkpoints, name_training
-from musicrec.algorithms.encoder import embed
-from musicrec.algorithms.encodings import InputLayout
-from musicrec.algorithms.learner import find_device
-from musicrec.algorithms.losses import contrastive_loss, proxy_loss
-from musicrec.algorithms.retrieval import Candidates, answer, by_cosine
-from musicrec.algorithms.training import Epoch, train_encoder
 from musicrec.config import ModelConfig
+from musicrec.encoder.learning import learner
+from musicrec.encoder.learning.batches import GroupIndex, Positives, Sampler, TrainingSet
+from musicrec.encoder.learning.checkpoint import Checkpoints, name_training
+from musicrec.encoder.learning.inputs import InputLayout
+from musicrec.encoder.learning.learner import find_device
+from musicrec.encoder.learning.losses import contrastive_loss, proxy_loss
+from musicrec.encoder.learning.model import embed
+from musicrec.encoder.learning.training import Epoch, train_encoder
 from musicrec.errors import ConfigError, QualityError
+from musicrec.measures.retrieval import Candidates, answer, by_cosine
 
 LAYOUT = InputLayout(n_numeric=10, source=np.arange(10), is_mask=np.zeros(10, dtype=bool))
 QUICK = ModelConfig(hidden_layers=(32,), embedding_dim=8, n_epochs=15, batch_size=128, n_threads=1, patience=15)

@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from musicrec.algorithms.hashing import Exact, HashFamily, make_hyperplane
-from musicrec.algorithms.leaders import ONE_LEVEL, fit_leaders, spatial_order
-from musicrec.algorithms.voronoi import N_GROUPS, SCALE_LEADERS, Voronoi
+from musicrec.neighbors.search.hashing import Exact, HashFamily, make_hyperplane
+from musicrec.neighbors.search.leaders import ONE_LEVEL, fit_leaders, spatial_order
+from musicrec.neighbors.search.voronoi import N_GROUPS, SCALE_LEADERS, Voronoi
 
 
 def unit(n: int, dim: int, seed: int = 0) -> np.ndarray:

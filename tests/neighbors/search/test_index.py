@@ -2,9 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musicrec.algorithms import layout
-from musicrec.algorithms.layout import CellIndex, CellReader, cut_parts, cut_units
-from musicrec.algorithms.members import Members
+from musicrec.neighbors.search.index import CellIndex, CellReader, cut_parts, cut_units
+from musicrec.neighbors.search.items import Members
 
 SIZES = st.lists(st.integers(0, 40), min_size=1, max_size=60)
 
@@ -47,8 +46,8 @@ def test_chunks_hold_each_row_of_the_cells_once(sizes: list[int], n_parts: int, 
     index = index_of(sizes, n_parts)
     wanted = np.flatnonzero(np.random.default_rng(seed).random(len(sizes)) < 0.6)
     found: dict[int, list[int]] = {}
-    whole = layout.CHUNK_ROWS
-    layout.CHUNK_ROWS = chunk
+    whole = index.CHUNK_ROWS
+    index.CHUNK_ROWS = chunk
     try:
         for members, pieces in reader_of(index).chunks(wanted):
             assert len(members) <= chunk
@@ -56,7 +55,7 @@ def test_chunks_hold_each_row_of_the_cells_once(sizes: list[int], n_parts: int, 
             for place, first, last in zip(pieces.places, pieces.firsts, pieces.lasts, strict=True):
                 found.setdefault(int(wanted[place]), []).extend(members.keys[first:last].tolist())
     finally:
-        layout.CHUNK_ROWS = whole
+        index.CHUNK_ROWS = whole
     expected = {c: list(range(index.starts[c], index.starts[c + 1])) for c in wanted.tolist() if sizes[c]}
     assert found == expected
 

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.algorithms import equality
-from musicrec.algorithms.equality import distinct_rows
+from musicrec.neighbors.search import items
+from musicrec.neighbors.search.items import distinct_rows
 
 
 @settings(deadline=None)
@@ -28,6 +28,6 @@ def test_one_bit_makes_a_difference() -> None:
 
 
 def test_a_hash_alone_makes_none_equal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(equality, "_hashes", lambda bits, _: np.zeros(len(bits), dtype=np.uint64))
+    monkeypatch.setattr(items, "_hashes", lambda bits, _: np.zeros(len(bits), dtype=np.uint64))
     vectors = np.array([[1, 1], [1, 1], [2, 2], [2, 2]], dtype=np.float32)
     assert distinct_rows(vectors).place.tolist() == [0, 0, 1, 1]

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.algorithms.kernel import (
+from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.kernel import (
     BLOCK_COLUMNS,
     SEEDS,
     SLACK,
@@ -13,9 +14,8 @@ from musicrec.algorithms.kernel import (
     exact_nearest,
     pair_scores,
 )
-from musicrec.algorithms.members import Members
-from musicrec.algorithms.merging import best_of, merge_lists
-from musicrec.algorithms.spaces import Space, fit_frame
+from musicrec.neighbors.search.spaces import Space, fit_frame
+from musicrec.neighbors.search.top_k import best_of, merge_lists
 
 COSINE = Space()
 

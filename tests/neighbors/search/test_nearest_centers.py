@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from musicrec.algorithms import nearby
-from musicrec.algorithms.nearby import nearest_among
+from musicrec.neighbors.search import nearest_centers
+from musicrec.neighbors.search.nearest_centers import nearest_among
 
 
 def shift_of(centers: np.ndarray) -> np.ndarray:
@@ -47,4 +47,4 @@ def test_the_own_center_comes_first_where_products_overflow() -> None:
         found = nearest_among(centers[:3], np.arange(3), centers, shift_of(centers), 10)
     assert found[:, 0].tolist() == [0, 1, 2]
     assert all(len(set(row)) == 10 and set(row) <= set(range(2000)) for row in found.tolist())
-    assert len(centers) > nearby.TILE
+    assert len(centers) > nearest_centers.TILE

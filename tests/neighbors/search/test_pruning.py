@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.algorithms.bounds import can_hold, radii, reach_within
+from musicrec.neighbors.search.pruning import can_hold, radii, reach_within
 
 
 def test_reach_is_that_of_the_kth_recording() -> None:

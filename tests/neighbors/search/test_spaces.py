@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musicrec.algorithms.kernel import exact_nearest, pair_scores
-from musicrec.algorithms.members import Members
-from musicrec.algorithms.spaces import Space, as_stored, distances
+from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.kernel import exact_nearest, pair_scores
+from musicrec.neighbors.search.spaces import Space, as_stored, distances
 
 METRICS = ("cosine", "dot", "euclidean")
 

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from tests.algorithms.test_hashing import cells_by_query, clustered
 
-from musicrec.algorithms.kernel import exact_nearest
-from musicrec.algorithms.leaders import fit_leaders
-from musicrec.algorithms.members import Members
-from musicrec.algorithms.spaces import Space, distances
-from musicrec.algorithms.tuning import (
+from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.kernel import exact_nearest
+from musicrec.neighbors.search.leaders import fit_leaders
+from musicrec.neighbors.search.spaces import Space, distances
+from musicrec.neighbors.search.tune import (
     Queries,
     choose_tau,
     intrinsic_dimension,
@@ -15,8 +16,7 @@ from musicrec.algorithms.tuning import (
     required_distances,
     tune,
 )
-from musicrec.algorithms.voronoi import Voronoi
-from tests.algorithms.test_hashing import cells_by_query, clustered
+from musicrec.neighbors.search.voronoi import Voronoi
 
 N = 6000
 

@@ -1,0 +1,120 @@
+"""The user's files: songs, and whose playlists or favorites hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from musicrec.catalog import formats, sources
+from musicrec.catalog.audit import _as_text, _quoted, _stripped, _track_id
+from musicrec.catalog.columns import resolve_columns
+from musicrec.config import InputConfig
+from musicrec.errors import InputError
+from musicrec.songs import (
+    FEATURES,
+    TRACK_COLUMNS,
+)
+from musicrec.spark import failures
+
+
+def read_source(session: SparkSession, settings: InputConfig) -> tuple[DataFrame, dict[str, str]]:
+    """Return the rows of `input.tracks` and which source column serves which canonical name.
+
+    Raises
+    ------
+    InputError
+        The files cannot be read, or the columns that a song needs are not there.
+    """
+    if not settings.tracks:
+        raise InputError("input.tracks is not set", todo="set it in [input] or with --set input.tracks=FILE")
+    rows = formats.read_rows(
+        session, settings.tracks, file_format=settings.format, multiline=settings.csv_multiline
+    )
+    names = [name for name in rows.columns if name not in (formats.MALFORMED, formats.SOURCE_FILE)]
+    columns = resolve_columns(names, wanted=TRACK_COLUMNS, configured=settings.columns, where=settings.tracks)
+    _check_columns(names, columns, settings=settings)
+    return rows, columns
+
+
+def read_relation(session: SparkSession, uri: str, *, owner: str, settings: InputConfig) -> DataFrame:
+    """Return the `owner, track_id` rows of playlists or favorites.
+
+    Raises
+    ------
+    InputError
+        The files cannot be read, or one of the two columns is not there.
+    """
+    rows = formats.read_rows(session, uri, file_format=settings.format, multiline=settings.csv_multiline)
+    names = [name for name in rows.columns if name not in (formats.MALFORMED, formats.SOURCE_FILE)]
+    # input.columns and input.id_from are written for the songs; they count here where this file has such columns.
+    if not set(settings.id_from) <= set(names):
+        settings = settings.model_copy(update={"id_from": ()})
+    configured = {name: source for name, source in settings.columns.items() if source in names}
+    columns = resolve_columns(names, wanted=("track_id", owner), configured=configured, where=uri)
+    missing = [name for name in (owner, "track_id") if name not in columns]
+    if owner in missing or (missing and not settings.id_from):
+        raise InputError(
+            f"no column for {' and '.join(missing)}",
+            where=f"{uri}: {', '.join(names)}",
+            todo=f'map it with [input.columns], e.g. {missing[0]} = "name of the column"',
+        )
+    return sources.as_relation(rows, columns=columns, owner=owner, settings=settings)
+
+
+def check_relations(session: SparkSession, settings: InputConfig) -> None:
+    """Look at playlists and favorites, where they are given, before hours of work that need them.
+
+    Raises
+    ------
+    InputError
+        As `read_relation`.
+    """
+    for uri, owner in ((settings.playlists, "playlist_id"), (settings.favorites, "user_id")):
+        if uri:
+            with failures.input_errors(uri):
+                read_relation(session, uri, owner=owner, settings=settings)
+
+
+def _check_columns(names: list[str], columns: dict[str, str], *, settings: InputConfig) -> None:
+    where = f"{settings.tracks}: {', '.join(names)}"
+    unknown = [name for name in settings.id_from if name not in names]
+    if unknown:
+        raise InputError(f"input.id_from names columns that are not there: {', '.join(unknown)}", where=where)
+    if "track_id" not in columns and not settings.id_from:
+        raise InputError(
+            "no column for track_id",
+            where=where,
+            todo='map it with [input.columns] track_id = "...", or make ids: input.id_from = ["artist", "title"]',
+        )
+    absent = [name for name in FEATURES if name not in columns]
+    if len(FEATURES) - len(absent) < settings.min_features:
+        raise InputError(
+            f"only {len(FEATURES) - len(absent)} of 12 audio features have a column, {settings.min_features} are "
+            f"needed; missing: {', '.join(absent)}",
+            where=where,
+            todo="map them with [input.columns], or lower input.min_features",
+        )
+
+
+def as_relation(rows: DataFrame, *, columns: Mapping[str, str], owner: str, settings: InputConfig) -> DataFrame:
+    """Return the text columns `owner` and `track_id` of playlists or favorites, ids as the songs have them.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        The source's columns.
+    columns : mapping
+        Canonical name -> source name; holds `owner`, and `track_id` unless `settings.id_from` makes it.
+    owner : str
+        "playlist_id" or "user_id".
+    settings : InputConfig
+    """
+    kinds = {field.name: field.dataType for field in rows.schema.fields}
+    source = {name: (_quoted(columns[name]), kinds[columns[name]]) for name in columns}
+    owner_text = _stripped(_as_text(*source[owner]))
+    return rows.where("_malformed IS NULL").select(
+        F.when(owner_text != "", owner_text).alias(owner),
+        _track_id(source.get("track_id"), settings=settings).alias("track_id"),
+    )

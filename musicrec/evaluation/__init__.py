@@ -1,0 +1,1 @@
+"""Is the encoder better than simple methods, on artists that it has never seen?"""

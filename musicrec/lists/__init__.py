@@ -1,0 +1,1 @@
+"""Nearest items → what is published: rank, spread, sort, favorites, check."""

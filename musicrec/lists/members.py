@@ -1,0 +1,89 @@
+"""Songs with their items, and the items' neighbors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from musicrec import schemas
+from musicrec.context import Context
+from musicrec.neighbors import join_tasks
+from musicrec.neighbors.cells import Cells
+from musicrec.neighbors.join import join_cells
+from musicrec.schemas import MEMBERS
+from musicrec.storage import tables
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Songs with their items, and the items' neighbors."""
+
+    members: DataFrame
+    neighbors: DataFrame
+
+
+def as_joined(context: Context, embeddings: DataFrame, cells: Cells) -> Joined:
+    """Join the cells and return songs with their items, and the items' neighbors.
+
+    Parameters
+    ----------
+    context : Context
+    embeddings : DataFrame
+        `schemas.EMBEDDINGS`, those of the cells.
+    cells : Cells
+
+    Raises
+    ------
+    QualityError
+        The measured recall is below `neighbors.min_recall`.
+    """
+    settings, files = context.config.neighbors, context.files("neighbors")
+    join_cells(context, cells, write=lambda unit, found: files.write(unit, join_tasks.as_neighbors(found)))
+    repeated = None
+    if cells.n_repeated:
+        repeated = tables.read_table(context.session, str(cells.repeated.directory), schema=schemas.REPEATED)
+    members = as_members(embeddings, one_per_recording=settings.one_per_recording, repeated=repeated, k=settings.k)
+    return Joined(members, tables.read_table(context.session, str(files.directory), schema=schemas.NEIGHBORS))
+
+
+def as_members(embeddings: DataFrame, *, one_per_recording: bool, repeated: DataFrame | None, k: int) -> DataFrame:
+    """Return `schemas.MEMBERS`: each song with its item.
+
+    Of an item's songs a list can hold only the first k + 1 recordings by id, one of which may be the query's own.
+
+    Parameters
+    ----------
+    embeddings : DataFrame
+        `schemas.EMBEDDINGS`.
+    one_per_recording : bool
+    repeated : DataFrame or None
+        `schemas.REPEATED`; None where no two vectors are equal.
+    k : int
+    """
+    recording = "recording_key" if one_per_recording else "track_key"
+    songs = embeddings.select("track_key", "track_id", F.col(recording).alias("recording_key"))
+    alone = {
+        "item_key": F.col("track_key"),
+        "n_members": F.lit(1).cast("long"),
+        "self_score": F.lit(None).cast("float"),
+        "position": F.lit(1),
+    }
+    if repeated is None:
+        return songs.withColumns(alone).select(*MEMBERS.names)
+    single = songs.join(repeated, on="track_key", how="left_anti").withColumns(alone)
+    several = songs.join(repeated, on="track_key", how="inner").transform(lambda rows: _grouped(rows, k=k))
+    return single.select(*MEMBERS.names).unionByName(several.select(*MEMBERS.names))
+
+
+def _grouped(songs: DataFrame, *, k: int) -> DataFrame:
+    item = Window.partitionBy("item_key")
+    so_far = item.orderBy("track_id").rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    of_recording = Window.partitionBy("item_key", "recording_key").orderBy("track_id")
+    grouped = songs.withColumns(
+        {"is_first": F.row_number().over(of_recording) == 1, "n_members": F.count("*").over(item)}
+    )
+    place = F.sum(F.col("is_first").cast("int")).over(so_far)
+    listed = F.col("is_first") & (place <= k + 1)
+    return grouped.withColumn("position", F.when(listed, place).cast("int"))

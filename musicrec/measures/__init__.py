@@ -1,0 +1,1 @@
+"""What is measured of lists: numpy and torch, without Spark."""

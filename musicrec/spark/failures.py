@@ -1,0 +1,69 @@
+"""What Spark's errors mean, in one sentence each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+
+from musicrec.errors import InputError, shorten
+
+FILE_IN_MESSAGE = re.compile(r"(?:file|hdfs|s3a?|gs|abfss?|dbfs):/[^\s'\",;\])]+")
+# A failed task reaches Python as the one or as the other, by the Java class of its cause.
+SPARK_ERRORS = (PySparkException, Py4JJavaError)
+BROKEN_FILE = ("FAILED_READ_FILE", "CANNOT_READ_FILE_FOOTER", "Could not read footer", "is not a Parquet file")
+
+
+@contextmanager
+def input_errors(uri: str) -> Iterator[None]:
+    """Turn what Spark says of a broken or missing input file into one sentence that names the file.
+
+    Raises
+    ------
+    InputError
+        Instead of the PySparkException.
+    """
+    try:
+        yield
+    except SPARK_ERRORS as error:
+        refused = as_input_error(error, uri=uri)
+        if refused is None:
+            raise
+        raise refused from error
+
+
+def as_input_error(error: Exception, *, uri: str) -> InputError | None:
+    """Return the refusal that an error of Spark stands for, None where the input is not to blame."""
+    text = str(error)
+    condition = (error.getCondition() or "") if isinstance(error, PySparkException) else ""
+    named = sorted(set(FILE_IN_MESSAGE.findall(text)))
+    where = ", ".join(named[:3]) or uri
+    if condition.startswith("PATH_NOT_FOUND"):
+        return InputError(f"no such path: {uri}", todo="correct the path in [input]")
+    if "CSV header does not conform" in text:
+        return InputError(
+            "CSV files with different headers",
+            where=where,
+            todo="give all files the same columns in the same order",
+        )
+    if condition.startswith("CANNOT_MERGE_SCHEMAS"):
+        return InputError(
+            "Parquet files with different types for one column", where=where, todo="rewrite them alike"
+        )
+    if condition.startswith("UNABLE_TO_INFER_SCHEMA") or any(sign in text for sign in BROKEN_FILE):
+        return InputError(
+            "a file cannot be read: it is broken or of another format",
+            where=where,
+            todo="replace or remove the file",
+        )
+    return None
+
+
+def describe_error(error: Exception) -> str:
+    """Return one bounded line for an error of Spark, without its JVM frames."""
+    causes = re.findall(r"(?:^|Caused by: )([\w.$]+(?:Exception|Error): [^\n]+)", str(error), flags=re.M)
+    first = causes[-1] if causes else str(error).split("\nJVM stacktrace", 1)[0].split("\n\tat ", 1)[0]
+    return shorten(first)

@@ -1,0 +1,1 @@
+"""The join for anyone's vectors."""
