@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+# What arrays hold: one name for each, in the whole package.
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Reals = NDArray[np.floating]
 
 
 def concatenate_ranges(firsts: Ints, lengths: Ints) -> Ints:
@@ -15,17 +20,17 @@ def concatenate_ranges(firsts: Ints, lengths: Ints) -> Ints:
     return rows
 
 
-def is_drawn(keys: NDArray[np.int64], *, share: float, seed: int) -> NDArray[np.bool_]:
+def is_drawn(keys: Ints, *, share: float, seed: int) -> Bools:
     """Return which 64-bit keys belong to a sample of about `share` of them."""
-    drawn: NDArray[np.bool_] = as_shares(keys, seed=seed) < share
+    drawn: Bools = as_shares(keys, seed=seed) < share
     return drawn
 
 
-def as_shares(keys: NDArray[np.int64], *, seed: int) -> NDArray[np.float64]:
+def as_shares(keys: Ints, *, seed: int) -> Doubles:
     """Return a number in [0, 1) for each 64-bit key, evenly spread (splitmix64)."""
     mixed = keys.astype(np.uint64) + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed ^= mixed >> np.uint64(31)
-    shares: NDArray[np.float64] = (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    shares: Doubles = (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
     return shares

@@ -25,9 +25,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from peers import PEERS
-from truth import Floats, Ints, Truth, find_truth, mean_and_lower, read_vectors, recall_per_query
+from truth import Truth, find_truth, mean_and_lower, read_vectors, recall_per_query
 from vector_sets import MAKERS, SONG_LIKE, make_data
 from watching import GIB, Finished, ProcessWatch, run_watched
+
+from musicrec.arrays import Floats, Ints
 
 ROOT = Path(__file__).parents[1]
 

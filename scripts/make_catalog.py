@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 from names import make_albums, make_artists, make_dates, make_ids, make_titles
 from numpy.typing import NDArray
 
+from musicrec.arrays import Bools, Doubles, Ints
 from musicrec.songs import FEATURES
 
 CHUNK_SONGS = 100_000
@@ -67,11 +68,11 @@ class World:
     seed: int
     n_songs: int
     n_artists: int
-    centers: NDArray[np.float64]  # (N_STYLES, len(SHARES))
-    tempos_bpm: NDArray[np.float64]  # (N_STYLES,)
-    loudness_db: NDArray[np.float64]  # (N_STYLES,)
-    log_duration: NDArray[np.float64]  # (N_STYLES,)
-    minor_share: NDArray[np.float64]  # (N_STYLES,)
+    centers: Doubles  # (N_STYLES, len(SHARES))
+    tempos_bpm: Doubles  # (N_STYLES,)
+    loudness_db: Doubles  # (N_STYLES,)
+    log_duration: Doubles  # (N_STYLES,)
+    minor_share: Doubles  # (N_STYLES,)
 
 
 def make_world(n_songs: int, seed: int) -> World:
@@ -144,7 +145,7 @@ def plant(rng: np.random.Generator, songs: dict[str, Any]) -> tuple[pa.Table, pa
 def make_groups(
     rng: np.random.Generator,
     ids: pa.Array,
-    styles: NDArray[np.int64],
+    styles: Ints,
     *,
     prefix: str,
     n_groups: int,
@@ -249,7 +250,7 @@ def _plant_remasters(
 def _plant_dirt(
     rng: np.random.Generator,
     songs: dict[str, Any],
-    missing: dict[str, NDArray[np.bool_]],
+    missing: dict[str, Bools],
     planted: NDArray[Any],
 ) -> None:
     free = rng.permutation(np.flatnonzero(planted == ""))
@@ -261,9 +262,7 @@ def _plant_dirt(
         _soil(kind, rows, songs, missing)
 
 
-def _soil(
-    kind: str, rows: NDArray[np.int64], songs: dict[str, Any], missing: dict[str, NDArray[np.bool_]]
-) -> None:
+def _soil(kind: str, rows: Ints, songs: dict[str, Any], missing: dict[str, Bools]) -> None:
     values = {
         "danceability_nan": ("danceability", np.nan),
         "energy_infinite": ("energy", np.inf),
@@ -320,7 +319,7 @@ def _with_repeats(rng: np.random.Generator, rows: pa.Table, truth: pa.Table) -> 
     return everything.take(order), pa.concat_tables([truth, *marked]).take(order)
 
 
-def _as_table(songs: dict[str, Any], missing: dict[str, NDArray[np.bool_]]) -> pa.Table:
+def _as_table(songs: dict[str, Any], missing: dict[str, Bools]) -> pa.Table:
     names = (
         "track_id",
         "title",
@@ -348,12 +347,12 @@ def _write(rows: pa.Table, directory: Path, number: int, file_format: str) -> No
         pq.write_table(rows, path, compression="zstd")
 
 
-def _noise(index: NDArray[np.int64], salt: int) -> NDArray[np.float64]:
+def _noise(index: Ints, salt: int) -> Doubles:
     """Return a number in [0, 1) per index, the same in every chunk (the finalizer of splitmix64)."""
     x = index.astype(np.uint64) + np.uint64((salt * 0x9E3779B97F4A7C15 + 1) % 2**64)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
-    mixed: NDArray[np.float64] = ((x ^ (x >> np.uint64(31))) >> np.uint64(11)) / 2.0**53
+    mixed: Doubles = ((x ^ (x >> np.uint64(31))) >> np.uint64(11)) / 2.0**53
     return mixed
 
 

@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from musicrec.arrays import Ints
+
 FIRST = [
     "Silver", "Broken", "Midnight", "Golden", "Quiet", "Electric", "Paper", "Crimson", "Hollow", "Distant",
     "Neon", "Little", "Wild", "Frozen",
@@ -57,20 +59,20 @@ def make_titles(rng: np.random.Generator, n: int) -> pa.Array:
     return pc.binary_join_element_wise(pc.binary_join_element_wise(*words, number, " "), ending, "")
 
 
-def make_artists(artist: NDArray[np.int64]) -> pa.Array:
+def make_artists(artist: Ints) -> pa.Array:
     """Return the names of artists, given their numbers."""
     first = pa.array(NAMES).take(pa.array(artist % len(NAMES)))
     kind = pa.array(BANDS).take(pa.array(artist // len(NAMES) % len(BANDS)))
     return pc.binary_join_element_wise(first, kind, pa.array(artist).cast("string"), " ")
 
 
-def make_albums(artist: NDArray[np.int64], album: NDArray[np.int64]) -> pa.Array:
+def make_albums(artist: Ints, album: Ints) -> pa.Array:
     """Return the names of albums, given the numbers of their artists and theirs among the artist's."""
     first = pa.array(FIRST).take(pa.array((artist + 3 * album) % len(FIRST)))
     return pc.binary_join_element_wise(first, "Album", pa.array(album).cast("string"), " ")
 
 
-def make_dates(rng: np.random.Generator, year: NDArray[np.int64]) -> pa.Array:
+def make_dates(rng: np.random.Generator, year: Ints) -> pa.Array:
     """Return release dates in these years: a tenth each of year and month only."""
     month, day = rng.integers(1, 13, len(year)), rng.integers(1, 29, len(year))
     precision = rng.choice(3, len(year), p=[0.1, 0.1, 0.8])

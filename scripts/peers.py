@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from truth import (
-    Floats,
-    Ints,
     Truth,
     mean_and_lower,
     read_vectors,
     recall_per_query,
 )
+
+from musicrec.arrays import Floats, Ints
 
 BLOCK_ROWS = 16_384
 # Both compare all pairs, or nearly: above these sizes they take hours.

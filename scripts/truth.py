@@ -15,9 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from musicrec.arrays import Doubles, Floats, Ints
 
 BLOCK_ROWS = 16_384
 # Scores this close to the last true one count as equal: an item of equal score is as good a neighbor.

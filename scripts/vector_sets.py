@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from truth import Floats, Ints, unit_rows
+from truth import unit_rows
+
+from musicrec.arrays import Floats, Ints
 
 ROOT = Path(__file__).parents[1]
 

@@ -84,7 +84,7 @@ def keep_quarantine(audited: DataFrame) -> DataFrame:
     return audited.where("place = 'quarantine'").select(*QUARANTINE.names)
 
 
-def count_places(audited: DataFrame) -> DataFrame:
+def count_verdicts(audited: DataFrame) -> DataFrame:
     """Return `place, reason, n_rows, n_collisions`, one row per place and reason."""
     return audited.groupBy("place", "reason").agg(
         F.count("*").alias("n_rows"), F.sum(F.col("collides").cast("long")).alias("n_collisions")

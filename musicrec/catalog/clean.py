@@ -42,7 +42,7 @@ def ingest(context: Context) -> Catalog:
         rows, columns = read_source(context.session, settings)
         # Cached: the counts and both outputs come from one reading of the input.
         audited = audit.audit_rows(rows, columns=columns, settings=settings).persist()
-        places = audit.count_places(audited).collect()
+        places = audit.count_verdicts(audited).collect()
     counts = _as_counts(places)
     context.record["inputs"] = {
         "tracks": plain.without_secrets(settings.tracks),

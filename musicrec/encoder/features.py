@@ -7,9 +7,9 @@ import hashlib
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
+from musicrec.arrays import Doubles
 from musicrec.encoder.learning.inputs import Encodings, encode
 from musicrec.schemas import FEATURE_VECTORS, WRITTEN
 from musicrec.songs import FEATURES, RAW_INPUTS
@@ -30,7 +30,7 @@ def as_features(tracks: DataFrame, *, encodings: Encodings, write: Write) -> Dat
     return columns.mapInArrow(write_in_pieces(lambda: encode_piece, write), WRITTEN)
 
 
-def raw_inputs(batch: pa.RecordBatch | pa.Table) -> NDArray[np.float64]:
+def raw_inputs(batch: pa.RecordBatch | pa.Table) -> Doubles:
     """Return `songs.RAW_INPUTS` (n, 15) of a batch; NULL becomes NaN, a date a decimal year."""
     columns = [_as_numbers(name, batch.column(name)) for name in RAW_INPUTS] if batch.num_rows else []
     if not columns:
@@ -38,12 +38,12 @@ def raw_inputs(batch: pa.RecordBatch | pa.Table) -> NDArray[np.float64]:
     return np.stack(columns, axis=1)
 
 
-def _as_numbers(name: str, column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
+def _as_numbers(name: str, column: pa.Array | pa.ChunkedArray) -> Doubles:
     kinds = {"release_date": _decimal_years, "genre": _codes}
     return kinds.get(name, _floats)(column)
 
 
-def _codes(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
+def _codes(column: pa.Array | pa.ChunkedArray) -> Doubles:
     """Return a number for each text that is the same for the same one in any case: 48 bits of its hash."""
     whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     encoded = pc.dictionary_encode(pc.utf8_lower(whole))
@@ -54,28 +54,28 @@ def _codes(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
     return np.where(known, codes[places], np.nan)
 
 
-def _decimal_years(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
+def _decimal_years(column: pa.Array | pa.ChunkedArray) -> Doubles:
     """Return years with a fraction; where only the year or the month is known, its middle."""
     year, month, day = (_part(column, start, stop) for start, stop in ((0, 4), (5, 7), (8, 10)))
     of_month = np.where(np.isnan(day), 0.5, (day - 1) / 31)
     of_year = np.where(np.isnan(month), 0.5, (month - 1 + of_month) / 12)
     # The 99th of the 99th month is a typing error, no year of its own.
-    date: NDArray[np.float64] = year + np.clip(of_year, 0.0, 1.0)
+    date: Doubles = year + np.clip(of_year, 0.0, 1.0)
     return date
 
 
-def _part(column: pa.Array | pa.ChunkedArray, start: int, stop: int) -> NDArray[np.float64]:
+def _part(column: pa.Array | pa.ChunkedArray, start: int, stop: int) -> Doubles:
     digits = pc.utf8_slice_codeunits(column, start=start, stop=stop)
     known = pc.if_else(pc.equal(digits, ""), None, digits)
     return _floats(pc.cast(known, pa.float64()))
 
 
-def _floats(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
-    values: NDArray[np.float64] = column.to_numpy(zero_copy_only=False).astype(np.float64)
+def _floats(column: pa.Array | pa.ChunkedArray) -> Doubles:
+    values: Doubles = column.to_numpy(zero_copy_only=False).astype(np.float64)
     return values
 
 
-def _missing_names(raw: NDArray[np.float64]) -> pa.ListArray:
+def _missing_names(raw: Doubles) -> pa.ListArray:
     missing = np.isnan(raw[:, : len(FEATURES)])
     names = np.array(FEATURES, dtype=object)[np.nonzero(missing)[1]]
     return list_column(names, missing.sum(axis=1)) if len(names) else _empty_lists(len(raw))

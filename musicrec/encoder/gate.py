@@ -1,6 +1,6 @@
 """The gate: is the encoder better than what anyone has? The better one is shipped.
 
-Judged on artists that neither has seen, by the songs that share a playlist (or, without playlists, the genre).
+ListMeasures on artists that neither has seen, by the songs that share a playlist (or, without playlists, the genre).
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from musicrec.arrays import is_drawn
+from musicrec.arrays import Bools, Doubles, Floats, is_drawn
 from musicrec.context import log
 from musicrec.encoder.learning import baselines
 from musicrec.encoder.learning.batches import TrainingSet
@@ -20,7 +19,7 @@ from musicrec.encoder.learning.inputs import InputLayout
 from musicrec.encoder.learning.model import Encoder, embed, make_linear
 from musicrec.encoder.sample import Songs
 from musicrec.measures.metrics import percentile_interval, resampled_means
-from musicrec.measures.retrieval import Candidates, answer, by_cosine
+from musicrec.measures.retrieval import Collection, answer, by_cosine
 from musicrec.spark.arrow import numbers
 
 ENCODER = "encoder"
@@ -48,10 +47,10 @@ class Choice:
 def choose_encoder(
     encoder: Encoder,
     songs: Songs,
-    inputs: NDArray[np.float32],
+    inputs: Floats,
     learned: TrainingSet,
     *,
-    kept: NDArray[np.bool_],
+    kept: Bools,
     names: Sequence[str],
     seed: int,
 ) -> Choice:
@@ -98,7 +97,7 @@ def choose_encoder(
     )
 
 
-def _drawn(songs: Songs, judging: NDArray[np.bool_], *, seed: int) -> NDArray[np.bool_]:
+def _drawn(songs: Songs, judging: Bools, *, seed: int) -> Bools:
     """Return at most about `MAX_SONGS` of the songs: each of them ranks all others."""
     share = min(1.0, MAX_SONGS / max(1, int(judging.sum())))
     return judging & is_drawn(numbers(songs.labeled["track_key"]), share=share, seed=seed)
@@ -114,7 +113,7 @@ def _why_not_judged(songs: Songs, *, n_queries: int) -> str:
     return ""
 
 
-def _count_queries(candidates: Candidates) -> int:
+def _count_queries(candidates: Collection) -> int:
     """Return how many songs have a right answer by another artist."""
     same_artist = candidates.artists[:, None] == candidates.artists[None, :]
     relevant = candidates.relevance(slice(0, len(candidates.artists))) & ~same_artist
@@ -135,14 +134,14 @@ def _simple_methods(learned: TrainingSet, *, seed: int) -> dict[str, Encoder]:
     return {name: make_linear(projection) for name, projection in maps.items()}
 
 
-def _precision(encoder: Encoder, inputs: NDArray[np.float32], candidates: Candidates) -> NDArray[np.float64]:
+def _precision(encoder: Encoder, inputs: Floats, candidates: Collection) -> Doubles:
     """Return P@k of each query that has a right answer."""
     vectors = embed(encoder, inputs)
     return answer(by_cosine(vectors), candidates, k=K, own_artist=False).judged.precision
 
 
 def _importance(
-    encoder: Encoder, inputs: NDArray[np.float32], candidates: Candidates, layout: InputLayout, *, seed: int
+    encoder: Encoder, inputs: Floats, candidates: Collection, layout: InputLayout, *, seed: int
 ) -> list[float]:
     """Return by which share P@k falls when songs swap one raw value, each in its turn (Breiman 2001)."""
     rng = np.random.default_rng(seed)
@@ -156,7 +155,7 @@ def _importance(
     return falls
 
 
-def _compare(judged: dict[str, NDArray[np.float64]], *, seed: int) -> dict[str, Any]:
+def _compare(judged: dict[str, Doubles], *, seed: int) -> dict[str, Any]:
     """Return what is shipped, each method's precision, and the encoder's ratio to the best of the others."""
     names = list(judged)
     resampled = resampled_means(np.stack([*judged.values()]), n_resamples=N_RESAMPLES, seed=seed)

@@ -7,13 +7,12 @@ disturbed copies of itself.
 
 from __future__ import annotations
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from musicrec.arrays import Bools, Ints
 from musicrec.config import ModelConfig
 from musicrec.songs import RAW_INPUTS
 from musicrec.spark.arrow import numbers
@@ -55,19 +54,19 @@ def sort_by_key(table: pa.Table) -> pa.Table:
     )
 
 
-def artists_of(labeled: pa.Table) -> NDArray[np.int64]:
+def artists_of(labeled: pa.Table) -> Ints:
     """Return the key of each song's artist; a song without one is its own."""
     return numbers(pc.coalesce(labeled["artist_key"], labeled["track_key"]))
 
 
-def is_held_out(labeled: pa.Table, *, settings: ModelConfig) -> NDArray[np.bool_]:
+def is_validation(labeled: pa.Table, *, settings: ModelConfig) -> Bools:
     """Return which songs (n,) decide when training stops."""
-    held_out: NDArray[np.bool_] = numbers(labeled.column("fold")) < settings.holdout_share
+    held_out: Bools = numbers(labeled.column("fold")) < settings.holdout_share
     return held_out
 
 
-def is_judging(labeled: pa.Table, *, settings: ModelConfig) -> NDArray[np.bool_]:
+def is_at_gate(labeled: pa.Table, *, settings: ModelConfig) -> Bools:
     """Return which songs (n,) judge the trained encoder: other artists' than those that decide when to stop."""
     fold = numbers(labeled.column("fold"))
-    judging: NDArray[np.bool_] = fold >= 1.0 - settings.judging_share
+    judging: Bools = fold >= 1.0 - settings.judging_share
     return judging

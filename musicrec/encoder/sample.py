@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from musicrec.arrays import Bools, Doubles, Ints
 from musicrec.catalog.sources import read_relation
 from musicrec.config import Config
 from musicrec.context import log
 from musicrec.encoder import features, labels, sample
-from musicrec.measures.retrieval import Candidates
+from musicrec.measures.retrieval import Collection
 from musicrec.spark import failures
 from musicrec.spark.arrow import numbers
 
@@ -87,18 +87,18 @@ class Songs:
     """
 
     labeled: pa.Table
-    raw: NDArray[np.float64]
+    raw: Doubles
     memberships: pa.Table | None
-    song: NDArray[np.int64]
-    group: NDArray[np.int64]
+    song: Ints
+    group: Ints
     judged_by: str
 
-    def candidates(self, kept: NDArray[np.bool_]) -> Candidates:
+    def candidates(self, kept: Bools) -> Collection:
         """Return the songs `kept` (n,) as those that are asked for and may answer."""
         position = np.cumsum(kept) - 1
         inside = kept[self.song]
         artists = labels.artists_of(self.labeled)[kept]
-        return Candidates.make(artists, song=position[self.song[inside]], group=self.group[inside])
+        return Collection.make(artists, song=position[self.song[inside]], group=self.group[inside])
 
 
 def sample_songs(

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from musicrec.arrays import Doubles
 from musicrec.catalog.clean import Catalog
 from musicrec.config import ModelConfig
 from musicrec.context import Context, log
@@ -36,7 +36,7 @@ class Learned:
     weights: bytes
     description: bytes
     encodings: Encodings
-    raw_sample: NDArray[np.float64]
+    raw_sample: Doubles
     history: list[Epoch]
     rival: tuple[bytes, bytes] | None
 
@@ -98,9 +98,9 @@ def _checkpoints(context: Context) -> Checkpoints:
 
 def _fit(songs: Songs, settings: ModelConfig, checkpoints: Checkpoints) -> Fitted:
     """Train on most of the artists, and ship what is best on the others."""
-    optional, kept = optional_inputs(settings, songs), ~labels.is_judging(songs.labeled, settings=settings)
+    optional, kept = optional_inputs(settings, songs), ~labels.is_at_gate(songs.labeled, settings=settings)
     # Whole artists are set aside: of very few artists that may be all songs.
-    n_songs = int((kept & ~labels.is_held_out(songs.labeled, settings=settings)).sum())
+    n_songs = int((kept & ~labels.is_validation(songs.labeled, settings=settings)).sum())
     if n_songs < settings.min_songs:
         log.info("             %d songs are too few to learn from: features are compared", n_songs)
         encodings = fit_encodings(songs.raw, optional=optional)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
+from musicrec.arrays import Bools, Floats, Ints
 from musicrec.config import ModelConfig
 from musicrec.context import log
-from musicrec.encoder.labels import artists_of, is_held_out
+from musicrec.encoder.labels import artists_of, is_validation
 from musicrec.encoder.learning.batches import Positives, TrainingSet
 from musicrec.encoder.learning.inputs import Encodings, InputLayout, encode, fit_encodings
 from musicrec.encoder.sample import GENRE, Songs
@@ -17,8 +17,8 @@ from musicrec.spark.arrow import numbers
 
 
 def make_training_set(
-    songs: Songs, settings: ModelConfig, *, optional: list[str], kept: NDArray[np.bool_]
-) -> tuple[Encodings, NDArray[np.float32], TrainingSet, str]:
+    songs: Songs, settings: ModelConfig, *, optional: list[str], kept: Bools
+) -> tuple[Encodings, Floats, TrainingSet, str]:
     """Return what is fitted on the songs `kept` (n,), the inputs of all, the kept ones to learn from, and how."""
     encodings = fit_encodings(songs.raw[kept], optional=optional)
     inputs = encode(songs.raw, encodings=encodings)
@@ -48,7 +48,7 @@ def optional_inputs(settings: ModelConfig, songs: Songs) -> list[str]:
 
 def as_training_set(
     labeled: pa.Table,
-    inputs: NDArray[np.float32],
+    inputs: Floats,
     *,
     layout: InputLayout,
     memberships: pa.Table | None,
@@ -92,15 +92,13 @@ def as_training_set(
         layout=layout,
         recordings=numbers(labeled.column("recording_key")),
         artists=artists_of(labeled),
-        held_out=is_held_out(labeled, settings=settings),
+        held_out=is_validation(labeled, settings=settings),
         positives=usable[chosen],
     )
     return songs, chosen
 
 
-def _playlist_positives(
-    keys: NDArray[np.int64], memberships: pa.Table, settings: ModelConfig
-) -> tuple[Positives, ...]:
+def _playlist_positives(keys: Ints, memberships: pa.Table, settings: ModelConfig) -> tuple[Positives, ...]:
     song = np.searchsorted(keys, numbers(memberships.column("track_key")))
     return (_positives("playlists", settings.playlist_weight, song, numbers(memberships.column("playlist_key"))),)
 
@@ -110,7 +108,7 @@ def _label_positives(kind: str, weight: float, column: pa.ChunkedArray) -> Posit
     return _positives(kind, weight, np.flatnonzero(known), numbers(column.drop_null()))
 
 
-def _positives(kind: str, weight: float, song: NDArray[np.int64], group: NDArray[np.int64]) -> Positives:
+def _positives(kind: str, weight: float, song: Ints, group: Ints) -> Positives:
     order = np.lexsort((group, song))
     return Positives(kind, weight, song[order], group[order])
 

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy import sparse
 
-from musicrec.arrays import is_drawn
+from musicrec.arrays import Bools, is_drawn
 from musicrec.encoder import labels
 from musicrec.encoder.sample import PLAYLIST, Songs
-from musicrec.measures.retrieval import Candidates, Judged, Scorer, answer
+from musicrec.measures.retrieval import Collection, ListMeasures, Scorer, answer
 
 COOCCURRENCE = "playlist co-occurrence"
 GIVEN_SHARE, GIVEN_SEED = 0.5, 31
 
 
-def judge_known(songs: Songs, methods: dict[str, Scorer], *, test: NDArray[np.bool_], k: int) -> dict[str, Judged]:
+def judge_known(songs: Songs, methods: dict[str, Scorer], *, test: Bools, k: int) -> dict[str, ListMeasures]:
     """Return how co-occurrence and the given methods answer the held-out songs of given playlists.
 
     Parameters
@@ -45,8 +44,8 @@ def judge_known(songs: Songs, methods: dict[str, Scorer], *, test: NDArray[np.bo
     place[known] = np.arange(len(known))
     asked = ~given & (place[song] >= 0)
     artists = labels.artists_of(songs.labeled)[test][known]
-    candidates = Candidates.make(artists, song=place[song[asked]], group=group[asked])
-    together = Candidates.make(artists, song=place[song[given]], group=group[given])
+    candidates = Collection.make(artists, song=place[song[asked]], group=group[asked])
+    together = Collection.make(artists, song=place[song[given]], group=group[given])
     rows = torch.from_numpy(known)
     scorers = {COOCCURRENCE: _by_groups(together.groups), **{n: _of_rows(s, rows) for n, s in methods.items()}}
     return {name: answer(score, candidates, k=k, own_artist=False).judged for name, score in scorers.items()}

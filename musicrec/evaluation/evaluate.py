@@ -21,14 +21,14 @@ from musicrec.encoder.gate import K
 from musicrec.encoder.sample import Songs, sample_songs
 from musicrec.encoder.training_set import optional_inputs
 from musicrec.errors import InputError
-from musicrec.evaluation.protocol import BASELINE, Outcome, judge_split
+from musicrec.evaluation.protocol import BASELINE, SplitResult, judge_split
 from musicrec.evaluation.spreading_effect import judge_spreading
 from musicrec.measures.metrics import percentile_interval, resampled_means
-from musicrec.measures.retrieval import Judged
+from musicrec.measures.retrieval import ListMeasures
 from musicrec.songs import RAW_INPUTS
 from musicrec.spark import failures
 
-MEASURES = tuple(field.name for field in fields(Judged))
+MEASURES = tuple(field.name for field in fields(ListMeasures))
 
 
 def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
@@ -41,8 +41,8 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
     """
     songs = _load(session, config)
     settings, optional = config.evaluate, _optional(songs, config)
-    outcomes: dict[str, list[Outcome]] = {}
-    known: dict[str, list[Judged]] = {}
+    outcomes: dict[str, list[SplitResult]] = {}
+    known: dict[str, list[ListMeasures]] = {}
     for split in range(settings.first_split, settings.first_split + settings.n_splits):
         log.info("split %d (%d of %d)", split, split - settings.first_split + 1, settings.n_splits)
         of_split, known_of_split = judge_split(songs, config, optional=optional, split=split)
@@ -85,9 +85,9 @@ def _optional(songs: Songs, config: Config) -> list[str]:
     return [name for name in switched_on if not np.isnan(songs.raw[:, RAW_INPUTS.index(name)]).all()]
 
 
-def _summaries(outcomes: dict[str, list[Outcome]], config: Config) -> list[dict[str, Any]]:
+def _summaries(outcomes: dict[str, list[SplitResult]], config: Config) -> list[dict[str, Any]]:
     """Return a summary of each method over all queries of all splits."""
-    judged = {name: Judged.join([each.judged for each in splits]) for name, splits in outcomes.items()}
+    judged = {name: ListMeasures.join([each.judged for each in splits]) for name, splits in outcomes.items()}
     values = np.stack([getattr(one, name) for one in judged.values() for name in MEASURES])
     resampled = resampled_means(values, n_resamples=config.evaluate.n_bootstrap, seed=config.model.seed)
     means = values.mean(axis=1).reshape(len(judged), len(MEASURES))
@@ -114,9 +114,9 @@ def _summaries(outcomes: dict[str, list[Outcome]], config: Config) -> list[dict[
     return summaries
 
 
-def _known_summaries(known: dict[str, list[Judged]], config: Config) -> dict[str, Any]:
+def _known_summaries(known: dict[str, list[ListMeasures]], config: Config) -> dict[str, Any]:
     """Return precision and hit rate of each method over the queries of all splits."""
-    judged = {name: Judged.join(splits) for name, splits in known.items()}
+    judged = {name: ListMeasures.join(splits) for name, splits in known.items()}
     if not judged or not len(next(iter(judged.values())).precision):
         return {}
     values = np.stack([row for one in judged.values() for row in (one.precision, one.hit)])

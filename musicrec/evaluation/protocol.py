@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from musicrec.arrays import as_shares
+from musicrec.arrays import Bools, Doubles, Floats, Ints, as_shares
 from musicrec.config import Config, ModelConfig
 from musicrec.context import log
 from musicrec.encoder import labels
@@ -25,7 +24,7 @@ from musicrec.encoder.sample import Songs
 from musicrec.encoder.training_set import make_training_set
 from musicrec.evaluation.cooccurrence import judge_known
 from musicrec.measures.exposure import Exposure, measure_exposure
-from musicrec.measures.retrieval import Judged, Scorer, answer, by_cosine, by_value
+from musicrec.measures.retrieval import ListMeasures, Scorer, answer, by_cosine, by_value
 from musicrec.songs import FEATURES, RAW_INPUTS
 
 BASELINE = "z-scored features"
@@ -33,17 +32,17 @@ FOLD_SEED = 25
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SplitResult:
     """How one method did on one split: among other artists' songs, and with those of the query's own."""
 
-    judged: Judged
-    with_own_artist: Judged
+    judged: ListMeasures
+    with_own_artist: ListMeasures
     exposure: Exposure
 
 
 def judge_split(
     songs: Songs, config: Config, *, optional: list[str], split: int
-) -> tuple[dict[str, Outcome], dict[str, Judged]]:
+) -> tuple[dict[str, SplitResult], dict[str, ListMeasures]]:
     """Return the outcome of each method, and those of some beside co-occurrence on songs that playlists know.
 
     Parameters
@@ -54,7 +53,7 @@ def judge_split(
         Which of `songs.OPTIONAL_INPUTS` the methods with all inputs may see.
     split : int
     """
-    test = is_held_out(labels.artists_of(songs.labeled), share=config.evaluate.test_share, split=split)
+    test = is_test(labels.artists_of(songs.labeled), share=config.evaluate.test_share, split=split)
     candidates = songs.candidates(test)
     raw = songs.raw[test]
     features = raw[:, : len(FEATURES)]
@@ -65,21 +64,19 @@ def judge_split(
     for name, scorer in methods.items():
         others, own = (answer(scorer, candidates, k=K, own_artist=own) for own in (False, True))
         exposure = measure_exposure(others.nearest, popularity=popularity, descriptions=descriptions)
-        outcomes[name] = Outcome(others.judged, own.judged, exposure)
+        outcomes[name] = SplitResult(others.judged, own.judged, exposure)
     some = {name: methods[name] for name in (BASELINE, f"{ENCODER}{_suffix(optional)}")}
     return outcomes, judge_known(songs, some, test=test, k=K)
 
 
-def is_held_out(artists: NDArray[np.int64], *, share: float, split: int) -> NDArray[np.bool_]:
+def is_test(artists: Ints, *, share: float, split: int) -> Bools:
     """Return which songs (n,) are held out in a split; splits share no artist while their shares fit into 1."""
     turned = (as_shares(artists, seed=FOLD_SEED) - split * share) % 1.0
-    held_out: NDArray[np.bool_] = turned < share
+    held_out: Bools = turned < share
     return held_out
 
 
-def _methods(
-    songs: Songs, config: Config, *, optional: list[str], test: NDArray[np.bool_], seed: int
-) -> dict[str, Scorer]:
+def _methods(songs: Songs, config: Config, *, optional: list[str], test: Bools, seed: int) -> dict[str, Scorer]:
     """Return the scorer of each method, from the simplest on."""
     learned, asked = songs.raw[~test], songs.raw[test]
     n_features = len(FEATURES)
@@ -89,7 +86,7 @@ def _methods(
         methods["popularity"] = by_value(popularity)
         artists = labels.artists_of(songs.labeled)[test]
         methods["popularity of the artist"] = by_value(_mean_by(artists, popularity))
-    fits: dict[str, Callable[[NDArray[np.float64]], baselines.Project]] = {
+    fits: dict[str, Callable[[Doubles], baselines.Project]] = {
         BASELINE: baselines.fit_zscore,
         "whitened": baselines.fit_whitened,
         "quantiles": baselines.fit_quantiles,
@@ -102,7 +99,7 @@ def _methods(
 
 
 def _learned_methods(
-    songs: Songs, settings: ModelConfig, *, optional: list[str], test: NDArray[np.bool_]
+    songs: Songs, settings: ModelConfig, *, optional: list[str], test: Bools
 ) -> dict[str, Scorer]:
     encodings, inputs, learned, _ = make_training_set(songs, settings, optional=optional, kept=~test)
     suffix = _suffix(encodings.optional)
@@ -128,7 +125,7 @@ def _suffix(optional: Sequence[str]) -> str:
     return " + ".join(["", *[name.replace("_", " ") for name in optional]])
 
 
-def _without_half(inputs: NDArray[np.float32], encodings: Encodings, *, seed: int) -> NDArray[np.float32]:
+def _without_half(inputs: Floats, encodings: Encodings, *, seed: int) -> Floats:
     """Return the inputs with half of the audio features of each song marked as missing."""
     place = np.random.default_rng(seed).random((len(inputs), len(FEATURES))).argsort(axis=1)
     # Sources beyond the features are optional inputs, which stay.
@@ -137,20 +134,20 @@ def _without_half(inputs: NDArray[np.float32], encodings: Encodings, *, seed: in
     return encodings.layout.hide(inputs, missing)
 
 
-def _by_cosine_of(queries: NDArray[np.float32], candidates: NDArray[np.float32]) -> Scorer:
+def _by_cosine_of(queries: Floats, candidates: Floats) -> Scorer:
     asked, offered = (torch.nn.functional.normalize(torch.from_numpy(v), dim=1) for v in (queries, candidates))
     return lambda rows: asked[rows] @ offered.T
 
 
-def _random_vectors(n: int, *, seed: int) -> NDArray[np.float32]:
+def _random_vectors(n: int, *, seed: int) -> Floats:
     return np.random.default_rng(seed).standard_normal((n, 16), dtype=np.float32)
 
 
-def _mean_by(groups: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _mean_by(groups: Ints, values: Doubles) -> Doubles:
     _, which = np.unique(groups, return_inverse=True)
     known = ~np.isnan(values)
     total = np.bincount(which, weights=np.where(known, values, 0.0))
     n_known = np.bincount(which, weights=known)
     means = np.divide(total, n_known, out=np.full(len(total), np.nan), where=n_known > 0)
-    by_song: NDArray[np.float64] = means[which]
+    by_song: Doubles = means[which]
     return by_song

@@ -9,15 +9,15 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from musicrec.arrays import Bools, Floats, Ints
 from musicrec.config import Config
 from musicrec.encoder import labels
 from musicrec.encoder.learning.model import embed
 from musicrec.encoder.learning.training import train_encoder
 from musicrec.encoder.sample import Songs
 from musicrec.encoder.training_set import make_training_set
-from musicrec.evaluation.protocol import is_held_out
+from musicrec.evaluation.protocol import is_test
 from musicrec.lists.places import (
     SongLists,
     as_histogram,
@@ -27,8 +27,8 @@ from musicrec.lists.places import (
     find_room,
     measure_occurrence,
 )
-from musicrec.measures.retrieval import Candidates
-from musicrec.neighbors.search.items import Keys, Members
+from musicrec.measures.retrieval import Collection
+from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel import exact_nearest
 from musicrec.neighbors.search.spaces import Space
 from musicrec.spark.arrow import numbers
@@ -36,7 +36,7 @@ from musicrec.spark.arrow import numbers
 
 def judge_spreading(songs: Songs, config: Config, *, optional: list[str]) -> dict[str, Any]:
     """Return forgotten share, skewness and P@k of the whole catalog's lists, before and after spreading."""
-    held_out = is_held_out(
+    held_out = is_test(
         labels.artists_of(songs.labeled), share=config.evaluate.test_share, split=config.evaluate.first_split
     )
     vectors = _embed_all(songs, config, optional=optional, held_out=held_out)
@@ -52,19 +52,17 @@ def judge_spreading(songs: Songs, config: Config, *, optional: list[str]) -> dic
     return found
 
 
-def _embed_all(
-    songs: Songs, config: Config, *, optional: list[str], held_out: NDArray[np.bool_]
-) -> NDArray[np.float32]:
+def _embed_all(songs: Songs, config: Config, *, optional: list[str], held_out: Bools) -> Floats:
     _, inputs, learned, _ = make_training_set(songs, config.model, optional=optional, kept=~held_out)
     encoder, _ = train_encoder(learned, settings=config.model, on_epoch=lambda _: None)
     return embed(encoder, inputs)
 
 
-def _as_lists(songs: Songs, vectors: NDArray[np.float32], *, k: int) -> SongLists:
+def _as_lists(songs: Songs, vectors: Floats, *, k: int) -> SongLists:
     """Return the k nearest songs of each, as the join finds them: each recording once. A song's row is its key."""
     rows = np.arange(len(vectors))
     recordings = numbers(songs.labeled["recording_key"])
-    members = Members(rows, recordings, vectors)
+    members = Items(rows, recordings, vectors)
     nearest = exact_nearest(members, members, k=k, space=Space())
     present = nearest.keys >= 0
     starts = np.concatenate([[0], np.cumsum(present.sum(axis=1))])
@@ -78,7 +76,7 @@ def _as_lists(songs: Songs, vectors: NDArray[np.float32], *, k: int) -> SongList
     )
 
 
-def _spread(lists: SongLists, owners: Keys, *, k: int) -> tuple[Keys, Keys]:
+def _spread(lists: SongLists, owners: Ints, *, k: int) -> tuple[Ints, Ints]:
     """Return the places of the spread lists, in any order: whose list, and the song."""
     counts = count_places(lists.songs, lists.places)
     offers = find_offers(lists, counts.songs[counts.n_lists == 0])
@@ -92,10 +90,10 @@ def _spread(lists: SongLists, owners: Keys, *, k: int) -> tuple[Keys, Keys]:
     return np.concatenate([owners[stays], hosts]), np.concatenate([lists.places[stays], guests])
 
 
-def _precision(owners: Keys, places: Keys, songs: Songs, *, held_out: NDArray[np.bool_], k: int) -> float:
+def _precision(owners: Ints, places: Ints, songs: Songs, *, held_out: Bools, k: int) -> float:
     """Return P@k of the held-out songs' lists."""
     asked = held_out[owners]
-    candidates = Candidates.make(numbers(songs.labeled["track_key"]), song=songs.song, group=songs.group)
+    candidates = Collection.make(numbers(songs.labeled["track_key"]), song=songs.song, group=songs.group)
     shared = candidates.groups[owners[asked]].multiply(candidates.groups[places[asked]]).sum(axis=1)
     n_right = float((np.asarray(shared) > 0).sum())
     return n_right / (k * int(held_out.sum()))

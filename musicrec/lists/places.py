@@ -10,11 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from musicrec.arrays import concatenate_ranges
-from musicrec.neighbors.search.items import Keys
-from musicrec.neighbors.search.top_k import Scores
+from musicrec.arrays import Bools, Floats, Ints, concatenate_ranges
 
 # Songs of its own list that a forgotten song asks for a place.
 N_ASKED = 5
@@ -36,12 +33,12 @@ class SongLists:
     scores : float32 array, shape (starts[-1],)
     """
 
-    songs: Keys
-    recordings: Keys
-    starts: Keys
-    places: Keys
-    place_recordings: Keys
-    scores: Scores
+    songs: Ints
+    recordings: Ints
+    starts: Ints
+    places: Ints
+    place_recordings: Ints
+    scores: Floats
 
 
 @dataclass(frozen=True)
@@ -51,10 +48,10 @@ class Counts:
     songs (n,): keys, rising; n_lists (n,).
     """
 
-    songs: Keys
-    n_lists: Keys
+    songs: Ints
+    n_lists: Ints
 
-    def of(self, songs: Keys) -> Keys:
+    def of(self, songs: Ints) -> Ints:
         """Return the counts of some songs; 0 for those not known here."""
         known = is_among(songs, self.songs)
         counts = np.zeros(len(songs), dtype=np.int64)
@@ -66,20 +63,20 @@ class Counts:
 class Histogram:
     """How many songs n_songs (m,) stand in n_lists (m,) lists."""
 
-    n_lists: Keys
-    n_songs: Keys
+    n_lists: Ints
+    n_songs: Ints
 
 
 @dataclass(frozen=True)
 class Offers:
     """Lists that a forgotten song may come into: guests and their recordings (n,), scores (n,), and hosts (n,)."""
 
-    guests: Keys
-    recordings: Keys
-    scores: Scores
-    hosts: Keys
+    guests: Ints
+    recordings: Ints
+    scores: Floats
+    hosts: Ints
 
-    def take(self, rows: Keys) -> Offers:
+    def take(self, rows: Ints) -> Offers:
         """Return some of the offers."""
         return Offers(self.guests[rows], self.recordings[rows], self.scores[rows], self.hosts[rows])
 
@@ -88,9 +85,9 @@ class Offers:
 class Room:
     """What offers (n,), rows of `Offers`, cost: nothing where the host's list `has_room`, else what is removed."""
 
-    offers: Keys
-    has_room: NDArray[np.bool_]
-    removed: Keys
+    offers: Ints
+    has_room: Bools
+    removed: Ints
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,7 @@ class Occurrence:
     skewness: float
 
 
-def count_places(songs: Keys, places: Keys) -> Counts:
+def count_places(songs: Ints, places: Ints) -> Counts:
     """Return the counts of the songs at `places`, and of `songs`, whose lists they are: 0 where in no list.
 
     Parameters
@@ -126,15 +123,15 @@ def add_counts(counts: list[Counts]) -> Counts:
     return Counts(names, np.add.reduceat(n_lists[order], firsts) if len(names) else n_lists)
 
 
-def is_among(keys: Keys, rising: Keys) -> NDArray[np.bool_]:
+def is_among(keys: Ints, rising: Ints) -> Bools:
     """Return which of the keys are among a few, which rise."""
     if not len(rising):
         return np.zeros(len(keys), dtype=bool)
-    found: NDArray[np.bool_] = rising[np.minimum(np.searchsorted(rising, keys), len(rising) - 1)] == keys
+    found: Bools = rising[np.minimum(np.searchsorted(rising, keys), len(rising) - 1)] == keys
     return found
 
 
-def find_offers(lists: SongLists, forgotten: Keys) -> Offers:
+def find_offers(lists: SongLists, forgotten: Ints) -> Offers:
     """Return the offers of the first `N_ASKED` of each forgotten song's list.
 
     Parameters
@@ -150,7 +147,7 @@ def find_offers(lists: SongLists, forgotten: Keys) -> Offers:
     return Offers(lists.songs[row], lists.recordings[row], lists.scores[place], lists.places[place])
 
 
-def find_room(lists: SongLists, hosts: Keys, recordings: Keys, *, k: int) -> Room:
+def find_room(lists: SongLists, hosts: Ints, recordings: Ints, *, k: int) -> Room:
     """Return what the offers to these lists cost.
 
     What makes room is the other release of the guest's recording, else the last place where the list is full.
@@ -181,7 +178,7 @@ def find_room(lists: SongLists, hosts: Keys, recordings: Keys, *, k: int) -> Roo
     return Room(offer, ~is_full, songs)
 
 
-def choose_places(offers: Offers, room: Room, n_lists: Keys) -> NDArray[np.int64]:
+def choose_places(offers: Offers, room: Room, n_lists: Ints) -> Ints:
     """Return the rows of `room` that get their place: each host and each guest at most once.
 
     Parameters
@@ -202,19 +199,19 @@ def choose_places(offers: Offers, room: Room, n_lists: Keys) -> NDArray[np.int64
     return np.sort(np.concatenate([left[room.has_room[left]], spared]))
 
 
-def count_changes(offers: Offers, room: Room, chosen: NDArray[np.int64]) -> Counts:
+def count_changes(offers: Offers, room: Room, chosen: Ints) -> Counts:
     """Return by how much the numbers of lists change that hold songs; `chosen` are rows of `room`."""
     come = offers.guests[room.offers[chosen]]
     gone, n = np.unique(room.removed[chosen[~room.has_room[chosen]]], return_counts=True)
     return add_counts([Counts(np.unique(come), np.ones(len(come), dtype=np.int64)), Counts(gone, -n)])
 
 
-def as_histogram(n_lists: Keys) -> Histogram:
+def as_histogram(n_lists: Ints) -> Histogram:
     """Return how many of the songs, of which `n_lists` (n,) lists each hold one, stand in how many."""
     return Histogram(*np.unique(n_lists, return_counts=True))
 
 
-def changed_histogram(histogram: Histogram, *, before: Keys, after: Keys) -> Histogram:
+def changed_histogram(histogram: Histogram, *, before: Ints, after: Ints) -> Histogram:
     """Return the histogram after some songs' numbers of lists have changed, song by song."""
     one = np.ones(len(before), dtype=np.int64)
     return add_histograms([histogram, Histogram(before, -one), Histogram(after, one)])
@@ -240,7 +237,7 @@ def measure_occurrence(histogram: Histogram, *, n_songs: int) -> Occurrence:
     return Occurrence(1 - n_listed / n_songs, third / variance**1.5 if variance > 1e-12 else 0.0)
 
 
-def _place_in_group(groups: Keys) -> Keys:
+def _place_in_group(groups: Ints) -> Ints:
     """Return how many of each one's group stand before it."""
     order = np.argsort(groups, kind="stable")
     _, first, inverse = np.unique(groups[order], return_index=True, return_inverse=True)

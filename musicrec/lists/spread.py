@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
 from musicrec import schemas
+from musicrec.arrays import Ints
 from musicrec.catalog.clean import Catalog
 from musicrec.context import Context, log
 from musicrec.lists import spread_tasks
@@ -51,7 +51,7 @@ class _Counted:
 
     files: RowFiles
     parts: list[int]
-    forgotten: NDArray[np.int64]
+    forgotten: Ints
     histogram: Histogram
 
 
@@ -149,7 +149,7 @@ def _find_places(context: Context, files: TableFiles, counted: _Counted) -> _Pla
     )
 
 
-def _counts_of(counted: _Counted, songs: NDArray[np.int64]) -> Counts:
+def _counts_of(counted: _Counted, songs: Ints) -> Counts:
     """Return the counts of a few songs, rising; read here, because a stage of Spark takes longer."""
     kept = []
     for part in counted.parts:

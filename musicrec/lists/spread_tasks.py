@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from musicrec.arrays import Ints
 from musicrec.lists.places import (
     NOTHING,
     Counts,
@@ -33,7 +33,7 @@ from musicrec.spark.arrow import numbers
 from musicrec.spark.tasks import Batches, Read, Write
 
 # Rows of a block at most: a row of Spark stays at a megabyte.
-MAX_BLOCK_ROWS = 65_536
+_MAX_BLOCK_ROWS = 65_536
 # Pieces that are counted together: most songs stand in several, and what counts of them must be sent gets less.
 TALLIED_PIECES = 4
 # What tasks read of a place, by its path in the file; counting needs no more than the first.
@@ -69,8 +69,8 @@ def as_tallies(groups: DataFrame, *, n_pieces: int, targets: Sequence[int], read
         counts = add_counts([_tally(read(piece)) for piece in pieces])
         ends = [0, *np.searchsorted(counts.songs, bounds).tolist(), len(counts.songs)]
         for part, target in enumerate(targets):
-            for first in range(ends[part], ends[part + 1], MAX_BLOCK_ROWS):
-                some = slice(first, min(first + MAX_BLOCK_ROWS, ends[part + 1]))
+            for first in range(ends[part], ends[part + 1], _MAX_BLOCK_ROWS):
+                some = slice(first, min(first + _MAX_BLOCK_ROWS, ends[part + 1]))
                 yield _batch(TALLIES.names, target, part, counts.songs[some], counts.n_lists[some])
 
     return groups.mapInArrow(_each(tally), TALLIES)
@@ -94,7 +94,7 @@ def as_counted(tallies: DataFrame, *, n_parts: int, write: Write) -> DataFrame:
     return tallies.repartition(n_parts, "target").mapInArrow(count, COUNTED)
 
 
-def gather_counted(counted: pa.Table) -> tuple[NDArray[np.int64], Histogram]:
+def gather_counted(counted: pa.Table) -> tuple[Ints, Histogram]:
     """Return the songs that stand in no list, rising, and the histogram of all, from `schemas.COUNTED`."""
     rows = counted.sort_by("part").to_pylist()
     forgotten = np.concatenate([NOTHING, *[_keys(row["forgotten"]) for row in rows]])
@@ -102,7 +102,7 @@ def gather_counted(counted: pa.Table) -> tuple[NDArray[np.int64], Histogram]:
     return forgotten, histogram
 
 
-def as_offers(pieces: DataFrame, *, forgotten: NDArray[np.int64], read: Read) -> DataFrame:
+def as_offers(pieces: DataFrame, *, forgotten: Ints, read: Read) -> DataFrame:
     """Return `schemas.OFFERS` of the forgotten songs, given `OFFERED_COLUMNS` of each piece."""
 
     def offer(table: pa.Table) -> Iterator[pa.RecordBatch]:
@@ -151,7 +151,7 @@ def gather_room(room: pa.Table) -> Room:
     return Room(*columns)
 
 
-def make_places(offers: pa.Table, room: Room, chosen: NDArray[np.int64]) -> pa.Table:
+def make_places(offers: pa.Table, room: Room, chosen: Ints) -> pa.Table:
     """Return `schemas.PLACES` of some rows of `room`, given `schemas.OFFERS` as they were asked for it."""
     rows = offers.take(pa.array(room.offers[chosen]))
     columns = {
@@ -222,7 +222,7 @@ def _places(table: pa.Table) -> pa.StructArray:
     return table["list"].combine_chunks().flatten()
 
 
-def _batch(names: Sequence[str], *values: int | NDArray[np.int64]) -> pa.RecordBatch:
+def _batch(names: Sequence[str], *values: int | Ints) -> pa.RecordBatch:
     """Return one row of numbers and of blobs."""
     columns = [
         pa.array([value], type=pa.int32()) if isinstance(value, int) else pa.array([value.tobytes()])
@@ -231,5 +231,5 @@ def _batch(names: Sequence[str], *values: int | NDArray[np.int64]) -> pa.RecordB
     return pa.RecordBatch.from_arrays(columns, names=list(names))
 
 
-def _keys(blob: bytes) -> NDArray[np.int64]:
+def _keys(blob: bytes) -> Ints:
     return np.frombuffer(blob, dtype=np.int64)

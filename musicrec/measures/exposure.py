@@ -9,10 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from musicrec.arrays import Doubles, Floats, Ints
 
 POPULAR_SHARE = 0.1
 
@@ -45,7 +43,7 @@ class Exposure:
     diversity: float
 
 
-def measure_exposure(nearest: Ints, *, popularity: Floats, descriptions: NDArray[np.float32]) -> Exposure:
+def measure_exposure(nearest: Ints, *, popularity: Doubles, descriptions: Floats) -> Exposure:
     """Return how the places of lists are spread.
 
     Parameters
@@ -88,7 +86,7 @@ def skewness(counts: Ints) -> float:
     return float(((counts - counts.mean()) ** 3).mean() / spread**3) if spread else 0.0
 
 
-def _popular_share(counts: Ints, popularity: Floats) -> float:
+def _popular_share(counts: Ints, popularity: Doubles) -> float:
     known = np.flatnonzero(~np.isnan(popularity))
     n_top = round(POPULAR_SHARE * len(known))
     if not n_top or not counts[known].sum():
@@ -99,7 +97,7 @@ def _popular_share(counts: Ints, popularity: Floats) -> float:
     return float((above.sum() + at.mean() * (n_top - len(above))) / counts[known].sum())
 
 
-def _novelty(listed: Ints, popularity: Floats) -> float:
+def _novelty(listed: Ints, popularity: Doubles) -> float:
     total = float(np.nansum(popularity))
     if not total:
         return float("nan")
@@ -109,7 +107,7 @@ def _novelty(listed: Ints, popularity: Floats) -> float:
     return float(np.nanmean(bits)) if np.isfinite(bits).any() else float("nan")
 
 
-def _diversity(nearest: Ints, descriptions: NDArray[np.float32]) -> float:
+def _diversity(nearest: Ints, descriptions: Floats) -> float:
     norms = np.linalg.norm(descriptions, axis=1, keepdims=True)
     unit = descriptions / np.where(norms > 0, norms, 1)
     n_listed = (nearest >= 0).sum(axis=1)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from musicrec.arrays import Doubles, Floats
+
 Z_95 = 1.959964
 
 
@@ -20,9 +20,7 @@ class Estimate:
     upper: float
 
 
-def recall_per_query(
-    true_scores: NDArray[np.float32], found_scores: list[NDArray[np.float32]], *, tolerance: float = 2e-6
-) -> Floats:
+def recall_per_query(true_scores: Floats, found_scores: list[Floats], *, tolerance: float = 2e-6) -> Doubles:
     """Return the tie-aware recall of each query.
 
     A found neighbor counts when it scores at least as high as the last of the true ones: among equals any
@@ -51,14 +49,14 @@ def recall_per_query(
     return recalls
 
 
-def mean_with_bound(values: Floats) -> Estimate:
+def mean_with_bound(values: Doubles) -> Estimate:
     """Return the mean of independent values and its normal 95 % interval, cut to [0, 1]."""
     mean = float(values.mean())
     error = Z_95 * float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else 0.0
     return Estimate(mean, max(0.0, mean - error), min(1.0, mean + error))
 
 
-def resampled_means(values: Floats, *, n_resamples: int, seed: int) -> Floats:
+def resampled_means(values: Doubles, *, n_resamples: int, seed: int) -> Doubles:
     """Return bootstrap means over queries; all rows are resampled alike, so their differences and ratios hold.
 
     Parameters
@@ -81,7 +79,7 @@ def resampled_means(values: Floats, *, n_resamples: int, seed: int) -> Floats:
     return means
 
 
-def percentile_interval(mean: float, resampled: Floats) -> Estimate:
+def percentile_interval(mean: float, resampled: Doubles) -> Estimate:
     """Return a mean with the interval that holds 95 % of its `resampled` values."""
     lower, upper = np.percentile(resampled, [2.5, 97.5])
     return Estimate(float(mean), float(lower), float(upper))

@@ -12,43 +12,41 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from musicrec.arrays import Bools, Doubles, Floats, Ints
 
 # Scores (n_rows, n) of all songs for some of them, a range or row numbers; a new tensor at each call.
 Scorer = Callable[[slice | Tensor], Tensor]
 
-BLOCK_ROWS = 256
+_BLOCK_ROWS = 256
 
 
 @dataclass(frozen=True)
-class Judged:
+class ListMeasures:
     """How well each query that has a right answer was answered: arrays of shape (n_queries,), 0..1.
 
     precision, hit, recall and ndcg look at the first k places, average_precision at all of them, r_precision at
     the first R, where R answers are right.
     """
 
-    precision: Floats
-    hit: Floats
-    recall: Floats
-    ndcg: Floats
-    average_precision: Floats
-    r_precision: Floats
+    precision: Doubles
+    hit: Doubles
+    recall: Doubles
+    ndcg: Doubles
+    average_precision: Doubles
+    r_precision: Doubles
 
     @staticmethod
-    def join(parts: list[Judged]) -> Judged:
+    def join(parts: list[ListMeasures]) -> ListMeasures:
         """Return the queries of all parts, in their order."""
-        names = [field.name for field in fields(Judged)]
-        return Judged(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+        names = [field.name for field in fields(ListMeasures)]
+        return ListMeasures(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 @dataclass(frozen=True)
-class Candidates:
+class Collection:
     """Songs that are asked for and may answer.
 
     Attributes
@@ -62,16 +60,16 @@ class Candidates:
     groups: sparse.csr_array
 
     @staticmethod
-    def make(artists: Ints, *, song: Ints, group: Ints) -> Candidates:
+    def make(artists: Ints, *, song: Ints, group: Ints) -> Collection:
         """Return candidates from pairs (song, group) of row numbers and any names of groups."""
         names, column = np.unique(group, return_inverse=True)
         ones = np.ones(len(song), dtype=np.float32)
         shape = (len(artists), max(1, len(names)))
-        return Candidates(artists, sparse.coo_array((ones, (song, column)), shape=shape).tocsr())
+        return Collection(artists, sparse.coo_array((ones, (song, column)), shape=shape).tocsr())
 
-    def relevance(self, rows: slice) -> NDArray[np.bool_]:
+    def relevance(self, rows: slice) -> Bools:
         """Return (n_rows, n): whether the songs share a group with the asked ones."""
-        shared: NDArray[np.bool_] = (self.groups[rows] @ self.groups.T).toarray() > 0
+        shared: Bools = (self.groups[rows] @ self.groups.T).toarray() > 0
         return shared
 
 
@@ -80,28 +78,28 @@ class Answers:
     """The lists of all songs, judged: `nearest` (n, k) row numbers, -1 where fewer exist."""
 
     nearest: Ints
-    judged: Judged
+    judged: ListMeasures
 
 
-def by_cosine(vectors: NDArray[np.float32]) -> Scorer:
+def by_cosine(vectors: Floats) -> Scorer:
     """Return the scorer of vectors (n, d), which need not be normalized."""
     unit = torch.nn.functional.normalize(torch.from_numpy(vectors).float(), dim=1)
     return lambda rows: unit[rows] @ unit.T
 
 
-def by_value(values: Floats) -> Scorer:
+def by_value(values: Doubles) -> Scorer:
     """Return the scorer that offers everyone the songs of highest value (n,), NaN last."""
     row = torch.from_numpy(np.where(np.isnan(values), -np.finfo(np.float32).max, values)).float()
     return lambda rows: row.expand(len(row[rows]), -1).clone()
 
 
-def answer(score: Scorer, candidates: Candidates, *, k: int, own_artist: bool) -> Answers:
+def answer(score: Scorer, candidates: Collection, *, k: int, own_artist: bool) -> Answers:
     """Rank all songs for each song and judge the ranking.
 
     Parameters
     ----------
     score : Scorer
-    candidates : Candidates
+    candidates : Collection
     k : int
         Length of a list.
     own_artist : bool
@@ -109,8 +107,8 @@ def answer(score: Scorer, candidates: Candidates, *, k: int, own_artist: bool) -
     """
     artist, n = torch.from_numpy(candidates.artists), len(candidates.artists)
     nearest, parts = [], []
-    for start in range(0, n, BLOCK_ROWS):
-        rows = slice(start, min(start + BLOCK_ROWS, n))
+    for start in range(0, n, _BLOCK_ROWS):
+        rows = slice(start, min(start + _BLOCK_ROWS, n))
         scores = score(rows)  # (block, n)
         scores.masked_fill_(_excluded(artist, rows, own_artist=own_artist), float("-inf"))
         # Stable: among equals the first row comes first, on any machine.
@@ -121,10 +119,10 @@ def answer(score: Scorer, candidates: Candidates, *, k: int, own_artist: bool) -
         parts.append(judge(relevant, k=k))
     lists = torch.cat(nearest)
     padded = torch.nn.functional.pad(lists, (0, k - lists.shape[1]), value=-1)
-    return Answers(padded.numpy(), Judged.join(parts))
+    return Answers(padded.numpy(), ListMeasures.join(parts))
 
 
-def judge(relevant: Tensor, *, k: int) -> Judged:
+def judge(relevant: Tensor, *, k: int) -> ListMeasures:
     """Return how good rankings are.
 
     Parameters
@@ -149,7 +147,7 @@ def judge(relevant: Tensor, *, k: int) -> Judged:
         "average_precision": (kept * so_far / place).sum(dim=1) / n_right,
         "r_precision": at_r / n_right,
     }
-    return Judged(**{name: values.numpy() for name, values in found.items()})
+    return ListMeasures(**{name: values.numpy() for name, values in found.items()})
 
 
 def _excluded(artist: Tensor, rows: slice, *, own_artist: bool) -> Tensor:

@@ -11,9 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
-from musicrec.arrays import concatenate_ranges, is_drawn
+from musicrec.arrays import Ints, Reals, concatenate_ranges, is_drawn
 from musicrec.neighbors.search.hashing import HashFamily
-from musicrec.neighbors.search.items import Members, distinct_rows
+from musicrec.neighbors.search.items import Items, distinct_rows
 from musicrec.neighbors.search.kernel import pair_scores
 from musicrec.neighbors.search.spaces import Space, as_stored
 from musicrec.neighbors.search.warm import warm_up
@@ -22,7 +22,7 @@ from musicrec.spark.arrow import list_column, numbers
 from musicrec.spark.tasks import Batches
 
 # Rows of a block at most: a row of Spark stays below a megabyte.
-MAX_BLOCK_ROWS = 4096
+_MAX_BLOCK_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class CellSettings:
 
     family: HashFamily
     space: Space
-    first_cells: NDArray[np.int64]
+    first_cells: Ints
     drawn_share: float
     seed: int
 
@@ -45,7 +45,7 @@ class CellSettings:
 
 
 def as_blocks(
-    pieces: DataFrame, *, settings: CellSettings, targets: Sequence[int], read: Callable[[int], Members]
+    pieces: DataFrame, *, settings: CellSettings, targets: Sequence[int], read: Callable[[int], Items]
 ) -> DataFrame:
     """Return `schemas.BLOCKS`: songs of one part, those of a piece together.
 
@@ -66,7 +66,7 @@ def as_cells(
     blocks: DataFrame,
     *,
     settings: CellSettings,
-    write: Callable[[int, Members], None],
+    write: Callable[[int, Items], None],
     write_repeated: Callable[[int, pa.Table], None],
 ) -> DataFrame:
     """Write the items of each cell and return `schemas.CELLS`.
@@ -90,7 +90,7 @@ def as_cells(
 
 
 def _blocker(
-    settings: CellSettings, targets: tuple[int, ...], read: Callable[[int], Members]
+    settings: CellSettings, targets: tuple[int, ...], read: Callable[[int], Items]
 ) -> Callable[[Batches], Batches]:
     def block_batches(batches: Batches) -> Batches:
         warm_up()
@@ -101,7 +101,7 @@ def _blocker(
     return block_batches
 
 
-def _blocks(songs: Members, settings: CellSettings, targets: tuple[int, ...]) -> Batches:
+def _blocks(songs: Items, settings: CellSettings, targets: tuple[int, ...]) -> Batches:
     # Equal vectors travel once a block: all songs with one of them meet in one task.
     same = distinct_rows(songs.vectors)
     vectors, rounded = as_stored(songs.vectors[same.firsts], settings.space.vector_type)
@@ -114,8 +114,8 @@ def _blocks(songs: Members, settings: CellSettings, targets: tuple[int, ...]) ->
     order = np.argsort(part, kind="stable")
     ends = np.searchsorted(part[order], np.arange(len(targets) + 1))
     for number, target in enumerate(targets):
-        for first in range(int(ends[number]), int(ends[number + 1]), MAX_BLOCK_ROWS):
-            some = order[first : min(first + MAX_BLOCK_ROWS, int(ends[number + 1]))]
+        for first in range(int(ends[number]), int(ends[number + 1]), _MAX_BLOCK_ROWS):
+            some = order[first : min(first + _MAX_BLOCK_ROWS, int(ends[number + 1]))]
             kept, rows = np.unique(row[some], return_inverse=True)
             of_songs = (songs.keys[song[some]], songs.recordings[song[some]], rows.astype("<i4"))
             yield _as_batch(target, number, (*of_songs, cell[kept], vectors[kept // n_tables]))
@@ -132,7 +132,7 @@ def _as_batch(target: int, part: int, arrays: tuple[NDArray[np.generic], ...]) -
 
 def _former(
     settings: CellSettings,
-    write: Callable[[int, Members], None],
+    write: Callable[[int, Items], None],
     write_repeated: Callable[[int, pa.Table], None],
 ) -> Callable[[Batches], Batches]:
     def form_batches(batches: Batches) -> Batches:
@@ -152,7 +152,7 @@ def _former(
     return form_batches
 
 
-def _form(blocks: list[pa.RecordBatch], settings: CellSettings) -> tuple[NDArray[np.int64], Members, pa.Table]:
+def _form(blocks: list[pa.RecordBatch], settings: CellSettings) -> tuple[Ints, Items, pa.Table]:
     """Return the cells of the items of a part, the items, and the songs that share them."""
     keys, recordings, cells = (_joined(blocks, name, "<i8") for name in ("keys", "recordings", "cells"))
     vectors = _joined(blocks, "vectors", settings.space.vector_type).reshape(len(cells), -1)
@@ -167,7 +167,7 @@ def _form(blocks: list[pa.RecordBatch], settings: CellSettings) -> tuple[NDArray
     highest = np.maximum.reduceat(recordings[order], starts)
     by_cell = np.lexsort((item_keys, cells[first_rows]))
     rows = first_rows[by_cell]
-    items = Members(item_keys[by_cell], np.where(lowest == highest, lowest, item_keys)[by_cell], vectors[rows])
+    items = Items(item_keys[by_cell], np.where(lowest == highest, lowest, item_keys)[by_cell], vectors[rows])
     # A song stands once a table; repeated songs are those of the first.
     shared = by_cell[(n_members[by_cell] > 1) & (cells[rows] < settings.n_first)]
     of_shared = vectors[first_rows[shared]]
@@ -183,9 +183,7 @@ def _form(blocks: list[pa.RecordBatch], settings: CellSettings) -> tuple[NDArray
     return cells[rows], items, repeated
 
 
-def _items_of(
-    blocks: list[pa.RecordBatch], cells: NDArray[np.int64], vectors: NDArray[np.floating]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _items_of(blocks: list[pa.RecordBatch], cells: Ints, vectors: Reals) -> tuple[Ints, Ints]:
     """Return which item each song is, (n,), and the row of each item's vector."""
     # In another table, which is another cell, a vector is another item.
     named = distinct_rows(vectors).place * (1 + cells.max(initial=0)) + cells
@@ -198,7 +196,7 @@ def _items_of(
     return item_of_row[np.concatenate(parts)], first_rows
 
 
-def _as_cells(part: int, cells: NDArray[np.int64], items: Members, settings: CellSettings) -> pa.RecordBatch:
+def _as_cells(part: int, cells: Ints, items: Items, settings: CellSettings) -> pa.RecordBatch:
     names = np.arange(settings.first_cells[part], settings.first_cells[part + 1])
     starts = np.searchsorted(cells, np.append(names, settings.first_cells[part + 1]))
     # An item stands once a table; queries are those of the first.

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from musicrec.arrays import Ints
 from musicrec.context import Context
 from musicrec.neighbors import cell_tasks
 from musicrec.neighbors.cell_tasks import CellSettings
 from musicrec.neighbors.item_files import CellFiles
-from musicrec.neighbors.pack import Pieces
+from musicrec.neighbors.pack import PackedSongs
 from musicrec.neighbors.plan import plan_cells
 from musicrec.neighbors.search.index import CellIndex, CellReader
-from musicrec.neighbors.search.items import Members, concatenate
+from musicrec.neighbors.search.items import Items, concatenate
 from musicrec.neighbors.search.spaces import Frame, Space
 from musicrec.spark.arrow import numbers
 from musicrec.spark.partitions import partition_targets
@@ -37,10 +37,10 @@ class Cells:
     frame: Frame
     n_songs: int
     index: CellIndex
-    drawn: Members
+    drawn: Items
     repeated: RowFiles
     n_repeated: int
-    read: Callable[[int], Members]
+    read: Callable[[int], Items]
 
     @property
     def n_cells(self) -> int:
@@ -53,13 +53,13 @@ class Cells:
         return int(self.index.starts[self.n_cells])
 
 
-def make_cells(context: Context, pieces: Pieces, *, space: Space) -> Cells:
+def make_cells(context: Context, pieces: PackedSongs, *, space: Space) -> Cells:
     """Put the songs into cells; the pieces are then gone.
 
     Parameters
     ----------
     context : Context
-    pieces : Pieces
+    pieces : PackedSongs
         Of which all are fit.
     space : Space
     """
@@ -116,12 +116,12 @@ def has_repeated_keys(cells: Cells) -> bool:
     return _has_equal(np.concatenate(keys))
 
 
-def _has_equal(keys: NDArray[np.int64]) -> bool:
+def _has_equal(keys: Ints) -> bool:
     ordered = np.sort(keys)
     return bool((ordered[1:] == ordered[:-1]).any())
 
 
-def _drawn(cells: CellReader, index: CellIndex, found: pa.Table, *, n_items: int, n_wanted: int) -> Members:
+def _drawn(cells: CellReader, index: CellIndex, found: pa.Table, *, n_items: int, n_wanted: int) -> Items:
     """Return the items of the sample by rising key.
 
     Songs are drawn by their hash. Where few are items, because most songs share theirs, that draws too few: then

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from musicrec.errors import StorageError
-from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.items import Items
 
 FIELDS = ("keys", "recordings", "vectors")
 
@@ -21,7 +21,7 @@ class CellFiles:
 
     directory: Path
 
-    def write(self, part: int, items: Members) -> None:
+    def write(self, part: int, items: Items) -> None:
         """Write a part. Each file appears whole; a second attempt of a task replaces it by the same bytes."""
         self.directory.mkdir(parents=True, exist_ok=True)
         for field in FIELDS:
@@ -35,7 +35,7 @@ class CellFiles:
                 staged.unlink(missing_ok=True)
                 raise StorageError(f"cannot write the cells: {error.strerror}", where=str(target)) from None
 
-    def read(self, part: int) -> Members:
+    def read(self, part: int) -> Items:
         """Return the items of a part; nothing is read until it is looked at."""
         arrays = []
         for field in FIELDS:
@@ -45,7 +45,7 @@ class CellFiles:
                 arrays.append(np.load(path, mmap_mode="c", allow_pickle=False))
             except (OSError, ValueError) as error:
                 raise StorageError(f"cannot read the cells: {error}", where=str(path)) from None
-        return Members(*(np.asarray(array) for array in arrays))
+        return Items(*(np.asarray(array) for array in arrays))
 
     def _path(self, part: int, field: str) -> Path:
         return self.directory / f"{part:05d}.{field}.npy"

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
+from musicrec.arrays import Doubles
 from musicrec.config import NeighborsConfig
 from musicrec.context import Context
 from musicrec.errors import QualityError
@@ -17,7 +17,7 @@ from musicrec.neighbors import join_tasks
 from musicrec.neighbors.cells import Cells, make_cells
 from musicrec.neighbors.join_tasks import Found, JoinSettings
 from musicrec.neighbors.pack import pack_vectors
-from musicrec.neighbors.recall import as_truth, measure_recall, scores_of
+from musicrec.neighbors.recall import lists_as_truth, measure_recall, scores_of
 from musicrec.neighbors.search.hashing import Exact, HashFamily
 from musicrec.neighbors.search.index import cut_units
 from musicrec.neighbors.search.kernel import SLACK
@@ -84,7 +84,7 @@ def join_cells(context: Context, cells: Cells, *, write: Callable[[int, Found], 
         rows = join_tasks.as_units(units, settings=plan, write=write).toArrow().to_pylist()
     found = scores_of(rows, cells.drawn)
     if truth is None:
-        truth = as_truth(found, cells.drawn, space=cells.settings.space, k=context.config.neighbors.k)
+        truth = lists_as_truth(found, cells.drawn, space=cells.settings.space, k=context.config.neighbors.k)
     context.record["neighbors"] = {
         **_described(cells, family),
         **_costs(rows, n_items=cells.n_items),
@@ -121,7 +121,7 @@ def _plan(context: Context, cells: Cells, family: HashFamily) -> JoinSettings:
     )
 
 
-def _costs_of_cells(cells: Cells, family: HashFamily) -> NDArray[np.float64]:
+def _costs_of_cells(cells: Cells, family: HashFamily) -> Doubles:
     """Return how many items one of each cell meets, as in the middle of a cell close by."""
     if not isinstance(family, Voronoi):
         return np.ones(cells.n_cells)

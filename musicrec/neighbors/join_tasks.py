@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
+from musicrec.arrays import Ints
 from musicrec.neighbors.search.hashing import HashFamily, Probes
 from musicrec.neighbors.search.index import CellIndex, CellReader
-from musicrec.neighbors.search.items import Members
-from musicrec.neighbors.search.kernel import Offers, Search, as_candidates
+from musicrec.neighbors.search.items import Items
+from musicrec.neighbors.search.kernel import Meetings, Search, as_candidates
 from musicrec.neighbors.search.spaces import Frame, Space
 from musicrec.neighbors.search.top_k import Lists
 from musicrec.neighbors.search.warm import warm_up
@@ -42,16 +42,16 @@ class JoinSettings:
     frame: Frame
     family: HashFamily
     index: CellIndex
-    units: NDArray[np.int64]
-    asked: NDArray[np.int64]
-    read: Callable[[int], Members]
+    units: Ints
+    asked: Ints
+    read: Callable[[int], Items]
 
 
 @dataclass(frozen=True)
 class Found:
     """The lists of a unit's items, `keys` (n,), and how many pairs were compared for them."""
 
-    keys: NDArray[np.int64]
+    keys: Ints
     n_compared: int
     lists: Lists
 
@@ -89,7 +89,7 @@ def _joiner(settings: JoinSettings, write: Callable[[int, Found], None]) -> Call
     return join_batches
 
 
-def _as_unit(unit: int, found: Found, asked: NDArray[np.int64]) -> pa.RecordBatch:
+def _as_unit(unit: int, found: Found, asked: Ints) -> pa.RecordBatch:
     rows = np.flatnonzero(np.isin(found.keys, asked))
     columns = [
         pa.array([unit]),
@@ -123,4 +123,4 @@ def _compare(search: Search, reader: CellReader, probes: Probes, settings: JoinS
             search.offer_all(candidates)
         else:
             starts, rows = probes.of(pieces.places)
-            search.offer(candidates, Offers(pieces.firsts, pieces.lasts, starts, rows))
+            search.offer(candidates, Meetings(pieces.firsts, pieces.lasts, starts, rows))

@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.arrays import is_drawn
+from musicrec.arrays import Floats, Ints, is_drawn
 from musicrec.context import Context
 from musicrec.neighbors import pack
 from musicrec.neighbors.item_files import CellFiles
 from musicrec.neighbors.plan import sample_share
-from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel import squared_lengths
 from musicrec.neighbors.search.spaces import as_stored
 from musicrec.neighbors.search.warm import warm_up
@@ -31,7 +30,7 @@ from musicrec.spark.tasks import Batches, numbered_pieces
 MIN_LENGTH = 1e-10
 
 
-def as_pieces(vectors: DataFrame, *, share: float, seed: int, write: Callable[[int, Members], None]) -> DataFrame:
+def as_pieces(vectors: DataFrame, *, share: float, seed: int, write: Callable[[int, Items], None]) -> DataFrame:
     """Write the vectors in pieces and return `schemas.PIECES`: what is in each of them, and a sample.
 
     Parameters
@@ -60,15 +59,15 @@ def total(pieces: pa.Table) -> dict[str, Any]:
     }
 
 
-def sample_of(pieces: pa.Table) -> NDArray[np.float32]:
+def sample_of(pieces: pa.Table) -> Floats:
     """Return the vectors (n, d) of the samples of `schemas.PIECES`, in the order of their keys."""
     keys = np.frombuffer(b"".join(pieces["keys"].to_pylist()), dtype=np.int64)
     values = np.frombuffer(b"".join(pieces["vectors"].to_pylist()), dtype=np.float32)
-    vectors: NDArray[np.float32] = values.reshape(len(keys), -1)[np.argsort(keys, kind="stable")]
+    vectors: Floats = values.reshape(len(keys), -1)[np.argsort(keys, kind="stable")]
     return vectors
 
 
-def _packer(share: float, seed: int, write: Callable[[int, Members], None]) -> Callable[[Batches], Batches]:
+def _packer(share: float, seed: int, write: Callable[[int, Items], None]) -> Callable[[Batches], Batches]:
     def pack_batches(batches: Batches) -> Batches:
         warm_up()
         for piece, table in numbered_pieces(batches):
@@ -83,7 +82,7 @@ def _packer(share: float, seed: int, write: Callable[[int, Members], None]) -> C
                 yield _as_batch(found)
                 continue
             vectors, _ = as_stored(values.reshape(shape), "<f2" if found["is_half"] else "<f4")
-            items = Members(numbers(keys), numbers(table.column("recording_key")), vectors)
+            items = Items(numbers(keys), numbers(table.column("recording_key")), vectors)
             write(piece, items)
             drawn = items.take(np.flatnonzero(is_drawn(items.keys, share=share, seed=seed)))
             sample = {"keys": drawn.keys.tobytes(), "vectors": drawn.vectors.astype(np.float32).tobytes()}
@@ -92,7 +91,7 @@ def _packer(share: float, seed: int, write: Callable[[int, Members], None]) -> C
     return pack_batches
 
 
-def _survey(keys: pa.ChunkedArray, values: NDArray[np.float32], lengths: NDArray[np.int64]) -> dict[str, Any]:
+def _survey(keys: pa.ChunkedArray, values: Floats, lengths: Ints) -> dict[str, Any]:
     filled = lengths > 0
     squares = np.zeros(len(lengths))
     if len(lengths) and values.size == len(lengths) * lengths.max():
@@ -125,7 +124,7 @@ def _as_batch(row: dict[str, Any]) -> pa.RecordBatch:
 
 
 @dataclass(frozen=True)
-class Pieces:
+class PackedSongs:
     """Vectors on disk as they came.
 
     `numbers` are the pieces; `sample` (n, d) are the vectors that leaders come from.
@@ -134,10 +133,10 @@ class Pieces:
     files: CellFiles
     numbers: list[int]
     n_songs: int
-    sample: NDArray[np.float32]
+    sample: Floats
 
 
-def pack_vectors(context: Context, embeddings: DataFrame, *, n_rows: int) -> tuple[Pieces, dict[str, Any]]:
+def pack_vectors(context: Context, embeddings: DataFrame, *, n_rows: int) -> tuple[PackedSongs, dict[str, Any]]:
     """Write the vectors in pieces; return them, and the counts of `pack.total`.
 
     Parameters
@@ -158,4 +157,4 @@ def pack_vectors(context: Context, embeddings: DataFrame, *, n_rows: int) -> tup
     written = sorted(number for number in found["piece"].to_pylist() if number is not None)
     is_whole = counts["min_dim"] == counts["max_dim"]
     sample = pack.sample_of(found) if written and is_whole else np.empty((0, 0), dtype=np.float32)
-    return Pieces(files, written, counts["n_rows"], sample), counts
+    return PackedSongs(files, written, counts["n_rows"], sample), counts

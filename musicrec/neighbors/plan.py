@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from musicrec.arrays import Floats
 from musicrec.config import NeighborsConfig
 from musicrec.context import Context
 from musicrec.neighbors.cell_tasks import CellSettings
@@ -35,9 +35,7 @@ def sample_share(settings: NeighborsConfig, *, n_songs: int) -> float:
     return min(1.0, wanted / max(1, n_songs))
 
 
-def plan_cells(
-    context: Context, sample: NDArray[np.float32], *, n_songs: int, space: Space
-) -> tuple[CellSettings, Frame]:
+def plan_cells(context: Context, sample: Floats, *, n_songs: int, space: Space) -> tuple[CellSettings, Frame]:
     """Return how songs are put into cells, and the frame in which they are compared.
 
     Parameters
@@ -76,9 +74,7 @@ def _n_cells(settings: NeighborsConfig, n_songs: int) -> int:
     return min(MAX_LEADERS, max(1, round(n_songs / size)))
 
 
-def _family(
-    settings: NeighborsConfig, found: NDArray[np.float32], *, n_songs: int, space: Space, seed: int
-) -> HashFamily:
+def _family(settings: NeighborsConfig, found: Floats, *, n_songs: int, space: Space, seed: int) -> HashFamily:
     kind, n_cells = _kind(settings, n_songs), _n_cells(settings, n_songs)
     if kind == "hyperplane":
         n_bits = settings.n_bits or math.ceil(math.log2(max(2, n_cells)))

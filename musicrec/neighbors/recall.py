@@ -6,17 +6,17 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from musicrec.arrays import Doubles, Floats
 from musicrec.context import Context, log
 from musicrec.measures.metrics import mean_with_bound, recall_per_query
-from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.spaces import Space, distances
 from musicrec.neighbors.search.tune import intrinsic_dimension
 from musicrec.neighbors.truth import Truth
 
 
-def as_truth(scores: list[NDArray[np.float32]], queries: Members, *, space: Space, k: int) -> Truth:
+def lists_as_truth(scores: list[Floats], queries: Items, *, space: Space, k: int) -> Truth:
     """Return the lists of queries that have met all items: they are the truth themselves."""
     known = np.full((len(queries), k), np.nan, dtype=np.float32)
     for row, some in zip(known, scores, strict=True):
@@ -24,9 +24,9 @@ def as_truth(scores: list[NDArray[np.float32]], queries: Members, *, space: Spac
     return Truth(space, queries, known, np.full(known.shape, -1))
 
 
-def scores_of(units: list[dict[str, Any]], queries: Members) -> list[NDArray[np.float32]]:
+def scores_of(units: list[dict[str, Any]], queries: Items) -> list[Floats]:
     """Return the scores of the lists of queries, falling, from rows of `schemas.UNITS`."""
-    by_key: dict[int, NDArray[np.float32]] = {}
+    by_key: dict[int, Floats] = {}
     for row in units:
         keys = np.frombuffer(row["asked_keys"], dtype=np.int64)
         found = np.frombuffer(row["asked_scores"], dtype=np.float32).reshape(len(keys), -1 if len(keys) else 0)
@@ -34,7 +34,7 @@ def scores_of(units: list[dict[str, Any]], queries: Members) -> list[NDArray[np.
     return [by_key[key] for key in queries.keys.tolist()]
 
 
-def measure_recall(context: Context, scores: list[NDArray[np.float32]], truth: Truth) -> dict[str, Any]:
+def measure_recall(context: Context, scores: list[Floats], truth: Truth) -> dict[str, Any]:
     """Return what the report says of the recall of the queries' lists, with its 95 % bound and by density."""
     recalls = recall_per_query(truth.scores, scores)
     recall = mean_with_bound(recalls)
@@ -55,7 +55,7 @@ def measure_recall(context: Context, scores: list[NDArray[np.float32]], truth: T
     }
 
 
-def _by_density(recalls: NDArray[np.float64], truth: Truth) -> list[float]:
+def _by_density(recalls: Doubles, truth: Truth) -> list[float]:
     """Return the mean recall of ten groups of queries, from the densest surroundings to the sparsest."""
     n_known = (~np.isnan(truth.scores)).sum(axis=1)
     last = truth.scores[np.arange(len(n_known)), np.maximum(n_known - 1, 0)]

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from musicrec.arrays import Doubles, Floats, Ints
 from musicrec.context import Context
 from musicrec.neighbors import truth_tasks as stage
 from musicrec.neighbors.search.hashing import HashFamily
 from musicrec.neighbors.search.index import CHUNK_ROWS, CellIndex, CellReader, cut_parts
-from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.pruning import reach_within
 from musicrec.neighbors.search.spaces import Frame, Space
 from musicrec.neighbors.search.top_k import Lists, merge_lists
@@ -29,21 +29,21 @@ class Truth:
     """
 
     space: Space
-    queries: Members
-    scores: NDArray[np.float32]
-    cells: NDArray[np.int64]
+    queries: Items
+    scores: Floats
+    cells: Ints
 
 
 def find_truth(
     context: Context,
-    queries: Members,
+    queries: Items,
     *,
     space: Space,
     family: HashFamily,
     frame: Frame,
     index: CellIndex,
     n_cells: int,
-    read: Callable[[int], Members],
+    read: Callable[[int], Items],
 ) -> Truth:
     """Return the exact neighbors of some items among those of the first `n_cells` cells."""
     k = context.config.neighbors.k
@@ -64,7 +64,7 @@ def find_truth(
     return Truth(space, queries, lists.scores, _cells_of(lists, found))
 
 
-def asking_points(items: Members, space: Space) -> NDArray[np.float32]:
+def asking_points(items: Items, space: Space) -> Floats:
     """Return where items stand as queries, (n, d)."""
     vectors = items.vectors.astype(np.float32)
     asking = space.as_asking(vectors)
@@ -72,15 +72,15 @@ def asking_points(items: Members, space: Space) -> NDArray[np.float32]:
 
 
 def _reach(
-    queries: Members,
-    asking: NDArray[np.float32],
-    home: NDArray[np.int64],
+    queries: Items,
+    asking: Floats,
+    home: Ints,
     cells: CellReader,
     index: CellIndex,
     *,
     space: Space,
     k: int,
-) -> NDArray[np.float64]:
+) -> Doubles:
     """Return how far the k-th nearest of each query's own cell is; no k nearest of all are farther."""
     reach = np.full(len(queries), np.inf)
     for i, cell in enumerate(home.tolist()):
@@ -94,7 +94,7 @@ def _reach(
     return reach
 
 
-def _cells_of(lists: Lists, found: list[tuple[Lists, NDArray[np.int64]]]) -> NDArray[np.int64]:
+def _cells_of(lists: Lists, found: list[tuple[Lists, Ints]]) -> Ints:
     keys = np.concatenate([some.keys.ravel() for some, _ in found])
     cells = np.concatenate([some.ravel() for _, some in found])
     names, first = np.unique(keys, return_index=True)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
-from musicrec.neighbors.search.index import CellIndex, CellReader, Pieces
-from musicrec.neighbors.search.items import Members
-from musicrec.neighbors.search.kernel import Offers, Search, as_candidates
+from musicrec.arrays import Doubles, Floats, Ints
+from musicrec.neighbors.search.index import CellIndex, CellReader, Spans
+from musicrec.neighbors.search.items import Items
+from musicrec.neighbors.search.kernel import Meetings, Search, as_candidates
 from musicrec.neighbors.search.pruning import can_hold, radii
 from musicrec.neighbors.search.spaces import Frame, Space
 from musicrec.neighbors.search.top_k import Lists
@@ -32,15 +32,15 @@ class TruthSettings:
     """
 
     k: int
-    queries: Members
+    queries: Items
     space: Space
-    asking: NDArray[np.float32]
-    reach: NDArray[np.float64]
-    leaders: NDArray[np.float32] | None
+    asking: Floats
+    reach: Doubles
+    leaders: Floats | None
     frame: Frame
     index: CellIndex
-    shares: NDArray[np.int64]
-    read: Callable[[int], Members]
+    shares: Ints
+    read: Callable[[int], Items]
 
 
 def as_truths(shares: DataFrame, *, settings: TruthSettings) -> DataFrame:
@@ -55,7 +55,7 @@ def as_truths(shares: DataFrame, *, settings: TruthSettings) -> DataFrame:
     return shares.mapInArrow(_searcher(settings), TRUTHS)
 
 
-def as_truth(row: dict[str, bytes], *, n_queries: int) -> tuple[Lists, NDArray[np.int64]]:
+def as_truth(row: dict[str, bytes], *, n_queries: int) -> tuple[Lists, Ints]:
     """Return the lists of a row of `schemas.TRUTHS` and the cells of their neighbors, (n_queries, k)."""
     keys, recordings, cells = (
         np.frombuffer(row[name], dtype=np.int64).reshape(n_queries, -1) for name in ("keys", "recordings", "cells")
@@ -76,9 +76,7 @@ def _searcher(settings: TruthSettings) -> Callable[[Batches], Batches]:
     return search_batches
 
 
-def _search(
-    reader: CellReader, cells: NDArray[np.int64], settings: TruthSettings
-) -> tuple[Lists, NDArray[np.int64]]:
+def _search(reader: CellReader, cells: Ints, settings: TruthSettings) -> tuple[Lists, Ints]:
     search = Search(settings.queries, k=settings.k, frame=settings.frame)
     keys, owners = [], []
     for members, pieces in reader.chunks(cells):
@@ -94,9 +92,7 @@ def _search(
     return lists, np.where(lists.keys == known[place], owner[place], -1)
 
 
-def _offer(
-    search: Search, members: Members, pieces: Pieces, cells: NDArray[np.int64], settings: TruthSettings
-) -> None:
+def _offer(search: Search, members: Items, pieces: Spans, cells: Ints, settings: TruthSettings) -> None:
     candidates = as_candidates(members, settings.frame)
     if settings.leaders is None:
         search.offer_all(candidates)
@@ -107,10 +103,10 @@ def _offer(
     starts = np.concatenate([[0], np.cumsum(holds.sum(axis=1))])
     # A copy that lies together: another layout would be compiled for, for seconds.
     rows = np.nonzero(holds)[1].copy()
-    search.offer(candidates, Offers(pieces.firsts, pieces.lasts, starts, rows))
+    search.offer(candidates, Meetings(pieces.firsts, pieces.lasts, starts, rows))
 
 
-def _as_batch(lists: Lists, cells: NDArray[np.int64]) -> pa.RecordBatch:
+def _as_batch(lists: Lists, cells: Ints) -> pa.RecordBatch:
     arrays = (lists.keys, lists.recordings, cells, lists.scores)
     columns = [pa.array([array.tobytes()], type=pa.binary()) for array in arrays]
     return pa.RecordBatch.from_arrays(columns, names=TRUTHS.names)

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from musicrec.arrays import Doubles, Floats, Ints
 from musicrec.songs import FEATURES
 
 # Feature -> title and factor: milliseconds make labels that run into each other.
@@ -43,9 +44,9 @@ class Example:
 class Occurrences:
     """How many songs (m,) of a tenth (m,) of the popularity scale, -1 unknown, stand in how many lists (m,)."""
 
-    tenth: NDArray[np.int64]
-    n_lists: NDArray[np.int64]
-    n_songs: NDArray[np.int64]
+    tenth: Ints
+    n_lists: Ints
+    n_songs: Ints
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,9 @@ class Pictures:
     occurrences : Occurrences
     """
 
-    raw_features: NDArray[np.float64]
+    raw_features: Doubles
     history: list[tuple[int, float, float]]
-    points: NDArray[np.float32]
+    points: Floats
     labels: list[str]
     scores: dict[int, NDArray[Any]]
     examples: list[Example]
@@ -147,7 +148,7 @@ def _style(axes: Axes) -> None:
         text.set_color(GRAY)
 
 
-def _draw_features(figure: Figure, raw: NDArray[np.float64]) -> None:
+def _draw_features(figure: Figure, raw: Doubles) -> None:
     for i, name in enumerate(FEATURES):
         axes = figure.add_subplot(3, 4, i + 1)
         title, factor = SHOWN_AS.get(name, (name, 1.0))
@@ -162,7 +163,7 @@ def _draw_features(figure: Figure, raw: NDArray[np.float64]) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(4))
 
 
-def _core_range(values: NDArray[np.float64]) -> tuple[float, float]:
+def _core_range(values: Doubles) -> tuple[float, float]:
     # A few songs of an hour would leave one bar for all others.
     low, high = np.percentile(values, [0.1, 99.9])
     return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
@@ -180,7 +181,7 @@ def _draw_history(axes: Axes, history: list[tuple[int, float, float]]) -> None:
         beside.set_ylabel("score on held-out artists", color=SECOND)
 
 
-def _draw_map(axes: Axes, points: NDArray[np.float32], labels: list[str]) -> None:
+def _draw_map(axes: Axes, points: Floats, labels: list[str]) -> None:
     names = sorted(set(labels) - {"other", ""}) + [name for name in ("other", "") if name in labels]
     for color, name in zip(PALETTE, names, strict=False):
         chosen = np.array([label == name for label in labels], dtype=bool)

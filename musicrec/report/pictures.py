@@ -13,12 +13,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from musicrec import schemas
+from musicrec.arrays import Floats
 from musicrec.catalog.clean import Catalog
 from musicrec.context import Context
 from musicrec.encoder import sample
 from musicrec.encoder.learning.model import embed, from_files
 from musicrec.encoder.train import Learned
-from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.items import Items
 from musicrec.report import popularity
 from musicrec.report import rival as stage
 from musicrec.report.page import Example, Occurrences, Pictures
@@ -54,7 +55,7 @@ def _occurrences(catalog: Catalog, occurrences: DataFrame) -> Occurrences:
     return Occurrences(tenth, numbers(table["n_lists"]), numbers(table["n_songs"]))
 
 
-def _map(context: Context, catalog: Catalog) -> tuple[NDArray[np.float32], list[str]]:
+def _map(context: Context, catalog: Catalog) -> tuple[Floats, list[str]]:
     embeddings = tables.read_table(context.session, context.run.table("embeddings"), schema=schemas.EMBEDDINGS)
     drawn = sample.keep_sample(
         embeddings, key="track_key", n_rows=catalog.n_tracks, sample_size=N_MAPPED, seed=2
@@ -65,7 +66,7 @@ def _map(context: Context, catalog: Catalog) -> tuple[NDArray[np.float32], list[
     return _principal_plane(vectors), _common_labels(table.column("genre").to_pylist())
 
 
-def _principal_plane(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def _principal_plane(vectors: Floats) -> Floats:
     """Return the first two principal components (n, 2); 0 where there are fewer."""
     centered = vectors - vectors.mean(axis=0)
     _, _, axes = np.linalg.svd(centered, full_matrices=False)
@@ -122,7 +123,7 @@ def _rival_lists(
     songs = stage.as_members(
         wanted.selectExpr("track_key", f"{recording} AS recording_key", "features").toArrow().sort_by("track_key")
     )
-    queries = Members(songs.keys, songs.recordings, embed(from_files(*rival)[0], songs.vectors.astype(np.float32)))
+    queries = Items(songs.keys, songs.recordings, embed(from_files(*rival)[0], songs.vectors.astype(np.float32)))
     weights, description = rival
     found = stage.merge(
         stage.as_nearest(

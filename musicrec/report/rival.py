@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from musicrec.encoder.learning.model import embed, from_files
-from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel import exact_nearest
 from musicrec.neighbors.search.spaces import Space
 from musicrec.neighbors.search.top_k import Lists, best_of
@@ -19,7 +19,7 @@ from musicrec.spark.arrow import column_matrix, numbers
 
 
 def as_nearest(
-    features: DataFrame, *, queries: Members, weights: bytes, description: bytes, k: int, recording: str
+    features: DataFrame, *, queries: Items, weights: bytes, description: bytes, k: int, recording: str
 ) -> DataFrame:
     """Return `schemas.NEAREST`: the k nearest of each query among each batch of the songs.
 
@@ -27,7 +27,7 @@ def as_nearest(
     ----------
     features : DataFrame
         `schemas.FEATURE_VECTORS`.
-    queries : Members
+    queries : Items
         A few songs, with their vectors by this encoder.
     weights, description : bytes
         The encoder's two files.
@@ -43,7 +43,7 @@ def as_nearest(
             if batch.num_rows:
                 songs = as_members(pa.Table.from_batches([batch]))
                 vectors = embed(encoder, songs.vectors.astype(np.float32))
-                members = Members(songs.keys, songs.recordings, vectors)
+                members = Items(songs.keys, songs.recordings, vectors)
                 found = exact_nearest(queries, members, k=k, space=Space())
                 blobs = (found.keys.tobytes(), found.recordings.tobytes(), found.scores.tobytes())
                 yield pa.RecordBatch.from_arrays([pa.array([blob]) for blob in blobs], names=NEAREST.names)
@@ -52,10 +52,10 @@ def as_nearest(
     return columns.mapInArrow(find, NEAREST)
 
 
-def as_members(features: pa.Table) -> Members:
+def as_members(features: pa.Table) -> Items:
     """Return songs with their inputs in place of vectors."""
     inputs = column_matrix(features.column("features").combine_chunks())
-    return Members(numbers(features.column("track_key")), numbers(features.column("recording_key")), inputs)
+    return Items(numbers(features.column("track_key")), numbers(features.column("recording_key")), inputs)
 
 
 def merge(nearest: pa.Table, *, n_queries: int, k: int) -> Lists:

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from musicrec.arrays import Bools, Floats, Ints
+
 
 def gather_batches(batches: Iterator[pa.RecordBatch], *, n_rows: int) -> Iterator[pa.Table]:
     """Yield the batches as tables of at least `n_rows` rows each, but for the last."""
@@ -24,13 +26,13 @@ def gather_batches(batches: Iterator[pa.RecordBatch], *, n_rows: int) -> Iterato
         yield pa.Table.from_batches(held)
 
 
-def present_columns(present: NDArray[np.bool_], *values: NDArray[Any]) -> list[pa.ListArray]:
+def present_columns(present: Bools, *values: NDArray[Any]) -> list[pa.ListArray]:
     """Return for each array (n, width) the Arrow lists of those of its elements that are `present` (n, width)."""
     lengths = present.sum(axis=1)
     return [list_column(array[present], lengths) for array in values]
 
 
-def list_column(values: NDArray[Any], lengths: NDArray[np.int64]) -> pa.ListArray:
+def list_column(values: NDArray[Any], lengths: Ints) -> pa.ListArray:
     """Return the Arrow lists that `lengths` cut `values` into."""
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
@@ -42,7 +44,7 @@ def matrix_column(matrix: NDArray[Any]) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(matrix).reshape(-1)), matrix.shape[1])
 
 
-def column_matrix(column: pa.Array) -> NDArray[np.float32]:
+def column_matrix(column: pa.Array) -> Floats:
     """Return Arrow lists of one length as (n, d), without a copy.
 
     Raises
@@ -57,7 +59,7 @@ def column_matrix(column: pa.Array) -> NDArray[np.float32]:
         lengths = np.diff(column.offsets.to_numpy())
         if len(column) and (lengths != lengths[0]).any():
             raise ValueError(f"vectors must have one length, found {lengths.min()} to {lengths.max()}")
-    matrix: NDArray[np.float32] = flat.to_numpy(zero_copy_only=False).reshape(len(column), -1)
+    matrix: Floats = flat.to_numpy(zero_copy_only=False).reshape(len(column), -1)
     return matrix
 
 

@@ -7,7 +7,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.schemas import EMBEDDINGS, VECTOR_NEIGHBORS
-from musicrec.vectors.shared_items import Rows
+from musicrec.vectors.shared_items import ListRows
 
 WHOLE_NUMBERS = ("tinyint", "smallint", "int", "bigint")
 MIN_DIM, MAX_DIM = 2, 2048
@@ -45,7 +45,7 @@ def has_whole_ids(vectors: DataFrame) -> bool:
     return vectors.schema["id"].dataType.simpleString() in WHOLE_NUMBERS
 
 
-def as_row_table(rows: Rows) -> pa.Table:
+def as_row_table(rows: ListRows) -> pa.Table:
     """Return `id, rank, neighbor_id, score` of lists whose keys are the ids."""
     columns = (rows.songs, rows.ranks, rows.neighbors, rows.scores)
     return pa.Table.from_arrays([pa.array(column) for column in columns], names=VECTOR_NEIGHBORS["bigint"].names)

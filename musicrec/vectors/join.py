@@ -25,7 +25,7 @@ from musicrec.neighbors import pack
 from musicrec.neighbors.cells import Cells, has_repeated_keys, make_cells
 from musicrec.neighbors.join import join_cells
 from musicrec.neighbors.join_tasks import Found
-from musicrec.neighbors.pack import Pieces, pack_vectors
+from musicrec.neighbors.pack import PackedSongs, pack_vectors
 from musicrec.neighbors.search.spaces import Metric, Space
 from musicrec.spark import failures
 from musicrec.spark.arrow import numbers
@@ -128,7 +128,7 @@ def _read(session: SparkSession, source: VectorsInput) -> tuple[DataFrame, int]:
 
 def _pack(
     context: Context, rows: DataFrame, embeddings: DataFrame, source: VectorsInput, *, n_rows: int
-) -> tuple[Pieces, Space]:
+) -> tuple[PackedSongs, Space]:
     """Look at each vector once and keep it in a piece; return what the join needs to know of them."""
     with failures.input_errors(source.uri):
         pieces, found = pack_vectors(context, embeddings, n_rows=n_rows)

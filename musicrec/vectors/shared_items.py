@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from musicrec.arrays import Floats, Ints
 from musicrec.neighbors.search.compiled import compiled
-from musicrec.neighbors.search.items import Keys
-from musicrec.neighbors.search.top_k import Lists, Scores
+from musicrec.neighbors.search.top_k import Lists
 
 
 @dataclass(frozen=True)
@@ -27,30 +27,30 @@ class Shared:
         Of a song with another one of its item.
     """
 
-    items: Keys
-    starts: Keys
-    songs: Keys
-    self_scores: Scores
+    items: Ints
+    starts: Ints
+    songs: Ints
+    self_scores: Floats
 
 
 @dataclass(frozen=True)
-class Rows:
+class ListRows:
     """Places of lists: songs (n,), ranks (n,) from 1, neighbors (n,) and scores (n,)."""
 
-    songs: Keys
+    songs: Ints
     ranks: NDArray[np.int32]
-    neighbors: Keys
-    scores: Scores
+    neighbors: Ints
+    scores: Floats
 
 
-def make_shared(songs: Keys, items: Keys, scores: Scores) -> Shared:
+def make_shared(songs: Ints, items: Ints, scores: Floats) -> Shared:
     """Return what songs (n,) share, given the item of each and its score with itself."""
     order = np.lexsort((songs, items))
     names, starts = np.unique(items[order], return_index=True)
     return Shared(names, np.append(starts, len(songs)).astype(np.int64), songs[order], scores[order][starts])
 
 
-def expand(keys: Keys, lists: Lists, shared: Shared, *, k: int) -> Rows:
+def expand(keys: Ints, lists: Lists, shared: Shared, *, k: int) -> ListRows:
     """Return the first k places of each song of some items: score down, then key up, never the song itself.
 
     Parameters
@@ -69,10 +69,10 @@ def expand(keys: Keys, lists: Lists, shared: Shared, *, k: int) -> Rows:
         keys, own, lists.keys, listed.reshape(lists.keys.shape), lists.scores,
         shared.starts, shared.songs, shared.self_scores, int(n_songs.sum()), k,
     )  # fmt: skip
-    return Rows(*rows)
+    return ListRows(*rows)
 
 
-def _find(shared: Shared, keys: Keys) -> tuple[Keys, Keys]:
+def _find(shared: Shared, keys: Ints) -> tuple[Ints, Ints]:
     """Return the place in `shared` of each key, -1 where it is alone, and how many songs it has."""
     if not len(shared.items):
         return np.full(len(keys), -1), np.ones(len(keys), dtype=np.int64)
@@ -83,7 +83,7 @@ def _find(shared: Shared, keys: Keys) -> tuple[Keys, Keys]:
 
 
 @compiled
-def _insert(n: int, score: np.float32, song: int, scores: Scores, songs: Keys) -> int:
+def _insert(n: int, score: np.float32, song: int, scores: Floats, songs: Ints) -> int:
     """Put a song into sorted places of which n are taken; return how many are then."""
     size = len(songs)
     if n == size:
@@ -100,9 +100,9 @@ def _insert(n: int, score: np.float32, song: int, scores: Scores, songs: Keys) -
 
 @compiled
 def _expand(
-    keys: Keys, own: Keys, listed_keys: Keys, listed: Keys, listed_scores: Scores,
-    starts: Keys, songs: Keys, self_scores: Scores, n_songs: int, k: int,
-) -> tuple[Keys, NDArray[np.int32], Keys, Scores]:  # fmt: skip
+    keys: Ints, own: Ints, listed_keys: Ints, listed: Ints, listed_scores: Floats,
+    starts: Ints, songs: Ints, self_scores: Floats, n_songs: int, k: int,
+) -> tuple[Ints, NDArray[np.int32], Ints, Floats]:  # fmt: skip
     row_songs = np.empty(n_songs * k, dtype=np.int64)
     row_ranks = np.empty(n_songs * k, dtype=np.int32)
     row_neighbors = np.empty(n_songs * k, dtype=np.int64)

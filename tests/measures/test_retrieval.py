@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ir_measures import AP, P, R, Rprec, Success, nDCG
 
-from musicrec.measures.retrieval import Candidates, Judged, answer, by_cosine, by_value, judge
+from musicrec.measures.retrieval import Collection, ListMeasures, answer, by_cosine, by_value, judge
 
 MEASURES = {
     "precision": P @ 10,
@@ -34,12 +34,12 @@ def by_library(scores: np.ndarray, relevant: np.ndarray) -> dict[str, list[float
     return {name: [by_query[q] for q in sorted(by_query)] for name, by_query in values.items()}
 
 
-def songs(seed: int, n: int = 90, n_groups: int = 7) -> tuple[np.ndarray, Candidates, np.ndarray]:
+def songs(seed: int, n: int = 90, n_groups: int = 7) -> tuple[np.ndarray, Collection, np.ndarray]:
     rng = np.random.default_rng(seed)
     member = rng.random((n, n_groups)) < 0.15
     song, group = np.nonzero(member)
     vectors = rng.standard_normal((n, 5)).astype(np.float32)
-    return vectors, Candidates.make(rng.integers(0, n // 3, n), song=song, group=group + 1000), member
+    return vectors, Collection.make(rng.integers(0, n // 3, n), song=song, group=group + 1000), member
 
 
 @pytest.mark.parametrize("own_artist", [False, True])
@@ -60,7 +60,7 @@ def test_measures_equal_an_independent_library(seed: int, own_artist: bool) -> N
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, candidates, _ = songs(4)
     whole = answer(by_cosine(vectors), candidates, k=10, own_artist=False)
-    monkeypatch.setattr("musicrec.measures.retrieval.BLOCK_ROWS", 7)
+    monkeypatch.setattr("musicrec.measures.retrieval._BLOCK_ROWS", 7)
     parts = answer(by_cosine(vectors), candidates, k=10, own_artist=False)
     np.testing.assert_array_equal(whole.nearest, parts.nearest)
     np.testing.assert_allclose(whole.judged.ndcg, parts.judged.ndcg)
@@ -68,7 +68,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_own_artist_is_left_out() -> None:
     vectors = np.array([[1, 0], [1, 0.01], [1, 0.1], [0, 1]], dtype=np.float32)
-    candidates = Candidates.make(np.array([1, 1, 2, 3]), song=np.arange(4), group=np.array([5, 5, 5, 6]))
+    candidates = Collection.make(np.array([1, 1, 2, 3]), song=np.arange(4), group=np.array([5, 5, 5, 6]))
     assert answer(by_cosine(vectors), candidates, k=3, own_artist=False).nearest.tolist() == [
         [2, 3, -1],
         [2, 3, -1],
@@ -84,7 +84,7 @@ def test_the_own_artist_is_left_out() -> None:
 
 
 def test_fewer_songs_than_places() -> None:
-    candidates = Candidates.make(np.arange(3), song=np.arange(3), group=np.zeros(3, dtype=np.int64))
+    candidates = Collection.make(np.arange(3), song=np.arange(3), group=np.zeros(3, dtype=np.int64))
     found = answer(by_cosine(np.eye(3, dtype=np.float32)), candidates, k=10, own_artist=True)
     assert found.nearest.shape == (3, 10)
     assert (found.nearest >= 0).sum(axis=1).tolist() == [2, 2, 2]
@@ -108,10 +108,10 @@ def test_perfect_order_is_worth_most(rows: list[list[bool]]) -> None:
 def test_no_query_with_a_right_answer() -> None:
     found = judge(torch.zeros(3, 5, dtype=torch.bool), k=2)
     assert found.precision.shape == (0,)
-    assert Judged.join([found, judge(torch.ones(1, 5, dtype=torch.bool), k=2)]).hit.tolist() == [1.0]
+    assert ListMeasures.join([found, judge(torch.ones(1, 5, dtype=torch.bool), k=2)]).hit.tolist() == [1.0]
 
 
 def test_everyone_gets_the_most_popular_songs() -> None:
-    candidates = Candidates.make(np.arange(4), song=np.arange(4), group=np.zeros(4, dtype=np.int64))
+    candidates = Collection.make(np.arange(4), song=np.arange(4), group=np.zeros(4, dtype=np.int64))
     found = answer(by_value(np.array([5.0, np.nan, 9.0, 7.0])), candidates, k=2, own_artist=False)
     assert found.nearest.tolist() == [[2, 3], [2, 3], [3, 0], [2, 0]]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from musicrec.neighbors.item_files import CellFiles
-from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.items import Items
 
 N, DIM = 400_000, 64
 LIMIT_MB = 150
@@ -42,7 +42,7 @@ print(len(found.keys), found.n_compared)
 @pytest.mark.parametrize(("n_queries", "fits"), [(2_000, True), (250_000, False)])
 def test_a_unit_fits_its_memory_and_only_its_rows_count(tmp_path: Path, n_queries: int, fits: bool) -> None:
     vectors = np.random.default_rng(0).standard_normal((N, DIM)).astype(np.float16)
-    CellFiles(tmp_path).write(0, Members(np.arange(N), np.arange(N), vectors))
+    CellFiles(tmp_path).write(0, Items(np.arange(N), np.arange(N), vectors))
     arguments = [str(value) for value in (tmp_path, N, DIM, LIMIT_MB, n_queries)]
     done = subprocess.run([sys.executable, "-c", TASK, *arguments], capture_output=True, text=True)
     if fits:
@@ -59,7 +59,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from musicrec.neighbors.search.hashing import Exact
-from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.spaces import Space
 from musicrec.neighbors.cell_tasks import CellSettings, _blocks, _form
 n, dim, limit, n_pieces = map(int, sys.argv[1:])
@@ -67,7 +67,7 @@ settings = CellSettings(Exact(1), Space(), np.array([0, 1]), drawn_share=0.001, 
 def form(n_pieces, n):
     blocks = []
     for keys in np.array_split(np.arange(n), n_pieces):
-        songs = Members(keys, keys, np.broadcast_to(np.full(dim, 0.125, dtype=np.float16), (len(keys), dim)))
+        songs = Items(keys, keys, np.broadcast_to(np.full(dim, 0.125, dtype=np.float16), (len(keys), dim)))
         blocks += list(_blocks(songs, settings, (0,)))
     return _form(blocks, settings)
 form(2, 100)  # what is compiled and loaded once is not the task's

@@ -7,7 +7,7 @@ import pyarrow as pa
 from musicrec.encoder.learning.baselines import Affine
 from musicrec.encoder.learning.inputs import Encodings
 from musicrec.encoder.learning.model import as_files, embed, from_files, make_linear
-from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.items import Items
 from musicrec.report import rival
 from musicrec.spark.arrow import matrix_column
 
@@ -30,7 +30,7 @@ def test_the_rivals_lists_are_its_nearest_other_recordings(spark) -> None:
     found = rival.merge(
         rival.as_nearest(
             features,
-            queries=Members(keys[rows], recordings[rows], vectors[rows]),
+            queries=Items(keys[rows], recordings[rows], vectors[rows]),
             weights=weights,
             description=description,
             k=K,

@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from tests.algorithms.test_spaces import scores_by_hand
 
 from musicrec.config import load_config
 from musicrec.errors import InputError, QualityError, StorageError
 from musicrec.vectors import join as vectors_job
 from musicrec.vectors.join import VectorsInput, join_vectors
+from tests.neighbors.search.test_spaces import scores_by_hand
 
 N = 400
 

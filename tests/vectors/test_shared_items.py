@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel import exact_nearest
 from musicrec.neighbors.search.spaces import Space
 from musicrec.vectors.shared_items import expand, make_shared
@@ -21,7 +21,7 @@ def test_songs_that_share_items_get_the_lists_that_search_by_hand_gives(
     several = np.array([(owners == owner).sum() > 1 for owner in owners])
     shared = make_shared(keys[several], owners[several], np.ones(int(several.sum()), dtype=np.float32))
     first = keys == owners
-    items = Members(keys[first], keys[first], vectors[first])
+    items = Items(keys[first], keys[first], vectors[first])
     rows = expand(items.keys, exact_nearest(items, items, k=k, space=Space()), shared, k=k)
 
     exact = vectors.astype(np.float64)

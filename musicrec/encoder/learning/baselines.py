@@ -11,13 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
-from numpy.typing import NDArray
 
+from musicrec.arrays import Doubles, Floats
 from musicrec.encoder.learning.batches import Positives
 
-Array = NDArray[np.float64]
-Vectors = NDArray[np.float32]
-Project = Callable[[Array], Vectors]
+Project = Callable[[Doubles], Floats]
 
 # Added to the spread within groups, in shares of its mean: 12 features of a small group may lie in a plane.
 RIDGE = 1e-3
@@ -28,16 +26,16 @@ MIN_SPREAD = 1e-6
 class Affine:
     """A linear map of what rows differ by from a center: center (d,), matrix (d, n_components)."""
 
-    center: Array
-    matrix: Array
+    center: Doubles
+    matrix: Doubles
 
-    def __call__(self, rows: Array) -> Vectors:
+    def __call__(self, rows: Doubles) -> Floats:
         """Map rows (n, d) to (n, n_components); NaN counts as the center."""
-        vectors: Vectors = (np.nan_to_num(rows - self.center) @ self.matrix).astype(np.float32)
+        vectors: Floats = (np.nan_to_num(rows - self.center) @ self.matrix).astype(np.float32)
         return vectors
 
 
-def fit_zscore(raw: Array) -> Affine:
+def fit_zscore(raw: Doubles) -> Affine:
     """Return the map to z-scores.
 
     Parameters
@@ -53,7 +51,7 @@ def fit_zscore(raw: Array) -> Affine:
     return Affine(center, np.diag(1 / scale))
 
 
-def fit_whitened(raw: Array) -> Affine:
+def fit_whitened(raw: Doubles) -> Affine:
     """Return the map to principal components of unit variance, of z-scores."""
     zscore = fit_zscore(raw)
     scores = zscore(raw).astype(np.float64)
@@ -63,21 +61,21 @@ def fit_whitened(raw: Array) -> Affine:
     return Affine(zscore.center, zscore.matrix @ whiten)
 
 
-def fit_quantiles(raw: Array) -> Project:
+def fit_quantiles(raw: Doubles) -> Project:
     """Return the map to ranks, -0.5..0.5, of each feature among those of the songs to learn from; 0 is missing.
 
     A value among equal ones gets the middle of their ranks.
     """
-    ordered: list[Array] = [np.sort(column[~np.isnan(column)]) for column in raw.T]
+    ordered: list[Doubles] = [np.sort(column[~np.isnan(column)]) for column in raw.T]
 
-    def project(rows: Array) -> Vectors:
+    def project(rows: Doubles) -> Floats:
         ranks = [_middle_rank(column, known) for column, known in zip(rows.T, ordered, strict=True)]
         return np.nan_to_num(np.stack(ranks, axis=1)).astype(np.float32)
 
     return project
 
 
-def fit_discriminant(inputs: Array, positives: tuple[Positives, ...], *, n_components: int) -> Affine:
+def fit_discriminant(inputs: Doubles, positives: tuple[Positives, ...], *, n_components: int) -> Affine:
     """Return the linear map that spreads groups most against the songs within them (Fisher 1936).
 
     Parameters
@@ -104,7 +102,7 @@ def fit_discriminant(inputs: Array, positives: tuple[Positives, ...], *, n_compo
     return Affine(center, axes[:, ::-1][:, :n_components])
 
 
-def _middle_rank(column: Array, known: Array) -> Array:
+def _middle_rank(column: Doubles, known: Doubles) -> Doubles:
     if not len(known):
         return np.zeros(len(column))
     rank = (np.searchsorted(known, column, "left") + np.searchsorted(known, column, "right")) / 2 / len(known)

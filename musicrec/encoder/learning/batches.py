@@ -7,13 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from musicrec.arrays import concatenate_ranges
+from musicrec.arrays import Bools, Floats, Ints, concatenate_ranges
 from musicrec.encoder.learning.inputs import InputLayout
-
-Indices = NDArray[np.int64]
 
 SONGS_PER_GROUP = 6
 UNIFORM_SHARE = 0.25
@@ -26,8 +23,8 @@ class Positives:
 
     kind: str
     weight: float
-    song: Indices
-    group: Indices
+    song: Ints
+    group: Ints
 
 
 @dataclass(frozen=True)
@@ -47,14 +44,14 @@ class TrainingSet:
         Empty: self-supervised.
     """
 
-    inputs: NDArray[np.float32]
+    inputs: Floats
     layout: InputLayout
-    recordings: Indices
-    artists: Indices
-    held_out: NDArray[np.bool_]
+    recordings: Ints
+    artists: Ints
+    held_out: Bools
     positives: tuple[Positives, ...]
 
-    def take(self, rows: Indices) -> TrainingSet:
+    def take(self, rows: Ints) -> TrainingSet:
         """Return some of the songs, by rising row."""
         place = np.full(len(self.inputs), -1)
         place[rows] = np.arange(len(rows))
@@ -89,7 +86,7 @@ class Sampler:
         kinds = songs.positives if rich else ()
         self._groups = [members for p in kinds for members in _members(p, allowed=~songs.held_out)]
 
-    def draw(self, rng: np.random.Generator) -> Iterator[Indices]:
+    def draw(self, rng: np.random.Generator) -> Iterator[Ints]:
         """Yield the batches of an epoch: sorted indices of distinct songs."""
         if self._rich:
             for _ in range(self.n_batches):
@@ -98,19 +95,19 @@ class Sampler:
             for part in np.array_split(rng.permutation(self._train), self.n_batches):
                 yield np.sort(part)
 
-    def alike(self, batch: Indices) -> Tensor:
+    def alike(self, batch: Ints) -> Tensor:
         """Return the weights (b, b) of the pairs that share a group: the largest of their kinds."""
         weights = torch.zeros(len(batch), len(batch))
         for positives, starts in zip(self._songs.positives, self._starts, strict=True):
             weights = torch.maximum(weights, positives.weight * _share_a_group(batch, starts, positives.group))
         return weights
 
-    def same_recording(self, batch: Indices) -> Tensor:
+    def same_recording(self, batch: Ints) -> Tensor:
         """Return whether the pairs (b, b) are one recording; True on the diagonal."""
         recordings = torch.from_numpy(self._songs.recordings[batch])
         return recordings[:, None] == recordings[None, :]
 
-    def _draw_rich(self, rng: np.random.Generator) -> Indices:
+    def _draw_rich(self, rng: np.random.Generator) -> Ints:
         n_drawn = round(self._size * UNIFORM_SHARE)
         parts = [rng.choice(self._train, n_drawn, replace=False)]
         for group in rng.permutation(len(self._groups)):
@@ -125,7 +122,7 @@ class Sampler:
 class GroupIndex:
     """The groups of one kind that have a proxy: the largest ones that at least two songs of the training share."""
 
-    def __init__(self, positives: Positives, *, allowed: NDArray[np.bool_], n_max: int) -> None:
+    def __init__(self, positives: Positives, *, allowed: Bools, n_max: int) -> None:
         keep = allowed[positives.song]
         names, column, sizes = np.unique(positives.group[keep], return_inverse=True, return_counts=True)
         largest = np.lexsort((names, -sizes))[:n_max]
@@ -137,20 +134,20 @@ class GroupIndex:
         self._slot = slot[column][inside]
         self._starts = np.searchsorted(positives.song[keep][inside], np.arange(len(allowed) + 1))
 
-    def pairs(self, batch: Indices) -> tuple[Indices, Indices]:
+    def pairs(self, batch: Ints) -> tuple[Ints, Ints]:
         """Return the batch's pairs: row within the batch, and group."""
         row, position = _pairs(batch, self._starts)
         return row, self._slot[position]
 
 
-def _pairs(batch: Indices, starts: Indices) -> tuple[Indices, Indices]:
+def _pairs(batch: Ints, starts: Ints) -> tuple[Ints, Ints]:
     """Return the row within the batch and the position among all pairs of each of the batch's pairs."""
     counts = starts[batch + 1] - starts[batch]
     row = np.repeat(np.arange(len(batch)), counts)
     return row, concatenate_ranges(starts[batch], counts)
 
 
-def _members(positives: Positives, *, allowed: NDArray[np.bool_]) -> list[Indices]:
+def _members(positives: Positives, *, allowed: Bools) -> list[Ints]:
     """Return the allowed songs of each group that has at least two."""
     keep = allowed[positives.song]
     order = np.argsort(positives.group[keep], kind="stable")
@@ -159,7 +156,7 @@ def _members(positives: Positives, *, allowed: NDArray[np.bool_]) -> list[Indice
     return [members for members in np.split(songs, cuts) if len(members) > 1]
 
 
-def _share_a_group(batch: Indices, starts: Indices, group: Indices) -> Tensor:
+def _share_a_group(batch: Ints, starts: Ints, group: Ints) -> Tensor:
     row, position = _pairs(batch, starts)
     names, column, sizes = np.unique(group[position], return_inverse=True, return_counts=True)
     shared = torch.zeros(len(batch), len(batch))

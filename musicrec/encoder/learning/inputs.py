@@ -16,11 +16,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from musicrec.arrays import Bools, Doubles, Floats, Ints
 from musicrec.songs import FEATURES, RAW_INPUTS
-
-Array = NDArray[np.float64]
 
 LINEAR = ("danceability", "energy", "loudness", "valence")
 # Shares that pile up at 0; the offset is where the measurement ends.
@@ -48,15 +46,15 @@ class InputLayout:
     """
 
     n_numeric: int
-    source: NDArray[np.int64]
-    is_mask: NDArray[np.bool_]
+    source: Ints
+    is_mask: Bools
 
     @property
     def n_sources(self) -> int:
         """How many raw values there are."""
         return int(self.source.max()) + 1
 
-    def hide(self, inputs: NDArray[np.float32], missing: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def hide(self, inputs: Floats, missing: Bools) -> Floats:
         """Return inputs (n, n_inputs) as they are where raw values are `missing` (n, n_sources)."""
         return np.where(missing[:, self.source], self.is_mask.astype(np.float32), inputs)
 
@@ -120,7 +118,7 @@ class Encodings:
         return cls(**lists, newest=plain["newest"])
 
 
-def fit_encodings(raw: Array, *, optional: Sequence[str] = ()) -> Encodings:
+def fit_encodings(raw: Doubles, *, optional: Sequence[str] = ()) -> Encodings:
     """Learn centers and scales.
 
     Parameters
@@ -153,7 +151,7 @@ def fit_encodings(raw: Array, *, optional: Sequence[str] = ()) -> Encodings:
     return Encodings(used, tuple(centers), tuple(scales), newest, genres)
 
 
-def encode(raw: Array, *, encodings: Encodings) -> NDArray[np.float32]:
+def encode(raw: Doubles, *, encodings: Encodings) -> Floats:
     """Return the model inputs.
 
     Parameters
@@ -184,7 +182,7 @@ def encode(raw: Array, *, encodings: Encodings) -> NDArray[np.float32]:
     return np.concatenate([known, genres, np.stack(missing, axis=1)], axis=1).astype(np.float32)
 
 
-def fifths_angle(key: Array, mode: Array) -> Array:
+def fifths_angle(key: Doubles, mode: Doubles) -> Doubles:
     """Return the angle on the circle of fifths, in radians, of pitch class `key` (0..11) in `mode`.
 
     A minor key (mode 0) stands at its relative major, three semitones up; an unknown mode counts as major.
@@ -193,12 +191,12 @@ def fifths_angle(key: Array, mode: Array) -> Array:
     return 2.0 * np.pi * np.mod(7.0 * tonic, 12.0) / 12.0
 
 
-def octave_angle(tempo_bpm: Array) -> Array:
+def octave_angle(tempo_bpm: Doubles) -> Doubles:
     """Return an angle in radians that is the same for a tempo, its double and its half."""
     return 2.0 * np.pi * np.log2(tempo_bpm)
 
 
-def _transformed(raw: Array, *, optional: Sequence[str], newest: float) -> list[Array]:
+def _transformed(raw: Doubles, *, optional: Sequence[str], newest: float) -> list[Doubles]:
     skewed = [np.log(_column(raw, name) + offset) for name, offset in SKEWED.items()]
     age = np.maximum(newest - _column(raw, "release_date"), 0.0)
     others = {"release_date": -np.log(age + AGE_OFFSET), "popularity": _column(raw, "popularity")}
@@ -214,10 +212,10 @@ def _numeric(optional: Sequence[str]) -> list[str]:
     return [name for name in optional if name != "genre"]
 
 
-def _commonest(codes: Array) -> tuple[float, ...]:
+def _commonest(codes: Doubles) -> tuple[float, ...]:
     names, counts = np.unique(codes[~np.isnan(codes)], return_counts=True)
     return tuple(names[np.lexsort((names, -counts))][:MAX_GENRES].tolist())
 
 
-def _column(raw: Array, name: str) -> Array:
+def _column(raw: Doubles, name: str) -> Doubles:
     return raw[:, RAW_INPUTS.index(name)]

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from musicrec.arrays import Bools, Ints
 from musicrec.config import ModelConfig
-from musicrec.encoder.learning.batches import GroupIndex, Indices, Sampler, TrainingSet
+from musicrec.encoder.learning.batches import GroupIndex, Sampler, TrainingSet
 from musicrec.encoder.learning.checkpoint import pack, unpack
 from musicrec.encoder.learning.losses import contrastive_loss, proxy_loss
 from musicrec.encoder.learning.model import Architecture, Encoder
@@ -132,7 +132,7 @@ class Learner:
         self._rng.bit_generator.state = plain["generator"]
         return best_weights, plain["history"]
 
-    def twin_loss(self, batch: Indices, rng: np.random.Generator) -> Tensor:
+    def twin_loss(self, batch: Ints, rng: np.random.Generator) -> Tensor:
         """Return the loss of songs that should be nearest to themselves when both are disturbed."""
         inputs = torch.from_numpy(self._songs.inputs[batch])
         vectors = self._vectors_of(torch.cat([_corrupt(inputs, rng), _corrupt(inputs, rng)]))
@@ -141,7 +141,7 @@ class Learner:
         twin = torch.roll(itself.float(), n, dims=1)
         return contrastive_loss(vectors, positives=twin, excluded=itself, temperature=self._settings.temperature)
 
-    def _loss(self, batch: Indices) -> Tensor:
+    def _loss(self, batch: Ints) -> Tensor:
         if not self._songs.positives:
             return self.twin_loss(batch, self._rng)
         settings = self._settings
@@ -166,7 +166,7 @@ class Learner:
             vectors: Tensor = self.encoder(inputs.to(self.device))
         return vectors.float()
 
-    def _disturbed(self, batch: Indices) -> Tensor:
+    def _disturbed(self, batch: Ints) -> Tensor:
         settings, layout = self._settings, self._songs.layout
         inputs = self._songs.inputs[batch]
         noise = self._rng.standard_normal(inputs.shape, dtype=np.float32) * settings.input_noise
@@ -188,10 +188,10 @@ def _architecture(songs: TrainingSet, settings: ModelConfig) -> Architecture:
     )
 
 
-def _missing(n: int, n_sources: int, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+def _missing(n: int, n_sources: int, share: float, rng: np.random.Generator) -> Bools:
     """Return (n, n_sources): in a `share` of the songs, raw values are hidden, of each any part of them."""
     rate = rng.random((n, 1)) * (rng.random((n, 1)) < share)
-    missing: NDArray[np.bool_] = rng.random((n, n_sources)) < rate
+    missing: Bools = rng.random((n, n_sources)) < rate
     return missing
 
 

@@ -13,17 +13,17 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from musicrec.arrays import Floats
 from musicrec.encoder.learning.baselines import Affine
 from musicrec.encoder.learning.inputs import Encodings
 
 # Matrix products may round differently for another number of rows. Always the same number makes a song's
 # vector independent of the batch it came in.
-BLOCK_ROWS = 1024
+_BLOCK_ROWS = 1024
 MIN_NORM = 1e-6
 CONSTANT = 0.1
 
@@ -103,7 +103,7 @@ def make_linear(projection: Affine) -> Encoder:
     return encoder
 
 
-def embed(encoder: Encoder, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+def embed(encoder: Encoder, inputs: Floats) -> Floats:
     """Return the unit vectors of `inputs`.
 
     Parameters
@@ -121,11 +121,11 @@ def embed(encoder: Encoder, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
     n, n_inputs = inputs.shape
     # numpy's, because it asks for large pages: torch's own memory takes longer to fill for the first time.
     vectors = np.empty((n, encoder.architecture.embedding_dim), dtype=np.float32)
-    block = np.zeros((BLOCK_ROWS, n_inputs), dtype=np.float32)
+    block = np.zeros((_BLOCK_ROWS, n_inputs), dtype=np.float32)
     device = next(encoder.parameters()).device
     with torch.inference_mode():
-        for start in range(0, n, BLOCK_ROWS):
-            rows = inputs[start : start + BLOCK_ROWS]
+        for start in range(0, n, _BLOCK_ROWS):
+            rows = inputs[start : start + _BLOCK_ROWS]
             block[: len(rows)] = rows
             unit = encoder(torch.from_numpy(block).to(device))
             vectors[start : start + len(rows)] = unit[: len(rows)].half().float().cpu().numpy()

@@ -17,7 +17,7 @@ from musicrec.encoder.learning.checkpoint import Checkpoints, name_training
 from musicrec.encoder.learning.learner import Learner
 from musicrec.encoder.learning.model import Encoder, embed
 from musicrec.errors import QualityError
-from musicrec.measures.retrieval import Candidates, answer, by_cosine
+from musicrec.measures.retrieval import Collection, answer, by_cosine
 
 # Songs that judge an epoch: they bound memory and time.
 MAX_JUDGES = 2000
@@ -146,7 +146,7 @@ class _Judge:
         held_out = np.flatnonzero(songs.held_out)
         chosen = np.random.default_rng(0).permutation(held_out)[:MAX_JUDGES]
         self._rows = np.sort(chosen)
-        self._candidates: Candidates | None = None
+        self._candidates: Collection | None = None
         self._own_artist = False
         if songs.positives and len(chosen):
             # By the weightiest kind alone: that is what the user cares for most. An artist's own songs are no
@@ -156,7 +156,7 @@ class _Judge:
             kind = max(others or songs.positives, key=lambda positives: positives.weight)
             inside = np.isin(kind.song, self._rows)
             place = np.searchsorted(self._rows, kind.song[inside])
-            self._candidates = Candidates.make(songs.artists[self._rows], song=place, group=kind.group[inside])
+            self._candidates = Collection.make(songs.artists[self._rows], song=place, group=kind.group[inside])
 
     def score(self, learner: Learner) -> float:
         """Return the score of `Epoch`."""

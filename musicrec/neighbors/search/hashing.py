@@ -18,16 +18,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from musicrec.arrays import concatenate_ranges
+from musicrec.arrays import Floats, Ints, concatenate_ranges
 from musicrec.neighbors.search.compiled import compiled
 
-Vectors = NDArray[np.float32]
-Cells = NDArray[np.int64]
-Numbers = NDArray[np.int64] | NDArray[np.int32]
+Numbers = Ints | NDArray[np.int32]
 Whole = TypeVar("Whole", np.int32, np.int64)
 
 # A fixed number of rows per product, so that what a vector hashes to does not depend on its batch.
-BLOCK_ROWS = 256
+_BLOCK_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -43,11 +41,11 @@ class Probes:
         The queries of cell i are rows[starts[i] : starts[i + 1]]; with None every query asks every cell.
     """
 
-    cells: Cells
-    starts: NDArray[np.int64]
+    cells: Ints
+    starts: Ints
     rows: NDArray[np.int32] | None
 
-    def of(self, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def of(self, places: Ints) -> tuple[Ints, Ints]:
         """Return starts (n + 1,) and rows of the queries of the cells at `places` (n,), one after the other.
 
         Raises
@@ -73,10 +71,10 @@ class HashFamily(Protocol):
     def n_cells(self) -> int:
         """Cells of all tables; those of the first table come first."""
 
-    def assign(self, vectors: Vectors) -> Cells:
+    def assign(self, vectors: Floats) -> Ints:
         """Return where vectors (n, d), as they are found, are stored: (n, n_tables) cells, a table a column."""
 
-    def probes(self, vectors: Vectors, home: Cells | None = None) -> Iterator[Probes]:
+    def probes(self, vectors: Floats, home: Ints | None = None) -> Iterator[Probes]:
         """Yield which cells vectors (n, d), as they ask, have to see: the best first, then the rest.
 
         No query sees a cell twice. `home` (n,) are the cells of the first table that `assign` gives for these
@@ -91,15 +89,15 @@ class Exact:
     n_cells: int
     n_tables: int = 1
 
-    def assign(self, vectors: Vectors) -> Cells:
+    def assign(self, vectors: Floats) -> Ints:
         """Deal the vectors out by their bits, so that equal ones meet."""
         bits = np.ascontiguousarray(vectors).view(np.uint32).astype(np.uint64)
         factors = np.random.default_rng(0).integers(0, 2**63, bits.shape[1], dtype=np.uint64) * 2 + 1
         mixed = (bits * factors).sum(axis=1, dtype=np.uint64) >> np.uint64(33)
-        cells: Cells = (mixed % np.uint64(self.n_cells)).astype(np.int64)[:, None]
+        cells: Ints = (mixed % np.uint64(self.n_cells)).astype(np.int64)[:, None]
         return cells
 
-    def probes(self, vectors: Vectors, home: Cells | None = None) -> Iterator[Probes]:  # noqa: ARG002
+    def probes(self, vectors: Floats, home: Ints | None = None) -> Iterator[Probes]:  # noqa: ARG002
         """Yield all cells for all."""
         yield Probes(np.arange(self.n_cells), np.zeros(self.n_cells + 1, dtype=np.int64), None)
 
@@ -113,7 +111,7 @@ class Hyperplane:
     planes : float32 array, shape (n_tables, n_bits, d)
     """
 
-    planes: Vectors
+    planes: Floats
 
     @property
     def n_tables(self) -> int:
@@ -125,23 +123,23 @@ class Hyperplane:
         """A cell for each combination of signs in each table."""
         return len(self.planes) << int(self.planes.shape[1])
 
-    def assign(self, vectors: Vectors) -> Cells:
+    def assign(self, vectors: Floats) -> Ints:
         """Return one cell per table as (n, n_tables)."""
         n_tables, n_bits, d = self.planes.shape
         flat = torch.from_numpy(self.planes.reshape(-1, d))
         powers = torch.from_numpy(2 ** np.arange(n_bits, dtype=np.int64))
         offset = np.arange(n_tables, dtype=np.int64) << n_bits
         cells = np.empty((len(vectors), n_tables), dtype=np.int64)
-        block = torch.zeros(BLOCK_ROWS, d)
-        for start in range(0, len(vectors), BLOCK_ROWS):
-            rows = torch.from_numpy(vectors[start : start + BLOCK_ROWS])
+        block = torch.zeros(_BLOCK_ROWS, d)
+        for start in range(0, len(vectors), _BLOCK_ROWS):
+            rows = torch.from_numpy(vectors[start : start + _BLOCK_ROWS])
             block[: len(rows)] = rows
-            bits = (block @ flat.T > 0).view(BLOCK_ROWS, n_tables, n_bits)
+            bits = (block @ flat.T > 0).view(_BLOCK_ROWS, n_tables, n_bits)
             codes = (bits * powers).sum(dim=2)[: len(rows)].numpy()
             cells[start : start + len(rows)] = codes + offset
         return cells
 
-    def probes(self, vectors: Vectors, home: Cells | None = None) -> Iterator[Probes]:  # noqa: ARG002
+    def probes(self, vectors: Floats, home: Ints | None = None) -> Iterator[Probes]:  # noqa: ARG002
         """Yield the cells of each query's own signs."""
         cells = self.assign(vectors)
         rows = np.repeat(np.arange(len(cells)), cells.shape[1])
@@ -164,7 +162,7 @@ def as_probes(rows: Sequence[Numbers], cells: Sequence[Numbers], n_cells: int) -
 
 
 @compiled
-def grouped_by(numbers: Numbers, values: NDArray[Whole], n: int) -> tuple[NDArray[Whole], NDArray[np.int64]]:
+def grouped_by(numbers: Numbers, values: NDArray[Whole], n: int) -> tuple[NDArray[Whole], Ints]:
     """Return values in the order of their numbers, which are below n, and where those of each begin.
 
     Those of one number keep their order. Counting takes a tenth of sorting.

@@ -11,15 +11,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from musicrec.neighbors.search.items import Members, concatenate
+from musicrec.arrays import Doubles, Ints
+from musicrec.neighbors.search.items import Items, concatenate
 
 # Rows made ready for comparison at once: enough to share the overhead of cells of a hundred.
 CHUNK_ROWS = 8192
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class CellIndex:
 
 
 @dataclass(frozen=True)
-class Pieces:
+class Spans:
     """Rows of cells: rows firsts[i] .. lasts[i] are of the cell at places[i], (n,) each."""
 
     places: Ints
@@ -62,12 +59,12 @@ class CellReader:
     index : CellIndex
     """
 
-    def __init__(self, read: Callable[[int], Members], index: CellIndex) -> None:
+    def __init__(self, read: Callable[[int], Items], index: CellIndex) -> None:
         self._read, self._index = read, index
         self._bounds = index.starts[index.first_cells]
-        self._parts: dict[int, Members] = {}
+        self._parts: dict[int, Items] = {}
 
-    def rows(self, start: int, stop: int) -> Members:
+    def rows(self, start: int, stop: int) -> Items:
         """Return rows start..stop of all rows, at least one."""
         pieces = []
         part = int(np.searchsorted(self._bounds, start, side="right")) - 1
@@ -80,7 +77,7 @@ class CellReader:
             part += 1
         return concatenate(pieces)
 
-    def chunks(self, cells: Ints) -> Iterator[tuple[Members, Pieces]]:
+    def chunks(self, cells: Ints) -> Iterator[tuple[Items, Spans]]:
         """Yield the items of some cells, as many as are worth while at a time.
 
         Parameters
@@ -90,8 +87,8 @@ class CellReader:
 
         Yields
         ------
-        Members
-        Pieces
+        Items
+        Spans
             Of the cells. A cell may come in several.
         """
         ranges: list[tuple[int, int]] = []
@@ -110,18 +107,18 @@ class CellReader:
                     ranges.append((first, last))
                 n_held, first = n_held + last - first, last
                 if n_held == CHUNK_ROWS:
-                    yield concatenate([self.rows(*r) for r in ranges]), Pieces(*np.array(pieces).T.copy())
+                    yield concatenate([self.rows(*r) for r in ranges]), Spans(*np.array(pieces).T.copy())
                     ranges, pieces, n_held = [], [], 0
         if ranges:
-            yield concatenate([self.rows(*r) for r in ranges]), Pieces(*np.array(pieces).T.copy())
+            yield concatenate([self.rows(*r) for r in ranges]), Spans(*np.array(pieces).T.copy())
 
-    def _part(self, part: int) -> Members:
+    def _part(self, part: int) -> Items:
         if part not in self._parts:
             self._parts[part] = self._read(part)
         return self._parts[part]
 
 
-def cut_parts(counts: Floats, *, n_parts: int) -> Ints:
+def cut_parts(counts: Doubles, *, n_parts: int) -> Ints:
     """Return the first cell of each part, and the end: parts of about equally many items, (n_parts + 1,)."""
     so_far = np.cumsum(counts)
     wanted = so_far[-1] * np.arange(1, n_parts) / n_parts
@@ -129,7 +126,7 @@ def cut_parts(counts: Floats, *, n_parts: int) -> Ints:
     return np.concatenate([[0], np.minimum(inner, len(counts)), [len(counts)]]).astype(np.int64)
 
 
-def cut_units(starts: Ints, cost: Floats, *, n_units: int, max_rows: int) -> Ints:
+def cut_units(starts: Ints, cost: Doubles, *, n_units: int, max_rows: int) -> Ints:
     """Return the first row of each unit, and the end.
 
     Parameters

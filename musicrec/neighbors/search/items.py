@@ -7,34 +7,31 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from musicrec.arrays import Ints, Reals
 from musicrec.neighbors.search.compiled import compiled
-
-Rows = NDArray[np.int64]
-
-Keys = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Members:
+class Items:
     """Items: keys (n,), recordings (n,) and vectors (n, d), float16 or float32, row by row."""
 
-    keys: Keys
-    recordings: Keys
-    vectors: NDArray[np.floating]
+    keys: Ints
+    recordings: Ints
+    vectors: Reals
 
     def __len__(self) -> int:
         return len(self.keys)
 
-    def take(self, rows: NDArray[np.int64] | slice) -> Members:
+    def take(self, rows: Ints | slice) -> Items:
         """Return some of the items, in this order."""
-        return Members(self.keys[rows], self.recordings[rows], self.vectors[rows])
+        return Items(self.keys[rows], self.recordings[rows], self.vectors[rows])
 
 
-def concatenate(members: list[Members]) -> Members:
+def concatenate(members: list[Items]) -> Items:
     """Return the items of all, in order; without a copy where there is but one."""
     if len(members) == 1:
         return members[0]
-    return Members(
+    return Items(
         np.concatenate([m.keys for m in members]),
         np.concatenate([m.recordings for m in members]),
         np.concatenate([m.vectors for m in members]),
@@ -45,17 +42,18 @@ def concatenate(members: list[Members]) -> Members:
 class Distinct:
     """The m different ones of n rows: `firsts` (m,), rising, is where each stands first; `place` (n,) is which."""
 
-    firsts: Rows
-    place: Rows
+    firsts: Ints
+    place: Ints
 
 
-def distinct_rows(vectors: NDArray[np.floating]) -> Distinct:
+def distinct_rows(vectors: Reals) -> Distinct:
     """Return the different ones of vectors (n, d), of half or single precision.
 
     Of two that are different and have one hash of 64 bits, which will hardly ever be, one may be listed twice.
     """
     bits = np.ascontiguousarray(vectors).view(np.uint16)
-    factors = np.random.default_rng(1).integers(0, 2**63, bits.shape[1], dtype=np.uint64) * 2 + 1
+    drawn = np.random.default_rng(1).integers(0, 2**63, (bits.shape[1],), dtype=np.uint64)
+    factors = drawn * np.uint64(2) + np.uint64(1)
     hashes = _hashes(bits, factors)
     order = np.argsort(hashes, kind="stable")
     here, before = order[1:], order[:-1]

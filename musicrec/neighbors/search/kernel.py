@@ -11,22 +11,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from musicrec.arrays import Doubles, Floats, Ints, Reals
 from musicrec.neighbors.search.compiled import compiled
-from musicrec.neighbors.search.items import Keys, Members
+from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.spaces import METRICS, SCORE_DIGITS, Frame, Space, fit_frame
-from musicrec.neighbors.search.top_k import Lists, Scores
-
-Floats = NDArray[np.float32]
-Wide = NDArray[np.float64]
+from musicrec.neighbors.search.top_k import Lists
 
 # The products of a block stay in the second-level cache: 512 x 512 floats are 1 MB.
-BLOCK_ROWS = 512
-BLOCK_COLUMNS = 512
+_BLOCK_ROWS = 512
+_BLOCK_COLUMNS = 512
 # Products that are looked at one by one where one of them can be in a list.
-STRIDE = 16
+_STRIDE = 16
 # Places beyond k of an item of several recordings: each of its songs drops its own recording.
 SLACK = 6
 # Products beyond the width of a list that its first floor is taken from: its own item and some releases.
@@ -42,9 +39,9 @@ SQUARE, HALF, ERROR = range(3)
 class Candidates:
     """Items made ready for comparison; `names` (n, 2) are their keys and recordings, side by side."""
 
-    names: Keys
+    names: Ints
     vectors: Floats
-    squares: Wide
+    squares: Doubles
     factors: Floats
 
     def __len__(self) -> int:
@@ -52,7 +49,7 @@ class Candidates:
 
 
 @dataclass(frozen=True)
-class Offers:
+class Meetings:
     """Which queries are compared with which candidates.
 
     Attributes
@@ -64,13 +61,13 @@ class Offers:
     rows : int64 array, shape (starts[-1],)
     """
 
-    firsts: Keys
-    lasts: Keys
-    starts: Keys
-    rows: Keys
+    firsts: Ints
+    lasts: Ints
+    starts: Ints
+    rows: Ints
 
 
-def as_candidates(members: Members, frame: Frame) -> Candidates:
+def as_candidates(members: Items, frame: Frame) -> Candidates:
     """Return items as they are found."""
     vectors = _as_float32(members.vectors)
     factors = frame.factors(vectors, asking=False).contiguous().numpy()
@@ -83,7 +80,7 @@ class Search:
 
     Parameters
     ----------
-    queries : Members
+    queries : Items
         An item is never listed for its own recording, hence never for itself, and of several releases of one
         recording the best is listed. Where that is not wanted, each item is a recording of its own.
     k : int
@@ -97,7 +94,7 @@ class Search:
         Pairs of queries and candidates that were offered.
     """
 
-    def __init__(self, queries: Members, *, k: int, n_spare: int = 0, frame: Frame) -> None:
+    def __init__(self, queries: Items, *, k: int, n_spare: int = 0, frame: Frame) -> None:
         vectors = _as_float32(queries.vectors)
         n, width = len(queries), k + n_spare
         squares, (halves, errors) = squared_lengths(vectors.numpy()), frame.offsets(vectors)
@@ -115,10 +112,10 @@ class Search:
         self._scores = np.full((n, width), np.nan, dtype=np.float32)
         self.n_compared = 0
         # Buffers for all blocks: fresh memory costs as much as the product that fills it.
-        self._products = np.empty(BLOCK_ROWS * BLOCK_COLUMNS, dtype=np.float32)
-        self._left = np.empty((BLOCK_ROWS, self._factors.shape[1]), dtype=np.float32)
+        self._products = np.empty(_BLOCK_ROWS * _BLOCK_COLUMNS, dtype=np.float32)
+        self._left = np.empty((_BLOCK_ROWS, self._factors.shape[1]), dtype=np.float32)
 
-    def offer(self, candidates: Candidates, offers: Offers) -> None:
+    def offer(self, candidates: Candidates, offers: Meetings) -> None:
         """Compare queries with candidates, as the offers say."""
         self.n_compared += _offer(
             offers.firsts, offers.lasts, offers.starts, offers.rows, self._metric,
@@ -131,7 +128,8 @@ class Search:
         """Compare all queries with all candidates."""
         n = len(self._floors)
         self.offer(
-            candidates, Offers(np.zeros(1, np.int64), np.array([len(candidates)]), np.array([0, n]), np.arange(n))
+            candidates,
+            Meetings(np.zeros(1, np.int64), np.array([len(candidates)]), np.array([0, n]), np.arange(n)),
         )
 
     def lists(self) -> Lists:
@@ -139,7 +137,7 @@ class Search:
         return Lists(self._keys, self._listed, self._scores)
 
 
-def exact_nearest(queries: Members, candidates: Members, *, k: int, n_spare: int = 0, space: Space) -> Lists:
+def exact_nearest(queries: Items, candidates: Items, *, k: int, n_spare: int = 0, space: Space) -> Lists:
     """Return the exact k nearest of `candidates` for each query: brute force, with bounds."""
     frame = fit_frame(candidates.vectors.astype(np.float32), space)
     search = Search(queries, k=k, n_spare=n_spare, frame=frame)
@@ -147,7 +145,7 @@ def exact_nearest(queries: Members, candidates: Members, *, k: int, n_spare: int
     return search.lists()
 
 
-def pair_scores(left: NDArray[np.floating], right: NDArray[np.floating], space: Space) -> Scores:
+def pair_scores(left: Reals, right: Reals, space: Space) -> Floats:
     """Return the scores of row pairs: cosine rounded to six digits, product, or minus the distance.
 
     Parameters
@@ -165,7 +163,9 @@ def pair_scores(left: NDArray[np.floating], right: NDArray[np.floating], space: 
 
 
 @compiled
-def _pair_scores(left: Floats, right: Floats, left_squares: Wide, right_squares: Wide, metric: int) -> Scores:
+def _pair_scores(
+    left: Floats, right: Floats, left_squares: Doubles, right_squares: Doubles, metric: int
+) -> Floats:
     scores = np.empty(len(left), dtype=np.float32)
     for i in range(len(left)):
         scores[i] = _score(left, i, right, i, left_squares[i], right_squares[i], metric)
@@ -210,9 +210,9 @@ def _place(
     recording: int,
     width: int,
     filled: int,
-    keys: Keys,
-    recordings: Keys,
-    scores: Scores,
+    keys: Ints,
+    recordings: Ints,
+    scores: Floats,
 ) -> int:
     """Put a pair into the sorted list of a query and return how many places are taken."""
     if filled == width:
@@ -264,10 +264,10 @@ def _seed(products: Floats, i: int, seeds: Floats) -> np.float32:
 
 @compiled
 def _offer(
-    firsts: Keys, lasts: Keys, starts: Keys, rows: Keys, metric: int,
-    factors: Floats, vectors: Floats, facts: Keys, sizes: Wide,
-    found_factors: Floats, found: Floats, found_squares: Wide, found_names: Keys,
-    floors: Floats, keys: Keys, listed: Keys, scores: Scores, left: Floats, products: Floats,
+    firsts: Ints, lasts: Ints, starts: Ints, rows: Ints, metric: int,
+    factors: Floats, vectors: Floats, facts: Ints, sizes: Doubles,
+    found_factors: Floats, found: Floats, found_squares: Doubles, found_names: Ints,
+    floors: Floats, keys: Ints, listed: Ints, scores: Floats, left: Floats, products: Floats,
 ) -> int:  # fmt: skip
     """Multiply block by block, add to the lists what can be in them, and return how many pairs there were.
 
@@ -276,11 +276,11 @@ def _offer(
     seeds = np.empty(scores.shape[1] + SEEDS, dtype=np.float32)
     n_compared = 0
     for offer in range(len(firsts)):
-        for first in range(firsts[offer], lasts[offer], BLOCK_COLUMNS):
-            last = min(first + BLOCK_COLUMNS, lasts[offer])
+        for first in range(firsts[offer], lasts[offer], _BLOCK_COLUMNS):
+            last = min(first + _BLOCK_COLUMNS, lasts[offer])
             right = found_factors[first:last].T
-            for start in range(starts[offer], starts[offer + 1], BLOCK_ROWS):
-                some = rows[start : min(start + BLOCK_ROWS, starts[offer + 1])]
+            for start in range(starts[offer], starts[offer + 1], _BLOCK_ROWS):
+                some = rows[start : min(start + _BLOCK_ROWS, starts[offer + 1])]
                 for i in range(len(some)):
                     left[i] = factors[some[i]]
                 block = products[: len(some) * (last - first)].reshape(len(some), last - first)
@@ -295,9 +295,9 @@ def _offer(
 
 @compiled
 def _select(
-    products: Floats, rows: Keys, first: int, metric: int,
-    vectors: Floats, facts: Keys, sizes: Wide, found: Floats, found_squares: Wide, found_names: Keys,
-    floors: Floats, keys: Keys, listed: Keys, scores: Scores, seeds: Floats,
+    products: Floats, rows: Ints, first: int, metric: int,
+    vectors: Floats, facts: Ints, sizes: Doubles, found: Floats, found_squares: Doubles, found_names: Ints,
+    floors: Floats, keys: Ints, listed: Ints, scores: Floats, seeds: Floats,
 ) -> None:  # fmt: skip
     """Add to the lists of `rows` what can be in them of the candidates from `first` on."""
     n_columns = products.shape[1]
@@ -319,8 +319,8 @@ def _select(
                     break
                 # Few recordings have more releases than there are spare seeds: then all over again.
                 floor = np.float32(-np.inf)
-            for start in range(0, n_columns, STRIDE):
-                stop = min(start + STRIDE, n_columns)
+            for start in range(0, n_columns, _STRIDE):
+                stop = min(start + _STRIDE, n_columns)
                 if not _any_above(products, i, start, stop, floor):
                     continue
                 for j in range(start, stop):
@@ -347,12 +347,12 @@ def _any_above(products: Floats, i: int, start: int, stop: int, floor: np.float3
     return bool(n_above > 0)
 
 
-def _as_float32(vectors: NDArray[np.floating]) -> Tensor:
+def _as_float32(vectors: Reals) -> Tensor:
     return torch.from_numpy(np.array(vectors, order="C", copy=not vectors.flags.writeable or None)).float()
 
 
 @compiled
-def squared_lengths(vectors: Floats) -> Wide:
+def squared_lengths(vectors: Floats) -> Doubles:
     """Return the squared lengths of vectors (n, d), (n,), in double precision: finite where all numbers are."""
     squares = np.zeros(len(vectors))
     for row in range(len(vectors)):

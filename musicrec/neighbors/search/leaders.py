@@ -10,13 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-Vectors = NDArray[np.float32]
+from musicrec.arrays import Floats, Ints
 
 N_ROUNDS = 8
-BLOCK_ROWS = 4096
+_BLOCK_ROWS = 4096
 # Up to so many leaders one level costs no more.
 ONE_LEVEL = 512
 # Vectors of the sample that a first-level center is trained on: more move it no more.
@@ -37,15 +36,15 @@ class Leaders:
         The leaders groups[i] .. groups[i + 1] come from what is nearest to first-level center i.
     """
 
-    centers: Vectors
-    first: Vectors
-    groups: NDArray[np.int64]
+    centers: Floats
+    first: Floats
+    groups: Ints
 
     def __len__(self) -> int:
         return len(self.centers)
 
 
-def fit_leaders(vectors: Vectors, *, n_leaders: int, seed: int, spherical: bool = True) -> Leaders:
+def fit_leaders(vectors: Floats, *, n_leaders: int, seed: int, spherical: bool = True) -> Leaders:
     """Return leaders that cover `vectors`.
 
     Parameters
@@ -76,10 +75,10 @@ def fit_leaders(vectors: Vectors, *, n_leaders: int, seed: int, spherical: bool 
     return Leaders(torch.cat(groups).numpy(), first.numpy(), np.cumsum([0, *map(len, groups)]))
 
 
-def spatial_order(points: Vectors) -> NDArray[np.int64]:
+def spatial_order(points: Floats) -> Ints:
     """Return an order of (n, d) in which near points are near: halves along the widest direction, again."""
 
-    def halve(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    def halve(rows: Ints) -> list[Ints]:
         if len(rows) < 3:
             return [rows]
         spread = points[rows].astype(np.float64)
@@ -122,8 +121,8 @@ def _assign(points: Tensor, leaders: Tensor) -> tuple[Tensor, Tensor]:
     """Return the row of the nearest leader and minus half the squared distance to it, both of shape (n,)."""
     offset = negative_half_squares(leaders)
     best = [
-        torch.addmm(offset, points[start : start + BLOCK_ROWS], leaders.T).max(dim=1)
-        for start in range(0, len(points), BLOCK_ROWS)
+        torch.addmm(offset, points[start : start + _BLOCK_ROWS], leaders.T).max(dim=1)
+        for start in range(0, len(points), _BLOCK_ROWS)
     ]
     score = torch.cat([b.values for b in best]) + negative_half_squares(points)
     return torch.cat([b.indices for b in best]), score

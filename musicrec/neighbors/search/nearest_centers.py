@@ -5,36 +5,34 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from musicrec.arrays import Floats, Ints
 from musicrec.neighbors.search.compiled import compiled
 
-Vectors = NDArray[np.float32]
-Places = NDArray[np.int64]
-
 # Points of a product: always as many, so that what is next to one does not depend on the others.
-BLOCK_ROWS = 256
+_BLOCK_ROWS = 256
 # The same where each has many centers next to it, and centers of a product: 256 KB, in the second-level cache.
 FEW_ROWS = 64
 TILE = 1024
 # Products that are looked at one by one where one of them can be near.
-STRIDE = 32
+_STRIDE = 32
 LOWEST = np.float32(-3e38)
 
 
 @compiled
-def nearest_groups(vectors: Vectors, first: Vectors, shift: Vectors, n_groups: int) -> Places:
+def nearest_groups(vectors: Floats, first: Floats, shift: Floats, n_groups: int) -> Ints:
     """Return the first-level centers next to each vector, (n, n_groups)."""
     nearest = np.zeros((len(vectors), n_groups), dtype=np.int64)
-    block = np.zeros((BLOCK_ROWS, vectors.shape[1]), dtype=np.float32)
-    products = np.empty((BLOCK_ROWS, len(first)), dtype=np.float32)
+    block = np.zeros((_BLOCK_ROWS, vectors.shape[1]), dtype=np.float32)
+    products = np.empty((_BLOCK_ROWS, len(first)), dtype=np.float32)
     best = np.empty(n_groups, dtype=np.float32)
-    for start in range(0, len(vectors), BLOCK_ROWS):
-        n_rows = min(BLOCK_ROWS, len(vectors) - start)
+    for start in range(0, len(vectors), _BLOCK_ROWS):
+        n_rows = min(_BLOCK_ROWS, len(vectors) - start)
         block[:n_rows] = vectors[start : start + n_rows]
         np.dot(block, first.T, products)
         for i in range(n_rows):
             best[:] = -np.inf
-            for begin in range(0, len(first), STRIDE):
-                end = min(begin + STRIDE, len(first))
+            for begin in range(0, len(first), _STRIDE):
+                end = min(begin + _STRIDE, len(first))
                 if not _any_above(products, i, begin, end, shift, 0, best[n_groups - 1]):
                     continue
                 for group in range(begin, end):
@@ -50,25 +48,25 @@ def nearest_groups(vectors: Vectors, first: Vectors, shift: Vectors, n_groups: i
 
 @compiled
 def nearest_leaders(
-    vectors: Vectors, rows: Places, starts: Places, groups: Places, centers: Vectors, shift: Vectors
-) -> Places:
+    vectors: Floats, rows: Ints, starts: Ints, groups: Ints, centers: Floats, shift: Floats
+) -> Ints:
     """Return the nearest leader of each vector, (n,); group i is asked by rows[starts[i] : starts[i + 1]]."""
     # Where products overflow, none is nearest; such vectors stay together in the first cell.
     nearest = np.zeros(len(vectors), dtype=np.int64)
     best = np.full(len(vectors), -np.inf, dtype=np.float32)
-    block = np.zeros((BLOCK_ROWS, vectors.shape[1]), dtype=np.float32)
+    block = np.zeros((_BLOCK_ROWS, vectors.shape[1]), dtype=np.float32)
     for group in range(len(groups) - 1):
         first, last = groups[group], groups[group + 1]
-        products = np.empty((BLOCK_ROWS, last - first), dtype=np.float32)
-        for start in range(starts[group], starts[group + 1], BLOCK_ROWS):
-            some = rows[start : min(start + BLOCK_ROWS, starts[group + 1])]
+        products = np.empty((_BLOCK_ROWS, last - first), dtype=np.float32)
+        for start in range(starts[group], starts[group + 1], _BLOCK_ROWS):
+            some = rows[start : min(start + _BLOCK_ROWS, starts[group + 1])]
             for i in range(len(some)):
                 block[i] = vectors[some[i]]
             np.dot(block, centers[first:last].T, products)
             for i in range(len(some)):
                 largest = best[some[i]]
-                for begin in range(0, last - first, STRIDE):
-                    end = min(begin + STRIDE, last - first)
+                for begin in range(0, last - first, _STRIDE):
+                    end = min(begin + _STRIDE, last - first)
                     if not _any_above(products, i, begin, end, shift, first, largest):
                         continue
                     for j in range(begin, end):
@@ -80,7 +78,7 @@ def nearest_leaders(
 
 
 @compiled
-def nearest_among(points: Vectors, own: Places, centers: Vectors, shift: Vectors, n_near: int) -> Places:
+def nearest_among(points: Floats, own: Ints, centers: Floats, shift: Floats, n_near: int) -> Ints:
     """Return which centers are next to each point, nearest first.
 
     Parameters
@@ -136,12 +134,12 @@ def nearest_among(points: Vectors, own: Places, centers: Vectors, shift: Vectors
 
 @compiled
 def _add(
-    products: Vectors, i: int, shift: Vectors, first: int, floor: np.float32,
-    values: Vectors, places: NDArray[np.int32], n: int,
+    products: Floats, i: int, shift: Floats, first: int, floor: np.float32,
+    values: Floats, places: NDArray[np.int32], n: int,
 ) -> int:  # fmt: skip
     """Add what is above the floor to row i of the kept ones; return how many these are."""
-    for start in range(0, products.shape[1], STRIDE):
-        stop = min(start + STRIDE, products.shape[1])
+    for start in range(0, products.shape[1], _STRIDE):
+        stop = min(start + _STRIDE, products.shape[1])
         if not _any_above(products, i, start, stop, shift, first, floor):
             continue
         for j in range(start, stop):
@@ -155,7 +153,7 @@ def _add(
 
 
 @compiled
-def _keep(values: Vectors, places: NDArray[np.int32], i: int, n: int, n_kept: int) -> np.float32:
+def _keep(values: Floats, places: NDArray[np.int32], i: int, n: int, n_kept: int) -> np.float32:
     """Move the largest of a row to its front, of equal ones those that came first; return the least of them."""
     least: np.float32 = np.partition(values[i, :n], n - n_kept)[n - n_kept]
     n_equal = n_kept
@@ -172,7 +170,7 @@ def _keep(values: Vectors, places: NDArray[np.int32], i: int, n: int, n_kept: in
 
 @compiled
 def _any_above(
-    products: Vectors, i: int, start: int, stop: int, shift: Vectors, first: int, floor: np.float32
+    products: Floats, i: int, start: int, stop: int, shift: Floats, first: int, floor: np.float32
 ) -> bool:
     """Return whether one of a row's products is above, or no number.
 

@@ -9,19 +9,15 @@ so for sure.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Vectors = NDArray[np.float32]
-Wide = NDArray[np.float64]
+from musicrec.arrays import Bools, Doubles, Floats, Ints
 
 # Points are rounded to single precision, and squares of distances cancel: both errors grow with the lengths of the
 # vectors and stay below this share of them.
 MARGIN = 1e-6
 
 
-def reach_within(
-    point: Vectors, recording: int, points: Vectors, recordings: NDArray[np.int64], *, k: int
-) -> float:
+def reach_within(point: Floats, recording: int, points: Floats, recordings: Ints, *, k: int) -> float:
     """Return how far the k-th nearest of some points (n, d) is from a point (d,), inf where there are fewer.
 
     Of each recording the nearest counts, and none of the point's own.
@@ -33,7 +29,7 @@ def reach_within(
     return float(apart[order[firsts[k - 1]]]) if len(firsts) >= k else np.inf
 
 
-def radii(points: Vectors, leaders: Vectors, firsts: NDArray[np.int64]) -> Wide:
+def radii(points: Floats, leaders: Floats, firsts: Ints) -> Doubles:
     """Return how far the farthest of some points is from their leader, (n_pieces,).
 
     Parameters
@@ -44,15 +40,15 @@ def radii(points: Vectors, leaders: Vectors, firsts: NDArray[np.int64]) -> Wide:
         Piece i begins at firsts[i]; none is empty.
     """
     of_points = np.repeat(leaders.astype(np.float64), np.diff(np.append(firsts, len(points))), axis=0)
-    radius: Wide = np.maximum.reduceat(np.linalg.norm(points - of_points, axis=1), firsts)
+    radius: Doubles = np.maximum.reduceat(np.linalg.norm(points - of_points, axis=1), firsts)
     return radius
 
 
-def can_hold(queries: Vectors, reach: Wide, leaders: Vectors, radius: Wide) -> NDArray[np.bool_]:
+def can_hold(queries: Floats, reach: Doubles, leaders: Floats, radius: Doubles) -> Bools:
     """Return whether a cell can hold one of the k nearest of a query, shape (n_cells, n_queries)."""
     left, right = leaders.astype(np.float64), queries.astype(np.float64)
     of_left, of_right = (left * left).sum(axis=1)[:, None], (right * right).sum(axis=1)
     apart = np.sqrt(np.maximum(0.0, of_left + of_right - 2 * left @ right.T))  # (n_cells, n_queries)
     margin = MARGIN * (np.sqrt(of_left) + np.sqrt(of_right))
-    holds: NDArray[np.bool_] = apart - radius[:, None] <= reach + margin
+    holds: Bools = apart - radius[:, None] <= reach + margin
     return holds

@@ -12,13 +12,13 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from musicrec.arrays import Doubles, Floats, Reals
+
 Metric = Literal["cosine", "dot", "euclidean"]
 METRICS: tuple[Metric, ...] = ("cosine", "dot", "euclidean")
-Vectors = NDArray[np.float32]
 
 SCORE_DIGITS = 6
 
@@ -40,7 +40,7 @@ class Space:
     max_norm: float = 1.0
     vector_type: str = "<f2"
 
-    def as_found(self, vectors: Vectors) -> Vectors:
+    def as_found(self, vectors: Floats) -> Floats:
         """Return where vectors (n, d) stand as answers: (n, d), for "dot" (n, d + 1)."""
         if self.metric == "cosine":
             return _unit(vectors)
@@ -50,14 +50,14 @@ class Space:
         rest = np.sqrt(np.maximum(0.0, self.max_norm**2 - lengths**2))
         return np.column_stack([vectors, rest.astype(np.float32)])
 
-    def as_asking(self, vectors: Vectors) -> Vectors | None:
+    def as_asking(self, vectors: Floats) -> Floats | None:
         """Return where they stand as queries, None where that is the same place."""
         if self.metric != "dot":
             return None
         return np.column_stack([_unit(vectors) * np.float32(self.max_norm), np.zeros(len(vectors), np.float32)])
 
 
-def as_stored(vectors: NDArray[np.floating], vector_type: str) -> tuple[NDArray[np.floating], Vectors]:
+def as_stored(vectors: Reals, vector_type: str) -> tuple[Reals, Floats]:
     """Return vectors (n, d) in the type that they travel in, and the same values in single precision."""
     points = torch.from_numpy(np.array(vectors, dtype=np.float32, order="C"))
     if vector_type != "<f2":
@@ -84,7 +84,7 @@ class Frame:
     """
 
     metric: Metric
-    center: Vectors
+    center: Floats
     longest: float
 
     def factors(self, vectors: Tensor, *, asking: bool) -> Tensor:
@@ -101,7 +101,7 @@ class Frame:
         last = torch.ones(len(moved), 1) if asking else (moved * moved).sum(dim=1, keepdim=True) / -2
         return torch.cat([moved, last], dim=1)
 
-    def offsets(self, vectors: Tensor) -> tuple[Vectors, Vectors]:
+    def offsets(self, vectors: Tensor) -> tuple[Floats, Floats]:
         """Return for queries (n, d) what a product has beyond its score, and how far it may be off.
 
         Returns
@@ -117,7 +117,7 @@ class Frame:
         return half.astype(np.float32), error.astype(np.float32)
 
 
-def fit_frame(sample: Vectors, space: Space) -> Frame:
+def fit_frame(sample: Floats, space: Space) -> Frame:
     """Return the frame for vectors of which (n, d) are a sample."""
     center = np.zeros(sample.shape[1], dtype=np.float32)
     if space.metric == "euclidean" and len(sample):
@@ -126,7 +126,7 @@ def fit_frame(sample: Vectors, space: Space) -> Frame:
     return Frame(space.metric, center, longest)
 
 
-def distances(scores: NDArray[np.float32], metric: Metric) -> NDArray[np.float64]:
+def distances(scores: Floats, metric: Metric) -> Doubles:
     """Return the Euclidean distances that scores stand for; NaN for inner products, which have none."""
     values = scores.astype(np.float64)
     if metric == "cosine":
@@ -134,6 +134,6 @@ def distances(scores: NDArray[np.float32], metric: Metric) -> NDArray[np.float64
     return -values if metric == "euclidean" else np.full_like(values, np.nan)
 
 
-def _unit(vectors: Vectors) -> Vectors:
-    unit: Vectors = normalize(torch.from_numpy(np.ascontiguousarray(vectors)).float(), dim=1).numpy()
+def _unit(vectors: Floats) -> Floats:
+    unit: Floats = normalize(torch.from_numpy(np.ascontiguousarray(vectors)).float(), dim=1).numpy()
     return unit

@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from musicrec.neighbors.search.items import Keys
-
-Scores = NDArray[np.float32]
+from musicrec.arrays import Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -19,9 +16,9 @@ class Lists:
     keys and recordings (n, width), -1 where there is no neighbor, and scores (n, width), NaN there.
     """
 
-    keys: Keys
-    recordings: Keys
-    scores: Scores
+    keys: Ints
+    recordings: Ints
+    scores: Floats
 
 
 def merge_lists(several: list[Lists], *, k: int) -> Lists:
@@ -34,7 +31,7 @@ def merge_lists(several: list[Lists], *, k: int) -> Lists:
     )
 
 
-def best_of(keys: Keys, recordings: Keys, scores: Scores, *, k: int) -> Lists:
+def best_of(keys: Ints, recordings: Ints, scores: Floats, *, k: int) -> Lists:
     """Return the k best of each row, each recording once; NaN is no neighbor.
 
     Parameters
@@ -60,7 +57,7 @@ def best_of(keys: Keys, recordings: Keys, scores: Scores, *, k: int) -> Lists:
     return best
 
 
-def _reordered(lists: Lists, order: Keys) -> Lists:
+def _reordered(lists: Lists, order: Ints) -> Lists:
     return Lists(
         np.take_along_axis(lists.keys, order, axis=1),
         np.take_along_axis(lists.recordings, order, axis=1),

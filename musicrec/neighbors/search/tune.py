@@ -9,12 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from musicrec.arrays import Bools, Doubles, Floats, Ints
 from musicrec.measures.metrics import Estimate, mean_with_bound
 from musicrec.neighbors.search.voronoi import Voronoi
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -25,10 +23,10 @@ class Queries:
     """
 
     vectors: Floats
-    cells: NDArray[np.int64]
+    cells: Ints
 
     @property
-    def known(self) -> NDArray[np.bool_]:
+    def known(self) -> Bools:
         """Which neighbors exist, (n, k)."""
         return self.cells >= 0
 
@@ -47,13 +45,13 @@ def required_distances(family: Voronoi, queries: Queries) -> Floats:
     return required
 
 
-def recall_of(required: Floats, known: NDArray[np.bool_], *, tau: float) -> Estimate:
+def recall_of(required: Floats, known: Bools, *, tau: float) -> Estimate:
     """Return the recall at a distance: the mean over queries of the share of known neighbors that are found."""
     found = ((required <= tau) & known).sum(axis=1)
     return mean_with_bound(np.where(known.any(axis=1), found / np.maximum(known.sum(axis=1), 1), 1.0))
 
 
-def choose_tau(required: Floats, known: NDArray[np.bool_], *, target_recall: float) -> float:
+def choose_tau(required: Floats, known: Bools, *, target_recall: float) -> float:
     """Return the smallest distance whose lower 95 % bound of recall reaches the target.
 
     Parameters
@@ -99,7 +97,7 @@ def tune(family: Voronoi, queries: Queries, *, target_recall: float) -> tuple[Vo
     return replace(family, tau=tau), recall_of(required, queries.known, tau=tau)
 
 
-def intrinsic_dimension(distance: NDArray[np.float64]) -> float:
+def intrinsic_dimension(distance: Doubles) -> float:
     """Return the local intrinsic dimension by maximum likelihood (Levina and Bickel 2004), the queries' median.
 
     Parameters

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from musicrec.arrays import concatenate_ranges
+from musicrec.arrays import Floats, Ints, concatenate_ranges
 from musicrec.neighbors.search.compiled import compiled
-from musicrec.neighbors.search.hashing import Cells, Probes, Vectors, as_probes, grouped_by
+from musicrec.neighbors.search.hashing import Probes, as_probes, grouped_by
 from musicrec.neighbors.search.leaders import Leaders, negative_half_squares
 from musicrec.neighbors.search.nearest_centers import nearest_among, nearest_groups, nearest_leaders
 
@@ -19,7 +19,7 @@ from musicrec.neighbors.search.nearest_centers import nearest_among, nearest_gro
 PROBE_ROWS = 64
 PROBE_LEADERS = 512
 # Leaders that are looked at one by one where one of them is near.
-STRIDE = 32
+_STRIDE = 32
 # The scale of distances around a query: the mean to so many leaders next to its own. With it, cells of 125 items
 # and recall 0.99, a query meets 4,000 items; with margins to the cells' borders 5,800, with a fixed number of
 # cells 4,700. Of 16, 32, 48, 64 and 128 leaders, 32 took the fewest.
@@ -58,7 +58,7 @@ class Voronoi:
         """A cell a leader."""
         return len(self.leaders)
 
-    def assign(self, vectors: Vectors) -> Cells:
+    def assign(self, vectors: Floats) -> Ints:
         """Return the cell of the nearest leader, (n, 1): of those of the first-level centers next to a vector."""
         first, groups = self.leaders.first, self.leaders.groups
         # A center without leaders is next to nothing.
@@ -69,7 +69,7 @@ class Voronoi:
         rows = pairs // n_groups
         return nearest_leaders(vectors, rows, starts, groups, self.leaders.centers, self._shift())[:, None]
 
-    def probes(self, vectors: Vectors, home: Cells | None = None) -> Iterator[Probes]:
+    def probes(self, vectors: Floats, home: Ints | None = None) -> Iterator[Probes]:
         """Yield each query's own cell, then the others."""
         home = self.assign(vectors)[:, 0] if home is None else home
         yield as_probes([np.arange(len(home))], [home], self.n_cells)
@@ -81,9 +81,7 @@ class Voronoi:
             cells.append(cell)
         yield as_probes(rows, cells, self.n_cells)
 
-    def distances(
-        self, vectors: Vectors, home: Cells
-    ) -> Iterator[tuple[NDArray[np.int64], Cells, NDArray[np.float32]]]:
+    def distances(self, vectors: Floats, home: Ints) -> Iterator[tuple[Ints, Ints, Floats]]:
         """Yield for the queries of each cell their distances to the leaders next to it, in terms of `tau`.
 
         Parameters
@@ -104,10 +102,10 @@ class Voronoi:
                 centers = np.ascontiguousarray(self.leaders.centers[cells])
                 yield rows, cells, _relative(vectors, rows, centers, shift[cells])
 
-    def _shift(self) -> Vectors:
+    def _shift(self) -> Floats:
         return _offsets(self.leaders.centers)
 
-    def _around(self, home: Cells) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], Cells]]:
+    def _around(self, home: Ints) -> Iterator[tuple[Ints, Ints, Ints]]:
         """Yield rows of queries, group by group: where those of each cell begin, and the leaders next to it.
 
         int64 arrays, shapes (r,), (n_cells + 1,) and (n_cells, near).
@@ -117,7 +115,7 @@ class Voronoi:
             bounds = np.append(starts[cells], starts[cells[-1] + 1])
             yield rows[bounds[0] : bounds[-1]], bounds - bounds[0], near
 
-    def _near(self, cells: Cells) -> Iterator[tuple[Cells, Cells]]:
+    def _near(self, cells: Ints) -> Iterator[tuple[Ints, Ints]]:
         """Yield some of the cells (rising), all of one group, and the leaders next to each, that first."""
         centers, first, groups = self.leaders.centers, torch.from_numpy(self.leaders.first), self.leaders.groups
         shift, sizes, toward_first = self._shift(), np.diff(groups), negative_half_squares(first)
@@ -136,14 +134,12 @@ class Voronoi:
             yield own, among[near]
 
 
-def _offsets(centers: Vectors) -> Vectors:
+def _offsets(centers: Floats) -> Floats:
     return negative_half_squares(torch.from_numpy(centers)).numpy()
 
 
 @compiled
-def _halves(
-    vectors: Vectors, rows: Cells, centers: Vectors, shift: Vectors, block: Vectors, halves: Vectors
-) -> None:
+def _halves(vectors: Floats, rows: Ints, centers: Floats, shift: Floats, block: Floats, halves: Floats) -> None:
     """Write half the squares of the distances of some vectors to centers, whose negative half squares are `shift`.
 
     Always a product of `PROBE_ROWS` rows, so that it does not depend on how many queries a cell has.
@@ -160,7 +156,7 @@ def _halves(
 
 
 @compiled
-def _scale(halves: Vectors, row: int) -> float:
+def _scale(halves: Floats, row: int) -> float:
     """Return the mean distance of a query to the first leaders."""
     n = min(SCALE_LEADERS, halves.shape[1])
     total = 0.0
@@ -171,7 +167,7 @@ def _scale(halves: Vectors, row: int) -> float:
 
 
 @compiled
-def _relative(vectors: Vectors, rows: Cells, centers: Vectors, shift: Vectors) -> Vectors:
+def _relative(vectors: Floats, rows: Ints, centers: Floats, shift: Floats) -> Floats:
     """Return the distances of some vectors to centers in terms of their scales, (n_rows, n_centers)."""
     relative = np.empty((len(rows), len(centers)), dtype=np.float32)
     block = np.zeros((PROBE_ROWS, vectors.shape[1]), dtype=np.float32)
@@ -188,7 +184,7 @@ def _relative(vectors: Vectors, rows: Cells, centers: Vectors, shift: Vectors) -
 
 @compiled
 def _within(
-    vectors: Vectors, rows: Cells, starts: Cells, near: Cells, centers: Vectors, shift: Vectors, tau: float
+    vectors: Floats, rows: Ints, starts: Ints, near: Ints, centers: Floats, shift: Floats, tau: float
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return rows, and the cells next to theirs whose leaders are within `tau` of the scale."""
     n_near = near.shape[1]
@@ -228,12 +224,12 @@ def _within(
 
 @compiled
 def _add_within(
-    halves: Vectors, i: int, reach: np.float32, row: int, cells: Cells,
+    halves: Floats, i: int, reach: np.float32, row: int, cells: Ints,
     found_rows: NDArray[np.int32], found_cells: NDArray[np.int32], n: int,
 ) -> int:  # fmt: skip
     """Add the cells within reach to what was found; return how many these are."""
-    for start in range(0, len(cells), STRIDE):
-        stop = min(start + STRIDE, len(cells))
+    for start in range(0, len(cells), _STRIDE):
+        stop = min(start + _STRIDE, len(cells))
         n_within = np.int32(0)
         for j in range(start, stop):
             n_within += np.int32(halves[i, j] <= reach)

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel import exact_nearest
 from musicrec.neighbors.search.spaces import Space
 
@@ -21,7 +21,7 @@ def warm_up() -> None:
     takes it a sixth of a second, longer than many a task; frozen objects are not looked at.
     """
     torch.set_num_threads(1)
-    nothing = Members(np.arange(2), np.arange(2), np.ones((2, 2), dtype=np.float32))
+    nothing = Items(np.arange(2), np.arange(2), np.ones((2, 2), dtype=np.float32))
     exact_nearest(nothing, nothing, k=1, space=Space())
     gc.collect()
     gc.freeze()

@@ -14,7 +14,7 @@ from musicrec.encoder.learning.losses import contrastive_loss, proxy_loss
 from musicrec.encoder.learning.model import embed
 from musicrec.encoder.learning.training import Epoch, train_encoder
 from musicrec.errors import ConfigError, QualityError
-from musicrec.measures.retrieval import Candidates, answer, by_cosine
+from musicrec.measures.retrieval import Collection, answer, by_cosine
 
 LAYOUT = InputLayout(n_numeric=10, source=np.arange(10), is_mask=np.zeros(10, dtype=bool))
 QUICK = ModelConfig(hidden_layers=(32,), embedding_dim=8, n_epochs=15, batch_size=128, n_threads=1, patience=15)
@@ -136,7 +136,7 @@ def planted(n: int = 600, *, labeled: bool = True) -> tuple[TrainingSet, np.ndar
 
 def precision(vectors: np.ndarray, style: np.ndarray) -> float:
     rows = np.arange(len(style))
-    candidates = Candidates.make(rows, song=rows, group=style)
+    candidates = Collection.make(rows, song=rows, group=style)
     return float(
         answer(by_cosine(vectors.astype(np.float32)), candidates, k=10, own_artist=False).judged.precision.mean()
     )

@@ -2,8 +2,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from musicrec.neighbors.search import index as layout
 from musicrec.neighbors.search.index import CellIndex, CellReader, cut_parts, cut_units
-from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.items import Items
 
 SIZES = st.lists(st.integers(0, 40), min_size=1, max_size=60)
 
@@ -15,7 +16,7 @@ def index_of(sizes: list[int], n_parts: int) -> CellIndex:
 
 def reader_of(index: CellIndex) -> CellReader:
     rows = np.arange(index.starts[-1])
-    everything = Members(rows, rows, rows[:, None].astype(np.float32))
+    everything = Items(rows, rows, rows[:, None].astype(np.float32))
     bounds = index.starts[index.first_cells]
     return CellReader(lambda part: everything.take(slice(int(bounds[part]), int(bounds[part + 1]))), index)
 
@@ -46,8 +47,8 @@ def test_chunks_hold_each_row_of_the_cells_once(sizes: list[int], n_parts: int, 
     index = index_of(sizes, n_parts)
     wanted = np.flatnonzero(np.random.default_rng(seed).random(len(sizes)) < 0.6)
     found: dict[int, list[int]] = {}
-    whole = index.CHUNK_ROWS
-    index.CHUNK_ROWS = chunk
+    whole = layout.CHUNK_ROWS
+    layout.CHUNK_ROWS = chunk
     try:
         for members, pieces in reader_of(index).chunks(wanted):
             assert len(members) <= chunk
@@ -55,7 +56,7 @@ def test_chunks_hold_each_row_of_the_cells_once(sizes: list[int], n_parts: int, 
             for place, first, last in zip(pieces.places, pieces.firsts, pieces.lasts, strict=True):
                 found.setdefault(int(wanted[place]), []).extend(members.keys[first:last].tolist())
     finally:
-        index.CHUNK_ROWS = whole
+        layout.CHUNK_ROWS = whole
     expected = {c: list(range(index.starts[c], index.starts[c + 1])) for c in wanted.tolist() if sizes[c]}
     assert found == expected
 

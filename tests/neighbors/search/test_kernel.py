@@ -3,12 +3,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel import (
-    BLOCK_COLUMNS,
+    _BLOCK_COLUMNS,
     SEEDS,
     SLACK,
-    Offers,
+    Meetings,
     Search,
     as_candidates,
     exact_nearest,
@@ -20,16 +20,16 @@ from musicrec.neighbors.search.top_k import best_of, merge_lists
 COSINE = Space()
 
 
-def make_members(n: int, *, dim: int = 16, seed: int = 0, n_recordings: int | None = None) -> Members:
+def make_members(n: int, *, dim: int = 16, seed: int = 0, n_recordings: int | None = None) -> Items:
     rng = np.random.default_rng(seed)
     vectors = rng.standard_normal((n, dim))
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
     keys = np.sort(rng.choice(10**6, n, replace=False)) - 500_000
     recordings = keys if n_recordings is None else rng.integers(0, n_recordings, n)
-    return Members(keys, recordings, vectors)
+    return Items(keys, recordings, vectors)
 
 
-def by_loops(queries: Members, candidates: Members, k: int) -> list[list[tuple[int, float]]]:
+def by_loops(queries: Items, candidates: Items, k: int) -> list[list[tuple[int, float]]]:
     """The definition: score every pair, sort, keep each recording once."""
     lists = []
     for i in range(len(queries)):
@@ -64,7 +64,7 @@ def test_one_cell_equals_search_by_hand(n: int, n_recordings: int | None) -> Non
 
 
 def test_more_columns_than_a_block() -> None:
-    members = make_members(BLOCK_COLUMNS + 300, dim=8)
+    members = make_members(_BLOCK_COLUMNS + 300, dim=8)
     queries = members.take(slice(0, 40))
     assert as_pairs(exact_nearest(queries, members, k=10, space=COSINE), 10) == by_loops(queries, members, 10)
 
@@ -81,7 +81,7 @@ def test_lists_do_not_depend_on_the_order_of_what_was_offered(n: int, n_pieces: 
         # Each half to some queries, then to the others.
         rows, cut, end = rng.permutation(n), len(piece) // 2, len(piece)
         for firsts, lasts in (([0, cut], [cut, end]), ([cut, 0], [end, cut])):
-            search.offer(candidates, Offers(np.array(firsts), np.array(lasts), np.array([0, n // 3, n]), rows))
+            search.offer(candidates, Meetings(np.array(firsts), np.array(lasts), np.array([0, n // 3, n]), rows))
     assert search.n_compared == n * n
     assert as_pairs(search.lists(), k) == by_loops(members, members, k)
 
@@ -102,7 +102,7 @@ def test_a_song_with_more_releases_than_the_seeds_still_gets_k() -> None:
     recordings = members.keys.copy()
     recordings[:100] = 7
     assert SEEDS < 100
-    some = Members(members.keys, recordings, vectors)
+    some = Items(members.keys, recordings, vectors)
     found = exact_nearest(some, some, k=10, space=COSINE)
     assert as_pairs(found, 10) == by_loops(some, some, 10)
     assert (found.keys[:100] != -1).all()
@@ -112,7 +112,7 @@ def test_a_song_with_more_releases_than_the_seeds_still_gets_k() -> None:
 @pytest.mark.parametrize("n", [11, 400])
 def test_equal_scores_are_ordered_by_key(n: int) -> None:
     members = make_members(n)
-    same = Members(members.keys, members.recordings, np.repeat(members.vectors[:1], n, axis=0))
+    same = Items(members.keys, members.recordings, np.repeat(members.vectors[:1], n, axis=0))
     found = exact_nearest(same, same, k=5, space=COSINE)
     np.testing.assert_array_equal(found.scores, 1.0)
     np.testing.assert_array_equal(found.keys[-1], members.keys[:5])
@@ -122,7 +122,7 @@ def test_spare_places_are_for_items_of_several_recordings() -> None:
     members = make_members(300)
     recordings = members.keys.copy()
     recordings[::2] += 10**9
-    mixed = Members(members.keys, recordings, members.vectors)
+    mixed = Items(members.keys, recordings, members.vectors)
     lists, expected = (
         exact_nearest(mixed, mixed, k=10, n_spare=SLACK, space=COSINE),
         by_loops(mixed, mixed, 10 + SLACK),
@@ -148,7 +148,7 @@ def test_lists_over_parts_of_the_candidates_merge_to_the_whole(n: int, n_parts: 
 def test_products_that_overflow_hide_nothing() -> None:
     """Lengths of 1e30 have squares that single precision cannot hold; scores are still those by hand."""
     members = make_members(100)
-    huge = Members(members.keys, members.recordings, members.vectors.astype(np.float32) * np.float32(1e30))
+    huge = Items(members.keys, members.recordings, members.vectors.astype(np.float32) * np.float32(1e30))
     space = Space("dot", max_norm=1e30, vector_type="<f4")
     found = exact_nearest(huge, huge, k=3, space=space)
     exact = huge.vectors.astype(np.float64) @ huge.vectors.astype(np.float64).T

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from tests.algorithms.test_hashing import cells_by_query, clustered
 
-from musicrec.neighbors.search.items import Members
+from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel import exact_nearest
 from musicrec.neighbors.search.leaders import fit_leaders
 from musicrec.neighbors.search.spaces import Space, distances
@@ -17,6 +16,7 @@ from musicrec.neighbors.search.tune import (
     tune,
 )
 from musicrec.neighbors.search.voronoi import Voronoi
+from tests.neighbors.search.test_hashing import cells_by_query, clustered
 
 N = 6000
 
@@ -31,7 +31,7 @@ def songs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def as_queries(vectors: np.ndarray, rows: np.ndarray, family: Voronoi) -> Queries:
     keys = np.arange(N)
-    songs = Members(keys, keys, vectors)
+    songs = Items(keys, keys, vectors)
     lists = exact_nearest(songs.take(rows), songs, k=10, space=Space())
     return Queries(vectors[rows], family.assign(vectors)[:, 0][lists.keys])
 
@@ -91,7 +91,7 @@ def test_intrinsic_dimension_of_a_known_one(dimension: int) -> None:
     flat = np.hstack([np.ones((20_000, 1)), low]) @ np.linalg.qr(rng.standard_normal((64, dimension + 1)))[0].T
     vectors = (flat / np.linalg.norm(flat, axis=1, keepdims=True)).astype(np.float32)
     keys = np.arange(20_000)
-    songs = Members(keys, keys, vectors)
+    songs = Items(keys, keys, vectors)
     lists = exact_nearest(songs.take(slice(0, 300)), songs, k=20, space=Space())
     assert intrinsic_dimension(distances(lists.scores, "cosine")) == pytest.approx(dimension, rel=0.2)
 
