@@ -6,7 +6,8 @@ import argparse
 import sys
 
 from musicrec.launch import make_parser, run_job
-from musicrec.vectors.join import VectorsInput, join_vectors
+from musicrec.vectors.join import join_vectors
+from musicrec.vectors.read import VectorsInput
 
 
 def main() -> int:

@@ -1,62 +1,132 @@
-"""What every step of a run shares: the session, the configuration, the run, and the record of what happened."""
+"""What every stage of a run shares: the session, the configuration, the run, and what each stage took."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import StructType
 
 from musicrec.config import Config
 from musicrec.storage import tables
-from musicrec.storage.rows import RowFiles
-from musicrec.storage.runs import Run
+from musicrec.storage.datasets import Dataset
+from musicrec.storage.files import write_text
+from musicrec.storage.plain import as_json, without_secrets
+from musicrec.storage.rows import RowFiles, TableFiles
+from musicrec.storage.runs import FAILURE, Run
 
 log = logging.getLogger("musicrec")
+
+# What a stage does, as a line of progress says it.
+DOING = {
+    "clean": "cleaning songs",
+    "sample": "drawing a sample",
+    "train": "training the encoder",
+    "gate": "judging the encoder",
+    "start": "starting Python workers",
+    "features": "preparing features",
+    "embed": "embedding songs",
+    "pack": "packing vectors",
+    "plan": "planning cells",
+    "cells": "filling cells",
+    "truth": "finding the truth of a sample",
+    "tune": "choosing how far to look",
+    "join": "finding neighbors",
+    "rank": "ranking lists",
+    "spread": "spreading places",
+    "sort": "sorting lists",
+    "favorites": "lists for listeners",
+    "check": "checking what was written",
+    "report": "drawing the report",
+    "publish": "publishing",
+    "write": "writing neighbors",
+}
 
 
 @dataclass
 class Context:
     """A run under way.
 
-    `record` becomes the manifest; `stages` holds what each stage took, in order.
+    Attributes
+    ----------
+    session : SparkSession
+    config : Config
+    run : Run
+    plan : sequence of str
+        The stages that there may be, in order; a stage's number is its position. One that has nothing to do is
+        left out.
+    expected_s : mapping
+        What each stage took before, in seconds, where it is known, for as many rows as there are now.
+    stages : list of dict
+        What each stage took, in order, the failed one included; becomes a part of the manifest.
     """
 
     session: SparkSession
     config: Config
     run: Run
-    record: dict[str, Any] = field(default_factory=dict)
+    plan: Sequence[str] = ()
+    expected_s: Mapping[str, float] = field(default_factory=dict)
     stages: list[dict[str, Any]] = field(default_factory=list)
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time a stage and log a line when it is done."""
-        started, clock = datetime.now(UTC), time.monotonic()
-        yield
-        seconds = round(time.monotonic() - clock, 2)
-        self.stages.append({"stage": name, "started_at": started.isoformat(), "seconds": seconds})
-        log.info("%-12s %7.1f s", name, seconds)
+    @contextlib.contextmanager
+    def stage(self, name: str, *, n_rows: int | None = None) -> Iterator[None]:
+        """Time a stage, and log a line when it begins and when it ends or fails."""
+        known = {
+            "stage": name,
+            "doing": DOING[name],
+            "number": self.plan.index(name) + 1 if name in self.plan else None,
+            "total": len(self.plan) or None,
+            "n_rows": n_rows,
+            "estimate_s": self.expected_s.get(name),
+        }
+        log.info("%s", name, extra={"event": "begin", "seconds": None, **known})
+        started, clock, event = datetime.now(UTC), time.monotonic(), "failed"
+        try:
+            yield
+            event = "end"
+        finally:
+            seconds = round(time.monotonic() - clock, 2)
+            took = {"stage": name, "started_at": started.isoformat(), "seconds": seconds}
+            self.stages.append(took if event == "end" else {**took, "failed": True})
+            log.info(
+                "%s %s after %.1f s", name, event, seconds, extra={"event": event, "seconds": seconds, **known}
+            )
 
-    def materialize(self, rows: DataFrame, name: str, *, schema: StructType) -> DataFrame:
-        """Write `rows` under the run's work directory and return what stands there, read back.
+    def write(self, rows: DataFrame, dataset: Dataset) -> DataFrame:
+        """Write a dataset of this run by Spark and return what stands there, as `tables.write_table`."""
+        return tables.write_table(rows, self.run.path(dataset), schema=dataset.schema)
 
-        What follows then starts from files: a lost executor costs one stage, not all before it, and a
-        Python function never runs twice because two later stages need its rows.
-        """
-        tables.write_table(rows, self.run.table(name), schema=schema)
-        return tables.read_table(self.session, self.run.table(name), schema=schema)
+    def read(self, dataset: Dataset) -> DataFrame:
+        """Return a dataset of this run, whoever wrote it."""
+        return tables.read_table(self.session, self.run.path(dataset), schema=dataset.schema)
 
-    def tasks(self, n: int) -> DataFrame:
+    def files(self, dataset: Dataset) -> RowFiles:
+        """Return the files of a dataset that tasks, or the driver, write themselves."""
+        return RowFiles(self.run.path(dataset))
+
+    def groups(self, dataset: Dataset) -> TableFiles:
+        """Return the row groups of a dataset that Spark has written, for tasks to read themselves."""
+        return TableFiles.find(self.run.path(dataset))
+
+    def numbers(self, n: int) -> DataFrame:
         """Return `id` 0..n-1, a partition each: the numbers of what tasks read."""
         return self.session.range(0, n, 1, max(1, n))
 
-    def files(self, name: str) -> RowFiles:
-        """Return the files of a table under the run's work directory that tasks write themselves."""
-        return RowFiles(Path(self.run.table(name)))
+
+@contextlib.contextmanager
+def recorded(context: Context, *, header: Mapping[str, Any]) -> Iterator[None]:
+    """Leave what is known of a run that fails beside its work: its header, its stages, and why."""
+    try:
+        yield
+    except BaseException as error:
+        kind = type(error).__name__
+        record = {**header, "stages": context.stages, "failed": f"{kind}: {error}" if str(error) else kind}
+        # The disk may be what failed; the first error is the one to tell.
+        with contextlib.suppress(Exception):
+            write_text(context.run.work / FAILURE, as_json(without_secrets(record)))
+        raise

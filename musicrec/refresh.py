@@ -1,38 +1,60 @@
-"""The whole nightly run, in order."""
+"""The whole nightly run, in order: a stage a line."""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 import pyspark
 import torch
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from musicrec import __version__
-from musicrec.catalog.clean import Catalog, ingest
+from musicrec.catalog.clean import Catalog, write_catalog
 from musicrec.catalog.sources import check_relations, read_source
 from musicrec.config import Config, config_as_dict
-from musicrec.context import Context, log
-from musicrec.encoder.embed import embed_catalog
+from musicrec.context import Context, log, recorded
+from musicrec.encoder.embed import write_embeddings
+from musicrec.encoder.features import write_features
+from musicrec.encoder.gate import write_encoder
 from musicrec.encoder.learning.learner import find_device
-from musicrec.encoder.train import Learned, learn
-from musicrec.lists.check import check_lists
-from musicrec.lists.favorites import rank_favorites
-from musicrec.lists.rank import rank_lists
-from musicrec.lists.sort import publish_lists
-from musicrec.lists.spread import spread_lists
-from musicrec.neighbors.join import join_neighbors
-from musicrec.report.page import render_report
-from musicrec.report.pictures import collect_pictures
-from musicrec.spark import failures
-from musicrec.storage import plain, publish, runs
+from musicrec.encoder.sample import Songs, draw_songs
+from musicrec.encoder.train import train
+from musicrec.lists.check import write_status
+from musicrec.lists.favorites import write_user_recommendations
+from musicrec.lists.rank import write_lists
+from musicrec.lists.sort import write_recommendations
+from musicrec.lists.spread import write_spread
+from musicrec.neighbors.cells import write_cells
+from musicrec.neighbors.join import write_neighbors
+from musicrec.neighbors.pack import write_packed
+from musicrec.neighbors.plan import plan_cells
+from musicrec.neighbors.search.spaces import Space
+from musicrec.neighbors.start import start_workers
+from musicrec.neighbors.truth import find_truth
+from musicrec.neighbors.tune import tune_family
+from musicrec.report.report import draw_report
+from musicrec.spark.failures import input_errors
+from musicrec.storage import runs
+from musicrec.storage.plain import without_secrets
+from musicrec.storage.publish import publish
 from musicrec.storage.runs import Root
 
+STAGES = (
+    "clean", "sample", "train", "gate", "start", "features", "embed", "pack", "plan", "cells", "truth", "tune",
+    "join", "rank", "spread", "sort", "favorites", "check", "report", "publish",
+)  # fmt: skip
 
-def refresh(session: SparkSession, config: Config, *, run_date: date) -> Path:
+
+def refresh(session: SparkSession, config: Config, *, run_date: date) -> str:
     """Run all stages and publish the result; return the directory of the snapshot.
+
+    Parameters
+    ----------
+    session : SparkSession
+    config : Config
+    run_date : date
+        The day that the run is for, which names it.
 
     Raises
     ------
@@ -42,27 +64,16 @@ def refresh(session: SparkSession, config: Config, *, run_date: date) -> Path:
     find_device(config.model.device)
     root = runs.open_root(config.output.root)
     with runs.locked(root):
-        context = Context(session, config, runs.start_run(root, run_date=run_date))
-        log.info("run %s", context.run.run_id)
-        context.record = _header(context, run_date)
-        check_relations(session, config.input)
-        with context.stage("clean"):
-            catalog = ingest(context)
-        with context.stage("train"):
-            learned = learn(context, catalog)
-        embeddings = embed_catalog(context, catalog, learned)
-        joined = join_neighbors(context, embeddings)
-        with context.stage("rank"):
-            lists = rank_lists(context, joined)
-        with context.stage("spread"):
-            spread = spread_lists(context, catalog, lists)
-        with context.stage("sort"):
-            recommendations = publish_lists(context, catalog, spread.lists)
-        with context.stage("favorites"):
-            rank_favorites(context, catalog, spread.lists)
-        with context.stage("check"):
-            context.record["counts"].update(check_lists(context, catalog, recommendations))
-        return _publish(context, catalog, learned, occurrences=spread.occurrences)
+        run = runs.start_run(root, run_date=run_date)
+        context = Context(session, config, run, plan=STAGES, expected_s=_expected(root))
+        header = _header(context, run_date)
+        log.info("run %s", run.run_id)
+        with recorded(context, header=header):
+            check_relations(session, config.input)
+            snapshot = _run(context, header)
+        runs.drop_old(root, keep_snapshots=config.output.keep_snapshots, newest=run.run_id)
+    log.info("published %s", snapshot)
+    return snapshot
 
 
 def plan(session: SparkSession, config: Config) -> dict[str, Any]:
@@ -76,26 +87,47 @@ def plan(session: SparkSession, config: Config) -> dict[str, Any]:
     find_device(config.model.device)
     root = runs.open_root(config.output.root)
     runs.check_writable(root)
-    with failures.input_errors(config.input.tracks):
+    with input_errors(config.input.tracks):
         rows, columns = read_source(session, config.input)
     check_relations(session, config.input)
     return {"files": len(rows.inputFiles()), "columns": columns, "output": str(root.path)}
 
 
-def _publish(context: Context, catalog: Catalog, learned: Learned, *, occurrences: DataFrame) -> Path:
-    root: Root = context.run.root
-    with context.stage("report"):
-        pictures = collect_pictures(context, catalog, learned, occurrences=occurrences)
-        report = render_report({**context.record, "stages": context.stages}, pictures)
-    manifest = {
-        **context.record,
-        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "stages": context.stages,
+def _run(context: Context, header: dict[str, Any]) -> str:
+    catalog = write_catalog(context)
+    n = catalog.n_tracks
+    songs = draw_songs(context, catalog)
+    trained = train(context, songs)
+    shipped = write_encoder(context, songs, trained)
+    # After training, because workers without work end after a minute.
+    start_workers(context)
+    pieces = write_features(context, catalog, trained.encodings)
+    embeddings = write_embeddings(context, shipped, pieces, n_rows=n)
+    packed = write_packed(context, embeddings, n_rows=n)
+    cell_plan = plan_cells(context, packed.sample, n_songs=n, space=Space())
+    cells = write_cells(context, packed, cell_plan)
+    truth = find_truth(context, cells)
+    family = tune_family(context, cells, truth)
+    neighbors = write_neighbors(context, cells, family, truth)
+    lists = write_lists(context, embeddings, cells)
+    spread = write_spread(context, catalog, lists)
+    recommendations = write_recommendations(context, catalog, spread.lists)
+    listeners = write_user_recommendations(context, catalog, spread.lists)
+    checked = write_status(context, catalog, recommendations)
+    record = {
+        **header,
+        "inputs": _inputs(context.config, catalog, songs),
+        "counts": {**catalog.counts, **_memberships(songs), **checked},
+        "model": {**trained.describe(context.config.model), **shipped.figures},
+        "neighbors": neighbors,
+        "occurrence": spread.figures,
+        **({"favorites": listeners} if listeners is not None else {}),
     }
-    snapshot = publish.publish(context.run, manifest=manifest, report=report)
-    runs.drop_old(root, keep_snapshots=context.config.output.keep_snapshots, newest=context.run.run_id)
-    log.info("published %s", snapshot)
-    return snapshot
+    report = draw_report(context, catalog, songs, trained, shipped, occurrences=spread.occurrences, record=record)
+    with context.stage("publish"):
+        finished = datetime.now(UTC).isoformat(timespec="seconds")
+        manifest = {**record, "finished_at": finished, "stages": context.stages}
+        return publish(context.run, manifest=manifest, report=report)
 
 
 def _header(context: Context, run_date: date) -> dict[str, Any]:
@@ -104,5 +136,26 @@ def _header(context: Context, run_date: date) -> dict[str, Any]:
         "run_date": run_date.isoformat(),
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"musicrec": __version__, "pyspark": pyspark.__version__, "torch": torch.__version__},
-        "config": plain.without_secrets(config_as_dict(context.config)),
+        "config": without_secrets(config_as_dict(context.config)),
     }
+
+
+def _inputs(config: Config, catalog: Catalog, songs: Songs) -> dict[str, Any]:
+    """Return what was read, without credentials that a URI may hold."""
+    read = {"tracks": config.input.tracks, "columns": catalog.columns, "files": catalog.files}
+    if songs.memberships is not None:
+        read["playlists"] = config.input.playlists
+    if config.input.favorites:
+        read["favorites"] = config.input.favorites
+    cleaned: dict[str, Any] = without_secrets(read)
+    return cleaned
+
+
+def _memberships(songs: Songs) -> dict[str, int]:
+    return {} if songs.memberships is None else {"n_sampled_memberships": songs.memberships.num_rows}
+
+
+def _expected(root: Root) -> dict[str, float]:
+    """Return what each stage of the run before took, in seconds: what this one will take, if the songs are as many."""
+    before = runs.previous_manifest(root) or {}
+    return {stage["stage"]: stage["seconds"] for stage in before.get("stages", [])}

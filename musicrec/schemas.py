@@ -1,7 +1,16 @@
-"""Every dataset as a StructType: what a row is, what is unique, units and ranges."""
+"""Every dataset as a StructType: what a row is, what is unique, units and ranges.
+
+Arrays that only tasks and the driver look at cross the JVM's border whole, as blobs: a column of bytes that knows
+the type of its numbers. `as_row` makes such a row and `blob_of` reads it again, for all datasets that have them.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 from pyspark.sql.types import (
     ArrayType,
     BinaryType,
@@ -21,8 +30,56 @@ from musicrec.songs import FEATURES
 SCHEMA_VERSION = 1
 
 
-def _schema(**columns: DataType) -> StructType:
-    return StructType([StructField(name, kind) for name, kind in columns.items()])
+# Numbers in a blob: keys of songs and other whole numbers, positions of rows, scores. Vectors are of the type that
+# the space of a join says: halves or floats.
+KEYS, ROWS, SCORES, VECTORS = "<i8", "<i4", "<f4", "by the space"
+
+_ARROW_TYPES: dict[type[DataType], pa.DataType] = {
+    IntegerType: pa.int32(),
+    LongType: pa.int64(),
+    DoubleType: pa.float64(),
+    BooleanType: pa.bool_(),
+    BinaryType: pa.binary(),
+}
+
+
+def _schema(**columns: DataType | str) -> StructType:
+    """Return a schema; text in place of a type is that of the numbers in a blob."""
+    return StructType(
+        [
+            StructField(name, BinaryType(), metadata={"numbers": kind})
+            if isinstance(kind, str)
+            else StructField(name, kind)
+            for name, kind in columns.items()
+        ]
+    )
+
+
+def as_row(schema: StructType, **values: Any) -> pa.RecordBatch:
+    """Return a row of numbers and blobs; arrays become the bytes of what the schema says they hold."""
+    columns = []
+    for field in schema.fields:
+        value, kind = values[field.name], field.metadata.get("numbers")
+        if kind is not None:
+            value = np.ascontiguousarray(value, dtype=None if kind == VECTORS else kind).tobytes()
+        columns.append(pa.array([value], type=_ARROW_TYPES[type(field.dataType)]))
+    return pa.RecordBatch.from_arrays(columns, names=schema.names)
+
+
+def blob_of(schema: StructType, name: str, blob: Any, *, vector_type: str = "") -> NDArray[Any]:
+    """Return the numbers of a blob (n,), read-only and without a copy.
+
+    Parameters
+    ----------
+    schema : StructType
+    name : str
+        Of the column.
+    blob : bytes or buffer
+    vector_type : str
+        Of vectors, as the space of the join says.
+    """
+    kind = schema[name].metadata["numbers"]
+    return np.frombuffer(blob, dtype=vector_type if kind == VECTORS else kind)
 
 
 # A song of the catalog. track_id is unique, and so is track_key, its 64-bit hash. A missing feature is
@@ -94,8 +151,8 @@ PIECES = _schema(
     n_zero=LongType(),
     max_norm=DoubleType(),
     is_half=BooleanType(),
-    keys=BinaryType(),
-    vectors=BinaryType(),
+    keys=KEYS,
+    vectors=SCORES,
 )
 
 # Songs of one part of the cells, in any order. Spark's hash sends `target` to the part's partition. Blobs of n
@@ -104,11 +161,11 @@ PIECES = _schema(
 BLOCKS = _schema(
     target=IntegerType(),
     part=IntegerType(),
-    keys=BinaryType(),
-    recordings=BinaryType(),
-    rows=BinaryType(),
-    cells=BinaryType(),
-    vectors=BinaryType(),
+    keys=KEYS,
+    recordings=KEYS,
+    rows=ROWS,
+    cells=KEYS,
+    vectors=VECTORS,
 )
 
 # A cell with the number of its items; `cell` is unique. `drawn` are rows of the cell's part that a sample has.
@@ -119,17 +176,15 @@ REPEATED = _schema(track_key=LongType(), item_key=LongType(), self_score=FloatTy
 
 # The nearest neighbors of the sample among a share of the items. Blobs of n_queries x k: int64 keys, recordings
 # and cells, -1 where there is none, and float32 scores, NaN there.
-TRUTHS = _schema(keys=BinaryType(), recordings=BinaryType(), cells=BinaryType(), scores=BinaryType())
+TRUTHS = _schema(keys=KEYS, recordings=KEYS, cells=KEYS, scores=SCORES)
 
 # The nearest songs of a few among a share of all. Blobs of n_queries x k: int64 keys and recordings, -1 where
 # there is none, and float32 scores, NaN there.
-NEAREST = _schema(keys=BinaryType(), recordings=BinaryType(), scores=BinaryType())
+NEAREST = _schema(keys=KEYS, recordings=KEYS, scores=SCORES)
 
 # A unit of queries, `unit` is unique, with the pairs that it compared. Blobs of those of its items that a sample
 # has: n int64 keys, and n x width float32 scores, falling, NaN where there are no more.
-UNITS = _schema(
-    unit=LongType(), n_items=LongType(), n_compared=LongType(), asked_keys=BinaryType(), asked_scores=BinaryType()
-)
+UNITS = _schema(unit=LongType(), n_items=LongType(), n_compared=LongType(), asked_keys=KEYS, asked_scores=SCORES)
 
 # The nearest items of an item among those that it met; item_key is unique. Scores fall, then keys rise.
 NEIGHBORS = _schema(
@@ -138,7 +193,8 @@ NEIGHBORS = _schema(
     scores=ArrayType(FloatType()),
 )
 
-# A song's list, best first; track_key is unique, and so is track_id.
+# A song's list, best first; track_key is unique, and so is track_id. Scores are negative, so that Spark's order of
+# structs, which compares field by field and only upwards, is the order of a list: score down, then id up.
 LISTS = _schema(
     track_key=LongType(),
     track_id=StringType(),
@@ -150,14 +206,14 @@ LISTS = _schema(
 
 # In how many lists of some pieces songs of one range of keys stand. Spark's hash sends `target` to the range's
 # partition. Blobs of n rows: int64 keys, int64 numbers of lists.
-TALLIES = _schema(target=IntegerType(), part=IntegerType(), songs=BinaryType(), n_lists=BinaryType())
+TALLIES = _schema(target=IntegerType(), part=IntegerType(), songs=KEYS, n_lists=KEYS)
 
 # In how many lists a song stands; track_key is unique.
 OCCURRENCES = _schema(track_key=LongType(), n_lists=LongType())
 
 # A range of keys, `part` is unique. Blobs: int64 keys of its songs that stand in no list, rising; int64 numbers of
 # lists, and how many of its songs stand in so many.
-COUNTED = _schema(part=IntegerType(), forgotten=BinaryType(), n_lists=BinaryType(), n_songs=BinaryType())
+COUNTED = _schema(part=IntegerType(), forgotten=KEYS, n_lists=KEYS, n_songs=KEYS)
 
 # A list that a song, which stands in none, may come into; (guest, host) is unique.
 OFFERS = _schema(

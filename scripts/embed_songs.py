@@ -16,11 +16,15 @@ from make_catalog import make_catalog
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from musicrec.catalog.clean import ingest
+from musicrec.catalog.clean import write_catalog
 from musicrec.config import Config, load_config
 from musicrec.context import Context
-from musicrec.encoder.embed import embed_catalog
-from musicrec.encoder.train import learn
+from musicrec.encoder.embed import write_embeddings
+from musicrec.encoder.features import write_features
+from musicrec.encoder.gate import write_encoder
+from musicrec.encoder.sample import draw_songs
+from musicrec.encoder.train import train
+from musicrec.neighbors.start import start_workers
 from musicrec.spark.session import open_session
 from musicrec.storage import runs
 
@@ -32,12 +36,14 @@ def embed(session: SparkSession, config: Config, output: Path, *, repeats: int) 
     root = runs.open_root(config.output.root)
     with runs.locked(root):
         context = Context(session, config, runs.start_run(root, run_date=datetime.now(UTC).date()))
-        context.record = {"inputs": {}, "counts": {}}
-        with context.stage("clean"):
-            catalog = ingest(context)
-        with context.stage("train"):
-            learned = learn(context, catalog)
-        embeddings = [embed_catalog(context, catalog, learned) for _ in range(repeats)][-1]
+        catalog = write_catalog(context)
+        songs = draw_songs(context, catalog)
+        trained = train(context, songs)
+        shipped = write_encoder(context, songs, trained)
+        for _ in range(repeats):
+            start_workers(context)
+            pieces = write_features(context, catalog, trained.encodings)
+            embeddings = write_embeddings(context, shipped, pieces, n_rows=catalog.n_tracks)
         vectors = embeddings.select(F.col("track_key").alias("id"), F.col("embedding").alias("vector"))
         vectors.write.parquet(str(output))
     return context

@@ -12,15 +12,22 @@ from functools import reduce
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, DataType, DoubleType, StringType
 
+from musicrec.catalog.values import (
+    explicit_of,
+    popularity_of,
+    quoted,
+    raw_feature,
+    release_date_of,
+    short_text,
+    track_id_of,
+)
 from musicrec.config import InputConfig
 from musicrec.schemas import QUARANTINE, TRACKS
 from musicrec.songs import (
     ANALYZED_FEATURES,
     FEATURE_RULES,
     FEATURES,
-    ID_PREFIXES,
     TEXT_COLUMNS,
     TRACK_COLUMNS,
     FeatureRule,
@@ -28,10 +35,6 @@ from musicrec.songs import (
 
 MAX_ROW_LENGTH = 2000
 
-# What exports write where a number is missing.
-MISSING_NUMBERS = ("", "NA", "N/A", "null", "NULL", "None", "\\N")
-NOT_A_NAME = ("", "NA")
-WHITE_SPACE = " \t\n\r\f\v\u00a0\u2003\u3000\ufeff"
 
 # What a title says about a release but not about the recording. "Remix", "Live" and "Acoustic" are other
 # recordings and stay.
@@ -44,7 +47,7 @@ RELEASE_SUFFIX = rf"(?i)\s*(?:[(\[](?:{RELEASE_WORDS})[)\]]|[-–—]\s+(?:{RELE
 
 
 def audit_rows(rows: DataFrame, *, columns: Mapping[str, str], settings: InputConfig) -> DataFrame:
-    """Return one row per input row with its place: track, duplicate or quarantine.
+    """Return one row per input row with its verdict: track, duplicate or quarantine.
 
     Parameters
     ----------
@@ -58,7 +61,7 @@ def audit_rows(rows: DataFrame, *, columns: Mapping[str, str], settings: InputCo
     Returns
     -------
     DataFrame
-        The columns of `schemas.TRACKS` and `schemas.QUARANTINE`, and `place`.
+        The columns of `schemas.TRACKS` and `schemas.QUARANTINE`, and `verdict`.
     """
     return (
         rows.transform(lambda source: as_canonical(source, columns=columns, settings=settings))
@@ -70,23 +73,23 @@ def audit_rows(rows: DataFrame, *, columns: Mapping[str, str], settings: InputCo
         .transform(with_row)
         .transform(with_keys)
         .transform(compute_once)
-        .transform(with_place)
+        .transform(with_verdict)
     )
 
 
 def keep_tracks(audited: DataFrame) -> DataFrame:
     """Return the songs, with the columns of `schemas.TRACKS`."""
-    return audited.where("place = 'track'").select(*TRACKS.names)
+    return audited.where("verdict = 'track'").select(*TRACKS.names)
 
 
 def keep_quarantine(audited: DataFrame) -> DataFrame:
     """Return the rows that are no songs, with the columns of `schemas.QUARANTINE`."""
-    return audited.where("place = 'quarantine'").select(*QUARANTINE.names)
+    return audited.where("verdict = 'quarantine'").select(*QUARANTINE.names)
 
 
 def count_verdicts(audited: DataFrame) -> DataFrame:
-    """Return `place, reason, n_rows, n_collisions`, one row per place and reason."""
-    return audited.groupBy("place", "reason").agg(
+    """Return `verdict, reason, n_rows, n_collisions`, one row per verdict and reason."""
+    return audited.groupBy("verdict", "reason").agg(
         F.count("*").alias("n_rows"), F.sum(F.col("collides").cast("long")).alias("n_collisions")
     )
 
@@ -94,19 +97,19 @@ def count_verdicts(audited: DataFrame) -> DataFrame:
 def as_canonical(rows: DataFrame, *, columns: Mapping[str, str], settings: InputConfig) -> DataFrame:
     """Return canonical columns, features still raw, with what the quarantine tells of a row."""
     kinds = {field.name: field.dataType for field in rows.schema.fields}
-    source = {name: (_quoted(columns[name]), kinds[columns[name]]) for name in columns}
-    texts = {name: _text(*source[name], settings=settings) for name in TEXT_COLUMNS if name in source}
+    source = {name: (quoted(columns[name]), kinds[columns[name]]) for name in columns}
+    texts = {name: short_text(*source[name], settings=settings) for name in TEXT_COLUMNS if name in source}
     given = [name for name in rows.columns if not name.startswith("_")]
     return rows.select(
-        _track_id(source.get("track_id"), settings=settings).alias("track_id"),
+        track_id_of(source.get("track_id"), settings=settings).alias("track_id"),
         *[texts.get(name, F.lit(None).cast("string")).alias(name) for name in TEXT_COLUMNS],
-        _release_date(source.get("release_date")).alias("release_date"),
-        _popularity(source.get("popularity")).alias("popularity"),
-        _explicit(source.get("explicit")).alias("explicit"),
-        *[_raw_feature(source.get(name)).alias(name) for name in FEATURES],
+        release_date_of(source.get("release_date")).alias("release_date"),
+        popularity_of(source.get("popularity")).alias("popularity"),
+        explicit_of(source.get("explicit")).alias("explicit"),
+        *[raw_feature(source.get(name)).alias(name) for name in FEATURES],
         F.col("_malformed").alias("malformed"),
         F.col("_source_file").alias("source_file"),
-        F.struct(*[_quoted(name) for name in given]).alias("source"),
+        F.struct(*[quoted(name) for name in given]).alias("source"),
     )
 
 
@@ -184,8 +187,8 @@ def with_keys(songs: DataFrame) -> DataFrame:
     )
 
 
-def with_place(songs: DataFrame) -> DataFrame:
-    """Add `place`, and `collides` where two ids share a track_key.
+def with_verdict(songs: DataFrame) -> DataFrame:
+    """Add `verdict`, and `collides` where two ids share a track_key.
 
     Of the rows with one id the winner knows most features, is the most popular, then first by all columns.
     """
@@ -202,7 +205,7 @@ def with_place(songs: DataFrame) -> DataFrame:
     collides = F.lag("track_id").over(same_song) != F.col("track_id")
     return songs.withColumns(
         {
-            "place": F.when(refused, "quarantine").when(winner, "track").otherwise("duplicate"),
+            "verdict": F.when(refused, "quarantine").when(winner, "track").otherwise("duplicate"),
             "collides": ~refused & F.coalesce(collides, F.lit(False)),
         }
     )
@@ -219,96 +222,6 @@ def normalized_title(title: Column) -> Column:
     bare = F.when(marked, F.regexp_replace(title, RELEASE_SUFFIX, "")).otherwise(title)
     plain = F.trim(F.regexp_replace(F.lower(bare), r"[^\p{L}\p{N}]+", " "))
     return F.when(plain != "", plain).otherwise(F.lower(title))
-
-
-def _quoted(name: str) -> Column:
-    return F.col("`" + name.replace("`", "``") + "`")
-
-
-def _as_text(column: Column, kind: DataType) -> Column:
-    if isinstance(kind, ArrayType) and isinstance(kind.elementType, StringType):
-        return F.concat_ws(", ", column)
-    return column.cast("string")
-
-
-def _stripped(text: Column) -> Column:
-    # NUL ends a string for C readers and is refused by databases. No regular expression: one per text took
-    # two thirds of the cleaning's time.
-    printable = F.when(F.contains(text, F.lit("\u0000")), F.translate(text, "\u0000", "")).otherwise(text)
-    return F.btrim(printable, F.lit(WHITE_SPACE))
-
-
-def _text(column: Column, kind: DataType, *, settings: InputConfig) -> Column:
-    # Cut first, so that a text of megabytes costs one copy; 64 more for the white space around it.
-    cut = F.substring(_as_text(column, kind), 1, settings.max_text_length + 64)
-    text = F.substring(_stripped(cut), 1, settings.max_text_length)
-    return F.when(~text.isin(*NOT_A_NAME), text)
-
-
-def _track_id(source: tuple[Column, DataType] | None, *, settings: InputConfig) -> Column:
-    made = F.lit(None).cast("string")
-    if settings.id_from:
-        parts = [_stripped(_quoted(name).cast("string")) for name in settings.id_from]
-        known = F.length(F.concat_ws("", *parts)) > 0
-        # The length in front keeps ("ab", "c") and ("a", "bc") apart.
-        marked = [
-            F.concat(F.length(F.coalesce(part, F.lit(""))), F.lit(":"), F.coalesce(part, F.lit("")))
-            for part in parts
-        ]
-        made = F.when(known, F.substring(F.sha2(F.concat_ws("|", *marked), 256), 1, 32))
-    if source is None:
-        return made
-    text = _stripped(_as_text(*source))
-    bare = reduce(
-        lambda t, p: F.when(t.startswith(p), F.substring(t, len(p) + 1, 2**30)).otherwise(t),
-        ID_PREFIXES,
-        text,
-    )
-    return F.coalesce(F.when(bare != "", bare), made)
-
-
-def _release_date(source: tuple[Column, DataType] | None) -> Column:
-    if source is None:
-        return F.lit(None).cast("string")
-    text = _stripped(_as_text(*source))
-    # Day, month or year; "1985.0" is what pandas makes of a year column with gaps.
-    date = F.regexp_extract(text, r"^((?:18|19|20)\d\d(?:-\d\d(?:-\d\d)?)?)(?:\.0+|[T ].*)?$", 1)
-    return F.when(date != "", date)
-
-
-def _popularity(source: tuple[Column, DataType] | None) -> Column:
-    if source is None:
-        return F.lit(None).cast("double")
-    number = source[0].try_cast("double")
-    return F.when(~F.isnan(number) & (number >= 0) & (number < float("inf")), number)
-
-
-def _explicit(source: tuple[Column, DataType] | None) -> Column:
-    if source is None:
-        return F.lit(None).cast("boolean")
-    text = F.lower(_stripped(_as_text(*source)))
-    return F.when(text.isin("true", "t", "yes", "y", "1", "1.0"), True).when(
-        text.isin("false", "f", "no", "n", "0", "0.0"), False
-    )
-
-
-def _raw_feature(source: tuple[Column, DataType] | None) -> Column:
-    # A struct of the number and whether something stood there: Parquet holds numbers, CSV and JSON text.
-    if source is None:
-        return F.struct(F.lit(None).cast("double").alias("number"), F.lit(False).alias("given"))
-    column, kind = source
-    if not isinstance(kind, StringType):
-        number = column.cast(DoubleType()) if _is_number(kind) else F.lit(None).cast("double")
-        return F.struct(number.alias("number"), column.isNotNull().alias("given"))
-    text = F.when(F.length(column) <= 64, F.trim(column)).otherwise(F.substring(column, 1, 64))
-    given = F.coalesce(~text.isin(*MISSING_NUMBERS), F.lit(False))
-    return F.struct(F.when(given, text.try_cast("double")).alias("number"), given.alias("given"))
-
-
-def _is_number(kind: DataType) -> bool:
-    return kind.simpleString().split("(")[0] in {
-        "tinyint", "smallint", "int", "bigint", "float", "double", "decimal", "boolean",
-    }  # fmt: skip
 
 
 def _number(name: str) -> Column:

@@ -1,4 +1,4 @@
-"""Read and clean: the user's files → tracks and quarantine, with sums that agree."""
+"""Clean: the user's songs → tracks and quarantine, with sums that agree."""
 
 from __future__ import annotations
 
@@ -8,26 +8,41 @@ from typing import Any
 
 from pyspark.sql import DataFrame, Row
 
-from musicrec import schemas
-from musicrec.catalog import audit
+from musicrec.catalog.audit import audit_rows, count_verdicts, keep_quarantine, keep_tracks
 from musicrec.catalog.sources import read_source
 from musicrec.config import InputConfig
 from musicrec.context import Context, log
 from musicrec.errors import InputError, QualityError
-from musicrec.spark import failures
-from musicrec.storage import plain
+from musicrec.spark.failures import input_errors
+from musicrec.storage import datasets
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """The cleaned songs."""
+    """The cleaned songs.
+
+    Attributes
+    ----------
+    tracks, quarantine : DataFrame
+        `schemas.TRACKS` and `schemas.QUARANTINE`.
+    n_tracks : int
+    counts : dict
+        Rows by what became of them.
+    columns : dict
+        Canonical name -> source name.
+    files : list of str
+        The files that were read, the first thousand.
+    """
 
     tracks: DataFrame
     quarantine: DataFrame
     n_tracks: int
+    counts: dict[str, Any]
+    columns: dict[str, str]
+    files: list[str]
 
 
-def ingest(context: Context) -> Catalog:
+def write_catalog(context: Context) -> Catalog:
     """Clean the input into `work/`: every row ends as a track, a counted duplicate or in the quarantine.
 
     Raises
@@ -38,48 +53,43 @@ def ingest(context: Context) -> Catalog:
         The sums of what was written do not agree with the input.
     """
     settings = context.config.input
-    with failures.input_errors(settings.tracks):
-        rows, columns = read_source(context.session, settings)
-        # Cached: the counts and both outputs come from one reading of the input.
-        audited = audit.audit_rows(rows, columns=columns, settings=settings).persist()
-        places = audit.count_verdicts(audited).collect()
-    counts = _as_counts(places)
-    context.record["inputs"] = {
-        "tracks": plain.without_secrets(settings.tracks),
-        "columns": columns,
-        "files": plain.without_secrets(sorted(rows.inputFiles())[:1000]),
-    }
-    context.record["counts"] = counts
-    _check_collisions(places)
-    quarantine = context.materialize(audit.keep_quarantine(audited), "quarantine", schema=schemas.QUARANTINE)
-    _check_counts(counts, settings=settings, quarantine_path=context.run.table("quarantine"))
-    tracks = context.materialize(audit.keep_tracks(audited), "tracks", schema=schemas.TRACKS)
-    audited.unpersist()
-    _check_sums(counts, n_tracks=tracks.count(), n_quarantined=quarantine.count())
-    log.info(
-        "             %(n_rows)d rows = %(n_tracks)d tracks + %(n_duplicates)d duplicates "
-        "+ %(n_quarantined)d quarantined",
-        counts,
-    )
-    return Catalog(tracks, quarantine, counts["n_tracks"])
+    with context.stage("clean"):
+        with input_errors(settings.tracks):
+            rows, columns = read_source(context.session, settings)
+            # Cached: the counts and both outputs come from one reading of the input.
+            audited = audit_rows(rows, columns=columns, settings=settings).persist()
+            verdicts = count_verdicts(audited).collect()
+        counts = _as_counts(verdicts)
+        _check_collisions(verdicts)
+        quarantine = context.write(keep_quarantine(audited), datasets.QUARANTINE)
+        _check_counts(counts, settings=settings, quarantine_path=context.run.path(datasets.QUARANTINE))
+        tracks = context.write(keep_tracks(audited), datasets.TRACKS)
+        audited.unpersist()
+        _check_sums(counts, n_tracks=tracks.count(), n_quarantined=quarantine.count())
+        log.info(
+            "%(n_rows)d rows = %(n_tracks)d tracks + %(n_duplicates)d duplicates + %(n_quarantined)d quarantined",
+            counts,
+        )
+        files = sorted(rows.inputFiles())[:1000]
+        return Catalog(tracks, quarantine, counts["n_tracks"], counts, columns, files)
 
 
-def _as_counts(places: list[Row]) -> dict[str, Any]:
-    by_place: Counter[str] = Counter()
-    for row in places:
-        by_place[row["place"]] += row["n_rows"]
-    reasons = {row["reason"]: row["n_rows"] for row in places if row["place"] == "quarantine"}
+def _as_counts(verdicts: list[Row]) -> dict[str, Any]:
+    by_verdict: Counter[str] = Counter()
+    for row in verdicts:
+        by_verdict[row["verdict"]] += row["n_rows"]
+    reasons = {row["reason"]: row["n_rows"] for row in verdicts if row["verdict"] == "quarantine"}
     return {
-        "n_rows": sum(by_place.values()),
-        "n_tracks": by_place["track"],
-        "n_duplicates": by_place["duplicate"],
-        "n_quarantined": by_place["quarantine"],
+        "n_rows": sum(by_verdict.values()),
+        "n_tracks": by_verdict["track"],
+        "n_duplicates": by_verdict["duplicate"],
+        "n_quarantined": by_verdict["quarantine"],
         "quarantine_reasons": dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
     }
 
 
-def _check_collisions(places: list[Row]) -> None:
-    n_collisions = sum(row["n_collisions"] or 0 for row in places)
+def _check_collisions(verdicts: list[Row]) -> None:
+    n_collisions = sum(row["n_collisions"] or 0 for row in verdicts)
     if n_collisions:
         raise InputError(
             f"{n_collisions} different ids share a 64-bit hash", todo="rename one of them, e.g. with a prefix"

@@ -8,8 +8,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from musicrec.catalog import formats, sources
-from musicrec.catalog.audit import _as_text, _quoted, _stripped, _track_id
 from musicrec.catalog.columns import resolve_columns
+from musicrec.catalog.values import quoted, stripped, text_of, track_id_of
 from musicrec.config import InputConfig
 from musicrec.errors import InputError
 from musicrec.songs import (
@@ -112,9 +112,9 @@ def as_relation(rows: DataFrame, *, columns: Mapping[str, str], owner: str, sett
     settings : InputConfig
     """
     kinds = {field.name: field.dataType for field in rows.schema.fields}
-    source = {name: (_quoted(columns[name]), kinds[columns[name]]) for name in columns}
-    owner_text = _stripped(_as_text(*source[owner]))
+    source = {name: (quoted(columns[name]), kinds[columns[name]]) for name in columns}
+    owner_text = stripped(text_of(*source[owner]))
     return rows.where("_malformed IS NULL").select(
         F.when(owner_text != "", owner_text).alias(owner),
-        _track_id(source.get("track_id"), settings=settings).alias("track_id"),
+        track_id_of(source.get("track_id"), settings=settings).alias("track_id"),
     )

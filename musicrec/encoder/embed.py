@@ -1,25 +1,56 @@
-"""Model inputs → unit vectors, over the whole catalog."""
+"""Embed: model inputs → unit vectors, over the whole catalog."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from musicrec import schemas
-from musicrec.catalog.clean import Catalog
 from musicrec.context import Context
-from musicrec.encoder import features
+from musicrec.encoder.gate import Shipped
 from musicrec.encoder.learning.model import embed, from_files
-from musicrec.encoder.train import MODEL, Learned
 from musicrec.neighbors.search.warm import warm_up
 from musicrec.schemas import EMBEDDINGS, WRITTEN
 from musicrec.spark.arrow import column_matrix, matrix_column
-from musicrec.spark.start import warm_workers
 from musicrec.spark.tasks import Make, Read, Write, rewrite_pieces
-from musicrec.storage import artifacts, tables
+from musicrec.storage import artifacts, datasets
+
+READ_COLUMNS = ["track_key", "track_id", "recording_key", "features"]
 
 
-def as_embeddings(pieces: DataFrame, *, weights: bytes, description: bytes, read: Read, write: Write) -> DataFrame:
+def write_embeddings(context: Context, shipped: Shipped, pieces: list[int], *, n_rows: int) -> DataFrame:
+    """Write `schemas.EMBEDDINGS` of all songs and return it.
+
+    Parameters
+    ----------
+    context : Context
+    shipped : Shipped
+    pieces : list of int
+        Of the songs' features.
+    n_rows : int
+        Songs in all pieces.
+
+    Raises
+    ------
+    StorageError
+        The encoder's files are not those that were saved.
+    """
+    with context.stage("embed", n_rows=n_rows):
+        # Read again and compared with their digests: what embeds the catalog is what was saved.
+        weights, description = artifacts.load_encoder(context.run.path(datasets.MODEL), digests=shipped.digests)
+        inputs, vectors = context.files(datasets.FEATURES), context.files(datasets.EMBEDDINGS)
+        write_embedded_pieces(
+            context.numbers(len(pieces)),
+            weights=weights,
+            description=description,
+            read=lambda number: inputs.read_piece(pieces[number], columns=READ_COLUMNS),
+            write=vectors.write,
+        ).toArrow()
+        return context.read(datasets.EMBEDDINGS)
+
+
+def write_embedded_pieces(
+    pieces: DataFrame, *, weights: bytes, description: bytes, read: Read, write: Write
+) -> DataFrame:
     """Write `schemas.EMBEDDINGS` of the songs and return `schemas.WRITTEN`.
 
     Parameters
@@ -47,27 +78,3 @@ def as_embeddings(pieces: DataFrame, *, weights: bytes, description: bytes, read
 
     # Read and written without the JVM, in half of the time.
     return pieces.mapInArrow(rewrite_pieces(prepare, read, write), WRITTEN)
-
-
-def embed_catalog(context: Context, catalog: Catalog, learned: Learned) -> DataFrame:
-    """Return `schemas.EMBEDDINGS` of all songs, by way of their features."""
-    session, inputs = context.session, context.files("features")
-    with context.stage("start"):
-        # After training, because workers without work end after a minute.
-        warm_workers(session)
-    with context.stage("features"):
-        written = features.as_features(catalog.tracks, encodings=learned.encodings, write=inputs.write).toArrow()
-    with context.stage("embed"):
-        # Read again and compared with their digests: what embeds the catalog is what was saved.
-        digests = context.record["model"]["sha256"]
-        weights, description = artifacts.load_encoder(context.run.work / MODEL, digests=digests)
-        vectors, pieces = context.files("embeddings"), sorted(written["piece"].to_pylist())
-        columns = ["track_key", "track_id", "recording_key", "features"]
-        as_embeddings(
-            context.tasks(len(pieces)),
-            weights=weights,
-            description=description,
-            read=lambda place: inputs.read_piece(pieces[place], columns=columns),
-            write=vectors.write,
-        ).toArrow()
-        return tables.read_table(session, str(vectors.directory), schema=schemas.EMBEDDINGS)

@@ -1,4 +1,4 @@
-"""Tracks → model inputs, one vector per song, with the names of the features that were missing."""
+"""Features: tracks → model inputs, one vector per song, with the names of the features that were missing."""
 
 from __future__ import annotations
 
@@ -10,15 +10,43 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 
 from musicrec.arrays import Doubles
+from musicrec.catalog.clean import Catalog
+from musicrec.context import Context
 from musicrec.encoder.learning.inputs import Encodings, encode
 from musicrec.schemas import FEATURE_VECTORS, WRITTEN
 from musicrec.songs import FEATURES, RAW_INPUTS
 from musicrec.spark.arrow import list_column, matrix_column, numbers
 from musicrec.spark.tasks import Write, write_in_pieces
+from musicrec.storage import datasets
 
 
-def as_features(tracks: DataFrame, *, encodings: Encodings, write: Write) -> DataFrame:
-    """Write `schemas.FEATURE_VECTORS` of the songs and return `schemas.WRITTEN`; `write` as `write_in_pieces`."""
+def write_features(context: Context, catalog: Catalog, encodings: Encodings) -> list[int]:
+    """Write `schemas.FEATURE_VECTORS` of all songs; return the numbers of the pieces.
+
+    Parameters
+    ----------
+    context : Context
+    catalog : Catalog
+    encodings : Encodings
+        Fitted on a sample.
+    """
+    with context.stage("features", n_rows=catalog.n_tracks):
+        write = context.files(datasets.FEATURES).write
+        written = write_feature_pieces(catalog.tracks, encodings=encodings, write=write).toArrow()
+        return sorted(written["piece"].to_pylist())
+
+
+def write_feature_pieces(tracks: DataFrame, *, encodings: Encodings, write: Write) -> DataFrame:
+    """Write `schemas.FEATURE_VECTORS` of songs and return `schemas.WRITTEN`.
+
+    Parameters
+    ----------
+    tracks : DataFrame
+        `schemas.TRACKS`.
+    encodings : Encodings
+    write : callable
+        As for `write_in_pieces`.
+    """
 
     def encode_piece(piece: pa.Table) -> pa.Table:
         raw = raw_inputs(piece)

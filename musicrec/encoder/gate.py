@@ -1,4 +1,4 @@
-"""The gate: is the encoder better than what anyone has? The better one is shipped.
+"""Gate: is the encoder better than what anyone has? The better one is shipped.
 
 ListMeasures on artists that neither has seen, by the songs that share a playlist (or, without playlists, the genre).
 """
@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 
 from musicrec.arrays import Bools, Doubles, Floats, is_drawn
-from musicrec.context import log
+from musicrec.context import Context, log
 from musicrec.encoder.learning import baselines
 from musicrec.encoder.learning.batches import TrainingSet
 from musicrec.encoder.learning.inputs import InputLayout
-from musicrec.encoder.learning.model import Encoder, embed, make_linear
+from musicrec.encoder.learning.model import Encoder, as_files, embed, make_linear
 from musicrec.encoder.sample import Songs
+from musicrec.encoder.train import Trained
 from musicrec.measures.metrics import percentile_interval, resampled_means
 from musicrec.measures.retrieval import Collection, answer, by_cosine
 from musicrec.spark.arrow import numbers
+from musicrec.storage import artifacts, datasets
 
 ENCODER = "encoder"
 K = 10
@@ -42,6 +44,65 @@ class Choice:
     encoder: Encoder
     rival: Encoder | None
     figures: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """What embeds the catalog.
+
+    Attributes
+    ----------
+    digests : dict
+        SHA-256 of the encoder's files, by their names.
+    figures : dict
+        What the manifest says of what is shipped.
+    rival : tuple of bytes, or None
+        The two files of the encoder that it was compared with.
+    """
+
+    digests: dict[str, str]
+    figures: dict[str, Any]
+    rival: tuple[bytes, bytes] | None
+
+
+def write_encoder(context: Context, songs: Songs, trained: Trained) -> Shipped:
+    """Choose what is shipped, save it with its digests and return it.
+
+    Parameters
+    ----------
+    context : Context
+    songs : Songs
+    trained : Trained
+        On most of the songs.
+    """
+    with context.stage("gate", n_rows=int((~trained.kept).sum())):
+        choice = _choose(songs, trained, seed=context.config.model.seed)
+        weights, description = as_files(choice.encoder, encodings=trained.encodings)
+        digests = artifacts.save_encoder(
+            context.run.path(datasets.MODEL), weights=weights, description=description
+        )
+        figures = {
+            "architecture": asdict(choice.encoder.architecture),
+            "sha256": digests,
+            "gate": choice.figures,
+        }
+        rival = choice.rival
+        return Shipped(digests, figures, as_files(rival, encodings=trained.encodings) if rival else None)
+
+
+def _choose(songs: Songs, trained: Trained, *, seed: int) -> Choice:
+    if trained.learned is None:
+        reason = f"{trained.n_learned} songs are too few to learn from"
+        return Choice(trained.encoder, None, {"shipped": "z-scored inputs", "reason": reason})
+    return choose_encoder(
+        trained.encoder,
+        songs,
+        trained.inputs,
+        trained.learned,
+        kept=trained.kept,
+        names=trained.encodings.source_names,
+        seed=seed,
+    )
 
 
 def choose_encoder(
@@ -77,13 +138,13 @@ def choose_encoder(
     n_queries = _count_queries(candidates)
     reason = _why_not_judged(songs, n_queries=n_queries)
     if reason:
-        log.info("             quality could not be judged: %s", reason)
+        log.info("quality could not be judged: %s", reason)
         return Choice(encoder, None, {"shipped": ENCODER, "reason": reason})
     contenders = {ENCODER: encoder, **_simple_methods(learned, seed=seed)}
     judged = {name: _precision(each, inputs[judging], candidates) for name, each in contenders.items()}
     figures = _compare(judged, seed=seed)
     log.info(
-        "             P@%d on %d songs of unseen artists: encoder %.4f, %s %.4f; %s is shipped",
+        "P@%d on %d songs of unseen artists: encoder %.4f, %s %.4f; %s is shipped",
         K, n_queries, judged[ENCODER].mean(), figures["best_baseline"],
         judged[figures["best_baseline"]].mean(), figures["shipped"],
     )  # fmt: skip

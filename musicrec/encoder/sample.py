@@ -1,4 +1,4 @@
-"""Samples by hash: the same songs for the same seed, whatever the partitions, the launcher or a retry."""
+"""Sample: songs drawn by hash, the same for the same seed, whatever the partitions, the launcher or a retry."""
 
 from __future__ import annotations
 
@@ -11,15 +11,133 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from musicrec.arrays import Bools, Doubles, Ints
+from musicrec.catalog.clean import Catalog
 from musicrec.catalog.sources import read_relation
 from musicrec.config import Config
-from musicrec.context import log
-from musicrec.encoder import features, labels, sample
+from musicrec.context import Context, log
+from musicrec.encoder import features, labels
 from musicrec.measures.retrieval import Collection
-from musicrec.spark import failures
 from musicrec.spark.arrow import numbers
+from musicrec.spark.failures import input_errors
 
 PLAYLIST, GENRE = "a playlist", "the genre"
+
+
+@dataclass(frozen=True)
+class Songs:
+    """A sample of songs.
+
+    Attributes
+    ----------
+    labeled : pyarrow.Table
+        `as_labeled`, by rising track_key.
+    raw : float64 array, shape (n, 15)
+        `songs.RAW_INPUTS`.
+    memberships : pyarrow.Table or None
+        `as_memberships`; None where no playlists are given.
+    song, group : int64 array, shape (n_pairs,)
+        Row and group of each pair that makes songs alike to the eyes of who judges.
+    judged_by : str
+        What these groups are, `PLAYLIST` or `GENRE`; empty where nothing is known to judge by.
+    """
+
+    labeled: pa.Table
+    raw: Doubles
+    memberships: pa.Table | None
+    song: Ints
+    group: Ints
+    judged_by: str
+
+    def candidates(self, kept: Bools) -> Collection:
+        """Return the songs `kept` (n,) as those that are asked for and may answer."""
+        position = np.cumsum(kept) - 1
+        inside = kept[self.song]
+        artists = labels.artists_of(self.labeled)[kept]
+        return Collection.make(artists, song=position[self.song[inside]], group=self.group[inside])
+
+
+def draw_songs(context: Context, catalog: Catalog) -> Songs:
+    """Return the songs that the encoder learns from and is judged by, as `sample_songs`."""
+    with context.stage("sample", n_rows=catalog.n_tracks):
+        return sample_songs(
+            context.session,
+            catalog.tracks,
+            context.config,
+            n_tracks=catalog.n_tracks,
+            sample_size=context.config.model.sample_size,
+        )
+
+
+def sample_songs(
+    session: SparkSession, tracks: DataFrame, config: Config, *, n_tracks: int, sample_size: int
+) -> Songs:
+    """Return a sample of the tracks, half of them drawn by the hash of their keys, half of them with a playlist.
+
+    Of a large catalog, songs that are drawn by themselves hardly ever share a playlist: of 50,000 of 10 million,
+    one in a hundred playlists of 30 songs has two. There would be nothing to learn from, and nothing to judge by.
+
+    Parameters
+    ----------
+    session : SparkSession
+    tracks : DataFrame
+        `schemas.TRACKS`, `n_tracks` of them.
+    config : Config
+    n_tracks, sample_size : int
+
+    Raises
+    ------
+    InputError
+        The playlists cannot be read.
+    """
+    seed = config.model.seed
+    drawn = keep_sample(tracks, key="track_key", n_rows=n_tracks, sample_size=sample_size, seed=seed)
+    playlists = config.input.playlists
+    if not playlists:
+        return _as_songs(labels.as_labeled(drawn, seed=seed), None)
+    with input_errors(playlists):
+        rows = read_relation(session, playlists, owner="playlist_id", settings=config.input)
+        if n_tracks > sample_size:
+            whole = _of_whole_playlists(rows, tracks, drawn, n_tracks=n_tracks, n_drawn=sample_size, seed=seed)
+            drawn = keep_songs(
+                tracks,
+                session.createDataFrame(whole),
+                n_tracks=n_tracks,
+                n_whole=whole.num_rows,
+                sample_size=sample_size,
+                seed=seed,
+            )
+        return _as_songs(labels.as_labeled(drawn, seed=seed), rows)
+
+
+def _of_whole_playlists(
+    rows: DataFrame, tracks: DataFrame, drawn: DataFrame, *, n_tracks: int, n_drawn: int, seed: int
+) -> pa.Table:
+    """Return the `track_key` of songs of some playlists, at most about half as many songs as are `drawn`."""
+    # The memberships of the songs drawn tell how many all songs have; playlists may be full of unknown songs.
+    n_memberships = labels.as_memberships(rows, songs=drawn).count() * n_tracks / n_drawn
+    share = n_drawn / 2 / max(n_memberships, 1.0)
+    memberships = keep_playlists(labels.as_memberships(rows, songs=tracks), share=share, seed=seed)
+    songs = memberships.select("track_key").distinct().persist()
+    n_songs = songs.count()
+    # One playlist may hold half of the catalog. By another seed: that of the songs drawn would draw them again.
+    kept = keep_sample(songs, key="track_key", n_rows=n_songs, sample_size=n_drawn // 2, seed=seed + 1)
+    keys = kept.toArrow()
+    songs.unpersist()
+    return keys
+
+
+def _as_songs(labeled: DataFrame, playlists: DataFrame | None) -> Songs:
+    table = labels.sort_by_key(labeled.toArrow())
+    raw, memberships = features.raw_inputs(table), None
+    if playlists is not None:
+        memberships = labels.sort_by_key(labels.as_memberships(playlists, songs=labeled).toArrow())
+        if memberships.num_rows:
+            song = np.searchsorted(numbers(table["track_key"]), numbers(memberships["track_key"]))
+            return Songs(table, raw, memberships, song, numbers(memberships["playlist_key"]), PLAYLIST)
+        log.warning("the playlists hold none of the sampled songs: other labels take their place")
+    known = np.flatnonzero(table["genre_key"].is_valid().to_numpy())
+    genres = numbers(pc.drop_null(table["genre_key"]))
+    return Songs(table, raw, memberships, known, genres, GENRE if len(known) else "")
 
 
 def keep_sample(rows: DataFrame, *, key: str, n_rows: int, sample_size: int, seed: int) -> DataFrame:
@@ -66,100 +184,3 @@ def _is_drawn(key: str, *, share: float, seed: int) -> Column:
         return F.lit(True)
     # Hashes are spread evenly over the signed 64-bit numbers.
     return F.xxhash64(key, F.lit(seed)) < int(share * 2**64) - 2**63
-
-
-@dataclass(frozen=True)
-class Songs:
-    """A sample of songs.
-
-    Attributes
-    ----------
-    labeled : pyarrow.Table
-        `as_labeled`, by rising track_key.
-    raw : float64 array, shape (n, 15)
-        `songs.RAW_INPUTS`.
-    memberships : pyarrow.Table or None
-        `as_memberships`; None where no playlists are given.
-    song, group : int64 array, shape (n_pairs,)
-        Row and group of each pair that makes songs alike to the eyes of who judges.
-    judged_by : str
-        What these groups are, `PLAYLIST` or `GENRE`; empty where nothing is known to judge by.
-    """
-
-    labeled: pa.Table
-    raw: Doubles
-    memberships: pa.Table | None
-    song: Ints
-    group: Ints
-    judged_by: str
-
-    def candidates(self, kept: Bools) -> Collection:
-        """Return the songs `kept` (n,) as those that are asked for and may answer."""
-        position = np.cumsum(kept) - 1
-        inside = kept[self.song]
-        artists = labels.artists_of(self.labeled)[kept]
-        return Collection.make(artists, song=position[self.song[inside]], group=self.group[inside])
-
-
-def sample_songs(
-    session: SparkSession, tracks: DataFrame, config: Config, *, n_tracks: int, sample_size: int
-) -> Songs:
-    """Return a sample of the tracks, half of them drawn by the hash of their keys, half of them with a playlist.
-
-    Of a large catalog, songs that are drawn by themselves hardly ever share a playlist: of 50,000 of 10 million,
-    one in a hundred playlists of 30 songs has two. There would be nothing to learn from, and nothing to judge by.
-
-    Raises
-    ------
-    InputError
-        The playlists cannot be read.
-    """
-    seed = config.model.seed
-    drawn = sample.keep_sample(tracks, key="track_key", n_rows=n_tracks, sample_size=sample_size, seed=seed)
-    playlists = config.input.playlists
-    if not playlists:
-        return _as_songs(labels.as_labeled(drawn, seed=seed), None)
-    with failures.input_errors(playlists):
-        rows = read_relation(session, playlists, owner="playlist_id", settings=config.input)
-        if n_tracks > sample_size:
-            whole = _of_whole_playlists(rows, tracks, drawn, n_tracks=n_tracks, n_drawn=sample_size, seed=seed)
-            drawn = sample.keep_songs(
-                tracks,
-                session.createDataFrame(whole),
-                n_tracks=n_tracks,
-                n_whole=whole.num_rows,
-                sample_size=sample_size,
-                seed=seed,
-            )
-        return _as_songs(labels.as_labeled(drawn, seed=seed), rows)
-
-
-def _of_whole_playlists(
-    rows: DataFrame, tracks: DataFrame, drawn: DataFrame, *, n_tracks: int, n_drawn: int, seed: int
-) -> pa.Table:
-    """Return the `track_key` of songs of some playlists, at most about half as many songs as are `drawn`."""
-    # The memberships of the songs drawn tell how many all songs have; playlists may be full of unknown songs.
-    n_memberships = labels.as_memberships(rows, songs=drawn).count() * n_tracks / n_drawn
-    share = n_drawn / 2 / max(n_memberships, 1.0)
-    memberships = sample.keep_playlists(labels.as_memberships(rows, songs=tracks), share=share, seed=seed)
-    songs = memberships.select("track_key").distinct().persist()
-    n_songs = songs.count()
-    # One playlist may hold half of the catalog. By another seed: that of the songs drawn would draw them again.
-    kept = sample.keep_sample(songs, key="track_key", n_rows=n_songs, sample_size=n_drawn // 2, seed=seed + 1)
-    keys = kept.toArrow()
-    songs.unpersist()
-    return keys
-
-
-def _as_songs(labeled: DataFrame, playlists: DataFrame | None) -> Songs:
-    table = labels.sort_by_key(labeled.toArrow())
-    raw, memberships = features.raw_inputs(table), None
-    if playlists is not None:
-        memberships = labels.sort_by_key(labels.as_memberships(playlists, songs=labeled).toArrow())
-        if memberships.num_rows:
-            song = np.searchsorted(numbers(table["track_key"]), numbers(memberships["track_key"]))
-            return Songs(table, raw, memberships, song, numbers(memberships["playlist_key"]), PLAYLIST)
-        log.warning("             the playlists hold none of the sampled songs: other labels take their place")
-    known = np.flatnonzero(table["genre_key"].is_valid().to_numpy())
-    genres = numbers(pc.drop_null(table["genre_key"]))
-    return Songs(table, raw, memberships, known, genres, GENRE if len(known) else "")

@@ -32,7 +32,7 @@ def make_training_set(
     learned, objective = as_training_set(
         labeled, inputs[kept], layout=encodings.layout, memberships=memberships, settings=settings
     )
-    log.info("             %d songs to learn from, objective: %s", len(learned.inputs), objective)
+    log.info("%d songs to learn from, objective: %s", len(learned.inputs), objective)
     return encodings, inputs, learned, objective
 
 

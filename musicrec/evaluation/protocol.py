@@ -112,7 +112,7 @@ def _learned_methods(
         )
         methods[f"linear discriminant{suffix}"] = by_cosine(project(inputs[test].astype(np.float64)))
     encoder, history = train_encoder(learned, settings=settings, on_epoch=lambda _: None)
-    log.info("             %d epochs, %.0f s", len(history), sum(epoch.seconds for epoch in history))
+    log.info("%d epochs, %.0f s", len(history), sum(epoch.seconds for epoch in history))
     whole = embed(encoder, inputs[test])
     half = embed(encoder, _without_half(inputs[test], encodings, seed=settings.seed))
     methods[f"{ENCODER}{suffix}"] = by_cosine(whole)

@@ -1,17 +1,49 @@
-"""What is about to be published, read back and checked: a status per song, and what is wrong with its list."""
+"""Check: what is about to be published, read back. A status per song, and what is wrong with its list."""
 
 from __future__ import annotations
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from musicrec import schemas
 from musicrec.catalog.clean import Catalog
 from musicrec.context import Context
 from musicrec.errors import QualityError
-from musicrec.lists import check
-from musicrec.lists.sort import ROWS_PER_FILE, _stage
+from musicrec.lists.sort import count_files
 from musicrec.schemas import STATUS
+from musicrec.storage import datasets
+
+
+def write_status(context: Context, catalog: Catalog, recommendations: DataFrame) -> dict[str, int]:
+    """Read back what was written, check it, write `schemas.STATUS` of each song and return the counts.
+
+    Parameters
+    ----------
+    context : Context
+    catalog : Catalog
+    recommendations : DataFrame
+        `schemas.RECOMMENDATIONS`, from their files.
+
+    Raises
+    ------
+    QualityError
+        A list breaks a promise: names the first of them.
+    """
+    with context.stage("check", n_rows=catalog.n_tracks):
+        checked = as_checked_lists(recommendations, k=context.config.neighbors.k)
+        status = as_status(
+            catalog.tracks, checked=checked, quarantine=catalog.quarantine, n_tracks=catalog.n_tracks
+        ).persist()
+        _check_problems(status, recommendations, catalog)
+        n_files = count_files(catalog.n_tracks)
+        ordered = status.drop("problem").repartitionByRange(n_files, "track_id").sortWithinPartitions("track_id")
+        written = context.write(ordered, datasets.STATUS)
+        rows = written.groupBy("status").agg(F.count("*").alias("n"), F.sum("n_recommendations").alias("n_listed"))
+        found = {row["status"]: row.asDict() for row in rows.collect()}
+        status.unpersist()
+        counts = {f"n_{name}": found.get(name, {}).get("n", 0) for name in ("recommended", "not_recommended")}
+        if sum(counts.values()) != catalog.n_tracks:
+            raise QualityError(f"{catalog.n_tracks} songs, but a status for {sum(counts.values())}")
+        return {**counts, "n_recommendations": sum(row["n_listed"] for row in found.values())}
 
 
 def as_checked_lists(recommendations: DataFrame, *, k: int) -> DataFrame:
@@ -67,31 +99,6 @@ def _is_no_cosine(score: Column) -> Column:
     return score.isNull() | F.isnan(score) | (F.abs(score) > 1.0)
 
 
-def check_lists(context: Context, catalog: Catalog, recommendations: DataFrame) -> dict[str, int]:
-    """Read back what was written, check it, write the status of each song and return the counts.
-
-    Raises
-    ------
-    QualityError
-        A list breaks a promise: names the first of them.
-    """
-    checked = check.as_checked_lists(recommendations, k=context.config.neighbors.k)
-    status = check.as_status(
-        catalog.tracks, checked=checked, quarantine=catalog.quarantine, n_tracks=catalog.n_tracks
-    ).persist()
-    _check_problems(status, recommendations, catalog)
-    n_files = max(1, -(-catalog.n_tracks // ROWS_PER_FILE))
-    ordered = status.drop("problem").repartitionByRange(n_files, "track_id").sortWithinPartitions("track_id")
-    written = _stage(context, ordered, "status", schemas.STATUS)
-    rows = written.groupBy("status").agg(F.count("*").alias("n"), F.sum("n_recommendations").alias("n_listed"))
-    found = {row["status"]: row.asDict() for row in rows.collect()}
-    status.unpersist()
-    counts = {f"n_{name}": found.get(name, {}).get("n", 0) for name in ("recommended", "not_recommended")}
-    if sum(counts.values()) != catalog.n_tracks:
-        raise QualityError(f"{catalog.n_tracks} songs, but a status for {sum(counts.values())}")
-    return {**counts, "n_recommendations": sum(row["n_listed"] for row in found.values())}
-
-
 def _check_problems(status: DataFrame, recommendations: DataFrame, catalog: Catalog) -> None:
     problems = (
         status.where("problem IS NOT NULL")
@@ -99,7 +106,7 @@ def _check_problems(status: DataFrame, recommendations: DataFrame, catalog: Cata
         .agg(F.count("*").alias("n"), F.min("track_id").alias("example"))
     )
     found = [f"{row['problem']} ({row['n']} songs, e.g. {row['example']})" for row in problems.collect()]
-    n_unknown = check.keep_unknown(recommendations, tracks=catalog.tracks).count()
+    n_unknown = keep_unknown(recommendations, tracks=catalog.tracks).count()
     found += [f"{n_unknown} recommended ids are no song of the catalog"] if n_unknown else []
     if found:
         raise QualityError("the lists are not fit to publish: " + "; ".join(found[:3]))

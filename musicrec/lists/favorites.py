@@ -1,4 +1,4 @@
-"""Favorites + lists → the top-k of each listener, by agreement.
+"""Favorites: what listeners like + lists → the top-k of each listener, by agreement.
 
 Reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009): a song scores 1 / (constant + rank) for
 each favorite that lists it. The mean of the favorites' vectors would land between their styles, where
@@ -10,19 +10,54 @@ from __future__ import annotations
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from musicrec import schemas
 from musicrec.catalog.clean import Catalog
 from musicrec.catalog.sources import read_relation
 from musicrec.context import Context, log
-from musicrec.lists import favorites, rank
-from musicrec.lists.sort import ROWS_PER_FILE, _stage
+from musicrec.lists.rank import keep_best
+from musicrec.lists.sort import count_files
 from musicrec.schemas import USER_RECOMMENDATIONS
-from musicrec.spark import failures
-from musicrec.storage import plain
+from musicrec.spark.failures import input_errors
+from musicrec.storage import datasets
 
 # A vote of rank 1 counts this much; more favorites than the base no listener has.
 SHARE_UNIT = 10**9
 VOTE_BASE = 2**40
+
+
+def write_user_recommendations(context: Context, catalog: Catalog, lists: DataFrame) -> dict[str, int] | None:
+    """Write `schemas.USER_RECOMMENDATIONS` as they will be published; return counts, None without favorites.
+
+    Parameters
+    ----------
+    context : Context
+    catalog : Catalog
+    lists : DataFrame
+        `schemas.LISTS`.
+
+    Raises
+    ------
+    InputError
+        The favorites cannot be read.
+    """
+    config = context.config
+    if not config.input.favorites:
+        return None
+    with context.stage("favorites"):
+        with input_errors(config.input.favorites):
+            rows = read_relation(context.session, config.input.favorites, owner="user_id", settings=config.input)
+            named = keep_named(rows).persist()
+            known = keep_known(named, tracks=catalog.tracks).persist()
+            counts = _count_favorites(named, known)
+        fused = as_fused_lists(known, lists=lists, rank_constant=config.favorites.rank_constant)
+        listed = as_user_recommendations(keep_best(fused, k=config.favorites.k), favorites=known)
+        n_files = count_files(counts["n_users"] * config.favorites.k)
+        ordered = listed.repartitionByRange(n_files, "user_id").sortWithinPartitions("user_id", "rank")
+        written = context.write(ordered, datasets.USER_RECOMMENDATIONS)
+        counts["n_users_with_recommendations"] = written.select("user_id").distinct().count()
+        log.info("%(n_users)d listeners, %(n_unknown)d of %(n_favorites)d favorites unknown", counts)
+        named.unpersist()
+        known.unpersist()
+        return counts
 
 
 def keep_named(favorites: DataFrame) -> DataFrame:
@@ -125,31 +160,6 @@ def _owned(favorites: DataFrame) -> DataFrame:
     # Where releases are told apart, a list's recording_key is the track's own key.
     keys = F.array_union(F.collect_set("recording_key"), F.collect_set(F.xxhash64("track_id")))
     return favorites.groupBy("user_id").agg(keys.alias("owned"), F.count("*").alias("n_favorites"))
-
-
-def rank_favorites(context: Context, catalog: Catalog, lists: DataFrame) -> DataFrame | None:
-    """Return `schemas.USER_RECOMMENDATIONS` as they will be published, None without favorites."""
-    settings = context.config
-    if not settings.input.favorites:
-        return None
-    with failures.input_errors(settings.input.favorites):
-        rows = read_relation(context.session, settings.input.favorites, owner="user_id", settings=settings.input)
-        named = favorites.keep_named(rows).persist()
-        known = favorites.keep_known(named, tracks=catalog.tracks).persist()
-        counts = _count_favorites(named, known)
-    fused = favorites.as_fused_lists(known, lists=lists, rank_constant=settings.favorites.rank_constant)
-    best = rank.keep_best(fused, k=settings.favorites.k)
-    listed = favorites.as_user_recommendations(best, favorites=known)
-    n_files = max(1, -(-counts["n_users"] * settings.favorites.k // ROWS_PER_FILE))
-    ordered = listed.repartitionByRange(n_files, "user_id").sortWithinPartitions("user_id", "rank")
-    written = _stage(context, ordered, "user_recommendations", schemas.USER_RECOMMENDATIONS)
-    counts["n_users_with_recommendations"] = written.select("user_id").distinct().count()
-    context.record["inputs"]["favorites"] = plain.without_secrets(settings.input.favorites)
-    context.record["favorites"] = counts
-    log.info("             %(n_users)d listeners, %(n_unknown)d of %(n_favorites)d favorites unknown", counts)
-    named.unpersist()
-    known.unpersist()
-    return written
 
 
 def _count_favorites(named: DataFrame, known: DataFrame) -> dict[str, int]:

@@ -1,51 +1,11 @@
-"""Songs with their items, and the items' neighbors."""
+"""Songs with their items: those with equal vectors share one."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from musicrec import schemas
-from musicrec.context import Context
-from musicrec.neighbors import join_tasks
-from musicrec.neighbors.cells import Cells
-from musicrec.neighbors.join import join_cells
 from musicrec.schemas import MEMBERS
-from musicrec.storage import tables
-
-
-@dataclass(frozen=True)
-class Joined:
-    """Songs with their items, and the items' neighbors."""
-
-    members: DataFrame
-    neighbors: DataFrame
-
-
-def as_joined(context: Context, embeddings: DataFrame, cells: Cells) -> Joined:
-    """Join the cells and return songs with their items, and the items' neighbors.
-
-    Parameters
-    ----------
-    context : Context
-    embeddings : DataFrame
-        `schemas.EMBEDDINGS`, those of the cells.
-    cells : Cells
-
-    Raises
-    ------
-    QualityError
-        The measured recall is below `neighbors.min_recall`.
-    """
-    settings, files = context.config.neighbors, context.files("neighbors")
-    join_cells(context, cells, write=lambda unit, found: files.write(unit, join_tasks.as_neighbors(found)))
-    repeated = None
-    if cells.n_repeated:
-        repeated = tables.read_table(context.session, str(cells.repeated.directory), schema=schemas.REPEATED)
-    members = as_members(embeddings, one_per_recording=settings.one_per_recording, repeated=repeated, k=settings.k)
-    return Joined(members, tables.read_table(context.session, str(files.directory), schema=schemas.NEIGHBORS))
 
 
 def as_members(embeddings: DataFrame, *, one_per_recording: bool, repeated: DataFrame | None, k: int) -> DataFrame:

@@ -1,18 +1,44 @@
-"""Neighbors of items → the top-k of each song, in a total order: score down, then id up."""
+"""Rank: neighbors of items → the top-k of each song, in a total order: score down, then id up."""
 
 from __future__ import annotations
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from musicrec import schemas
 from musicrec.context import Context
-from musicrec.lists import rank
-from musicrec.lists.members import Joined
+from musicrec.lists.members import as_members
+from musicrec.neighbors.cells import Cells
 from musicrec.schemas import LISTS, RECOMMENDATIONS
+from musicrec.storage import datasets
 
 # Looking for releases of one recording is quadratic; hardly a list needs more than this for its k places.
 CANDIDATES_PER_PLACE = 5
+
+
+def write_lists(context: Context, embeddings: DataFrame, cells: Cells) -> DataFrame:
+    """Write `schemas.LISTS`, the k nearest songs of each song, and return it; as `rank_songs`."""
+    with context.stage("rank", n_rows=cells.n_songs):
+        return context.write(rank_songs(context, embeddings, cells), datasets.LISTS)
+
+
+def rank_songs(context: Context, embeddings: DataFrame, cells: Cells) -> DataFrame:
+    """Return `schemas.LISTS`: the k nearest songs of each song, by the neighbors that the join has written.
+
+    Parameters
+    ----------
+    context : Context
+    embeddings : DataFrame
+        `schemas.EMBEDDINGS`, those of the cells.
+    cells : Cells
+    """
+    settings = context.config.neighbors
+    members = as_members(
+        embeddings,
+        one_per_recording=settings.one_per_recording,
+        repeated=context.read(datasets.REPEATED) if cells.n_repeated else None,
+        k=settings.k,
+    )
+    return keep_best(as_lists(members, neighbors=context.read(datasets.NEIGHBORS)), k=settings.k)
 
 
 def as_lists(members: DataFrame, *, neighbors: DataFrame) -> DataFrame:
@@ -106,9 +132,3 @@ def _pairs(neighbors: DataFrame, *, members: DataFrame) -> DataFrame:
     shared = members.where("n_members > 1 AND track_key = item_key")
     within = shared.select("item_key", F.col("item_key").alias("neighbor_key"), F.col("self_score").alias("score"))
     return pairs.unionByName(within)
-
-
-def rank_lists(context: Context, joined: Joined) -> DataFrame:
-    """Return `schemas.LISTS`: the k nearest songs of each song."""
-    best = rank.keep_best(rank.as_lists(joined.members, neighbors=joined.neighbors), k=context.config.neighbors.k)
-    return context.materialize(best, "lists", schema=schemas.LISTS)

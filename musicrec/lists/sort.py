@@ -1,31 +1,35 @@
-"""Rank, favorites and the checks on what was written: neighbors → what is published."""
+"""Sort: lists → recommendations as they will be published, in files of a size that query engines read in one go."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from pyspark.sql import DataFrame
 
-from musicrec import schemas
 from musicrec.catalog.clean import Catalog
 from musicrec.context import Context
-from musicrec.lists import rank
-from musicrec.storage import publish, tables
+from musicrec.lists.rank import as_recommendations
+from musicrec.storage import datasets
 
-# Rows of a published file: a few dozen MB, which query engines read in one go.
+# Rows of a published file: a few dozen MB.
 ROWS_PER_FILE = 1_000_000
 
 
-def publish_lists(context: Context, catalog: Catalog, lists: DataFrame) -> DataFrame:
-    """Return `schemas.RECOMMENDATIONS` as they will be published: sorted by track_id, rank."""
-    # Sorted as whole lists, a tenth of the rows; from files, because range partitioning reads its input twice.
-    n_files = max(1, -(-catalog.n_tracks * context.config.neighbors.k // ROWS_PER_FILE))
-    ordered = lists.repartitionByRange(n_files, "track_id").sortWithinPartitions("track_id")
-    rows = rank.as_recommendations(ordered)
-    return _stage(context, rows, "recommendations", schemas.RECOMMENDATIONS)
+def write_recommendations(context: Context, catalog: Catalog, lists: DataFrame) -> DataFrame:
+    """Write `schemas.RECOMMENDATIONS`, sorted by track_id and rank, and return it.
+
+    Parameters
+    ----------
+    context : Context
+    catalog : Catalog
+    lists : DataFrame
+        `schemas.LISTS`.
+    """
+    with context.stage("sort", n_rows=catalog.n_tracks):
+        # Sorted as whole lists, a tenth of the rows; from files, because range partitioning reads its input twice.
+        n_files = count_files(catalog.n_tracks * context.config.neighbors.k)
+        ordered = lists.repartitionByRange(n_files, "track_id").sortWithinPartitions("track_id")
+        return context.write(as_recommendations(ordered), datasets.RECOMMENDATIONS)
 
 
-def _stage(context: Context, rows: DataFrame, name: str, schema: Any) -> DataFrame:
-    path = publish.staged_path(context.run, name)
-    tables.write_table(rows, path, schema=schema)
-    return tables.read_table(context.session, path, schema=schema)
+def count_files(n_rows: int) -> int:
+    """Return into how many files so many published rows go."""
+    return max(1, -(-n_rows // ROWS_PER_FILE))

@@ -1,4 +1,4 @@
-"""Lists → in how many of them songs stand, and places for those that stand in none (`algorithms/spreading.py`).
+"""Lists → in how many of them songs stand, and places for those that stand in none (`places.py`).
 
 Tasks read keys, in a few passes over the lists' files; of texts only the ids of songs in no list move.
 """
@@ -6,12 +6,14 @@ Tasks read keys, in a few passes over the lists' files; of texts only the ids of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from musicrec.arrays import Ints
 from musicrec.lists.places import (
@@ -28,14 +30,14 @@ from musicrec.lists.places import (
     find_offers,
     find_room,
 )
-from musicrec.schemas import COUNTED, OCCURRENCES, OFFERS, PLACES, ROOM, TALLIES
+from musicrec.schemas import COUNTED, OCCURRENCES, OFFERS, PLACES, ROOM, TALLIES, as_row, blob_of
 from musicrec.spark.arrow import numbers
-from musicrec.spark.tasks import Batches, Read, Write
+from musicrec.spark.tasks import Batches, Read, Write, each_number
 
 # Rows of a block at most: a row of Spark stays at a megabyte.
 _MAX_BLOCK_ROWS = 65_536
-# Pieces that are counted together: most songs stand in several, and what counts of them must be sent gets less.
-TALLIED_PIECES = 4
+# Row groups that are counted together: most songs stand in several, and what counts of them must be sent gets less.
+BUNDLED_GROUPS = 4
 # What tasks read of a place, by its path in the file; counting needs no more than the first.
 COUNTED_COLUMNS = ["track_key", "list.list.element.track_key"]
 ROOM_COLUMNS = [
@@ -47,49 +49,53 @@ ASKING_COLUMNS = ["host", "recording_key"]
 NO_OCCURRENCES = pa.table([NOTHING, NOTHING], names=OCCURRENCES.names)
 
 
-def as_tallies(groups: DataFrame, *, n_pieces: int, targets: Sequence[int], read: Read) -> DataFrame:
-    """Return `schemas.TALLIES`: in how many lists of a group songs stand, 0 where only their own is in it.
+def as_tallies(bundles: DataFrame, *, n_groups: int, targets: Sequence[int], read: Read) -> DataFrame:
+    """Return `schemas.TALLIES`: in how many lists of a bundle songs stand, 0 where only their own is in it.
 
     Parameters
     ----------
-    groups : DataFrame
-        `id`, the numbers of groups of `TALLIED_PIECES` pieces of `schemas.LISTS`, a partition each.
-    n_pieces : int
-        Of all groups.
+    bundles : DataFrame
+        `id`, the numbers of bundles of `BUNDLED_GROUPS` row groups of `schemas.LISTS`, a partition each.
+    n_groups : int
+        Row groups of all bundles.
     targets : sequence of int
         For each range of keys a number that Spark's hash sends to its partition.
     read : callable
-        Returns `COUNTED_COLUMNS` of a piece.
+        Returns `COUNTED_COLUMNS` of a row group.
     """
     # A key is a hash: equal ranges hold about as many songs.
     bounds = np.linspace(-(2.0**63), 2.0**63, len(targets) + 1)[1:-1].astype(np.int64)
 
-    def tally(group: int) -> Iterator[pa.RecordBatch]:
-        pieces = range(group * TALLIED_PIECES, min((group + 1) * TALLIED_PIECES, n_pieces))
-        counts = add_counts([_tally(read(piece)) for piece in pieces])
+    def tally(bundle: int) -> Iterator[pa.RecordBatch]:
+        groups = range(bundle * BUNDLED_GROUPS, min((bundle + 1) * BUNDLED_GROUPS, n_groups))
+        counts = add_counts([_tally(read(group)) for group in groups])
         ends = [0, *np.searchsorted(counts.songs, bounds).tolist(), len(counts.songs)]
         for part, target in enumerate(targets):
             for first in range(ends[part], ends[part + 1], _MAX_BLOCK_ROWS):
                 some = slice(first, min(first + _MAX_BLOCK_ROWS, ends[part + 1]))
-                yield _batch(TALLIES.names, target, part, counts.songs[some], counts.n_lists[some])
+                yield as_row(
+                    TALLIES, target=target, part=part, songs=counts.songs[some], n_lists=counts.n_lists[some]
+                )
 
-    return groups.mapInArrow(_each(tally), TALLIES)
+    return bundles.mapInArrow(_each(tally), TALLIES)
 
 
-def as_counted(tallies: DataFrame, *, n_parts: int, write: Write) -> DataFrame:
+def write_occurrences(tallies: DataFrame, *, n_parts: int, write: Write) -> DataFrame:
     """Write `schemas.OCCURRENCES` of each range of keys and return `schemas.COUNTED`."""
 
     def count(batches: Batches) -> Iterator[pa.RecordBatch]:
         held: dict[int, list[Counts]] = {}
         for batch in batches:
             for row in batch.to_pylist():
-                held.setdefault(row["part"], []).append(Counts(_keys(row["songs"]), _keys(row["n_lists"])))
+                held.setdefault(row["part"], []).append(Counts(*_numbers_of(TALLIES, row, "songs", "n_lists")))
         for part in sorted(held):
             counts = add_counts(held.pop(part))
             write(part, pa.table([counts.songs, counts.n_lists], names=OCCURRENCES.names))
             histogram = as_histogram(counts.n_lists)
             forgotten = counts.songs[counts.n_lists == 0]
-            yield _batch(COUNTED.names, part, forgotten, histogram.n_lists, histogram.n_songs)
+            yield as_row(
+                COUNTED, part=part, forgotten=forgotten, n_lists=histogram.n_lists, n_songs=histogram.n_songs
+            )
 
     return tallies.repartition(n_parts, "target").mapInArrow(count, COUNTED)
 
@@ -97,13 +103,13 @@ def as_counted(tallies: DataFrame, *, n_parts: int, write: Write) -> DataFrame:
 def gather_counted(counted: pa.Table) -> tuple[Ints, Histogram]:
     """Return the songs that stand in no list, rising, and the histogram of all, from `schemas.COUNTED`."""
     rows = counted.sort_by("part").to_pylist()
-    forgotten = np.concatenate([NOTHING, *[_keys(row["forgotten"]) for row in rows]])
-    histogram = add_histograms([Histogram(_keys(row["n_lists"]), _keys(row["n_songs"])) for row in rows])
+    forgotten = np.concatenate([NOTHING, *[_numbers_of(COUNTED, row, "forgotten")[0] for row in rows]])
+    histogram = add_histograms([Histogram(*_numbers_of(COUNTED, row, "n_lists", "n_songs")) for row in rows])
     return forgotten, histogram
 
 
-def as_offers(pieces: DataFrame, *, forgotten: Ints, read: Read) -> DataFrame:
-    """Return `schemas.OFFERS` of the forgotten songs, given `OFFERED_COLUMNS` of each piece."""
+def as_offers(groups: DataFrame, *, forgotten: Ints, read: Read) -> DataFrame:
+    """Return `schemas.OFFERS` of the forgotten songs, given `OFFERED_COLUMNS` of each row group."""
 
     def offer(table: pa.Table) -> Iterator[pa.RecordBatch]:
         found = find_offers(as_song_lists(table), forgotten)
@@ -112,7 +118,7 @@ def as_offers(pieces: DataFrame, *, forgotten: Ints, read: Read) -> DataFrame:
         columns = [guests, ids, *map(pa.array, (found.recordings, found.scores, found.hosts))]
         yield pa.RecordBatch.from_arrays(columns, names=OFFERS.names)
 
-    return pieces.mapInArrow(_each(lambda piece: offer(read(piece))), OFFERS)
+    return groups.mapInArrow(_each(lambda group: offer(read(group))), OFFERS)
 
 
 def gather_offers(offers: pa.Table) -> Offers:
@@ -121,18 +127,18 @@ def gather_offers(offers: pa.Table) -> Offers:
     return Offers(*columns)
 
 
-def as_room(pieces: DataFrame, *, read_offers: Callable[[], pa.Table], k: int, read: Read) -> DataFrame:
+def as_room(groups: DataFrame, *, read_offers: Callable[[], pa.Table], k: int, read: Read) -> DataFrame:
     """Return `schemas.ROOM` of the offers.
 
     Parameters
     ----------
-    pieces : DataFrame
-        `id`, the numbers of pieces of `schemas.LISTS`.
+    groups : DataFrame
+        `id`, the numbers of row groups of `schemas.LISTS`.
     read_offers : callable
         Returns `ASKING_COLUMNS` of all offers, by host: they are too many to travel with each task.
     k : int
     read : callable
-        Returns `ROOM_COLUMNS` of a piece.
+        Returns `ROOM_COLUMNS` of a row group.
     """
 
     def make_room(table: pa.Table) -> Iterator[pa.RecordBatch]:
@@ -141,7 +147,7 @@ def as_room(pieces: DataFrame, *, read_offers: Callable[[], pa.Table], k: int, r
         columns = [pa.array(each) for each in (room.offers, room.has_room, room.removed)]
         yield pa.RecordBatch.from_arrays(columns, names=ROOM.names)
 
-    return pieces.mapInArrow(_each(lambda piece: make_room(read(piece))), ROOM)
+    return groups.mapInArrow(_each(lambda group: make_room(read(group))), ROOM)
 
 
 def gather_room(room: pa.Table) -> Room:
@@ -207,9 +213,8 @@ def as_song_lists(table: pa.Table) -> SongLists:
 
 def _each(make: Callable[[int], Iterator[pa.RecordBatch]]) -> Callable[[Batches], Batches]:
     def make_batches(batches: Batches) -> Batches:
-        for batch in batches:
-            for number in numbers(batch.column("id")).tolist():
-                yield from make(number)
+        for number in each_number(batches):
+            yield from make(number)
 
     return make_batches
 
@@ -222,14 +227,5 @@ def _places(table: pa.Table) -> pa.StructArray:
     return table["list"].combine_chunks().flatten()
 
 
-def _batch(names: Sequence[str], *values: int | Ints) -> pa.RecordBatch:
-    """Return one row of numbers and of blobs."""
-    columns = [
-        pa.array([value], type=pa.int32()) if isinstance(value, int) else pa.array([value.tobytes()])
-        for value in values
-    ]
-    return pa.RecordBatch.from_arrays(columns, names=list(names))
-
-
-def _keys(blob: bytes) -> Ints:
-    return np.frombuffer(blob, dtype=np.int64)
+def _numbers_of(schema: StructType, row: dict[str, Any], *names: str) -> list[Ints]:
+    return [blob_of(schema, name, row[name]) for name in names]

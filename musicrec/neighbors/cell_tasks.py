@@ -17,9 +17,9 @@ from musicrec.neighbors.search.items import Items, distinct_rows
 from musicrec.neighbors.search.kernel import pair_scores
 from musicrec.neighbors.search.spaces import Space, as_stored
 from musicrec.neighbors.search.warm import warm_up
-from musicrec.schemas import BLOCKS, CELLS, REPEATED
+from musicrec.schemas import BLOCKS, CELLS, REPEATED, as_row, blob_of
 from musicrec.spark.arrow import list_column, numbers
-from musicrec.spark.tasks import Batches
+from musicrec.spark.tasks import Batches, each_number
 
 # Rows of a block at most: a row of Spark stays below a megabyte.
 _MAX_BLOCK_ROWS = 4096
@@ -62,7 +62,7 @@ def as_blocks(
     return pieces.mapInArrow(_blocker(settings, tuple(targets), read), BLOCKS)
 
 
-def as_cells(
+def write_parts(
     blocks: DataFrame,
     *,
     settings: CellSettings,
@@ -94,9 +94,8 @@ def _blocker(
 ) -> Callable[[Batches], Batches]:
     def block_batches(batches: Batches) -> Batches:
         warm_up()
-        for batch in batches:
-            for place in numbers(batch.column("id")).tolist():
-                yield from _blocks(read(place), settings, targets)
+        for number in each_number(batches):
+            yield from _blocks(read(number), settings, targets)
 
     return block_batches
 
@@ -117,17 +116,11 @@ def _blocks(songs: Items, settings: CellSettings, targets: tuple[int, ...]) -> B
         for first in range(int(ends[number]), int(ends[number + 1]), _MAX_BLOCK_ROWS):
             some = order[first : min(first + _MAX_BLOCK_ROWS, int(ends[number + 1]))]
             kept, rows = np.unique(row[some], return_inverse=True)
-            of_songs = (songs.keys[song[some]], songs.recordings[song[some]], rows.astype("<i4"))
-            yield _as_batch(target, number, (*of_songs, cell[kept], vectors[kept // n_tables]))
-
-
-def _as_batch(target: int, part: int, arrays: tuple[NDArray[np.generic], ...]) -> pa.RecordBatch:
-    columns = [
-        pa.array([target], type=pa.int32()),
-        pa.array([part], type=pa.int32()),
-        *[pa.array([array.tobytes()], type=pa.binary()) for array in arrays],
-    ]
-    return pa.RecordBatch.from_arrays(columns, names=BLOCKS.names)
+            yield as_row(
+                BLOCKS, target=target, part=number, keys=songs.keys[song[some]],
+                recordings=songs.recordings[song[some]], rows=rows, cells=cell[kept],
+                vectors=vectors[kept // n_tables],
+            )  # fmt: skip
 
 
 def _former(
@@ -154,7 +147,7 @@ def _former(
 
 def _form(blocks: list[pa.RecordBatch], settings: CellSettings) -> tuple[Ints, Items, pa.Table]:
     """Return the cells of the items of a part, the items, and the songs that share them."""
-    keys, recordings, cells = (_joined(blocks, name, "<i8") for name in ("keys", "recordings", "cells"))
+    keys, recordings, cells = (_joined(blocks, name) for name in ("keys", "recordings", "cells"))
     vectors = _joined(blocks, "vectors", settings.space.vector_type).reshape(len(cells), -1)
     item, first_rows = _items_of(blocks, cells, vectors)
     blocks.clear()
@@ -188,9 +181,9 @@ def _items_of(blocks: list[pa.RecordBatch], cells: Ints, vectors: Reals) -> tupl
     # In another table, which is another cell, a vector is another item.
     named = distinct_rows(vectors).place * (1 + cells.max(initial=0)) + cells
     _, first_rows, item_of_row = np.unique(named, return_index=True, return_inverse=True)
-    n_rows = [len(block.column("cells")[0].as_buffer()) // 8 for block in blocks]
+    n_rows = [len(blob_of(BLOCKS, "cells", block.column("cells")[0].as_buffer())) for block in blocks]
     parts = [
-        np.frombuffer(block.column("rows")[0].as_buffer(), dtype="<i4") + before
+        blob_of(BLOCKS, "rows", block.column("rows")[0].as_buffer()) + before
         for block, before in zip(blocks, np.cumsum([0, *n_rows]), strict=False)
     ]
     return item_of_row[np.concatenate(parts)], first_rows
@@ -211,5 +204,6 @@ def _as_cells(part: int, cells: Ints, items: Items, settings: CellSettings) -> p
     return pa.RecordBatch.from_arrays(columns, names=CELLS.names)
 
 
-def _joined(blocks: list[pa.RecordBatch], name: str, kind: str) -> NDArray[Any]:
-    return np.frombuffer(b"".join(block.column(name)[0].as_buffer() for block in blocks), dtype=kind)
+def _joined(blocks: list[pa.RecordBatch], name: str, vector_type: str = "") -> NDArray[Any]:
+    whole = b"".join(block.column(name)[0].as_buffer() for block in blocks)
+    return blob_of(BLOCKS, name, whole, vector_type=vector_type)

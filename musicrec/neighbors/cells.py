@@ -1,11 +1,9 @@
-"""Pack and bucket: embeddings → items in the cells of a hash, on disk."""
+"""Cells: packed songs → items in the cells of a hash, on disk."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,14 +12,16 @@ from musicrec.arrays import Ints
 from musicrec.context import Context
 from musicrec.neighbors import cell_tasks
 from musicrec.neighbors.cell_tasks import CellSettings
-from musicrec.neighbors.item_files import CellFiles
+from musicrec.neighbors.item_files import ItemFiles
 from musicrec.neighbors.pack import PackedSongs
-from musicrec.neighbors.plan import plan_cells
+from musicrec.neighbors.plan import CellPlan
 from musicrec.neighbors.search.index import CellIndex, CellReader
 from musicrec.neighbors.search.items import Items, concatenate
-from musicrec.neighbors.search.spaces import Frame, Space
+from musicrec.neighbors.search.spaces import Frame
 from musicrec.spark.arrow import numbers
 from musicrec.spark.partitions import partition_targets
+from musicrec.storage import datasets
+from musicrec.storage.files import drop
 from musicrec.storage.rows import RowFiles
 
 
@@ -53,39 +53,36 @@ class Cells:
         return int(self.index.starts[self.n_cells])
 
 
-def make_cells(context: Context, pieces: PackedSongs, *, space: Space) -> Cells:
-    """Put the songs into cells; the pieces are then gone.
+def write_cells(context: Context, packed: PackedSongs, plan: CellPlan) -> Cells:
+    """Put the songs into cells and return where these are; what was packed is then gone.
 
     Parameters
     ----------
     context : Context
-    pieces : PackedSongs
+    packed : PackedSongs
         Of which all are fit.
-    space : Space
+    plan : CellPlan
     """
-    n_songs = pieces.n_songs
-    with context.stage("leaders"):
-        settings, frame = plan_cells(context, pieces.sample, n_songs=n_songs, space=space)
-    with context.stage("cells"):
-        files, repeated = CellFiles(Path(context.run.table("items"))), context.files("repeated")
-        read, names = pieces.files.read, pieces.numbers
+    with context.stage("cells", n_rows=packed.n_songs):
+        files, repeated = ItemFiles(context.run.path(datasets.ITEMS)), context.files(datasets.REPEATED)
+        settings, read, pieces = plan.settings, packed.files.read, packed.pieces
         blocks = cell_tasks.as_blocks(
-            context.tasks(len(names)),
+            context.numbers(len(pieces)),
             settings=settings,
             targets=partition_targets(len(settings.first_cells) - 1),
-            read=lambda place: read(names[place]),
+            read=lambda number: read(pieces[number]),
         )
-        rows = cell_tasks.as_cells(blocks, settings=settings, write=files.write, write_repeated=repeated.write)
+        rows = cell_tasks.write_parts(blocks, settings=settings, write=files.write, write_repeated=repeated.write)
         found = rows.toArrow()
-        shutil.rmtree(pieces.files.directory, ignore_errors=True)
+        drop(packed.files.directory)
         counts = np.zeros(settings.family.n_cells, dtype=np.int64)
         cell = numbers(found.column("cell"))
         counts[cell] = numbers(found.column("n_items"))
         index = CellIndex(np.concatenate([[0], np.cumsum(counts)]), settings.first_cells)
         return Cells(
             settings=settings,
-            frame=frame,
-            n_songs=n_songs,
+            frame=plan.frame,
+            n_songs=packed.n_songs,
             index=index,
             drawn=_drawn(
                 CellReader(files.read, index),

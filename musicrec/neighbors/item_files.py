@@ -1,51 +1,41 @@
-"""The items of the cells on disk: a part of the catalog is three arrays, mapped into memory to be read."""
+"""Items on disk: a part of them is three arrays, mapped into memory to be read."""
 
 from __future__ import annotations
 
-import os
-import uuid
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from musicrec.errors import StorageError
 from musicrec.neighbors.search.items import Items
+from musicrec.storage.files import replacing
 
 FIELDS = ("keys", "recordings", "vectors")
 
 
 @dataclass(frozen=True)
-class CellFiles:
-    """A directory of parts, on a file system that all executors see."""
+class ItemFiles:
+    """A directory of numbered files, on a file system that all executors see: parts of cells, or packed pieces."""
 
-    directory: Path
+    directory: str
 
-    def write(self, part: int, items: Items) -> None:
-        """Write a part. Each file appears whole; a second attempt of a task replaces it by the same bytes."""
-        self.directory.mkdir(parents=True, exist_ok=True)
+    def write(self, number: int, items: Items) -> None:
+        """Write some items. Each file appears whole; a second attempt of a task replaces it by the same bytes."""
         for field in FIELDS:
-            target = self._path(part, field)
-            staged = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-            try:
-                with staged.open("wb") as file:
-                    np.save(file, np.ascontiguousarray(getattr(items, field)), allow_pickle=False)
-                os.replace(staged, target)
-            except OSError as error:
-                staged.unlink(missing_ok=True)
-                raise StorageError(f"cannot write the cells: {error.strerror}", where=str(target)) from None
+            with replacing(self._path(number, field)) as staged, open(staged, "wb") as file:
+                np.save(file, np.ascontiguousarray(getattr(items, field)), allow_pickle=False)
 
-    def read(self, part: int) -> Items:
-        """Return the items of a part; nothing is read until it is looked at."""
+    def read(self, number: int) -> Items:
+        """Return the items of a number; nothing is read until it is looked at."""
         arrays = []
         for field in FIELDS:
-            path = self._path(part, field)
+            path = self._path(number, field)
             try:
                 # Copy on write, which nobody does: torch wants memory that could be written.
                 arrays.append(np.load(path, mmap_mode="c", allow_pickle=False))
             except (OSError, ValueError) as error:
-                raise StorageError(f"cannot read the cells: {error}", where=str(path)) from None
+                raise StorageError(f"cannot read the items: {error}", where=path) from None
         return Items(*(np.asarray(array) for array in arrays))
 
-    def _path(self, part: int, field: str) -> Path:
-        return self.directory / f"{part:05d}.{field}.npy"
+    def _path(self, number: int, field: str) -> str:
+        return f"{self.directory}/{number:05d}.{field}.npy"

@@ -1,4 +1,4 @@
-"""Join: embeddings → the nearest items of each item, with recall measured against the truth."""
+"""Join: cells → the nearest items of each item, with recall measured against the truth."""
 
 from __future__ import annotations
 
@@ -6,26 +6,21 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from pyspark.sql import DataFrame
 
 from musicrec.arrays import Doubles
 from musicrec.config import NeighborsConfig
 from musicrec.context import Context
 from musicrec.errors import QualityError
-from musicrec.lists.members import Joined, as_joined
-from musicrec.neighbors import join_tasks
-from musicrec.neighbors.cells import Cells, make_cells
-from musicrec.neighbors.join_tasks import Found, JoinSettings
-from musicrec.neighbors.pack import pack_vectors
-from musicrec.neighbors.recall import lists_as_truth, measure_recall, scores_of
-from musicrec.neighbors.search.hashing import Exact, HashFamily
+from musicrec.neighbors.cells import Cells
+from musicrec.neighbors.join_tasks import Found, JoinSettings, as_neighbors, asked_scores, write_units
+from musicrec.neighbors.recall import lists_as_truth, measure_recall
+from musicrec.neighbors.search.hashing import HashFamily
 from musicrec.neighbors.search.index import cut_units
 from musicrec.neighbors.search.kernel import SLACK
-from musicrec.neighbors.search.spaces import Space
-from musicrec.neighbors.search.tune import Queries, tune
 from musicrec.neighbors.search.voronoi import Voronoi
-from musicrec.neighbors.truth import Truth, asking_points, find_truth
+from musicrec.neighbors.truth import Truth
 from musicrec.spark.partitions import default_partitions
+from musicrec.storage import datasets
 
 # Units of queries have as many bytes of vectors as `neighbors.max_unit_rows` of so many dimensions.
 UNIT_DIM = 64
@@ -33,71 +28,51 @@ UNIT_DIM = 64
 N_COSTED = 1000
 
 
-def join_neighbors(context: Context, embeddings: DataFrame) -> Joined:
-    """Return the nearest items of each item, by the cosine.
-
-    Parameters
-    ----------
-    context : Context
-    embeddings : DataFrame
-        `schemas.EMBEDDINGS`.
-
-    Raises
-    ------
-    QualityError
-        The measured recall is below `neighbors.min_recall`.
-    """
-    with context.stage("pack"):
-        pieces, _ = pack_vectors(context, embeddings, n_rows=embeddings.count())
-    cells = make_cells(context, pieces, space=Space())
-    return as_joined(context, embeddings, cells)
-
-
-def join_cells(context: Context, cells: Cells, *, write: Callable[[int, Found], None]) -> None:
-    """Find and write the nearest items of each item, and record the recall measured against the truth.
+def write_neighbors(
+    context: Context,
+    cells: Cells,
+    family: HashFamily,
+    truth: Truth | None,
+    *,
+    write: Callable[[int, Found], None] | None = None,
+) -> dict[str, Any]:
+    """Find and write the nearest items of each item; return what the manifest says of the join.
 
     Parameters
     ----------
     context : Context
     cells : Cells
-    write : callable
-        Stores the lists of a unit, in a task.
+    family : HashFamily
+        That of the cells, tuned.
+    truth : Truth or None
+        The true neighbors of some items; None where the lists compare all and are the truth themselves.
+    write : callable, optional
+        Stores the lists of a unit, in a task; by default as `schemas.NEIGHBORS`.
 
     Raises
     ------
     QualityError
         The measured recall is below `neighbors.min_recall`.
     """
-    family, truth = cells.settings.family, None
-    if not isinstance(family, Exact):
-        with context.stage("truth"):
-            truth = find_truth(
-                context, cells.drawn, space=cells.settings.space, family=family, frame=cells.frame,
-                index=cells.index, n_cells=cells.n_cells, read=cells.read,
-            )  # fmt: skip
-        with context.stage("tune"):
-            family = _tune(context.config.neighbors, family, truth)
-    with context.stage("join"):
+    with context.stage("join", n_rows=cells.n_items):
+        settings, files = context.config.neighbors, context.files(datasets.NEIGHBORS)
         plan = _plan(context, cells, family)
-        n_units = len(plan.units) - 1
-        units = context.tasks(n_units)
-        rows = join_tasks.as_units(units, settings=plan, write=write).toArrow().to_pylist()
-    found = scores_of(rows, cells.drawn)
-    if truth is None:
-        truth = lists_as_truth(found, cells.drawn, space=cells.settings.space, k=context.config.neighbors.k)
-    context.record["neighbors"] = {
-        **_described(cells, family),
-        **_costs(rows, n_items=cells.n_items),
-        **measure_recall(context, found, truth),
-    }
-    _check_recall(context)
-
-
-def _tune(config: NeighborsConfig, family: HashFamily, truth: Truth) -> HashFamily:
-    if not isinstance(family, Voronoi) or config.tau > 0:
-        return family
-    queries = Queries(asking_points(truth.queries, truth.space), truth.cells)
-    return tune(family, queries, target_recall=config.target_recall)[0]
+        units = write_units(
+            context.numbers(len(plan.units) - 1),
+            settings=plan,
+            write=write or (lambda unit, found: files.write(unit, as_neighbors(found))),
+        )
+        rows = units.toArrow().to_pylist()
+        by_key = asked_scores(rows)
+        found = [by_key[key] for key in cells.drawn.keys.tolist()]
+        truth = truth or lists_as_truth(found, cells.drawn, space=cells.settings.space, k=settings.k)
+        figures = {
+            **_described(cells, family),
+            **_costs(rows, n_items=cells.n_items),
+            **measure_recall(settings, found, truth),
+        }
+        _check_recall(figures, settings, where=str(context.run.work))
+        return figures
 
 
 def _plan(context: Context, cells: Cells, family: HashFamily) -> JoinSettings:
@@ -161,13 +136,12 @@ def _costs(units: list[dict[str, Any]], *, n_items: int) -> dict[str, Any]:
     }
 
 
-def _check_recall(context: Context) -> None:
-    settings, found = context.config.neighbors, context.record["neighbors"]["recall_at_k"]
+def _check_recall(figures: dict[str, Any], settings: NeighborsConfig, *, where: str) -> None:
     # Who asks for less gets less.
     wanted = min(settings.min_recall, settings.target_recall)
-    if found < wanted:
+    if figures["recall_at_k"] < wanted:
         raise QualityError(
-            f"recall@{settings.k} against exact is {found:.4f}, at least {wanted} is wanted",
-            where=f"{context.record['neighbors']['hash_family']} in {context.run.work}",
+            f"recall@{settings.k} against exact is {figures['recall_at_k']:.4f}, at least {wanted} is wanted",
+            where=f"{figures['hash_family']} in {where}",
             todo='use neighbors.hash_family = "voronoi" with neighbors.tau = 0, or lower neighbors.min_recall',
         )

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from musicrec.arrays import Ints
+from musicrec.arrays import Floats, Ints
 from musicrec.neighbors.search.hashing import HashFamily, Probes
 from musicrec.neighbors.search.index import CellIndex, CellReader
 from musicrec.neighbors.search.items import Items
@@ -22,9 +23,9 @@ from musicrec.neighbors.search.kernel import Meetings, Search, as_candidates
 from musicrec.neighbors.search.spaces import Frame, Space
 from musicrec.neighbors.search.top_k import Lists
 from musicrec.neighbors.search.warm import warm_up
-from musicrec.schemas import NEIGHBORS, UNITS
-from musicrec.spark.arrow import numbers, present_columns
-from musicrec.spark.tasks import Batches
+from musicrec.schemas import NEIGHBORS, UNITS, as_row, blob_of
+from musicrec.spark.arrow import present_columns
+from musicrec.spark.tasks import Batches, each_number
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Found:
     lists: Lists
 
 
-def as_units(units: DataFrame, *, settings: JoinSettings, write: Callable[[int, Found], None]) -> DataFrame:
+def write_units(units: DataFrame, *, settings: JoinSettings, write: Callable[[int, Found], None]) -> DataFrame:
     """Find and write the nearest neighbors of each item among those in the cells it asks; return `schemas.UNITS`.
 
     Parameters
@@ -80,25 +81,30 @@ def _joiner(settings: JoinSettings, write: Callable[[int, Found], None]) -> Call
     def join_batches(batches: Batches) -> Batches:
         warm_up()
         reader = CellReader(settings.read, settings.index)
-        for batch in batches:
-            for unit in numbers(batch.column("id")).tolist():
-                found = _join_unit(reader, int(settings.units[unit]), int(settings.units[unit + 1]), settings)
-                write(unit, found)
-                yield _as_unit(unit, found, settings.asked)
+        for unit in each_number(batches):
+            found = _join_unit(reader, int(settings.units[unit]), int(settings.units[unit + 1]), settings)
+            write(unit, found)
+            yield _as_unit(unit, found, settings.asked)
 
     return join_batches
 
 
 def _as_unit(unit: int, found: Found, asked: Ints) -> pa.RecordBatch:
     rows = np.flatnonzero(np.isin(found.keys, asked))
-    columns = [
-        pa.array([unit]),
-        pa.array([len(found.keys)]),
-        pa.array([found.n_compared]),
-        pa.array([found.keys[rows].tobytes()], type=pa.binary()),
-        pa.array([found.lists.scores[rows].tobytes()], type=pa.binary()),
-    ]
-    return pa.RecordBatch.from_arrays(columns, names=UNITS.names)
+    return as_row(
+        UNITS, unit=unit, n_items=len(found.keys), n_compared=found.n_compared,
+        asked_keys=found.keys[rows], asked_scores=found.lists.scores[rows],
+    )  # fmt: skip
+
+
+def asked_scores(units: list[dict[str, Any]]) -> dict[int, Floats]:
+    """Return the scores of the items asked, falling, by their keys, from rows of `schemas.UNITS`."""
+    by_key: dict[int, Floats] = {}
+    for row in units:
+        keys = blob_of(UNITS, "asked_keys", row["asked_keys"])
+        found = blob_of(UNITS, "asked_scores", row["asked_scores"]).reshape(len(keys), -1 if len(keys) else 0)
+        by_key |= {key: some[~np.isnan(some)] for key, some in zip(keys.tolist(), found, strict=True)}
+    return by_key
 
 
 def _join_unit(reader: CellReader, start: int, stop: int, settings: JoinSettings) -> Found:

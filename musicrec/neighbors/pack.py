@@ -1,10 +1,9 @@
-"""Vectors → pieces on disk: each vector is decoded and looked at once, and mapped into memory from then on."""
+"""Pack: vectors → pieces on disk. Each is decoded and looked at once, and mapped into memory from then on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,22 +14,71 @@ from pyspark.sql import functions as F
 
 from musicrec.arrays import Floats, Ints, is_drawn
 from musicrec.context import Context
-from musicrec.neighbors import pack
-from musicrec.neighbors.item_files import CellFiles
+from musicrec.neighbors.item_files import ItemFiles
 from musicrec.neighbors.plan import sample_share
 from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel import squared_lengths
 from musicrec.neighbors.search.spaces import as_stored
 from musicrec.neighbors.search.warm import warm_up
-from musicrec.schemas import PIECES
+from musicrec.schemas import PIECES, as_row, blob_of
 from musicrec.spark.arrow import numbers
 from musicrec.spark.tasks import Batches, numbered_pieces
+from musicrec.storage import datasets
 
 # Shorter vectors have no direction that single precision tells.
 MIN_LENGTH = 1e-10
 
 
-def as_pieces(vectors: DataFrame, *, share: float, seed: int, write: Callable[[int, Items], None]) -> DataFrame:
+@dataclass(frozen=True)
+class PackedSongs:
+    """Vectors on disk as they came.
+
+    Attributes
+    ----------
+    files : ItemFiles
+    pieces : list of int
+        The numbers of the files.
+    n_songs : int
+    sample : float32 array, shape (n, d)
+        The vectors that leaders come from, in the order of their keys.
+    survey : dict
+        What was found: `n_rows`, `n_without_key`, `n_empty`, `n_not_finite`, `n_zero`, `min_dim`, `max_dim`,
+        `max_norm`, and `is_half` where all values are exact in half precision.
+    """
+
+    files: ItemFiles
+    pieces: list[int]
+    n_songs: int
+    sample: Floats
+    survey: dict[str, Any]
+
+
+def write_packed(context: Context, embeddings: DataFrame, *, n_rows: int) -> PackedSongs:
+    """Write the vectors in pieces and return them.
+
+    Parameters
+    ----------
+    context : Context
+    embeddings : DataFrame
+        `schemas.EMBEDDINGS`; vectors of any length. Those that are not fit are counted, and are in no piece.
+    n_rows : int
+        Rows of `embeddings`.
+    """
+    with context.stage("pack", n_rows=n_rows):
+        settings, seed = context.config.neighbors, context.config.model.seed
+        files = ItemFiles(context.run.path(datasets.PACKED))
+        recording = "recording_key" if settings.one_per_recording else "track_key"
+        columns = embeddings.select("track_key", F.col(recording).alias("recording_key"), "embedding")
+        share = sample_share(settings, n_songs=n_rows)
+        found = write_pieces(columns, share=share, seed=seed, write=files.write).toArrow()
+        survey = _total(found)
+        written = sorted(number for number in found["piece"].to_pylist() if number is not None)
+        is_whole = survey["min_dim"] == survey["max_dim"]
+        sample = _sample_of(found) if written and is_whole else np.empty((0, 0), dtype=np.float32)
+        return PackedSongs(files, written, survey["n_rows"], sample, survey)
+
+
+def write_pieces(vectors: DataFrame, *, share: float, seed: int, write: Callable[[int, Items], None]) -> DataFrame:
     """Write the vectors in pieces and return `schemas.PIECES`: what is in each of them, and a sample.
 
     Parameters
@@ -47,7 +95,7 @@ def as_pieces(vectors: DataFrame, *, share: float, seed: int, write: Callable[[i
     return columns.mapInArrow(_packer(share, seed, write), PIECES)
 
 
-def total(pieces: pa.Table) -> dict[str, Any]:
+def _total(pieces: pa.Table) -> dict[str, Any]:
     """Return the one row, without pieces and samples, that `schemas.PIECES` add up to."""
     counts = ("n_rows", "n_without_key", "n_empty", "n_not_finite", "n_zero")
     return {
@@ -59,10 +107,10 @@ def total(pieces: pa.Table) -> dict[str, Any]:
     }
 
 
-def sample_of(pieces: pa.Table) -> Floats:
+def _sample_of(pieces: pa.Table) -> Floats:
     """Return the vectors (n, d) of the samples of `schemas.PIECES`, in the order of their keys."""
-    keys = np.frombuffer(b"".join(pieces["keys"].to_pylist()), dtype=np.int64)
-    values = np.frombuffer(b"".join(pieces["vectors"].to_pylist()), dtype=np.float32)
+    keys = blob_of(PIECES, "keys", b"".join(pieces["keys"].to_pylist()))
+    values = blob_of(PIECES, "vectors", b"".join(pieces["vectors"].to_pylist()))
     vectors: Floats = values.reshape(len(keys), -1)[np.argsort(keys, kind="stable")]
     return vectors
 
@@ -79,14 +127,13 @@ def _packer(share: float, seed: int, write: Callable[[int, Items], None]) -> Cal
             keys = table.column("track_key")
             found = _survey(keys, values, lengths)
             if keys.null_count or values.size != shape[0] * shape[1] or found["n_not_finite"]:
-                yield _as_batch(found)
+                yield as_row(PIECES, **found)
                 continue
             vectors, _ = as_stored(values.reshape(shape), "<f2" if found["is_half"] else "<f4")
             items = Items(numbers(keys), numbers(table.column("recording_key")), vectors)
             write(piece, items)
             drawn = items.take(np.flatnonzero(is_drawn(items.keys, share=share, seed=seed)))
-            sample = {"keys": drawn.keys.tobytes(), "vectors": drawn.vectors.astype(np.float32).tobytes()}
-            yield _as_batch({**found, "piece": piece, **sample})
+            yield as_row(PIECES, **{**found, "piece": piece, "keys": drawn.keys, "vectors": drawn.vectors})
 
     return pack_batches
 
@@ -113,48 +160,6 @@ def _survey(keys: pa.ChunkedArray, values: Floats, lengths: Ints) -> dict[str, A
         "n_zero": int(((squares < MIN_LENGTH**2) & filled).sum()),
         "max_norm": float(np.sqrt(squares[finite].max(initial=0.0))),
         "is_half": is_half,
-        "keys": b"",
-        "vectors": b"",
+        "keys": [],
+        "vectors": [],
     }
-
-
-def _as_batch(row: dict[str, Any]) -> pa.RecordBatch:
-    columns = {name: pa.array([row[name]], type=pa.int64() if name == "piece" else None) for name in PIECES.names}
-    return pa.RecordBatch.from_pydict(columns)
-
-
-@dataclass(frozen=True)
-class PackedSongs:
-    """Vectors on disk as they came.
-
-    `numbers` are the pieces; `sample` (n, d) are the vectors that leaders come from.
-    """
-
-    files: CellFiles
-    numbers: list[int]
-    n_songs: int
-    sample: Floats
-
-
-def pack_vectors(context: Context, embeddings: DataFrame, *, n_rows: int) -> tuple[PackedSongs, dict[str, Any]]:
-    """Write the vectors in pieces; return them, and the counts of `pack.total`.
-
-    Parameters
-    ----------
-    context : Context
-    embeddings : DataFrame
-        `schemas.EMBEDDINGS`; vectors of any length. Those that are not fit are counted, and are in no piece.
-    n_rows : int
-        Rows of `embeddings`.
-    """
-    settings, seed = context.config.neighbors, context.config.model.seed
-    files = CellFiles(Path(context.run.table("pieces")))
-    recording = "recording_key" if settings.one_per_recording else "track_key"
-    columns = embeddings.select("track_key", F.col(recording).alias("recording_key"), "embedding")
-    share = sample_share(settings, n_songs=n_rows)
-    found = pack.as_pieces(columns, share=share, seed=seed, write=files.write).toArrow()
-    counts = pack.total(found)
-    written = sorted(number for number in found["piece"].to_pylist() if number is not None)
-    is_whole = counts["min_dim"] == counts["max_dim"]
-    sample = pack.sample_of(found) if written and is_whole else np.empty((0, 0), dtype=np.float32)
-    return PackedSongs(files, written, counts["n_rows"], sample), counts

@@ -1,8 +1,9 @@
-"""How the items will be hashed: leaders from a sample, and where each cell goes."""
+"""Plan: how songs will be hashed, by leaders from a sample, and which part each cell goes to."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,6 +29,14 @@ SAMPLE_SIZE = 20_000
 MIN_PART_ROWS, MAX_PART_ROWS = 1024, 250_000
 
 
+@dataclass(frozen=True)
+class CellPlan:
+    """How songs are put into cells, and the frame in which they are compared."""
+
+    settings: CellSettings
+    frame: Frame
+
+
 def sample_share(settings: NeighborsConfig, *, n_songs: int) -> float:
     """Return the share of the songs that leaders come from."""
     kind, n_cells = _kind(settings, n_songs), _n_cells(settings, n_songs)
@@ -35,7 +44,7 @@ def sample_share(settings: NeighborsConfig, *, n_songs: int) -> float:
     return min(1.0, wanted / max(1, n_songs))
 
 
-def plan_cells(context: Context, sample: Floats, *, n_songs: int, space: Space) -> tuple[CellSettings, Frame]:
+def plan_cells(context: Context, sample: Floats, *, n_songs: int, space: Space) -> CellPlan:
     """Return how songs are put into cells, and the frame in which they are compared.
 
     Parameters
@@ -47,22 +56,25 @@ def plan_cells(context: Context, sample: Floats, *, n_songs: int, space: Space) 
         Of the catalog.
     space : Space
     """
-    settings, seed = context.config.neighbors, context.config.model.seed
-    _, vectors = as_stored(sample, space.vector_type)
-    family = _family(settings, space.as_found(vectors), n_songs=n_songs, space=space, seed=seed)
-    n_rows = n_songs * family.n_tables
-    n_parts = max(1, min(default_partitions(context.session), n_rows // MIN_PART_ROWS), n_rows // MAX_PART_ROWS)
-    # The sample is in the order of keys, which says nothing of where its vectors are.
-    some = vectors[:: -(-len(vectors) // SAMPLE_SIZE)]
-    loads = np.bincount(family.assign(space.as_found(some)).ravel(), minlength=family.n_cells)
-    cells = CellSettings(
-        family=family,
-        space=space,
-        first_cells=cut_parts(loads.astype(np.float64), n_parts=n_parts),
-        drawn_share=min(1.0, settings.n_truth_queries / max(1, n_songs)),
-        seed=seed,
-    )
-    return cells, fit_frame(vectors, space)
+    with context.stage("plan", n_rows=len(sample)):
+        settings, seed = context.config.neighbors, context.config.model.seed
+        _, vectors = as_stored(sample, space.vector_type)
+        family = _family(settings, space.as_found(vectors), n_songs=n_songs, space=space, seed=seed)
+        n_rows = n_songs * family.n_tables
+        n_parts = max(
+            1, min(default_partitions(context.session), n_rows // MIN_PART_ROWS), n_rows // MAX_PART_ROWS
+        )
+        # The sample is in the order of keys, which says nothing of where its vectors are.
+        some = vectors[:: -(-len(vectors) // SAMPLE_SIZE)]
+        loads = np.bincount(family.assign(space.as_found(some)).ravel(), minlength=family.n_cells)
+        cells = CellSettings(
+            family=family,
+            space=space,
+            first_cells=cut_parts(loads.astype(np.float64), n_parts=n_parts),
+            drawn_share=min(1.0, settings.n_truth_queries / max(1, n_songs)),
+            seed=seed,
+        )
+        return CellPlan(cells, fit_frame(vectors, space))
 
 
 def _kind(settings: NeighborsConfig, n_songs: int) -> str:

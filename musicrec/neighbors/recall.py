@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from musicrec.arrays import Doubles, Floats
-from musicrec.context import Context, log
+from musicrec.config import NeighborsConfig
+from musicrec.context import log
 from musicrec.measures.metrics import mean_with_bound, recall_per_query
 from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.spaces import Space, distances
@@ -17,32 +18,38 @@ from musicrec.neighbors.truth import Truth
 
 
 def lists_as_truth(scores: list[Floats], queries: Items, *, space: Space, k: int) -> Truth:
-    """Return the lists of queries that have met all items: they are the truth themselves."""
+    """Return the lists of queries that have met all items: they are the truth themselves.
+
+    Parameters
+    ----------
+    scores : list of float32 arrays
+        Of each query's list, falling.
+    queries : Items
+    space : Space
+    k : int
+    """
     known = np.full((len(queries), k), np.nan, dtype=np.float32)
     for row, some in zip(known, scores, strict=True):
         row[: len(some)] = some[:k]
     return Truth(space, queries, known, np.full(known.shape, -1))
 
 
-def scores_of(units: list[dict[str, Any]], queries: Items) -> list[Floats]:
-    """Return the scores of the lists of queries, falling, from rows of `schemas.UNITS`."""
-    by_key: dict[int, Floats] = {}
-    for row in units:
-        keys = np.frombuffer(row["asked_keys"], dtype=np.int64)
-        found = np.frombuffer(row["asked_scores"], dtype=np.float32).reshape(len(keys), -1 if len(keys) else 0)
-        by_key |= {key: some[~np.isnan(some)] for key, some in zip(keys.tolist(), found, strict=True)}
-    return [by_key[key] for key in queries.keys.tolist()]
+def measure_recall(settings: NeighborsConfig, scores: list[Floats], truth: Truth) -> dict[str, Any]:
+    """Return what the report says of the recall of the queries' lists, with its 95 % bound and by density.
 
-
-def measure_recall(context: Context, scores: list[Floats], truth: Truth) -> dict[str, Any]:
-    """Return what the report says of the recall of the queries' lists, with its 95 % bound and by density."""
+    Parameters
+    ----------
+    settings : NeighborsConfig
+    scores : list of float32 arrays
+        Of each query's list, falling.
+    truth : Truth
+    """
     recalls = recall_per_query(truth.scores, scores)
     recall = mean_with_bound(recalls)
-    k = context.config.neighbors.k
-    log.info("             recall@%d %.4f (at least %.4f, 95 %%)", k, recall.mean, recall.lower)
-    target = context.config.neighbors.target_recall
+    k, target = settings.k, settings.target_recall
+    log.info("recall@%d %.4f (at least %.4f, 95 %%)", k, recall.mean, recall.lower)
     if recall.lower < target:
-        log.warning("             recall target %.4f missed: set neighbors.tau = 0, which chooses it", target)
+        log.warning("recall target %.4f missed: set neighbors.tau = 0, which chooses it", target)
     return {
         "intrinsic_dimension": _finite(intrinsic_dimension(distances(truth.scores, truth.space.metric))),
         "k": k,

@@ -1,20 +1,20 @@
-"""The truth of a sample of items: their exact neighbors, found in one pass, and the recall measured by them."""
+"""Truth: the exact neighbors of a sample of items, found in one pass over the cells that can hold one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from musicrec.arrays import Doubles, Floats, Ints
 from musicrec.context import Context
-from musicrec.neighbors import truth_tasks as stage
-from musicrec.neighbors.search.hashing import HashFamily
+from musicrec.neighbors import truth_tasks
+from musicrec.neighbors.cells import Cells
+from musicrec.neighbors.search.hashing import Exact
 from musicrec.neighbors.search.index import CHUNK_ROWS, CellIndex, CellReader, cut_parts
 from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.pruning import reach_within
-from musicrec.neighbors.search.spaces import Frame, Space
+from musicrec.neighbors.search.spaces import Space
 from musicrec.neighbors.search.top_k import Lists, merge_lists
 from musicrec.neighbors.search.voronoi import Voronoi
 from musicrec.neighbors.truth_tasks import TruthSettings
@@ -34,34 +34,32 @@ class Truth:
     cells: Ints
 
 
-def find_truth(
-    context: Context,
-    queries: Items,
-    *,
-    space: Space,
-    family: HashFamily,
-    frame: Frame,
-    index: CellIndex,
-    n_cells: int,
-    read: Callable[[int], Items],
-) -> Truth:
-    """Return the exact neighbors of some items among those of the first `n_cells` cells."""
-    k = context.config.neighbors.k
-    n_shares = default_partitions(context.session)
-    shares = cut_parts(index.counts[:n_cells].astype(np.float64), n_parts=n_shares)
-    asking, leaders = asking_points(queries, space), None
-    reach = np.full(len(queries), np.inf)
-    if isinstance(family, Voronoi):
-        leaders = family.leaders.centers
-        reach = _reach(
-            queries, asking, family.assign(asking)[:, 0], CellReader(read, index), index, space=space, k=k
+def find_truth(context: Context, cells: Cells) -> Truth | None:
+    """Return the exact neighbors of the items drawn, None where lists that compare all are the truth themselves."""
+    settings = cells.settings
+    if isinstance(settings.family, Exact):
+        return None
+    with context.stage("truth", n_rows=len(cells.drawn)):
+        queries, space, k = cells.drawn, settings.space, context.config.neighbors.k
+        n_shares = default_partitions(context.session)
+        shares = cut_parts(cells.index.counts[: cells.n_cells].astype(np.float64), n_parts=n_shares)
+        asking, leaders = asking_points(queries, space), None
+        reach = np.full(len(queries), np.inf)
+        if isinstance(settings.family, Voronoi):
+            leaders = settings.family.leaders.centers
+            home = settings.family.assign(asking)[:, 0]
+            reach = _reach(
+                queries, asking, home, CellReader(cells.read, cells.index), cells.index, space=space, k=k
+            )
+        rows = truth_tasks.as_truths(
+            context.numbers(n_shares),
+            settings=TruthSettings(
+                k, queries, space, asking, reach, leaders, cells.frame, cells.index, shares, cells.read
+            ),
         )
-    settings = TruthSettings(k, queries, space, asking, reach, leaders, frame, index, shares, read)
-    tasks = context.tasks(n_shares)
-    rows = stage.as_truths(tasks, settings=settings).toArrow().to_pylist()
-    found = [stage.as_truth(row, n_queries=len(queries)) for row in rows]
-    lists = merge_lists([lists for lists, _ in found], k=k)
-    return Truth(space, queries, lists.scores, _cells_of(lists, found))
+        found = [truth_tasks.lists_of_share(row, n_queries=len(queries)) for row in rows.toArrow().to_pylist()]
+        lists = merge_lists([lists for lists, _ in found], k=k)
+        return Truth(space, queries, lists.scores, _cells_of(lists, found))
 
 
 def asking_points(items: Items, space: Space) -> Floats:

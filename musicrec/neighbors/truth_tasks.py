@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from musicrec.arrays import Doubles, Floats, Ints
@@ -17,9 +16,8 @@ from musicrec.neighbors.search.pruning import can_hold, radii
 from musicrec.neighbors.search.spaces import Frame, Space
 from musicrec.neighbors.search.top_k import Lists
 from musicrec.neighbors.search.warm import warm_up
-from musicrec.schemas import TRUTHS
-from musicrec.spark.arrow import numbers
-from musicrec.spark.tasks import Batches
+from musicrec.schemas import TRUTHS, as_row, blob_of
+from musicrec.spark.tasks import Batches, each_number
 
 
 @dataclass(frozen=True)
@@ -55,12 +53,11 @@ def as_truths(shares: DataFrame, *, settings: TruthSettings) -> DataFrame:
     return shares.mapInArrow(_searcher(settings), TRUTHS)
 
 
-def as_truth(row: dict[str, bytes], *, n_queries: int) -> tuple[Lists, Ints]:
+def lists_of_share(row: dict[str, bytes], *, n_queries: int) -> tuple[Lists, Ints]:
     """Return the lists of a row of `schemas.TRUTHS` and the cells of their neighbors, (n_queries, k)."""
-    keys, recordings, cells = (
-        np.frombuffer(row[name], dtype=np.int64).reshape(n_queries, -1) for name in ("keys", "recordings", "cells")
+    keys, recordings, cells, scores = (
+        blob_of(TRUTHS, name, row[name]).reshape(n_queries, -1) for name in TRUTHS.names
     )
-    scores = np.frombuffer(row["scores"], dtype=np.float32).reshape(n_queries, -1)
     return Lists(keys, recordings, scores), cells
 
 
@@ -68,10 +65,10 @@ def _searcher(settings: TruthSettings) -> Callable[[Batches], Batches]:
     def search_batches(batches: Batches) -> Batches:
         warm_up()
         reader = CellReader(settings.read, settings.index)
-        for batch in batches:
-            for share in numbers(batch.column("id")).tolist():
-                cells = np.arange(settings.shares[share], settings.shares[share + 1])
-                yield _as_batch(*_search(reader, cells, settings))
+        for share in each_number(batches):
+            cells = np.arange(settings.shares[share], settings.shares[share + 1])
+            lists, found_in = _search(reader, cells, settings)
+            yield as_row(TRUTHS, keys=lists.keys, recordings=lists.recordings, cells=found_in, scores=lists.scores)
 
     return search_batches
 
@@ -104,9 +101,3 @@ def _offer(search: Search, members: Items, pieces: Spans, cells: Ints, settings:
     # A copy that lies together: another layout would be compiled for, for seconds.
     rows = np.nonzero(holds)[1].copy()
     search.offer(candidates, Meetings(pieces.firsts, pieces.lasts, starts, rows))
-
-
-def _as_batch(lists: Lists, cells: Ints) -> pa.RecordBatch:
-    arrays = (lists.keys, lists.recordings, cells, lists.scores)
-    columns = [pa.array([array.tobytes()], type=pa.binary()) for array in arrays]
-    return pa.RecordBatch.from_arrays(columns, names=TRUTHS.names)

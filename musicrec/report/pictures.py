@@ -12,39 +12,58 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec import schemas
-from musicrec.arrays import Floats
+from musicrec.arrays import Doubles, Floats
 from musicrec.catalog.clean import Catalog
 from musicrec.context import Context
 from musicrec.encoder import sample
 from musicrec.encoder.learning.model import embed, from_files
-from musicrec.encoder.train import Learned
+from musicrec.encoder.learning.training import Epoch
 from musicrec.neighbors.search.items import Items
 from musicrec.report import popularity
 from musicrec.report import rival as stage
 from musicrec.report.page import Example, Occurrences, Pictures
 from musicrec.songs import FEATURES
 from musicrec.spark.arrow import column_matrix, numbers
-from musicrec.storage import publish, tables
+from musicrec.storage import datasets
 
 N_MAPPED, N_SCORED, N_EXAMPLES, N_LABELS = 5000, 20_000, 10, 8
 
 
-def collect_pictures(context: Context, catalog: Catalog, learned: Learned, *, occurrences: DataFrame) -> Pictures:
-    """Return what `render_report` draws, from samples of bounded size; `occurrences` are `schemas.OCCURRENCES`."""
-    recommendations = tables.read_table(
-        context.session,
-        publish.staged_path(context.run, "recommendations"),
-        schema=schemas.RECOMMENDATIONS,
-    )
+def collect_pictures(
+    context: Context,
+    catalog: Catalog,
+    *,
+    raw_sample: Doubles,
+    history: list[Epoch],
+    rival: tuple[bytes, bytes] | None,
+    occurrences: DataFrame,
+    n_recommendations: int,
+) -> Pictures:
+    """Return what `render_report` draws, from samples of bounded size.
+
+    Parameters
+    ----------
+    context : Context
+    catalog : Catalog
+    raw_sample : float64 array, shape (n, n_raw)
+        `songs.RAW_INPUTS` of the sample.
+    history : list of Epoch
+    rival : tuple of bytes, or None
+        The files of the encoder that the shipped one was compared with.
+    occurrences : DataFrame
+        `schemas.OCCURRENCES`.
+    n_recommendations : int
+        Of all songs.
+    """
+    recommendations = context.read(datasets.RECOMMENDATIONS)
     points, labels = _map(context, catalog)
     return Pictures(
-        raw_features=learned.raw_sample[:, : len(FEATURES)],
-        history=[(epoch.number, epoch.loss, epoch.held_out_score) for epoch in learned.history],
+        raw_features=raw_sample[:, : len(FEATURES)],
+        history=[(epoch.number, epoch.loss, epoch.held_out_score) for epoch in history],
         points=points,
         labels=labels,
-        scores=_scores(recommendations, n_rows=context.record["counts"]["n_recommendations"]),
-        examples=_examples(context, catalog, recommendations, learned.rival),
+        scores=_scores(recommendations, n_rows=n_recommendations),
+        examples=_examples(context, catalog, recommendations, rival),
         occurrences=_occurrences(catalog, occurrences),
     )
 
@@ -56,7 +75,7 @@ def _occurrences(catalog: Catalog, occurrences: DataFrame) -> Occurrences:
 
 
 def _map(context: Context, catalog: Catalog) -> tuple[Floats, list[str]]:
-    embeddings = tables.read_table(context.session, context.run.table("embeddings"), schema=schemas.EMBEDDINGS)
+    embeddings = context.read(datasets.EMBEDDINGS)
     drawn = sample.keep_sample(
         embeddings, key="track_key", n_rows=catalog.n_tracks, sample_size=N_MAPPED, seed=2
     ).select("track_key", "embedding")
@@ -117,10 +136,10 @@ def _rival_lists(
 ) -> dict[int, list[tuple[int, float]]]:
     """Return the nearest songs of each asked one, (key, score) by rank, by what the encoder was compared with."""
     settings = context.config.neighbors
-    features = tables.read_table(context.session, context.run.table("features"), schema=schemas.FEATURE_VECTORS)
+    features = context.read(datasets.FEATURES)
     recording = "recording_key" if settings.one_per_recording else "track_key"
     wanted = features.where(F.col("track_key").isin(asked["track_key"].to_pylist()))
-    songs = stage.as_members(
+    songs = stage.as_items(
         wanted.selectExpr("track_key", f"{recording} AS recording_key", "features").toArrow().sort_by("track_key")
     )
     queries = Items(songs.keys, songs.recordings, embed(from_files(*rival)[0], songs.vectors.astype(np.float32)))

@@ -14,7 +14,7 @@ from musicrec.neighbors.search.kernel import exact_nearest
 from musicrec.neighbors.search.spaces import Space
 from musicrec.neighbors.search.top_k import Lists, best_of
 from musicrec.neighbors.search.warm import warm_up
-from musicrec.schemas import NEAREST
+from musicrec.schemas import NEAREST, as_row, blob_of
 from musicrec.spark.arrow import column_matrix, numbers
 
 
@@ -41,18 +41,17 @@ def as_nearest(
         encoder, _ = from_files(weights, description)
         for batch in batches:
             if batch.num_rows:
-                songs = as_members(pa.Table.from_batches([batch]))
+                songs = as_items(pa.Table.from_batches([batch]))
                 vectors = embed(encoder, songs.vectors.astype(np.float32))
-                members = Items(songs.keys, songs.recordings, vectors)
-                found = exact_nearest(queries, members, k=k, space=Space())
-                blobs = (found.keys.tobytes(), found.recordings.tobytes(), found.scores.tobytes())
-                yield pa.RecordBatch.from_arrays([pa.array([blob]) for blob in blobs], names=NEAREST.names)
+                items = Items(songs.keys, songs.recordings, vectors)
+                found = exact_nearest(queries, items, k=k, space=Space())
+                yield as_row(NEAREST, keys=found.keys, recordings=found.recordings, scores=found.scores)
 
     columns = features.selectExpr("track_key", f"{recording} AS recording_key", "features")
     return columns.mapInArrow(find, NEAREST)
 
 
-def as_members(features: pa.Table) -> Items:
+def as_items(features: pa.Table) -> Items:
     """Return songs with their inputs in place of vectors."""
     inputs = column_matrix(features.column("features").combine_chunks())
     return Items(numbers(features.column("track_key")), numbers(features.column("recording_key")), inputs)
@@ -60,11 +59,10 @@ def as_members(features: pa.Table) -> Items:
 
 def merge(nearest: pa.Table, *, n_queries: int, k: int) -> Lists:
     """Return the k nearest of each query among all songs, from `schemas.NEAREST`."""
-    types = {"keys": np.int64, "recordings": np.int64, "scores": np.float32}
     keys, recordings, scores = (
         np.concatenate(
-            [np.frombuffer(blob, dtype=kind).reshape(n_queries, -1) for blob in nearest[name].to_pylist()], axis=1
+            [blob_of(NEAREST, name, blob).reshape(n_queries, -1) for blob in nearest[name].to_pylist()], axis=1
         )
-        for name, kind in types.items()
+        for name in NEAREST.names
     )
     return best_of(keys, recordings, scores, k=k)

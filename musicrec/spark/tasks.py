@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 from pyspark import TaskContext
 
+from musicrec.schemas import WRITTEN, as_row
 from musicrec.spark.arrow import gather_batches, numbers
 
 Batches = Iterator[pa.RecordBatch]
@@ -17,6 +18,12 @@ Write = Callable[[int, pa.Table], None]
 PIECE_ROWS = 131_072
 # More pieces than this no partition has: that many rows are more than a task's memory.
 MAX_PIECES = 2**16
+
+
+def each_number(batches: Batches) -> Iterator[int]:
+    """Yield the numbers that a task was given: `id` of `Context.numbers`."""
+    for batch in batches:
+        yield from numbers(batch.column("id")).tolist()
 
 
 def numbered_pieces(batches: Batches) -> Iterator[tuple[int, pa.Table]]:
@@ -40,9 +47,8 @@ def rewrite_pieces(prepare: Callable[[], Make], read: Read, write: Write) -> Cal
 
     def rewrite_batches(batches: Batches) -> Batches:
         make = prepare()
-        for batch in batches:
-            for piece in numbers(batch.column("id")).tolist():
-                yield _written(piece, make(read(piece)), write)
+        for piece in each_number(batches):
+            yield _written(piece, make(read(piece)), write)
 
     return rewrite_batches
 
@@ -68,4 +74,4 @@ def write_in_pieces(prepare: Callable[[], Make], write: Write) -> Callable[[Batc
 
 def _written(piece: int, rows: pa.Table, write: Write) -> pa.RecordBatch:
     write(piece, rows)
-    return pa.RecordBatch.from_pydict({"piece": [piece], "n_rows": [rows.num_rows]})
+    return as_row(WRITTEN, piece=piece, n_rows=rows.num_rows)

@@ -7,21 +7,21 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from musicrec.errors import StorageError
+from musicrec.storage.files import write_bytes
 
 WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
 
 
-def save_encoder(directory: Path, *, weights: bytes, description: bytes) -> dict[str, str]:
+def save_encoder(directory: str, *, weights: bytes, description: bytes) -> dict[str, str]:
     """Write the two files and return the SHA-256 of each by its name."""
-    directory.mkdir(parents=True, exist_ok=True)
     digests = {}
     for name, content in ((WEIGHTS, weights), (DESCRIPTION, description)):
-        (directory / name).write_bytes(content)
+        write_bytes(Path(directory, name), content)
         digests[name] = hashlib.sha256(content).hexdigest()
     return digests
 
 
-def load_encoder(directory: Path, *, digests: dict[str, str]) -> tuple[bytes, bytes]:
+def load_encoder(directory: str, *, digests: dict[str, str]) -> tuple[bytes, bytes]:
     """Return the contents of the two files.
 
     Raises
@@ -31,7 +31,7 @@ def load_encoder(directory: Path, *, digests: dict[str, str]) -> tuple[bytes, by
     """
     contents = []
     for name in (WEIGHTS, DESCRIPTION):
-        path = directory / name
+        path = Path(directory, name)
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -42,36 +42,23 @@ def load_encoder(directory: Path, *, digests: dict[str, str]) -> tuple[bytes, by
     return contents[0], contents[1]
 
 
-def checkpoint_path(directory: Path, name: str) -> Path:
+def checkpoint_path(directory: str, name: str) -> Path:
     """Return the file of a training's checkpoint."""
-    return directory / f"checkpoint-{name[:32]}.safetensors"
+    return Path(directory, f"checkpoint-{name[:32]}.safetensors")
 
 
-def save_checkpoint(directory: Path, *, name: str, content: bytes) -> None:
+def save_checkpoint(directory: str, *, name: str, content: bytes) -> None:
     """Keep a training under way; the file appears whole."""
-    path = checkpoint_path(directory, name)
-    staged = path.with_suffix(".unfinished")
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        staged.write_bytes(content)
-        staged.replace(path)
-    except OSError as error:
-        raise StorageError(f"cannot keep the training: {error.strerror}", where=str(path)) from None
+    write_bytes(checkpoint_path(directory, name), content)
 
 
-def find_checkpoint(directories: Iterable[Path], *, name: str) -> bytes | None:
+def find_checkpoint(directories: Iterable[str], *, name: str) -> bytes | None:
     """Return the newest checkpoint of a training under the directories of runs that failed, None without any."""
     paths = [path for path in (checkpoint_path(each, name) for each in directories) if path.exists()]
     return max(paths, key=lambda path: path.stat().st_mtime).read_bytes() if paths else None
 
 
-def drop_checkpoints(directory: Path) -> None:
+def drop_checkpoints(directory: str) -> None:
     """Delete the checkpoints of a run whose training is done."""
-    for path in directory.glob("checkpoint-*"):
+    for path in Path(directory).glob("checkpoint-*"):
         path.unlink(missing_ok=True)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal text."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,36 +9,36 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from musicrec.schemas import SCHEMA_VERSION
-from musicrec.storage.artifacts import sha256_of
+from musicrec.storage.datasets import STAGED
+from musicrec.storage.files import drop_markers, move, sha256_of, sync_files, write_text, writing
 from musicrec.storage.plain import as_json
-from musicrec.storage.runs import Run, write_atomically, writing
-
-STAGED = "snapshot"
-MANIFEST, REPORT = "manifest.json", "report.html"
+from musicrec.storage.runs import MANIFEST, REPORT, Run
 
 
-def staged_path(run: Run, name: str) -> str:
-    """Return where a dataset or file of the coming snapshot is written, still under `work/`."""
-    return run.table(f"{STAGED}/{name}")
-
-
-def publish(run: Run, *, manifest: dict[str, Any], report: str) -> Path:
+def publish(run: Run, *, manifest: dict[str, Any], report: str) -> str:
     """Move the staged snapshot into place and point to it; return its directory.
+
+    Parameters
+    ----------
+    run : Run
+        Whose published datasets are written and checked.
+    manifest : dict
+        JSON values; the list of files is added.
+    report : str
+        The HTML page.
 
     Raises
     ------
     StorageError
         A write failed; the pointer still names the snapshot before.
     """
-    staged = run.work / STAGED
+    staged, snapshot = run.work / STAGED, run.root.snapshots / run.run_id
     with writing(staged):
         drop_markers(staged)
-        (staged / REPORT).write_text(report, encoding="utf-8")
-        full = {**manifest, "files": list_files(staged)}
-        (staged / MANIFEST).write_text(as_json(full), encoding="utf-8")
+        write_text(staged / REPORT, report)
+        write_text(staged / MANIFEST, as_json({**manifest, "files": list_files(staged)}))
         sync_files(staged)
-        snapshot = run.root.snapshots / run.run_id
-        staged.rename(snapshot)
+    move(staged, snapshot)
     pointer = {
         "run_id": run.run_id,
         "snapshot": f"snapshots/{run.run_id}",
@@ -47,8 +46,8 @@ def publish(run: Run, *, manifest: dict[str, Any], report: str) -> Path:
         "schema_version": SCHEMA_VERSION,
         "manifest_sha256": sha256_of(snapshot / MANIFEST),
     }
-    write_atomically(run.root.pointer, as_json(pointer))
-    return snapshot
+    write_text(run.root.pointer, as_json(pointer), durable=True)
+    return str(snapshot)
 
 
 def list_files(directory: Path) -> list[dict[str, Any]]:
@@ -63,17 +62,3 @@ def list_files(directory: Path) -> list[dict[str, Any]]:
         }
         for path in files
     ]
-
-
-def sync_files(directory: Path) -> None:
-    """Wait until the files are on the disk: a pointer that outlives a power failure must not lead to nothing."""
-    for path in directory.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-
-
-def drop_markers(directory: Path) -> None:
-    """Delete Spark's checksums and success markers, which mean nothing once what was written is checked."""
-    for path in [*directory.rglob("*.crc"), *directory.rglob("_SUCCESS")]:
-        path.unlink()

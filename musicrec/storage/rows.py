@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,26 +9,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicrec.errors import StorageError
+from musicrec.storage.files import replacing
 
 
 @dataclass(frozen=True)
 class RowFiles:
     """A directory of Parquet files, one for each task's number, on a file system that all executors see."""
 
-    directory: Path
+    directory: str
 
     def write(self, number: int, rows: pa.Table) -> None:
         """Write the rows of a task. The file appears whole; a second attempt replaces it by the same rows."""
-        target = self._path(number)
-        staged = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
+        with replacing(self._path(number)) as staged:
             # Keys and scores hardly repeat: a dictionary of them is time for nothing.
             pq.write_table(rows, staged, compression="zstd", compression_level=1, use_dictionary=False)
-            os.replace(staged, target)
-        except OSError as error:
-            staged.unlink(missing_ok=True)
-            raise StorageError(f"cannot write the rows: {error.strerror or error}", where=str(target)) from None
 
     def read_piece(self, number: int, *, columns: list[str] | None = None) -> pa.Table:
         """Return the rows of one task, by the number that it wrote them under."""
@@ -41,43 +33,40 @@ class RowFiles:
         try:
             return pa.concat_tables(pq.read_table(path) for path in self._paths())
         except (OSError, pa.ArrowInvalid) as error:
-            raise StorageError(f"cannot read the rows: {error}", where=str(self.directory)) from None
+            raise StorageError(f"cannot read the rows: {error}", where=self.directory) from None
 
     def count(self) -> int:
         """Return how many rows all tasks have written."""
         try:
             return sum(pq.read_metadata(path).num_rows for path in self._paths())
         except (OSError, pa.ArrowInvalid) as error:
-            raise StorageError(f"cannot read the rows: {error}", where=str(self.directory)) from None
+            raise StorageError(f"cannot read the rows: {error}", where=self.directory) from None
 
     def _path(self, number: int) -> Path:
-        return self.directory / f"part-{number:05d}.parquet"
+        return Path(self.directory, f"part-{number:05d}.parquet")
 
     def _paths(self) -> list[Path]:
-        return sorted(self.directory.glob("part-*.parquet"))
+        return sorted(Path(self.directory).glob("part-*.parquet"))
 
 
 @dataclass(frozen=True)
 class TableFiles:
-    """The Parquet files that Spark has written a table to.
+    """The row groups of the Parquet files that Spark has written a table to: 128 MB at most each."""
 
-    A piece is a row group of a file: 128 MB at most, however many files there are.
-    """
-
-    pieces: tuple[tuple[Path, int], ...]
+    groups: tuple[tuple[Path, int], ...]
 
     @classmethod
-    def find(cls, directory: Path) -> TableFiles:
-        """Return the pieces of a table that is complete."""
-        paths = sorted(directory.glob("part-*.parquet"))
+    def find(cls, directory: str) -> TableFiles:
+        """Return the row groups of a table that is complete."""
+        paths = sorted(Path(directory).glob("part-*.parquet"))
         try:
             return cls(tuple((path, i) for path in paths for i in range(pq.read_metadata(path).num_row_groups)))
         except (OSError, pa.ArrowInvalid) as error:
-            raise StorageError(f"cannot read the rows: {error}", where=str(directory)) from None
+            raise StorageError(f"cannot read the rows: {error}", where=directory) from None
 
-    def read_piece(self, number: int, *, columns: list[str]) -> pa.Table:
-        """Return the rows of a piece; `columns` may name parts of a column, as in `list.list.element.score`."""
-        path, group = self.pieces[number]
+    def read_group(self, number: int, *, columns: list[str]) -> pa.Table:
+        """Return the rows of a row group; `columns` may name parts of a column: `list.list.element.score`."""
+        path, group = self.groups[number]
         return _read(path, columns, row_groups=[group])
 
 

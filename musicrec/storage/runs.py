@@ -11,8 +11,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -21,7 +19,10 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from musicrec.errors import ConfigError, LockError, StorageError
+from musicrec.storage.datasets import Dataset
+from musicrec.storage.files import drop, writing
 
+MANIFEST, REPORT, FAILURE = "manifest.json", "report.html", "failed.json"
 RUN_ID = re.compile(r"(\d{4}-\d{2}-\d{2})-(\d{3,})")
 
 
@@ -64,9 +65,9 @@ class Run:
         """Where all stages of this run write."""
         return self.root.work / self.run_id
 
-    def table(self, name: str) -> str:
-        """Return the path of a dataset of this run."""
-        return str(self.work / name)
+    def path(self, dataset: Dataset) -> str:
+        """Return where a dataset of this run is written."""
+        return str(self.work / dataset.path)
 
 
 def open_root(root: str) -> Root:
@@ -127,25 +128,6 @@ def locked(root: Root, *, with_snapshots: bool = True) -> Iterator[None]:
         os.close(file)
 
 
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn a refused or failed write into a clear error.
-
-    Raises
-    ------
-    StorageError
-        Instead of OSError.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"cannot write: {error.strerror or error}",
-            where=str(error.filename or path),
-            todo="give the user that runs the job write access, and space on the disk",
-        ) from error
-
-
 def check_writable(root: Root) -> None:
     """Raise where the root, or the directory that it will be made in, cannot be written.
 
@@ -204,15 +186,13 @@ def current_snapshot(root: Root) -> Path:
     return snapshot
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file in one step: a reader sees the old text or the new, never a part."""
-    with writing(path):
-        staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        with staged.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        staged.replace(path)
+def previous_manifest(root: Root) -> dict[str, Any] | None:
+    """Return the manifest of the current snapshot, None where nothing that can be read is published."""
+    try:
+        manifest: dict[str, Any] = json.loads((current_snapshot(root) / MANIFEST).read_text(encoding="utf-8"))
+    except (StorageError, OSError, ValueError):
+        return None
+    return manifest
 
 
 def drop_old(root: Root, *, keep_snapshots: int, newest: str) -> list[str]:
@@ -227,7 +207,7 @@ def drop_old(root: Root, *, keep_snapshots: int, newest: str) -> list[str]:
         path for parent in (root.snapshots, root.work) for path in run_directories(parent) if path.name not in kept
     ]
     for path in old:
-        shutil.rmtree(path, ignore_errors=True)
+        drop(path)
     return [str(path.relative_to(root.path)) for path in old]
 
 

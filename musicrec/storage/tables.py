@@ -1,4 +1,4 @@
-"""Our own Parquet datasets, with the columns that they declare."""
+"""Datasets that Spark writes and reads, with the columns that they declare."""
 
 from __future__ import annotations
 
@@ -11,8 +11,18 @@ def read_table(session: SparkSession, path: str, *, schema: StructType) -> DataF
     return session.read.schema(schema).parquet(path)
 
 
-def write_table(rows: DataFrame, path: str, *, schema: StructType) -> None:
-    """Write `rows` as Parquet with exactly the declared columns.
+def write_table(rows: DataFrame, path: str, *, schema: StructType) -> DataFrame:
+    """Write `rows` as Parquet with exactly the declared columns; return what stands there.
+
+    What follows then starts from files: a lost executor costs one stage, not all before it, and a Python function
+    never runs twice because two later stages need its rows. Spark's own commit makes the files visible.
+
+    Parameters
+    ----------
+    rows : DataFrame
+    path : str
+        Of a directory that is not there yet.
+    schema : StructType
 
     Raises
     ------
@@ -24,3 +34,4 @@ def write_table(rows: DataFrame, path: str, *, schema: StructType) -> None:
     if found != declared:
         raise ValueError(f"{path}: declared {declared}, found {found}")
     rows.select(*schema.names).write.mode("error").parquet(path)
+    return read_table(rows.sparkSession, path, schema=schema)

@@ -1,19 +1,17 @@
-"""Start Spark's Python workers."""
+"""Spark's Python workers: start them before the work, not within it."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from musicrec.neighbors.search.warm import warm_up
 
-
-def warm_workers(session: SparkSession) -> None:
-    """Start the Python workers and let them import torch and load compiled code: a part of Spark's own start."""
+def warm_workers(session: SparkSession, warm_up: Callable[[], None]) -> None:
+    """Start the workers and call `warm_up` in each, which imports what takes seconds."""
 
     def warm(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         warm_up()

@@ -1,0 +1,53 @@
+"""Report: one page of what a run did, to look at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyspark.sql import DataFrame
+
+from musicrec.catalog.clean import Catalog
+from musicrec.context import Context
+from musicrec.encoder.gate import Shipped
+from musicrec.encoder.sample import Songs
+from musicrec.encoder.train import Trained
+from musicrec.report.page import render_report
+from musicrec.report.pictures import collect_pictures
+
+
+def draw_report(
+    context: Context,
+    catalog: Catalog,
+    songs: Songs,
+    trained: Trained,
+    shipped: Shipped,
+    *,
+    occurrences: DataFrame,
+    record: dict[str, Any],
+) -> str:
+    """Return the report as HTML.
+
+    Parameters
+    ----------
+    context : Context
+    catalog : Catalog
+    songs : Songs
+        The sample.
+    trained : Trained
+    shipped : Shipped
+    occurrences : DataFrame
+        `schemas.OCCURRENCES` of what is published.
+    record : dict
+        The manifest, but for what comes after.
+    """
+    with context.stage("report", n_rows=catalog.n_tracks):
+        pictures = collect_pictures(
+            context,
+            catalog,
+            raw_sample=songs.raw,
+            history=trained.history,
+            rival=shipped.rival,
+            occurrences=occurrences,
+            n_recommendations=record["counts"]["n_recommendations"],
+        )
+        return render_report({**record, "stages": context.stages}, pictures)

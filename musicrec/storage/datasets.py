@@ -1,0 +1,74 @@
+"""Every dataset by its name: where it stands under the output root, and what its rows are.
+
+The names alone, so that who only reads them needs no Spark: a schema is looked up when it is asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyspark.sql.types import StructType
+
+# The directory, under a run's work, of what will be its snapshot.
+STAGED = "snapshot"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A directory of files.
+
+    Attributes
+    ----------
+    name : str
+        Of the directory.
+    schema_name : str
+        Of its rows, in `schemas.py`; empty where its files hold no rows.
+    is_published : bool
+        It is a part of the snapshot.
+    """
+
+    name: str
+    schema_name: str = ""
+    is_published: bool = False
+
+    @property
+    def path(self) -> str:
+        """Where it stands under the work directory of its run."""
+        return f"{STAGED}/{self.name}" if self.is_published else self.name
+
+    @property
+    def schema(self) -> StructType:
+        """Columns of its rows."""
+        from musicrec import schemas
+
+        found: StructType = getattr(schemas, self.schema_name)
+        return found
+
+
+# catalog
+TRACKS = Dataset("tracks", "TRACKS")
+QUARANTINE = Dataset("quarantine", "QUARANTINE")
+# encoder
+MODEL = Dataset("model")
+FEATURES = Dataset("features", "FEATURE_VECTORS")
+EMBEDDINGS = Dataset("embeddings", "EMBEDDINGS")
+# neighbors
+PACKED = Dataset("packed")
+ITEMS = Dataset("items")
+REPEATED = Dataset("repeated", "REPEATED")
+NEIGHBORS = Dataset("neighbors", "NEIGHBORS")
+# lists
+LISTS = Dataset("lists", "LISTS")
+OCCURRENCES = Dataset("occurrences", "OCCURRENCES")
+OFFERS = Dataset("offers", "OFFERS")
+PLACES = Dataset("places", "PLACES")
+CHANGED = Dataset("changed", "OCCURRENCES")
+RECOMMENDATIONS = Dataset("recommendations", "RECOMMENDATIONS", is_published=True)
+USER_RECOMMENDATIONS = Dataset("user_recommendations", "USER_RECOMMENDATIONS", is_published=True)
+STATUS = Dataset("status", "STATUS", is_published=True)
+# vectors: what the join for anyone's vectors writes, and what it replaces meanwhile
+VECTOR_NEIGHBORS = Dataset("neighbors")
+STAGED_NEIGHBORS = Dataset("staged-neighbors")
+REPLACED_NEIGHBORS = Dataset("replaced-neighbors")

@@ -1,0 +1,120 @@
+"""Write, then make visible: the one way in which a file comes to stand where others look for it.
+
+A file is written under another name beside its place, and renamed when it is whole. A reader sees the old file or
+the new one, never a part; a second attempt of a task replaces a file by the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from musicrec.errors import StorageError
+
+# Where a file is.
+Location = str | os.PathLike[str]
+
+
+@contextlib.contextmanager
+def writing(path: Location) -> Iterator[None]:
+    """Turn a refused or failed write into a clear error.
+
+    Raises
+    ------
+    StorageError
+        Instead of OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"cannot write: {error.strerror or error}",
+            where=str(error.filename or path),
+            todo="give the user that runs the job write access, and space on the disk",
+        ) from error
+
+
+@contextlib.contextmanager
+def replacing(path: Location, *, durable: bool = False) -> Iterator[str]:
+    """Give the name under which to write a file; it takes the place of `path` when the block ends without error.
+
+    Parameters
+    ----------
+    path : path
+        Its directory is made where it is missing.
+    durable : bool
+        Wait until the bytes are on the disk: what outlives a power failure must be whole.
+
+    Raises
+    ------
+    StorageError
+        The file could not be written; what stood there before still stands.
+    """
+    target = Path(path)
+    staged = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield str(staged)
+            if durable:
+                _sync(staged)
+            os.replace(staged, target)
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def write_text(path: Location, text: str, *, durable: bool = False) -> None:
+    """Write a text file as `replacing` says."""
+    write_bytes(path, text.encode("utf-8"), durable=durable)
+
+
+def write_bytes(path: Location, content: bytes, *, durable: bool = False) -> None:
+    """Write a file as `replacing` says."""
+    with replacing(path, durable=durable) as staged:
+        Path(staged).write_bytes(content)
+
+
+def move(source: Location, target: Location) -> None:
+    """Make a directory visible under another name, in one step; refused where that name is taken.
+
+    Raises
+    ------
+    StorageError
+        It stands where it stood.
+    """
+    with writing(target):
+        Path(source).rename(target)
+
+
+def drop(directory: Location) -> None:
+    """Delete a directory with all that is in it; what cannot be deleted stays."""
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def sync_files(directory: Location) -> None:
+    """Wait until the files are on the disk: a pointer that outlives a power failure must not lead to nothing."""
+    for path in Path(directory).rglob("*"):
+        if path.is_file():
+            _sync(path)
+
+
+def drop_markers(directory: Location) -> None:
+    """Delete Spark's checksums and success markers, which mean nothing once what was written is checked."""
+    for path in [*Path(directory).rglob("*.crc"), *Path(directory).rglob("_SUCCESS")]:
+        path.unlink()
+
+
+def sha256_of(path: Location) -> str:
+    """Return the SHA-256 of a file as hexadecimal text."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

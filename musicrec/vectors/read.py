@@ -1,0 +1,138 @@
+"""Read: anyone's ids and vectors, and what is wrong with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from musicrec.catalog.formats import read_counted_parquet
+from musicrec.context import Context
+from musicrec.errors import InputError
+from musicrec.neighbors.pack import MIN_LENGTH
+from musicrec.neighbors.search.spaces import Metric
+from musicrec.vectors import ids
+
+FLOATS = ("array<float>", "array<double>")
+
+
+@dataclass(frozen=True)
+class VectorsInput:
+    """Where the vectors are, and what near means."""
+
+    uri: str
+    id_column: str
+    vector_column: str
+    metric: Metric
+
+
+def read_vectors(context: Context, source: VectorsInput) -> tuple[DataFrame, int]:
+    """Return `id, vector` and how many rows there are, by the files' footers.
+
+    Raises
+    ------
+    InputError
+        The files cannot be read, or the columns are not there or of another type.
+    """
+    with context.stage("read"):
+        return _read(context.session, source)
+
+
+def check_vectors(rows: DataFrame, found: dict[str, Any], source: VectorsInput, *, k: int) -> None:
+    """Refuse vectors that cannot be compared.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        `id, vector`.
+    found : dict
+        The survey of `PackedSongs`.
+    source : VectorsInput
+    k : int
+        Neighbors wanted.
+
+    Raises
+    ------
+    InputError
+        Names the first ids.
+    """
+    size, where = F.size(F.col("vector")), source.uri
+    if found["n_without_key"]:
+        raise InputError(
+            f"{found['n_without_key']} rows have no id", where=where, todo="drop them, or give them ids"
+        )
+    not_finite = F.exists(F.coalesce("vector", F.array()), lambda x: x.isNull() | F.isnan(x) | (F.abs(x) > 3.4e38))
+    if found["n_empty"]:
+        empty = F.col("vector").isNull() | (size == 0)
+        raise InputError(
+            f"{found['n_empty']} rows have no vector", where=_some(rows, empty, where), todo="drop them"
+        )
+    if found["min_dim"] != found["max_dim"]:
+        shorter = size == found["min_dim"]
+        raise InputError(
+            f"vectors have from {found['min_dim']} to {found['max_dim']} numbers; all must have as many",
+            where=_some(rows, shorter, where),
+            todo="drop or correct the odd ones",
+        )
+    if not ids.MIN_DIM <= found["max_dim"] <= ids.MAX_DIM:
+        raise InputError(
+            f"vectors must have {ids.MIN_DIM} to {ids.MAX_DIM} numbers, found {found['max_dim']}",
+            where=where,
+        )
+    if found["n_not_finite"]:
+        raise InputError(
+            f"{found['n_not_finite']} vectors hold NaN, infinity or NULL",
+            where=_some(rows, not_finite, where),
+            todo="drop or correct them",
+        )
+    if found["n_zero"] and source.metric == "cosine":
+        zero = F.forall("vector", lambda x: F.abs(x) < MIN_LENGTH)
+        raise InputError(
+            f"{found['n_zero']} vectors are zero, or nearly, and have no direction",
+            where=_some(rows, zero, where),
+            todo="drop them, or use --metric euclidean",
+        )
+    if k >= found["n_rows"]:
+        raise InputError(f"k is {k}, but there are only {found['n_rows']} vectors", where=where, todo="lower --k")
+
+
+def refuse_repeated_ids(rows: DataFrame, source: VectorsInput) -> None:
+    """Refuse ids that more than one row has.
+
+    Raises
+    ------
+    InputError
+        Always: names the first of them.
+    """
+    repeated = ids.keep_repeated_ids(rows).orderBy("key").limit(3).collect()
+    names = "; ".join(
+        str(row["first"]) if row["first"] == row["last"] else f"{row['first']} and {row['last']} (same hash)"
+        for row in repeated
+    )
+    raise InputError(f"ids in more than one row: {names}", where=source.uri, todo="keep one of each")
+
+
+def _read(session: SparkSession, source: VectorsInput) -> tuple[DataFrame, int]:
+    """Return `id, vector` and how many there are."""
+    rows, n_rows = read_counted_parquet(session, source.uri)
+    kinds = {field.name: field.dataType.simpleString() for field in rows.schema.fields}
+    names = ", ".join(f"{name} {kind}" for name, kind in kinds.items() if not name.startswith("_"))
+    for name, wanted in ((source.id_column, ("string", *ids.WHOLE_NUMBERS)), (source.vector_column, FLOATS)):
+        if kinds.get(name) not in wanted:
+            raise InputError(
+                f"column {name} must be {' or '.join(wanted)}, found {kinds.get(name, 'no such column')}",
+                where=f"{source.uri}: {names}",
+                todo="name the columns with --id-column and --vector-column",
+            )
+    named = rows.select(
+        F.col(f"`{source.id_column}`").alias("id"), F.col(f"`{source.vector_column}`").alias("vector")
+    )
+    return named, n_rows
+
+
+def _some(rows: DataFrame, condition: Any, where: str) -> str:
+    # Ordered, so that the same input names the same rows.
+    found = rows.where(condition).select(F.col("id").cast("string").alias("id")).orderBy("id").limit(3).collect()
+    return f"{where}; ids {', '.join(str(row['id']) for row in found)}"
