@@ -156,6 +156,6 @@ def _memberships(songs: Songs) -> dict[str, int]:
 
 
 def _expected(root: Root) -> dict[str, float]:
-    """Return what each stage of the run before took, in seconds: what this one will take, if the songs are as many."""
+    """Return what each stage of the run before took, in seconds: a guess of what it takes now."""
     before = runs.previous_manifest(root) or {}
     return {stage["stage"]: stage["seconds"] for stage in before.get("stages", [])}

@@ -48,7 +48,7 @@ def short_text(column: Column, kind: DataType, *, settings: InputConfig) -> Colu
 
 
 def track_id_of(source: tuple[Column, DataType] | None, *, settings: InputConfig) -> Column:
-    """Return the id of a song: that of its column without prefix, else one made of the columns of `input.id_from`."""
+    """Return the id of a song: that of its column without prefix, else one made of `input.id_from`."""
     made = F.lit(None).cast("string")
     if settings.id_from:
         parts = [stripped(quoted(name).cast("string")) for name in settings.id_from]
@@ -99,7 +99,7 @@ def explicit_of(source: tuple[Column, DataType] | None) -> Column:
 
 
 def raw_feature(source: tuple[Column, DataType] | None) -> Column:
-    """Return a struct of the number and of whether something stood there: Parquet holds numbers, CSV and JSON text."""
+    """Return a struct of the number and of whether something stood there; Parquet holds numbers, CSV text."""
     if source is None:
         return F.struct(F.lit(None).cast("double").alias("number"), F.lit(False).alias("given"))
     column, kind = source

@@ -1,6 +1,6 @@
 """Gate: is the encoder better than what anyone has? The better one is shipped.
 
-ListMeasures on artists that neither has seen, by the songs that share a playlist (or, without playlists, the genre).
+On artists that neither has seen: right are songs that share a playlist (or, without playlists, the genre).
 """
 
 from __future__ import annotations

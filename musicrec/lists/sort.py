@@ -1,4 +1,4 @@
-"""Sort: lists → recommendations as they will be published, in files of a size that query engines read in one go."""
+"""Sort: lists → recommendations as they will be published, in files that query engines read in one go."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ from musicrec.spark.tasks import Batches, Read, Write, each_number
 
 # Rows of a block at most: a row of Spark stays at a megabyte.
 _MAX_BLOCK_ROWS = 65_536
-# Row groups that are counted together: most songs stand in several, and what counts of them must be sent gets less.
+# Row groups that are counted together: most songs stand in several, and fewer counts of them are sent.
 BUNDLED_GROUPS = 4
 # What tasks read of a place, by its path in the file; counting needs no more than the first.
 COUNTED_COLUMNS = ["track_key", "list.list.element.track_key"]

@@ -35,7 +35,7 @@ class Truth:
 
 
 def find_truth(context: Context, cells: Cells) -> Truth | None:
-    """Return the exact neighbors of the items drawn, None where lists that compare all are the truth themselves."""
+    """Return the exact neighbors of the items drawn; None where lists that compare all are the truth."""
     settings = cells.settings
     if isinstance(settings.family, Exact):
         return None
