@@ -3,14 +3,17 @@
 import importlib
 import os
 import sys
+from datetime import date
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pandas as pd
 import pytest
+from pyspark.sql import SparkSession
 
 from musicrec.config import Config, load_config
+from musicrec.refresh import refresh as run_night
 from musicrec.spark.session import open_session
 
 ROOT = Path(__file__).parents[1]
@@ -87,6 +90,11 @@ def make_config(tracks: Path | str, root: Path, *overrides: str) -> Config:
     quick = ["model.n_epochs=2", "model.hidden_layers=[16]", "model.embedding_dim=8", "model.min_songs=100"]
     paths = [f"input.tracks={tracks}", f"output.root={root}"]
     return load_config(overrides=[*quick, *paths, *overrides])
+
+
+def refresh(session: SparkSession, config: Config, *, run_date: date) -> Path:
+    """Run the night and return the snapshot's directory as a path."""
+    return Path(run_night(session, config, run_date=run_date))
 
 
 @pytest.fixture

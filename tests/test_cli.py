@@ -12,9 +12,8 @@ import pytest
 
 from musicrec.cli import examine, find_similar, main
 from musicrec.errors import InputError
-from musicrec.refresh import refresh
 from musicrec.storage.runs import open_root
-from tests.conftest import ROOT, make_config, make_songs
+from tests.conftest import ROOT, make_config, make_songs, refresh
 
 README = ROOT / "README.md"
 

@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from musicrec.config import load_config
-from musicrec.refresh import refresh
-from musicrec.vectors.join import VectorsInput, join_vectors
-from tests.conftest import ROOT, make_config
+from musicrec.vectors.join import join_vectors
+from musicrec.vectors.read import VectorsInput
+from tests.conftest import ROOT, make_config, refresh
 from tests.processes import SUBMIT, own_environment, recommendations, start_job, wait_for
 
 TODAY = date(2026, 5, 6)

@@ -11,9 +11,8 @@ import pytest
 
 from musicrec.evaluation.evaluate import evaluate
 from musicrec.evaluation.table import as_text
-from musicrec.refresh import refresh
 from musicrec.storage import runs
-from tests.conftest import TIDYTUESDAY, make_config
+from tests.conftest import TIDYTUESDAY, make_config, refresh
 from tests.processes import PYTHON_JOB, recommendations, run_job, start_job, wait_for
 
 TODAY = date(2026, 5, 6)

@@ -13,9 +13,9 @@ import pyarrow.dataset as ds
 import pytest
 
 from musicrec.errors import LockError, QualityError
-from musicrec.refresh import plan, refresh
+from musicrec.refresh import plan
 from musicrec.storage import runs
-from tests.conftest import FMA, make_config, make_songs
+from tests.conftest import FMA, make_config, make_songs, refresh
 
 DAY = date(2026, 3, 4)
 

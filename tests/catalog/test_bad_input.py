@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from musicrec.catalog import formats
-from musicrec.catalog.clean import ingest
+from musicrec.catalog.clean import write_catalog
 from musicrec.catalog.sources import read_relation, read_source
 from musicrec.context import Context
 from musicrec.errors import InputError, MusicrecError, StorageError
-from musicrec.refresh import plan, refresh
+from musicrec.refresh import plan
 from musicrec.storage import runs
-from tests.conftest import make_config, make_songs
+from tests.conftest import make_config, make_songs, refresh
 
 DAY = date(2026, 3, 4)
 
@@ -28,7 +28,8 @@ def read_in(spark, path: Path | str, tmp_path: Path, *overrides: str):
     root = runs.open_root(config.output.root)
     with runs.locked(root):
         context = Context(spark, config, runs.start_run(root, run_date=DAY))
-        return ingest(context), context.record["counts"]
+        catalog = write_catalog(context)
+        return catalog, catalog.counts
 
 
 def refused(spark, path: Path | str, tmp_path: Path, *overrides: str) -> str:

@@ -13,17 +13,19 @@ from musicrec.config import load_config
 from musicrec.context import Context
 from musicrec.lists import spread
 from musicrec.lists.places import as_histogram, measure_occurrence
-from musicrec.lists.spread import spread_lists
-from musicrec.storage import runs
+from musicrec.lists.spread import write_spread
+from musicrec.storage import datasets, runs
 
 N, K = 600, 4
 
 
 def make_context(spark, root: Path, *overrides: str) -> Context:
     config = load_config(overrides=[f"neighbors.k={K}", "input.tracks=none", *overrides])
-    context = Context(spark, config, runs.start_run(runs.open_root(str(root)), run_date=date(2026, 1, 2)))
-    context.record = {"counts": {}}
-    return context
+    return Context(spark, config, runs.start_run(runs.open_root(str(root)), run_date=date(2026, 1, 2)))
+
+
+def catalog_of(n: int) -> Catalog:
+    return Catalog(tracks=None, quarantine=None, n_tracks=n, counts={}, columns={}, files=[])
 
 
 def make_rows() -> list[tuple[int, str, int, list[tuple[float, str, int, int]]]]:
@@ -57,9 +59,8 @@ def test_lists_in_many_files_get_their_guests(
     monkeypatch.setattr(spread, "MAX_RANGE_SONGS", 150)
     context = make_context(spark, tmp_path)
     frame = spark.createDataFrame(rows, schemas.LISTS).repartition(5)
-    lists = context.materialize(frame, "lists", schema=schemas.LISTS)
-    catalog = Catalog(tracks=None, quarantine=None, n_tracks=N)
-    found = spread_lists(context, catalog, lists)
+    lists = context.write(frame, datasets.LISTS)
+    found = write_spread(context, catalog_of(N), lists)
     assert found.lists.schema.names == schemas.LISTS.names
     before = {row[1]: row[3] for row in rows}
     after = as_plain(found.lists)
@@ -88,27 +89,27 @@ def test_lists_in_many_files_get_their_guests(
     }
     numbers = np.array([counts.get(song, 0) for song in keys])
     expected = measure_occurrence(as_histogram(numbers), n_songs=N)
-    assert context.record["occurrence"]["after"]["forgotten_share"] == pytest.approx(expected.forgotten_share)
-    assert context.record["occurrence"]["after"]["skewness"] == pytest.approx(expected.skewness)
-    assert context.record["occurrence"]["before"]["forgotten_share"] == pytest.approx(len(forgotten) / N)
+    assert found.figures["after"]["forgotten_share"] == pytest.approx(expected.forgotten_share)
+    assert found.figures["after"]["skewness"] == pytest.approx(expected.skewness)
+    assert found.figures["before"]["forgotten_share"] == pytest.approx(len(forgotten) / N)
 
 
 def test_spreading_is_counted_where_it_is_off(spark, tmp_path: Path, rows: list) -> None:
     context = make_context(spark, tmp_path, "neighbors.spread=false")
-    lists = context.materialize(spark.createDataFrame(rows, schemas.LISTS), "lists", schema=schemas.LISTS)
-    found = spread_lists(context, Catalog(tracks=None, quarantine=None, n_tracks=N), lists)
+    lists = context.write(spark.createDataFrame(rows, schemas.LISTS), datasets.LISTS)
+    found = write_spread(context, catalog_of(N), lists)
     assert found.lists is lists
     counts = Counter(place[3] for row in rows for place in row[3])
     assert {row["track_key"]: row["n_lists"] for row in found.occurrences.collect()} == {
         row[0]: counts.get(row[0], 0) for row in rows
     }
-    assert list(context.record["occurrence"]) == ["before"]
+    assert list(found.figures) == ["before"]
 
 
 def test_no_lists_are_no_error(spark, tmp_path: Path) -> None:
     context = make_context(spark, tmp_path)
-    lists = context.materialize(spark.createDataFrame([], schemas.LISTS), "lists", schema=schemas.LISTS)
-    found = spread_lists(context, Catalog(tracks=None, quarantine=None, n_tracks=1), lists)
+    lists = context.write(spark.createDataFrame([], schemas.LISTS), datasets.LISTS)
+    found = write_spread(context, catalog_of(1), lists)
     assert found.occurrences.count() == 0
     assert found.lists.count() == 0
-    assert context.record["occurrence"]["after"] == {"forgotten_share": 1.0, "skewness": 0.0}
+    assert found.figures["after"] == {"forgotten_share": 1.0, "skewness": 0.0}

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from musicrec import schemas
 from musicrec.lists import members, rank
 from musicrec.neighbors import cell_tasks, join_tasks, pack
-from musicrec.neighbors.item_files import CellFiles
+from musicrec.neighbors.item_files import ItemFiles
 from musicrec.neighbors.search.hashing import Exact, HashFamily, make_hyperplane
 from musicrec.neighbors.search.index import CellIndex, cut_parts, cut_units
 from musicrec.neighbors.search.items import concatenate
@@ -63,8 +63,8 @@ def as_frame(spark, songs: pd.DataFrame, *, partitions: int):
 
 
 def as_blocks(spark, embeddings, directory: Path, settings: cell_tasks.CellSettings):
-    files = CellFiles(directory)
-    rows = pack.as_pieces(embeddings, share=0.1, seed=1, write=files.write).collect()
+    files = ItemFiles(str(directory))
+    rows = pack.write_pieces(embeddings, share=0.1, seed=1, write=files.write).collect()
     numbers = [row["piece"] for row in rows]
     assert sum(row["n_rows"] for row in rows) == embeddings.count()
     return cell_tasks.as_blocks(
@@ -81,10 +81,10 @@ def through_spark(
     embeddings = as_frame(spark, songs, partitions=partitions)
     first_cells = cut_parts(np.ones(family.n_cells), n_parts=partitions)
     settings = cell_tasks.CellSettings(family, Space(), first_cells, drawn_share=0.5, seed=1)
-    files = CellFiles(directory / f"cells-{partitions}")
+    files = ItemFiles(str(directory / f"cells-{partitions}"))
     blocks = as_blocks(spark, embeddings, directory / f"pieces-{partitions}", settings)
-    repeated = RowFiles(directory / f"repeated-{partitions}")
-    cells = cell_tasks.as_cells(blocks, settings=settings, write=files.write, write_repeated=repeated.write)
+    repeated = RowFiles(str(directory / f"repeated-{partitions}"))
+    cells = cell_tasks.write_parts(blocks, settings=settings, write=files.write, write_repeated=repeated.write)
     counts = np.zeros(family.n_cells, dtype=np.int64)
     for row in cells.collect():
         counts[row["cell"]] = row["n_items"]
@@ -97,9 +97,9 @@ def through_spark(
     )  # fmt: skip
     tasks, lists_of = (
         spark.range(0, len(units) - 1, 1, len(units) - 1),
-        RowFiles(directory / f"lists-{partitions}"),
+        RowFiles(str(directory / f"lists-{partitions}")),
     )
-    rows = join_tasks.as_units(
+    rows = join_tasks.write_units(
         tasks, settings=plan, write=lambda u, f: lists_of.write(u, join_tasks.as_neighbors(f))
     ).collect()
     assert sum(row["n_items"] for row in rows) == index.starts[n_cells]
@@ -198,11 +198,11 @@ def test_nothing_changes_with_partitions_units_or_batches(spark, tmp_path, name:
 
 def test_cells_hold_each_item_once_by_cell_and_key(spark, tmp_path) -> None:
     songs = make_embeddings(500, n_duplicates=100)
-    family, files = families()["voronoi"], CellFiles(tmp_path / "cells")
+    family, files = families()["voronoi"], ItemFiles(str(tmp_path / "cells"))
     settings = cell_tasks.CellSettings(family, Space(), np.array([0, 7, 20]), drawn_share=0.2, seed=1)
     blocks = as_blocks(spark, as_frame(spark, songs, partitions=3), tmp_path / "pieces", settings)
-    repeated = RowFiles(tmp_path / "repeated")
-    formed = cell_tasks.as_cells(blocks, settings=settings, write=files.write, write_repeated=repeated.write)
+    repeated = RowFiles(str(tmp_path / "repeated"))
+    formed = cell_tasks.write_parts(blocks, settings=settings, write=files.write, write_repeated=repeated.write)
     rows = formed.toPandas().sort_values("cell")
     items = concatenate([files.read(0), files.read(1)])
     vectors = np.stack(songs["embedding"])

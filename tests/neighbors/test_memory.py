@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from musicrec.neighbors.item_files import CellFiles
+from musicrec.neighbors.item_files import ItemFiles
 from musicrec.neighbors.search.items import Items
 
 N, DIM = 400_000, 64
@@ -22,12 +22,12 @@ from musicrec.neighbors.search.hashing import Exact
 from musicrec.neighbors.search.index import CellIndex, CellReader
 from musicrec.neighbors.search.spaces import Space, fit_frame
 from musicrec.neighbors.join_tasks import JoinSettings, _join_unit
-from musicrec.neighbors.item_files import CellFiles
+from musicrec.neighbors.item_files import ItemFiles
 torch.set_num_threads(1)
 n, dim, limit, n_queries = map(int, sys.argv[2:])
 index = CellIndex(np.array([0, n]), np.array([0, 1]))
 frame = fit_frame(np.zeros((1, dim), np.float32), Space())
-read = CellFiles(Path(sys.argv[1])).read
+read = ItemFiles(sys.argv[1]).read
 settings = JoinSettings(10, 6, Space(), frame, Exact(1), index, np.array([0]), np.array([0]), read)
 reader = CellReader(read, index)
 _join_unit(reader, 0, 64, settings)  # what is compiled and loaded once is not the task's
@@ -42,7 +42,7 @@ print(len(found.keys), found.n_compared)
 @pytest.mark.parametrize(("n_queries", "fits"), [(2_000, True), (250_000, False)])
 def test_a_unit_fits_its_memory_and_only_its_rows_count(tmp_path: Path, n_queries: int, fits: bool) -> None:
     vectors = np.random.default_rng(0).standard_normal((N, DIM)).astype(np.float16)
-    CellFiles(tmp_path).write(0, Items(np.arange(N), np.arange(N), vectors))
+    ItemFiles(str(tmp_path)).write(0, Items(np.arange(N), np.arange(N), vectors))
     arguments = [str(value) for value in (tmp_path, N, DIM, LIMIT_MB, n_queries)]
     done = subprocess.run([sys.executable, "-c", TASK, *arguments], capture_output=True, text=True)
     if fits:

@@ -9,6 +9,7 @@ from musicrec.encoder.learning.inputs import Encodings
 from musicrec.encoder.learning.model import as_files, embed, from_files, make_linear
 from musicrec.neighbors.search.items import Items
 from musicrec.report import rival
+from musicrec.report.popularity import count_occurrences
 from musicrec.spark.arrow import matrix_column
 
 N, DIM, K = 500, 5, 4
@@ -56,7 +57,7 @@ def test_occurrences_are_counted_by_popularity(spark) -> None:
     tracks = [*zip("abcdefgh", popularity, strict=True)]
     counts = pd.Series(rng.choice(list("abcdefg"), 40)).value_counts()
     occurrences = pd.DataFrame({"track_id": counts.index, "n_lists": counts.to_numpy()})
-    found = popularity.count_occurrences(
+    found = count_occurrences(
         spark.createDataFrame(occurrences).selectExpr("xxhash64(track_id) AS track_key", "n_lists"),
         tracks=spark.createDataFrame(tracks, "track_id string, popularity double").selectExpr(
             "xxhash64(track_id) AS track_key", "popularity"

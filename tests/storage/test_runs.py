@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from musicrec.errors import ConfigError, LockError, StorageError
-from musicrec.storage import artifacts, plain, publish, runs
+from musicrec.storage import artifacts, files, plain, publish, runs
 
 DAY = date(2026, 1, 2)
 
@@ -64,9 +64,9 @@ def test_publish_points_to_a_complete_snapshot(root: runs.Root) -> None:
     assert snapshot.name == run.run_id
     manifest = json.loads((snapshot / "manifest.json").read_text())
     for file in manifest["files"]:
-        assert artifacts.sha256_of(snapshot / file["path"]) == file["sha256"]
+        assert files.sha256_of(snapshot / file["path"]) == file["sha256"]
     assert {file["path"] for file in manifest["files"]} == {"data.txt", "report.html"}
-    assert runs.read_pointer(root)["manifest_sha256"] == artifacts.sha256_of(snapshot / "manifest.json")
+    assert runs.read_pointer(root)["manifest_sha256"] == files.sha256_of(snapshot / "manifest.json")
     assert not list(root.published.glob(".*"))
 
 

@@ -12,7 +12,8 @@ import pytest
 from musicrec.config import load_config
 from musicrec.errors import InputError, QualityError, StorageError
 from musicrec.vectors import join as vectors_job
-from musicrec.vectors.join import VectorsInput, join_vectors
+from musicrec.vectors.join import join_vectors
+from musicrec.vectors.read import VectorsInput
 from tests.neighbors.search.test_spaces import scores_by_hand
 
 N = 400
