@@ -1,113 +1,140 @@
-"""The architecture is a test: imports go downward only, and modules on one line never import each other."""
+"""The architecture is a test: each rule of ARCHITECTURE.md holds, and each sees a breach that is planted."""
 
-import ast
-from pathlib import Path
+import re
+import subprocess
+import sys
+from collections.abc import Callable
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from musicrec import refresh
+from musicrec.vectors import join
+from tests import rules
+from tests.rules import HEAVY, ROOT, Modules
 
-# Top to bottom. A module may import from the lines below its own, and within its own package where marked.
-LINES = [
-    {"jobs", "musicrec.cli"},
-    {"musicrec.launch"},
-    {"musicrec.pipeline"},
-    {"musicrec.stages", "musicrec.storage", "musicrec.report"},
-    {"musicrec.algorithms"},
-    {"musicrec.tasks"},
-    {"musicrec.arrow"},
-    {"musicrec.config", "musicrec.schemas"},
-    {"musicrec.songs"},
-    {"musicrec.errors"},
-]
-# Their modules build on each other; stages never do.
-MAY_IMPORT_ITSELF = {"musicrec.pipeline", "musicrec.storage", "musicrec.algorithms"}
-
-
-def unit_of(module: str) -> str | None:
-    units = [unit for line in LINES for unit in line if module == unit or module.startswith(unit + ".")]
-    return units[0] if units else None
-
-
-def line_of(unit: str) -> int:
-    return next(i for i, line in enumerate(LINES) if unit in line)
-
-
-def modules() -> list[tuple[str, Path]]:
-    paths = sorted([*ROOT.glob("musicrec/**/*.py"), *ROOT.glob("jobs/*.py")])
-    return [(".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"), p) for p in paths]
-
-
-def imports_of(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} imports relatively"
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
-
-
-@pytest.mark.parametrize(("name", "path"), modules(), ids=[name for name, _ in modules()])
-def test_imports_go_downward(name: str, path: Path) -> None:
-    own = unit_of(name)
-    if name == "musicrec":
-        assert not {i for i in imports_of(path) if i.startswith("musicrec")}
-        return
-    assert own is not None, f"{name} stands on no line of the architecture"
-    for imported in imports_of(path):
-        other = unit_of(imported)
-        if other is None or (other == own and own in MAY_IMPORT_ITSELF):
-            continue
-        assert line_of(other) > line_of(own), f"{name} imports {imported}"
-
-
-def test_the_rule_sees_an_upward_import(tmp_path: Path) -> None:
-    bad = tmp_path / "bad.py"
-    bad.write_text("from musicrec.stages import clean\n")
-    assert "musicrec.stages.clean" in imports_of(bad)
-    assert line_of(unit_of("musicrec.stages.clean")) < line_of("musicrec.algorithms")
-
-
-def test_algorithms_know_no_spark() -> None:
-    for name, path in modules():
-        if name.startswith("musicrec.algorithms"):
-            assert not {i for i in imports_of(path) if i.split(".")[0] == "pyspark" or i == "musicrec.schemas"}, (
-                name
-            )
-
-
-def test_only_storage_and_pipeline_write() -> None:
-    for name, path in modules():
-        if name.startswith("musicrec.stages"):
-            text = path.read_text()
-            assert ".write" not in text
-            assert ".read." not in text
-            assert "SparkSession" not in text
+RULES: dict[Callable[[Modules], list[str]], list[tuple[str, str]]] = {
+    # Each rule with modules that break it: a name, and what is added to it.
+    rules.upward_imports: [
+        ("musicrec.neighbors.search.items", "from musicrec.catalog import clean"),
+        ("musicrec.storage.files", "import musicrec.context"),
+        ("musicrec.storage.files", "from musicrec.spark import arrow"),
+        ("musicrec.lists.rank", "from musicrec.encoder.train import train"),
+        ("musicrec.lists.rank", "def late():\n    from musicrec.report import page"),
+        ("musicrec.nowhere", "x = 1"),
+        ("jobs.refresh", "import musicrec.cli"),
+    ],
+    rules.relative_imports: [
+        ("musicrec.lists.rank", "from .members import as_members"),
+        ("musicrec.lists.rank", "from musicrec.lists.members import *"),
+    ],
+    rules.circles: [("musicrec.storage.datasets", "import musicrec.storage.files\nimport musicrec.storage.runs")],
+    rules.impure_rooms: [
+        ("musicrec.measures.metrics", "import pyspark"),
+        ("musicrec.lists.places", "from musicrec.spark.arrow import numbers"),
+        # schemas imports pyspark: by way of another, too.
+        ("musicrec.encoder.learning.inputs", "from musicrec import schemas"),
+        ("musicrec.neighbors.search.tune", "def late():\n    from musicrec.spark import tasks"),
+    ],
+    rules.files_elsewhere: [
+        ("musicrec.catalog.clean", "from pathlib import Path"),
+        ("musicrec.refresh", "import os"),
+        ("musicrec.config", "def late():\n    import tempfile"),
+    ],
+    rules.sessions_elsewhere: [("musicrec.lists.rank", "session = SparkSession.builder.getOrCreate()")],
+    rules.stages_without_file: [
+        ("musicrec.lists.rank", "def f(context):\n    with context.stage('nonsense'):\n        pass"),
+        ("musicrec.lists.rank", "def f(context):\n    with context.stage('sort'):\n        pass"),
+    ],
+    rules.datasets_elsewhere: [
+        ("musicrec.lists.rank", "LISTS = Dataset('more_lists')"),
+        ("musicrec.lists.rank", "def f(run):\n    return run.work / 'tracks'"),
+        ("musicrec.lists.rank", "def f(work):\n    return f'{work}/tracks'"),
+        ("musicrec.lists.rank", "def f(context):\n    return context.files('lists')"),
+    ],
+    rules.heavy_command_line: [
+        ("musicrec.cli", "import torch"),
+        ("musicrec.cli", "from musicrec.storage import publish"),
+    ],
+    rules.classic_only: [("musicrec.lists.rank", "def f(rows):\n    return rows.rdd")],
+    rules.row_wise_functions: [("musicrec.lists.rank", "double = F.udf(lambda x: 2 * x)")],
+    rules.unsafe_code: [
+        ("musicrec.storage.artifacts", "import pickle"),
+        ("musicrec.storage.artifacts", "weights = torch.load('weights')"),
+        ("musicrec.storage.artifacts", "weights = np.load('weights')"),
+        ("musicrec.config", "value = eval('1')"),
+    ],
+    rules.hidden_writers: [
+        ("musicrec.lists.rank", "def as_more(rows, write):\n    return rows"),
+        ("musicrec.lists.rank", "def rank_more(context, rows):\n    return context.write(rows, LISTS)"),
+        ("musicrec.lists.rank", "def write_more(context, rows) -> None:\n    context.write(rows, LISTS)"),
+    ],
+    rules.long_code: [
+        ("musicrec.lists.rank", "\n" * 300),
+        ("musicrec.lists.rank", "def f():\n" + "    x = 1\n" * 41),
+        ("jobs.refresh", "\n" * 60),
+    ],
+    rules.undocumented: [
+        ("musicrec.lists.rank", "def f():\n    return 1"),
+        ("musicrec.lists.rank", "class C:\n    x = 1"),
+        ("musicrec.lists.rank", "def f(a, b, *, c):\n    '''Return.'''"),
+    ],
+    rules.empty_names: [("musicrec.lists.helpers", "'''What is left.'''")],
+}
 
 
-def test_no_classic_only_api() -> None:
-    for name, path in modules():
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Attribute):
-                assert node.attr not in {"rdd", "sparkContext", "_jvm", "_jdf", "_sc"}, name
+@pytest.fixture(scope="module")
+def modules() -> Modules:
+    return rules.read_modules()
 
 
-def test_jobs_are_thin() -> None:
-    for path in ROOT.glob("jobs/*.py"):
-        assert len(path.read_text().splitlines()) <= 60, path
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_rule_holds(rule: Callable[[Modules], list[str]], modules: Modules) -> None:
+    assert rule(modules) == []
 
 
-def test_public_functions_have_docstrings() -> None:
-    for name, path in modules():
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-                nested = isinstance(node, ast.FunctionDef) and _is_nested(path, node)
-                assert nested or ast.get_docstring(node), f"{name}.{node.name} has no docstring"
+@pytest.mark.parametrize(
+    ("rule", "module", "text"),
+    [(rule, module, text) for rule, breaches in RULES.items() for module, text in breaches],
+    ids=lambda value: getattr(value, "__name__", None) or re.sub(r"\W+", "-", str(value))[:30],
+)
+def test_the_rule_sees_a_breach(
+    rule: Callable[[Modules], list[str]], module: str, text: str, modules: Modules
+) -> None:
+    before = set(rule(modules))
+    found = set(rule({**modules, module: modules.get(module, "") + "\n" + text + "\n"}))
+    assert found > before
 
 
-def _is_nested(path: Path, wanted: ast.FunctionDef) -> bool:
-    functions = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef)]
-    inner = [child for f in functions for child in ast.walk(f) if child is not f]
-    return any(isinstance(n, ast.FunctionDef) and n.lineno == wanted.lineno for n in inner)
+def test_a_command_without_a_jvm_loads_none_of_the_heavy() -> None:
+    code = f"import sys, musicrec.cli; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", [refresh, join], ids=["refresh", "vectors"])
+def test_stages_are_named_in_the_order_in_which_they_run(module, modules: Modules) -> None:
+    """The functions that a run calls, in their order, have the stages of the list."""
+    source = modules[module.__name__]
+    imported = dict(re.findall(r"from (musicrec\.\S+) import ([^\n(]+)", source))
+    by_function = {
+        name.strip(): place.rsplit(".", 1)[-1] for place, names in imported.items() for name in names.split(",")
+    }
+    called = [by_function.get(name) for name in re.findall(r"\b(\w+)\(", source)]
+    stages = [stage for stage in dict.fromkeys(called) if stage in module.STAGES]
+    assert stages == list(module.STAGES)
+
+
+def test_the_page_names_the_stages_in_their_order() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    assert " → ".join(refresh.STAGES) in re.sub(r"\s+", " ", text)
+
+
+def test_each_name_that_stands_twice_is_explained(modules: Modules) -> None:
+    words = (ROOT / "docs/words.md").read_text()
+    unexplained = [name for name in rules.names_twice(modules) if f"`{name}`" not in words]
+    assert unexplained == []
+
+
+def test_a_name_that_stands_twice_is_found(modules: Modules) -> None:
+    planted = {**modules, "musicrec.lists.planted": "def write_lists():\n    return 1\n"}
+    assert "write_lists" in rules.names_twice(planted)

@@ -95,7 +95,16 @@ def count_verdicts(audited: DataFrame) -> DataFrame:
 
 
 def as_canonical(rows: DataFrame, *, columns: Mapping[str, str], settings: InputConfig) -> DataFrame:
-    """Return canonical columns, features still raw, with what the quarantine tells of a row."""
+    """Return canonical columns, features still raw, with what the quarantine tells of a row.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        The source's columns, `_malformed` and `_source_file`.
+    columns : mapping
+        Canonical name -> source name.
+    settings : InputConfig
+    """
     kinds = {field.name: field.dataType for field in rows.schema.fields}
     source = {name: (quoted(columns[name]), kinds[columns[name]]) for name in columns}
     texts = {name: short_text(*source[name], settings=settings) for name in TEXT_COLUMNS if name in source}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from musicrec.catalog import formats, sources
+from musicrec.catalog import formats
 from musicrec.catalog.columns import resolve_columns
 from musicrec.catalog.values import quoted, stripped, text_of, track_id_of
 from musicrec.config import InputConfig
@@ -41,6 +41,15 @@ def read_source(session: SparkSession, settings: InputConfig) -> tuple[DataFrame
 def read_relation(session: SparkSession, uri: str, *, owner: str, settings: InputConfig) -> DataFrame:
     """Return the `owner, track_id` rows of playlists or favorites.
 
+    Parameters
+    ----------
+    session : SparkSession
+    uri : str
+        A file, a directory or a glob.
+    owner : str
+        "playlist_id" or "user_id".
+    settings : InputConfig
+
     Raises
     ------
     InputError
@@ -60,7 +69,7 @@ def read_relation(session: SparkSession, uri: str, *, owner: str, settings: Inpu
             where=f"{uri}: {', '.join(names)}",
             todo=f'map it with [input.columns], e.g. {missing[0]} = "name of the column"',
         )
-    return sources.as_relation(rows, columns=columns, owner=owner, settings=settings)
+    return as_relation(rows, columns=columns, owner=owner, settings=settings)
 
 
 def check_relations(session: SparkSession, settings: InputConfig) -> None:

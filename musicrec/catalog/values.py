@@ -40,7 +40,15 @@ def stripped(text: Column) -> Column:
 
 
 def short_text(column: Column, kind: DataType, *, settings: InputConfig) -> Column:
-    """Return text of at most `input.max_text_length` characters, NULL where none stands there."""
+    """Return text of at most `input.max_text_length` characters, NULL where none stands there.
+
+    Parameters
+    ----------
+    column : Column
+    kind : DataType
+        Of the column.
+    settings : InputConfig
+    """
     # Cut first, so that a text of megabytes costs one copy; 64 more for the white space around it.
     cut = F.substring(text_of(column, kind), 1, settings.max_text_length + 64)
     text = F.substring(stripped(cut), 1, settings.max_text_length)

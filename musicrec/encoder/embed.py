@@ -37,7 +37,7 @@ def write_embeddings(context: Context, shipped: Shipped, pieces: list[int], *, n
     with context.stage("embed", n_rows=n_rows):
         # Read again and compared with their digests: what embeds the catalog is what was saved.
         weights, description = artifacts.load_encoder(context.run.path(datasets.MODEL), digests=shipped.digests)
-        inputs, vectors = context.files(datasets.FEATURES), context.files(datasets.EMBEDDINGS)
+        inputs, vectors = context.files(datasets.FEATURE_VECTORS), context.files(datasets.EMBEDDINGS)
         write_embedded_pieces(
             context.numbers(len(pieces)),
             weights=weights,

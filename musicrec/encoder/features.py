@@ -31,7 +31,7 @@ def write_features(context: Context, catalog: Catalog, encodings: Encodings) -> 
         Fitted on a sample.
     """
     with context.stage("features", n_rows=catalog.n_tracks):
-        write = context.files(datasets.FEATURES).write
+        write = context.files(datasets.FEATURE_VECTORS).write
         written = write_feature_pieces(catalog.tracks, encodings=encodings, write=write).toArrow()
         return sorted(written["piece"].to_pylist())
 

@@ -133,15 +133,15 @@ def choose_encoder(
     seed : int
         Of the resampling and of the permutations.
     """
-    judging = _drawn(songs, ~kept, seed=seed)
-    candidates = songs.candidates(judging)
+    at_gate = _drawn(songs, ~kept, seed=seed)
+    candidates = songs.candidates(at_gate)
     n_queries = _count_queries(candidates)
     reason = _why_not_judged(songs, n_queries=n_queries)
     if reason:
         log.info("quality could not be judged: %s", reason)
         return Choice(encoder, None, {"shipped": ENCODER, "reason": reason})
     contenders = {ENCODER: encoder, **_simple_methods(learned, seed=seed)}
-    judged = {name: _precision(each, inputs[judging], candidates) for name, each in contenders.items()}
+    judged = {name: _precision(each, inputs[at_gate], candidates) for name, each in contenders.items()}
     figures = _compare(judged, seed=seed)
     log.info(
         "P@%d on %d songs of unseen artists: encoder %.4f, %s %.4f; %s is shipped",
@@ -149,7 +149,7 @@ def choose_encoder(
         judged[figures["best_baseline"]].mean(), figures["shipped"],
     )  # fmt: skip
     shipped, best = contenders[figures["shipped"]], contenders[figures["best_baseline"]]
-    importance = _importance(shipped, inputs[judging], candidates, learned.layout, seed=seed)
+    importance = _importance(shipped, inputs[at_gate], candidates, learned.layout, seed=seed)
     figures |= {"importance": dict(zip(names, importance, strict=True))}
     return Choice(
         shipped,
@@ -158,10 +158,10 @@ def choose_encoder(
     )
 
 
-def _drawn(songs: Songs, judging: Bools, *, seed: int) -> Bools:
+def _drawn(songs: Songs, at_gate: Bools, *, seed: int) -> Bools:
     """Return at most about `MAX_SONGS` of the songs: each of them ranks all others."""
-    share = min(1.0, MAX_SONGS / max(1, int(judging.sum())))
-    return judging & is_drawn(numbers(songs.labeled["track_key"]), share=share, seed=seed)
+    share = min(1.0, MAX_SONGS / max(1, int(at_gate.sum())))
+    return at_gate & is_drawn(numbers(songs.labeled["track_key"]), share=share, seed=seed)
 
 
 def _why_not_judged(songs: Songs, *, n_queries: int) -> str:

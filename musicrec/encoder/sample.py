@@ -175,7 +175,16 @@ def keep_songs(
 
 
 def keep_playlists(memberships: DataFrame, *, share: float, seed: int) -> DataFrame:
-    """Return a share of the playlists of `train.as_memberships`, with all songs of each."""
+    """Return a share of the playlists of `train.as_memberships`, with all songs of each.
+
+    Parameters
+    ----------
+    memberships : DataFrame
+        `track_key, playlist_key`.
+    share : float
+        0..1.
+    seed : int
+    """
     return memberships.where(_is_drawn("playlist_key", share=share, seed=seed))
 
 

@@ -19,7 +19,17 @@ from musicrec.spark.arrow import numbers
 def make_training_set(
     songs: Songs, settings: ModelConfig, *, optional: list[str], kept: Bools
 ) -> tuple[Encodings, Floats, TrainingSet, str]:
-    """Return what is fitted on the songs `kept` (n,), the inputs of all, the kept ones to learn from, and how."""
+    """Return what is fitted on the songs `kept` (n,), the inputs of all, the kept ones to learn from, and how.
+
+    Parameters
+    ----------
+    songs : Songs
+    settings : ModelConfig
+    optional : list of str
+        Those of `songs.OPTIONAL_INPUTS` that are used.
+    kept : bool array, shape (n,)
+        The songs to learn from.
+    """
     encodings = fit_encodings(songs.raw[kept], optional=optional)
     inputs = encode(songs.raw, encodings=encodings)
     labeled, memberships = songs.labeled.filter(pa.array(kept)), songs.memberships

@@ -20,7 +20,7 @@ COOCCURRENCE = "playlist co-occurrence"
 GIVEN_SHARE, GIVEN_SEED = 0.5, 31
 
 
-def judge_known(songs: Songs, methods: dict[str, Scorer], *, test: Bools, k: int) -> dict[str, ListMeasures]:
+def evaluate_known(songs: Songs, methods: dict[str, Scorer], *, test: Bools, k: int) -> dict[str, ListMeasures]:
     """Return how co-occurrence and the given methods answer the held-out songs of given playlists.
 
     Parameters

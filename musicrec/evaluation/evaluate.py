@@ -21,8 +21,8 @@ from musicrec.encoder.gate import K
 from musicrec.encoder.sample import Songs, sample_songs
 from musicrec.encoder.training_set import optional_inputs
 from musicrec.errors import InputError
-from musicrec.evaluation.protocol import BASELINE, SplitResult, judge_split
-from musicrec.evaluation.spreading_effect import judge_spreading
+from musicrec.evaluation.protocol import BASELINE, SplitResult, evaluate_split
+from musicrec.evaluation.spreading_effect import evaluate_spreading
 from musicrec.measures.metrics import percentile_interval, resampled_means
 from musicrec.measures.retrieval import ListMeasures
 from musicrec.songs import RAW_INPUTS
@@ -45,7 +45,7 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
     known: dict[str, list[ListMeasures]] = {}
     for split in range(settings.first_split, settings.first_split + settings.n_splits):
         log.info("split %d (%d of %d)", split, split - settings.first_split + 1, settings.n_splits)
-        of_split, known_of_split = judge_split(songs, config, optional=optional, split=split)
+        of_split, known_of_split = evaluate_split(songs, config, optional=optional, split=split)
         for name, outcome in of_split.items():
             outcomes.setdefault(name, []).append(outcome)
         for name, judged in known_of_split.items():
@@ -59,7 +59,7 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
         "k": K,
         "methods": _summaries(outcomes, config),
         "known_to_playlists": _known_summaries(known, config),
-        "spreading": judge_spreading(songs, config, optional=optional),
+        "spreading": evaluate_spreading(songs, config, optional=optional),
     }
 
 

@@ -22,7 +22,7 @@ from musicrec.encoder.learning.model import embed
 from musicrec.encoder.learning.training import train_encoder
 from musicrec.encoder.sample import Songs
 from musicrec.encoder.training_set import make_training_set
-from musicrec.evaluation.cooccurrence import judge_known
+from musicrec.evaluation.cooccurrence import evaluate_known
 from musicrec.measures.exposure import Exposure, measure_exposure
 from musicrec.measures.retrieval import ListMeasures, Scorer, answer, by_cosine, by_value
 from musicrec.songs import FEATURES, RAW_INPUTS
@@ -40,7 +40,7 @@ class SplitResult:
     exposure: Exposure
 
 
-def judge_split(
+def evaluate_split(
     songs: Songs, config: Config, *, optional: list[str], split: int
 ) -> tuple[dict[str, SplitResult], dict[str, ListMeasures]]:
     """Return the outcome of each method, and those of some beside co-occurrence on songs that playlists know.
@@ -66,14 +66,23 @@ def judge_split(
         exposure = measure_exposure(others.nearest, popularity=popularity, descriptions=descriptions)
         outcomes[name] = SplitResult(others.judged, own.judged, exposure)
     some = {name: methods[name] for name in (BASELINE, f"{ENCODER}{_suffix(optional)}")}
-    return outcomes, judge_known(songs, some, test=test, k=K)
+    return outcomes, evaluate_known(songs, some, test=test, k=K)
 
 
 def is_test(artists: Ints, *, share: float, split: int) -> Bools:
-    """Return which songs (n,) are held out in a split; splits share no artist while their shares fit into 1."""
+    """Return which songs (n,) are held out in a split; splits share no artist while their shares fit into 1.
+
+    Parameters
+    ----------
+    artists : int64 array, shape (n,)
+    share : float
+        Of the artists, 0..1.
+    split : int
+        From 0.
+    """
     turned = (as_shares(artists, seed=FOLD_SEED) - split * share) % 1.0
-    held_out: Bools = turned < share
-    return held_out
+    test: Bools = turned < share
+    return test
 
 
 def _methods(songs: Songs, config: Config, *, optional: list[str], test: Bools, seed: int) -> dict[str, Scorer]:

@@ -34,12 +34,20 @@ from musicrec.neighbors.search.spaces import Space
 from musicrec.spark.arrow import numbers
 
 
-def judge_spreading(songs: Songs, config: Config, *, optional: list[str]) -> dict[str, Any]:
-    """Return forgotten share, skewness and P@k of the whole catalog's lists, before and after spreading."""
-    held_out = is_test(
+def evaluate_spreading(songs: Songs, config: Config, *, optional: list[str]) -> dict[str, Any]:
+    """Return forgotten share, skewness and P@k of the whole catalog's lists, before and after spreading.
+
+    Parameters
+    ----------
+    songs : Songs
+    config : Config
+    optional : list of str
+        Optional inputs of the encoder.
+    """
+    test = is_test(
         labels.artists_of(songs.labeled), share=config.evaluate.test_share, split=config.evaluate.first_split
     )
-    vectors = _embed_all(songs, config, optional=optional, held_out=held_out)
+    vectors = _embed_all(songs, config, optional=optional, test=test)
     k = config.neighbors.k
     before = _as_lists(songs, vectors, k=k)
     owners = np.repeat(before.songs, np.diff(before.starts))
@@ -47,13 +55,13 @@ def judge_spreading(songs: Songs, config: Config, *, optional: list[str]) -> dic
     for name, (owner, place) in (("before", (owners, before.places)), ("after", _spread(before, owners, k=k))):
         histogram = as_histogram(count_places(before.songs, place).n_lists)
         occurrence = measure_occurrence(histogram, n_songs=songs.labeled.num_rows)
-        precision = _precision(owner, place, songs, held_out=held_out, k=k)
+        precision = _precision(owner, place, songs, test=test, k=k)
         found[name] = {**asdict(occurrence), "precision": precision}
     return found
 
 
-def _embed_all(songs: Songs, config: Config, *, optional: list[str], held_out: Bools) -> Floats:
-    _, inputs, learned, _ = make_training_set(songs, config.model, optional=optional, kept=~held_out)
+def _embed_all(songs: Songs, config: Config, *, optional: list[str], test: Bools) -> Floats:
+    _, inputs, learned, _ = make_training_set(songs, config.model, optional=optional, kept=~test)
     encoder, _ = train_encoder(learned, settings=config.model, on_epoch=lambda _: None)
     return embed(encoder, inputs)
 
@@ -90,10 +98,10 @@ def _spread(lists: SongLists, owners: Ints, *, k: int) -> tuple[Ints, Ints]:
     return np.concatenate([owners[stays], hosts]), np.concatenate([lists.places[stays], guests])
 
 
-def _precision(owners: Ints, places: Ints, songs: Songs, *, held_out: Bools, k: int) -> float:
+def _precision(owners: Ints, places: Ints, songs: Songs, *, test: Bools, k: int) -> float:
     """Return P@k of the held-out songs' lists."""
-    asked = held_out[owners]
+    asked = test[owners]
     candidates = Collection.make(numbers(songs.labeled["track_key"]), song=songs.song, group=songs.group)
     shared = candidates.groups[owners[asked]].multiply(candidates.groups[places[asked]]).sum(axis=1)
     n_right = float((np.asarray(shared) > 0).sum())
-    return n_right / (k * int(held_out.sum()))
+    return n_right / (k * int(test.sum()))

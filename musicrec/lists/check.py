@@ -70,7 +70,18 @@ def keep_unknown(recommendations: DataFrame, *, tracks: DataFrame) -> DataFrame:
 
 
 def as_status(tracks: DataFrame, *, checked: DataFrame, quarantine: DataFrame, n_tracks: int) -> DataFrame:
-    """Return `schemas.STATUS` and `problem`: what became of each song of the input that has an id."""
+    """Return `schemas.STATUS` and `problem`: what became of each song of the input that has an id.
+
+    Parameters
+    ----------
+    tracks : DataFrame
+        `schemas.TRACKS`, `n_tracks` of them.
+    checked : DataFrame
+        What `as_checked_lists` returns.
+    quarantine : DataFrame
+        `schemas.QUARANTINE`.
+    n_tracks : int
+    """
     alone = "no_other_song" if n_tracks == 1 else "no_neighbor_found"
     n = F.coalesce("n_recommendations", F.lit(0))
     songs = (

@@ -16,7 +16,15 @@ CANDIDATES_PER_PLACE = 5
 
 
 def write_lists(context: Context, embeddings: DataFrame, cells: Cells) -> DataFrame:
-    """Write `schemas.LISTS`, the k nearest songs of each song, and return it; as `rank_songs`."""
+    """Write `schemas.LISTS`, the k nearest songs of each song, and return it; as `rank_songs`.
+
+    Parameters
+    ----------
+    context : Context
+    embeddings : DataFrame
+        `schemas.EMBEDDINGS`, those of the cells.
+    cells : Cells
+    """
     with context.stage("rank", n_rows=cells.n_songs):
         return context.write(rank_songs(context, embeddings, cells), datasets.LISTS)
 

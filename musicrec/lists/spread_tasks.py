@@ -81,7 +81,17 @@ def as_tallies(bundles: DataFrame, *, n_groups: int, targets: Sequence[int], rea
 
 
 def write_occurrences(tallies: DataFrame, *, n_parts: int, write: Write) -> DataFrame:
-    """Write `schemas.OCCURRENCES` of each range of keys and return `schemas.COUNTED`."""
+    """Write `schemas.OCCURRENCES` of each range of keys and return `schemas.COUNTED`.
+
+    Parameters
+    ----------
+    tallies : DataFrame
+        `schemas.TALLIES`.
+    n_parts : int
+        Ranges of keys.
+    write : callable
+        Stores the rows of a range.
+    """
 
     def count(batches: Batches) -> Iterator[pa.RecordBatch]:
         held: dict[int, list[Counts]] = {}
@@ -109,7 +119,17 @@ def gather_counted(counted: pa.Table) -> tuple[Ints, Histogram]:
 
 
 def as_offers(groups: DataFrame, *, forgotten: Ints, read: Read) -> DataFrame:
-    """Return `schemas.OFFERS` of the forgotten songs, given `OFFERED_COLUMNS` of each row group."""
+    """Return `schemas.OFFERS` of the forgotten songs, given `OFFERED_COLUMNS` of each row group.
+
+    Parameters
+    ----------
+    groups : DataFrame
+        `id`, the numbers of row groups of `schemas.LISTS`.
+    forgotten : int64 array, shape (n,)
+        Keys, rising.
+    read : callable
+        Returns `OFFERED_COLUMNS` of a row group.
+    """
 
     def offer(table: pa.Table) -> Iterator[pa.RecordBatch]:
         found = find_offers(as_song_lists(table), forgotten)
@@ -158,7 +178,16 @@ def gather_room(room: pa.Table) -> Room:
 
 
 def make_places(offers: pa.Table, room: Room, chosen: Ints) -> pa.Table:
-    """Return `schemas.PLACES` of some rows of `room`, given `schemas.OFFERS` as they were asked for it."""
+    """Return `schemas.PLACES` of some rows of `room`, given `schemas.OFFERS` as they were asked for it.
+
+    Parameters
+    ----------
+    offers : pyarrow.Table
+        `schemas.OFFERS`.
+    room : Room
+    chosen : int64 array, shape (n,)
+        Rows of `room`.
+    """
     rows = offers.take(pa.array(room.offers[chosen]))
     columns = {
         "host": rows["host"],

@@ -11,7 +11,15 @@ from musicrec.neighbors.truth import Truth, asking_points
 
 
 def tune_family(context: Context, cells: Cells, truth: Truth | None) -> HashFamily:
-    """Return the hash of the cells, looking as far as `neighbors.target_recall` needs where that is not given."""
+    """Return the hash of the cells, looking as far as `neighbors.target_recall` needs where that is not given.
+
+    Parameters
+    ----------
+    context : Context
+    cells : Cells
+    truth : Truth or None
+        None where the lists compare all: then there is nothing to tune.
+    """
     family, settings = cells.settings.family, context.config.neighbors
     if truth is None or not isinstance(family, Voronoi) or settings.tau > 0:
         return family

@@ -136,7 +136,7 @@ def _rival_lists(
 ) -> dict[int, list[tuple[int, float]]]:
     """Return the nearest songs of each asked one, (key, score) by rank, by what the encoder was compared with."""
     settings = context.config.neighbors
-    features = context.read(datasets.FEATURES)
+    features = context.read(datasets.FEATURE_VECTORS)
     recording = "recording_key" if settings.one_per_recording else "track_key"
     wanted = features.where(F.col("track_key").isin(asked["track_key"].to_pylist()))
     songs = stage.as_items(

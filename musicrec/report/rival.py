@@ -58,7 +58,14 @@ def as_items(features: pa.Table) -> Items:
 
 
 def merge(nearest: pa.Table, *, n_queries: int, k: int) -> Lists:
-    """Return the k nearest of each query among all songs, from `schemas.NEAREST`."""
+    """Return the k nearest of each query among all songs, from `schemas.NEAREST`.
+
+    Parameters
+    ----------
+    nearest : pyarrow.Table
+        `schemas.NEAREST`.
+    n_queries, k : int
+    """
     keys, recordings, scores = (
         np.concatenate(
             [blob_of(NEAREST, name, blob).reshape(n_queries, -1) for blob in nearest[name].to_pylist()], axis=1

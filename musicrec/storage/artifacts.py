@@ -13,7 +13,16 @@ WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
 
 
 def save_encoder(directory: str, *, weights: bytes, description: bytes) -> dict[str, str]:
-    """Write the two files and return the SHA-256 of each by its name."""
+    """Write the two files and return the SHA-256 of each by its name.
+
+    Parameters
+    ----------
+    directory : str
+    weights : bytes
+        safetensors.
+    description : bytes
+        JSON.
+    """
     digests = {}
     for name, content in ((WEIGHTS, weights), (DESCRIPTION, description)):
         write_bytes(Path(directory, name), content)
@@ -48,7 +57,16 @@ def checkpoint_path(directory: str, name: str) -> Path:
 
 
 def save_checkpoint(directory: str, *, name: str, content: bytes) -> None:
-    """Keep a training under way; the file appears whole."""
+    """Keep a training under way; the file appears whole.
+
+    Parameters
+    ----------
+    directory : str
+    name : str
+        Of the training: 64 hexadecimal digits.
+    content : bytes
+        safetensors.
+    """
     write_bytes(checkpoint_path(directory, name), content)
 
 

@@ -52,7 +52,7 @@ TRACKS = Dataset("tracks", "TRACKS")
 QUARANTINE = Dataset("quarantine", "QUARANTINE")
 # encoder
 MODEL = Dataset("model")
-FEATURES = Dataset("features", "FEATURE_VECTORS")
+FEATURE_VECTORS = Dataset("features", "FEATURE_VECTORS")
 EMBEDDINGS = Dataset("embeddings", "EMBEDDINGS")
 # neighbors
 PACKED = Dataset("packed")

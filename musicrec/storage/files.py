@@ -69,12 +69,28 @@ def replacing(path: Location, *, durable: bool = False) -> Iterator[str]:
 
 
 def write_text(path: Location, text: str, *, durable: bool = False) -> None:
-    """Write a text file as `replacing` says."""
+    """Write a text file as `replacing` says.
+
+    Parameters
+    ----------
+    path : path
+    text : str
+    durable : bool
+        Wait until it is on the disk.
+    """
     write_bytes(path, text.encode("utf-8"), durable=durable)
 
 
 def write_bytes(path: Location, content: bytes, *, durable: bool = False) -> None:
-    """Write a file as `replacing` says."""
+    """Write a file as `replacing` says.
+
+    Parameters
+    ----------
+    path : path
+    content : bytes
+    durable : bool
+        Wait until it is on the disk.
+    """
     with replacing(path, durable=durable) as staged:
         Path(staged).write_bytes(content)
 

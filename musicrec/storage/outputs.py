@@ -9,7 +9,7 @@ from musicrec.storage.datasets import REPLACED_NEIGHBORS, STAGED_NEIGHBORS, VECT
 from musicrec.storage.files import drop, drop_markers, move, sync_files, write_text, writing
 from musicrec.storage.runs import Root, Run, run_directories
 
-REPORT = "report.json"
+NEIGHBORS_REPORT = "report.json"
 
 
 def neighbors_directory(root: Root) -> str:
@@ -52,7 +52,7 @@ def replace_output(run: Run, *, report: str) -> None:
     except StorageError:
         _put_back(run.root, target)
         raise
-    write_text(target.parent / REPORT, report, durable=True)
+    write_text(target.parent / NEIGHBORS_REPORT, report, durable=True)
     # Under the lock all other work is that of runs that failed; that of a refresh belongs to its snapshot.
     for work in run_directories(run.root.work):
         if not (run.root.snapshots / work.name).exists():

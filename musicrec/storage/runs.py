@@ -199,6 +199,14 @@ def drop_old(root: Root, *, keep_snapshots: int, newest: str) -> list[str]:
     """Delete all but the newest snapshots with their work, and what failed runs left; return what went.
 
     The newest run always stays.
+
+    Parameters
+    ----------
+    root : Root
+    keep_snapshots : int
+        At least 1; the newest is one of them.
+    newest : str
+        Name of the run that always stays, whatever its date.
     """
     names = [path.name for path in run_directories(root.snapshots)]
     others = [name for name in names if name != newest]

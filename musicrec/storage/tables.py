@@ -7,7 +7,14 @@ from pyspark.sql.types import StructType
 
 
 def read_table(session: SparkSession, path: str, *, schema: StructType) -> DataFrame:
-    """Return one of our own Parquet datasets with its declared columns."""
+    """Return one of our own Parquet datasets with its declared columns.
+
+    Parameters
+    ----------
+    session : SparkSession
+    path : str
+    schema : StructType
+    """
     return session.read.schema(schema).parquet(path)
 
 
