@@ -295,7 +295,7 @@ def long_code(modules: Modules) -> list[str]:
         n = source.count("\n")
         found += [f"{name} has {n} lines"] if n > limit else []
         found += [
-            f"{name}.{label} has {node.end_lineno - node.lineno + 1} lines"
+            f"{name}.{label} has {len_of(node)} lines"
             for label, node, _ in functions_of(source)
             if len_of(node) > MAX_FUNCTION_LINES
         ]
