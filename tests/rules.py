@@ -69,7 +69,8 @@ def is_in(module: str, places: tuple[str, ...]) -> bool:
     return any(module == place or module.startswith(place + ".") for place in places)
 
 
-def imports_of(source: str, *, at_top: bool = False) -> set[str]:
+@cache
+def imports_of(source: str, *, at_top: bool = False) -> frozenset[str]:
     """Return what a module imports, names of modules and of what is taken from them."""
     found = set()
     for node in parse(source).body if at_top else ast.walk(parse(source)):
@@ -77,7 +78,7 @@ def imports_of(source: str, *, at_top: bool = False) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+    return frozenset(found)
 
 
 def functions_of(source: str) -> Iterator[tuple[str, ast.FunctionDef, bool]]:

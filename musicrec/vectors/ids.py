@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from musicrec.neighbors.cells import Cells
+from musicrec.neighbors.join_tasks import Found
 from musicrec.schemas import EMBEDDINGS, VECTOR_NEIGHBORS
-from musicrec.vectors.shared_items import ListRows
+from musicrec.spark.arrow import numbers
+from musicrec.storage.rows import RowFiles
+from musicrec.vectors.shared_items import ListRows, Shared, expand, make_shared
+
+# Songs that share their vector with others: 24 bytes each, for every task.
+MAX_SHARED = 5_000_000
 
 WHOLE_NUMBERS = ("tinyint", "smallint", "int", "bigint")
 MIN_DIM, MAX_DIM = 2, 2048
@@ -72,3 +82,32 @@ def _as_id(name: str, *, whole_ids: bool) -> Column:
     if not whole_ids:
         return F.col(name)
     return (F.col(name).cast(WIDE) - F.lit(LEAST).cast(WIDE)).cast("bigint")
+
+
+def row_writer(files: RowFiles, shared: Shared, k: int) -> Callable[[int, Found], None]:
+    """Return what stores the lists of a unit as rows, where a key is an id: tasks write what is published.
+
+    Parameters
+    ----------
+    files : RowFiles
+    shared : Shared
+        Of all songs.
+    k : int
+        Rows of a song.
+    """
+
+    def write(unit: int, found: Found) -> None:
+        files.write(unit, as_row_table(expand(found.keys, found.lists, shared, k=k)))
+
+    return write
+
+
+def shared_items(cells: Cells) -> Shared | None:
+    """Return what songs share, None where that is too much to send to every task."""
+    if cells.n_repeated > MAX_SHARED:
+        return None
+    if not cells.n_repeated:
+        nothing = np.empty(0, dtype=np.int64)
+        return make_shared(nothing, nothing, np.empty(0, dtype=np.float32))
+    table = cells.repeated.read()
+    return make_shared(*(numbers(table.column(name)) for name in ("track_key", "item_key", "self_score")))

@@ -24,7 +24,7 @@ from musicrec.storage.outputs import check_output, neighbors_directory, replace_
 from musicrec.storage.plain import as_json, without_secrets
 from musicrec.vectors import ids
 from musicrec.vectors.read import VectorsInput, check_vectors, read_vectors, refuse_repeated_ids
-from musicrec.vectors.write import row_writer, shared_items, write_rows
+from musicrec.vectors.write import write_rows
 
 STAGES = ("start", "read", "pack", "plan", "cells", "truth", "tune", "join", "write")
 
@@ -88,10 +88,10 @@ def _join(context: Context, source: VectorsInput) -> dict[str, object]:
         refuse_repeated_ids(rows, source)
     truth = find_truth(context, cells)
     family = tune_family(context, cells, truth)
-    shared = shared_items(cells) if ids.has_whole_ids(rows) else None
+    shared = ids.shared_items(cells) if ids.has_whole_ids(rows) else None
     if shared is not None:
         staged = context.files(datasets.STAGED_NEIGHBORS)
-        write = row_writer(staged, shared, context.config.neighbors.k)
+        write = ids.row_writer(staged, shared, context.config.neighbors.k)
         found = write_neighbors(context, cells, family, truth, write=write)
     else:
         found = write_neighbors(context, cells, family, truth)
