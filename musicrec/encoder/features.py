@@ -78,8 +78,8 @@ def _codes(column: pa.Array | pa.ChunkedArray) -> Doubles:
     digests = [hashlib.blake2b(text.encode(), digest_size=6).digest() for text in encoded.dictionary.to_pylist()]
     codes = np.array([int.from_bytes(digest) for digest in digests] or [0], dtype=np.float64)
     known = encoded.is_valid().to_numpy(zero_copy_only=False)
-    places = numbers(pc.fill_null(encoded.indices, 0))
-    return np.where(known, codes[places], np.nan)
+    indices = numbers(pc.fill_null(encoded.indices, 0))
+    return np.where(known, codes[indices], np.nan)
 
 
 def _decimal_years(column: pa.Array | pa.ChunkedArray) -> Doubles:

@@ -40,12 +40,12 @@ def evaluate_known(songs: Songs, methods: dict[str, Scorer], *, test: Bools, k: 
     song, group = position[songs.song[inside]], songs.group[inside]
     given = is_drawn(group, share=GIVEN_SHARE, seed=GIVEN_SEED)
     known = np.unique(song[given])
-    place = np.full(int(test.sum()), -1)
-    place[known] = np.arange(len(known))
-    asked = ~given & (place[song] >= 0)
+    index = np.full(int(test.sum()), -1)
+    index[known] = np.arange(len(known))
+    asked = ~given & (index[song] >= 0)
     artists = labels.artists_of(songs.labeled)[test][known]
-    candidates = Collection.make(artists, song=place[song[asked]], group=group[asked])
-    together = Collection.make(artists, song=place[song[given]], group=group[given])
+    candidates = Collection.make(artists, song=index[song[asked]], group=group[asked])
+    together = Collection.make(artists, song=index[song[given]], group=group[given])
     rows = torch.from_numpy(known)
     scorers = {COOCCURRENCE: _by_groups(together.groups), **{n: _of_rows(s, rows) for n, s in methods.items()}}
     return {name: answer(score, candidates, k=k, own_artist=False).judged for name, score in scorers.items()}

@@ -136,10 +136,10 @@ def _suffix(optional: Sequence[str]) -> str:
 
 def _without_half(inputs: Floats, encodings: Encodings, *, seed: int) -> Floats:
     """Return the inputs with half of the audio features of each song marked as missing."""
-    place = np.random.default_rng(seed).random((len(inputs), len(FEATURES))).argsort(axis=1)
+    order = np.random.default_rng(seed).random((len(inputs), len(FEATURES))).argsort(axis=1)
     # Sources beyond the features are optional inputs, which stay.
     missing = np.zeros((len(inputs), encodings.layout.n_sources), dtype=np.bool_)
-    missing[:, : len(FEATURES)] = place < len(FEATURES) // 2
+    missing[:, : len(FEATURES)] = order < len(FEATURES) // 2
     return encodings.layout.hide(inputs, missing)
 
 

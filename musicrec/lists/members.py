@@ -44,6 +44,6 @@ def _grouped(songs: DataFrame, *, k: int) -> DataFrame:
     grouped = songs.withColumns(
         {"is_first": F.row_number().over(of_recording) == 1, "n_members": F.count("*").over(item)}
     )
-    place = F.sum(F.col("is_first").cast("int")).over(so_far)
-    listed = F.col("is_first") & (place <= k + 1)
-    return grouped.withColumn("position", F.when(listed, place).cast("int"))
+    position = F.sum(F.col("is_first").cast("int")).over(so_far)
+    listed = F.col("is_first") & (position <= k + 1)
+    return grouped.withColumn("position", F.when(listed, position).cast("int"))

@@ -52,7 +52,7 @@ def as_blocks(
     Parameters
     ----------
     pieces : DataFrame
-        `id`, the places of pieces in a list that `read` knows.
+        `id`, the numbers of pieces in a list that `read` knows.
     settings : CellSettings
     targets : sequence of int
         For each part a number that Spark's hash sends to its partition.

@@ -96,5 +96,5 @@ def _cells_of(lists: Lists, found: list[tuple[Lists, Ints]]) -> Ints:
     keys = np.concatenate([some.keys.ravel() for some, _ in found])
     cells = np.concatenate([some.ravel() for _, some in found])
     names, first = np.unique(keys, return_index=True)
-    place = np.searchsorted(names, lists.keys)
-    return np.where(lists.keys == -1, -1, cells[first][place.clip(0, len(names) - 1)])
+    index = np.searchsorted(names, lists.keys)
+    return np.where(lists.keys == -1, -1, cells[first][index.clip(0, len(names) - 1)])

@@ -228,8 +228,8 @@ def _draw_importance(axes: Axes, importance: dict[str, float]) -> None:
 def _draw_hubs(axes: Axes, found: Occurrences) -> None:
     # Bars that double in width: most songs stand in a few lists, some in hundreds.
     edges = np.concatenate([[0, 1], 2 ** np.arange(1, max(2, int(found.n_lists.max(initial=1)).bit_length() + 1))])
-    place = np.searchsorted(edges, found.n_lists, side="right") - 1
-    counts = np.bincount(place, weights=found.n_songs, minlength=len(edges) - 1)[: len(edges) - 1]
+    bar = np.searchsorted(edges, found.n_lists, side="right") - 1
+    counts = np.bincount(bar, weights=found.n_songs, minlength=len(edges) - 1)[: len(edges) - 1]
     labels = [str(a) if b == a + 1 else f"{a}-{b - 1}" for a, b in pairwise(edges.tolist())]
     axes.bar(labels, 100 * counts / max(1, found.n_songs.sum()), color=ACCENT, width=0.8)
     axes.tick_params(axis="x", labelrotation=45)

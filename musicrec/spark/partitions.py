@@ -21,10 +21,10 @@ def partition_targets(n_partitions: int) -> list[int]:
     would do without this, came only with 4.1.)
     """
     # Numbers fall on partitions at random: of 40 n, one of them gets none with probability e^-40.
-    places = _murmur3(np.arange(40 * n_partitions + 1000, dtype=np.uint32)).view(np.int32) % n_partitions
-    found, firsts = np.unique(places, return_index=True)
+    partitions = _murmur3(np.arange(40 * n_partitions + 1000, dtype=np.uint32)).view(np.int32) % n_partitions
+    found, firsts = np.unique(partitions, return_index=True)
     targets = dict(zip(found.tolist(), firsts.tolist(), strict=True))
-    return [targets[place] for place in range(n_partitions)]
+    return [targets[partition] for partition in range(n_partitions)]
 
 
 def _murmur3(numbers: NDArray[np.uint32]) -> NDArray[np.uint32]:

@@ -136,11 +136,11 @@ def check_writable(root: Root) -> None:
     StorageError
         No write access.
     """
-    place = root.path
-    while not place.exists():
-        place = place.parent
-    if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
-        raise StorageError("cannot write here", where=str(place), todo="choose another output.root")
+    parent = root.path
+    while not parent.exists():
+        parent = parent.parent
+    if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
+        raise StorageError("cannot write here", where=str(parent), todo="choose another output.root")
 
 
 def start_run(root: Root, *, run_date: date) -> Run:
