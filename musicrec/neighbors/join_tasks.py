@@ -120,7 +120,7 @@ def _compare(search: Search, reader: CellReader, probes: Probes, settings: JoinS
     for members, pieces in reader.chunks(probes.cells):
         candidates = as_candidates(members, settings.frame)
         if probes.rows is None:
-            search.offer_all(candidates)
+            search.meet_all(candidates)
         else:
             starts, rows = probes.of(pieces.places)
-            search.offer(candidates, Meetings(pieces.firsts, pieces.lasts, starts, rows))
+            search.meet(candidates, Meetings(pieces.firsts, pieces.lasts, starts, rows))

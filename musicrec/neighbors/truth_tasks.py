@@ -95,7 +95,7 @@ def _search(reader: CellReader, cells: Ints, settings: TruthSettings) -> tuple[L
 def _offer(search: Search, members: Items, pieces: Spans, cells: Ints, settings: TruthSettings) -> None:
     candidates = as_candidates(members, settings.frame)
     if settings.leaders is None:
-        search.offer_all(candidates)
+        search.meet_all(candidates)
         return
     leaders = settings.leaders[cells[pieces.places]]
     points = settings.space.as_found(members.vectors.astype(np.float32))
@@ -103,7 +103,7 @@ def _offer(search: Search, members: Items, pieces: Spans, cells: Ints, settings:
     starts = np.concatenate([[0], np.cumsum(holds.sum(axis=1))])
     # A copy that lies together: another layout would be compiled for, for seconds.
     rows = np.nonzero(holds)[1].copy()
-    search.offer(candidates, Meetings(pieces.firsts, pieces.lasts, starts, rows))
+    search.meet(candidates, Meetings(pieces.firsts, pieces.lasts, starts, rows))
 
 
 def _as_batch(lists: Lists, cells: Ints) -> pa.RecordBatch:
