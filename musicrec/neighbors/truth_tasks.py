@@ -82,7 +82,7 @@ def _search(reader: CellReader, cells: Ints, settings: TruthSettings) -> tuple[L
     for members, pieces in reader.chunks(cells):
         _offer(search, members, pieces, cells, settings)
         keys.append(members.keys)
-        owners.append(np.repeat(cells[pieces.places], pieces.lasts - pieces.firsts))
+        owners.append(np.repeat(cells[pieces.cell_indices], pieces.lasts - pieces.firsts))
     lists = search.lists()
     if not keys:
         return lists, np.full_like(lists.keys, -1)
@@ -97,7 +97,7 @@ def _offer(search: Search, members: Items, pieces: Spans, cells: Ints, settings:
     if settings.leaders is None:
         search.meet_all(candidates)
         return
-    leaders = settings.leaders[cells[pieces.places]]
+    leaders = settings.leaders[cells[pieces.cell_indices]]
     points = settings.space.as_found(members.vectors.astype(np.float32))
     holds = can_hold(settings.asking, settings.reach, leaders, radii(points, leaders, pieces.firsts))
     starts = np.concatenate([[0], np.cumsum(holds.sum(axis=1))])

@@ -9,7 +9,7 @@ need many tables for the same recall.
 
 **Whom a query asks.** Near neighbors lie beyond the border of a cell, the more of them the more dimensions there
 are, so a query asks its own cell and others: several probes in place of several copies (Lv et al. 2007,
-"Multi-probe LSH"). IVF asks as many cells for each query. Here a query asks all those whose leaders are nearer
+"Multi-probe LSH"). IVF asks equally many cells for all. Here a query asks all those whose leaders are nearer
 than `tau` times a local scale: one in the middle of its cell asks few, one at a corner many. SPANN (Chen et al.
 2021) takes the distance to the nearest leader for the scale, which is next to nothing where a query stands at its
 leader. Here it is the mean distance to the `SCALE_LEADERS` leaders around, as the contextual dissimilarity of
