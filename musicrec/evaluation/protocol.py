@@ -64,7 +64,7 @@ def judge_split(
     for name, scorer in methods.items():
         others, own = (answer(scorer, candidates, k=K, own_artist=own) for own in (False, True))
         exposure = measure_exposure(others.nearest, popularity=popularity, descriptions=descriptions)
-        outcomes[name] = SplitResult(others.judged, own.judged, exposure)
+        outcomes[name] = SplitResult(others.measures, own.measures, exposure)
     some = {name: methods[name] for name in (BASELINE, f"{ENCODER}{_suffix(optional)}")}
     return outcomes, judge_known(songs, some, test=test, k=K)
 
