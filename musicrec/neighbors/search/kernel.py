@@ -68,9 +68,9 @@ class Meetings:
     Attributes
     ----------
     firsts, lasts : int64 arrays, shape (n,)
-        Meeting i is one of the candidates firsts[i] .. lasts[i]; no pair meets twice unless its keys are equal.
+        To meeting i come the candidates firsts[i] .. lasts[i]; no pair meets twice unless its keys are equal.
     starts : int64 array, shape (n + 1,)
-        The queries rows[starts[i] : starts[i + 1]] come to it, each at most once.
+        And the queries rows[starts[i] : starts[i + 1]], each at most once.
     rows : int64 array, shape (starts[-1],)
     """
 

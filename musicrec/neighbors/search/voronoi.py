@@ -111,7 +111,7 @@ class Voronoi:
         rows, cells = [], []
         shift = self._shift()  # (n_cells,)
         for own, starts, near in self._around(home):
-            row, cell = _within(vectors, own, starts, near, self.leaders.centers, shift, self.tau)
+            row, cell = _within(vectors, own, starts, near, self.leaders.centers, shift, self.tau)  # (n_pairs,)
             rows.append(row)
             cells.append(cell)
         yield as_probes(rows, cells, self.n_cells)
@@ -130,7 +130,7 @@ class Voronoi:
         int64 arrays, shapes (r,) and (near,), float32 array, shape (r, near)
             Rows of `vectors`, cells, the own one first, and distances.
         """
-        shift = self._shift()
+        shift = self._shift()  # (n_cells,)
         for own, starts, near in self._around(home):
             for i, cells in enumerate(near):
                 rows = own[starts[i] : starts[i + 1]]  # (r,)
@@ -171,7 +171,7 @@ class Voronoi:
 
 
 def _offsets(centers: Floats) -> Floats:
-    return negative_half_squares(torch.from_numpy(centers)).numpy()
+    return negative_half_squares(torch.from_numpy(centers)).numpy()  # (m,)
 
 
 @compiled
@@ -210,7 +210,7 @@ def _relative(vectors: Floats, rows: Ints, centers: Floats, shift: Floats) -> Fl
     halves = np.empty((PROBE_ROWS, len(centers)), dtype=np.float32)
     for start in range(0, len(rows), PROBE_ROWS):
         some = rows[start : start + PROBE_ROWS]  # at most (PROBE_ROWS,)
-        _halves(vectors, some, centers, shift, block, halves)
+        _halves(vectors, some, centers, shift, block, halves)  # (PROBE_ROWS, n_centers)
         for i in range(len(some)):
             scale = _scale(halves, i)
             for j in range(len(centers)):
