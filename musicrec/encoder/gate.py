@@ -198,7 +198,7 @@ def _simple_methods(learned: TrainingSet, *, seed: int) -> dict[str, Encoder]:
 def _precision(encoder: Encoder, inputs: Floats, candidates: Collection) -> Doubles:
     """Return P@k of each query that has a right answer."""
     vectors = embed(encoder, inputs)
-    return answer(by_cosine(vectors), candidates, k=K, own_artist=False).judged.precision
+    return answer(by_cosine(vectors), candidates, k=K, own_artist=False).measures.precision
 
 
 def _importance(

@@ -102,7 +102,7 @@ def as_training_set(
         layout=layout,
         recordings=numbers(labeled.column("recording_key")),
         artists=artists_of(labeled),
-        held_out=is_validation(labeled, settings=settings),
+        validation=is_validation(labeled, settings=settings),
         positives=usable[chosen],
     )
     return songs, chosen

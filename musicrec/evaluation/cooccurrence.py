@@ -48,7 +48,7 @@ def evaluate_known(songs: Songs, methods: dict[str, Scorer], *, test: Bools, k: 
     together = Collection.make(artists, song=index[song[given]], group=group[given])
     rows = torch.from_numpy(known)
     scorers = {COOCCURRENCE: _by_groups(together.groups), **{n: _of_rows(s, rows) for n, s in methods.items()}}
-    return {name: answer(score, candidates, k=k, own_artist=False).judged for name, score in scorers.items()}
+    return {name: answer(score, candidates, k=k, own_artist=False).measures for name, score in scorers.items()}
 
 
 def _by_groups(groups: sparse.csr_array) -> Scorer:

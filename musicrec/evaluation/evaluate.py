@@ -48,13 +48,13 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
         of_split, known_of_split = evaluate_split(songs, config, optional=optional, split=split)
         for name, outcome in of_split.items():
             outcomes.setdefault(name, []).append(outcome)
-        for name, judged in known_of_split.items():
-            known.setdefault(name, []).append(judged)
+        for name, measures in known_of_split.items():
+            known.setdefault(name, []).append(measures)
     return {
         "protocol": "artist-held-out",
         "judged_by": songs.judged_by,
         "n_songs": songs.labeled.num_rows,
-        "n_queries": sum(len(outcome.judged.precision) for outcome in outcomes[BASELINE]),
+        "n_queries": sum(len(outcome.measures.precision) for outcome in outcomes[BASELINE]),
         "splits": [settings.first_split, settings.first_split + settings.n_splits - 1],
         "k": K,
         "methods": _summaries(outcomes, config),
@@ -87,7 +87,7 @@ def _optional(songs: Songs, config: Config) -> list[str]:
 
 def _summaries(outcomes: dict[str, list[SplitResult]], config: Config) -> list[dict[str, Any]]:
     """Return a summary of each method over all queries of all splits."""
-    judged = {name: ListMeasures.join([each.judged for each in splits]) for name, splits in outcomes.items()}
+    judged = {name: ListMeasures.join([each.measures for each in splits]) for name, splits in outcomes.items()}
     values = np.stack([getattr(one, name) for one in judged.values() for name in MEASURES])
     resampled = resampled_means(values, n_resamples=config.evaluate.n_bootstrap, seed=config.model.seed)
     means = values.mean(axis=1).reshape(len(judged), len(MEASURES))

@@ -35,7 +35,7 @@ FOLD_SEED = 25
 class SplitResult:
     """How one method did on one split: among other artists' songs, and with those of the query's own."""
 
-    judged: ListMeasures
+    measures: ListMeasures
     with_own_artist: ListMeasures
     exposure: Exposure
 
@@ -64,7 +64,7 @@ def evaluate_split(
     for name, scorer in methods.items():
         others, own = (answer(scorer, candidates, k=K, own_artist=own) for own in (False, True))
         exposure = measure_exposure(others.nearest, popularity=popularity, descriptions=descriptions)
-        outcomes[name] = SplitResult(others.judged, own.judged, exposure)
+        outcomes[name] = SplitResult(others.measures, own.measures, exposure)
     some = {name: methods[name] for name in (BASELINE, f"{ENCODER}{_suffix(optional)}")}
     return outcomes, evaluate_known(songs, some, test=test, k=K)
 

@@ -45,7 +45,11 @@ class SongLists:
 class Counts:
     """In how many lists songs stand.
 
-    songs (n,): keys, rising; n_lists (n,).
+    Attributes
+    ----------
+    songs : int64 array, shape (n,)
+        Keys, rising.
+    n_lists : int64 array, shape (n,)
     """
 
     songs: Ints
@@ -69,7 +73,16 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Offers:
-    """Lists that a forgotten song may come into: guests and their recordings (n,), scores (n,), and hosts (n,)."""
+    """Lists that a forgotten song may come into.
+
+    Attributes
+    ----------
+    guests, recordings : int64 arrays, shape (n,)
+        Keys of the forgotten songs, and their recordings.
+    scores : float32 array, shape (n,)
+    hosts : int64 array, shape (n,)
+        Keys of the songs whose lists they are.
+    """
 
     guests: Ints
     recordings: Ints
@@ -83,7 +96,17 @@ class Offers:
 
 @dataclass(frozen=True)
 class Room:
-    """What offers (n,), rows of `Offers`, cost: nothing where the host's list `has_room`, else what is removed."""
+    """What offers cost.
+
+    Attributes
+    ----------
+    offers : int64 array, shape (n,)
+        Rows of `Offers`.
+    has_room : bool array, shape (n,)
+        The host's list is not full, and nothing is removed.
+    removed : int64 array, shape (n,)
+        Else the key of the song that is; 0 where there is room.
+    """
 
     offers: Ints
     has_room: Bools
@@ -106,6 +129,7 @@ def count_places(songs: Ints, places: Ints) -> Counts:
     songs : int64 array, shape (n,)
         Each once.
     places : int64 array, shape (m,)
+        The songs that they hold.
     """
     names, n_lists = np.unique(np.concatenate([places, songs]), return_counts=True)
     # Counted once too often, for their own list.
@@ -143,8 +167,8 @@ def find_offers(lists: SongLists, forgotten: Ints) -> Offers:
     """
     rows = np.flatnonzero(is_among(lists.songs, forgotten))
     lengths = np.minimum(np.diff(lists.starts)[rows], N_ASKED)
-    row, place = np.repeat(rows, lengths), concatenate_ranges(lists.starts[rows], lengths)
-    return Offers(lists.songs[row], lists.recordings[row], lists.scores[place], lists.places[place])
+    row, position = np.repeat(rows, lengths), concatenate_ranges(lists.starts[rows], lengths)
+    return Offers(lists.songs[row], lists.recordings[row], lists.scores[position], lists.places[position])
 
 
 def find_room(lists: SongLists, hosts: Ints, recordings: Ints, *, k: int) -> Room:
@@ -159,7 +183,7 @@ def find_room(lists: SongLists, hosts: Ints, recordings: Ints, *, k: int) -> Roo
     hosts, recordings : int64 arrays, shape (n,)
         Of the offers: whose lists are asked, rising, and the guests' recordings.
     k : int
-        Places of a full list.
+        Places of a full list, at least 1.
     """
     rows = np.flatnonzero(is_among(lists.songs, hosts))
     first = np.searchsorted(hosts, lists.songs[rows], side="left")
@@ -169,9 +193,9 @@ def find_room(lists: SongLists, hosts: Ints, recordings: Ints, *, k: int) -> Roo
     is_full = length >= k
     removed = start + length - 1
     # The place of each offer's sibling, if any.
-    pair, place = np.repeat(np.arange(len(row)), length), concatenate_ranges(start, length)
-    same = lists.place_recordings[place] == recordings[offer][pair]
-    removed[pair[same]] = place[same]
+    pair, position = np.repeat(np.arange(len(row)), length), concatenate_ranges(start, length)
+    same = lists.place_recordings[position] == recordings[offer][pair]
+    removed[pair[same]] = position[same]
     is_full[pair[same]] = True
     songs = np.zeros(len(row), dtype=np.int64)
     songs[is_full] = lists.places[removed[is_full]]
@@ -179,28 +203,38 @@ def find_room(lists: SongLists, hosts: Ints, recordings: Ints, *, k: int) -> Roo
 
 
 def choose_places(offers: Offers, room: Room, n_lists: Ints) -> Ints:
-    """Return the rows of `room` that get their place: each host and each guest at most once.
+    """Return the rows of `room` that get their place, rising: each host and each guest at most once.
 
     Parameters
     ----------
     offers : Offers
     room : Room
+        What they cost.
     n_lists : int64 array, shape (n,)
         In how many lists the songs to be removed stand; a song never leaves the only one that holds it.
     """
     guests, hosts = offers.guests[room.offers], offers.hosts[room.offers]
     best_first = np.lexsort((hosts, guests, -offers.scores[room.offers]))
     left = best_first[(room.has_room | (n_lists > 1))[best_first]]
-    left = left[_place_in_group(hosts[left]) == 0]
-    left = left[_place_in_group(guests[left]) == 0]
+    left = left[_count_before(hosts[left]) == 0]
+    left = left[_count_before(guests[left]) == 0]
     # One list more must hold a removed song than it leaves.
     full = left[~room.has_room[left]]
-    spared = full[_place_in_group(room.removed[full]) + 1 < n_lists[full]]
+    spared = full[_count_before(room.removed[full]) + 1 < n_lists[full]]
     return np.sort(np.concatenate([left[room.has_room[left]], spared]))
 
 
 def count_changes(offers: Offers, room: Room, chosen: Ints) -> Counts:
-    """Return by how much the numbers of lists change that hold songs; `chosen` are rows of `room`."""
+    """Return by how much the numbers of lists change that hold songs.
+
+    Parameters
+    ----------
+    offers : Offers
+    room : Room
+        What they cost.
+    chosen : int64 array, shape (n_chosen,)
+        Rows of `room`.
+    """
     come = offers.guests[room.offers[chosen]]
     gone, n = np.unique(room.removed[chosen[~room.has_room[chosen]]], return_counts=True)
     return add_counts([Counts(np.unique(come), np.ones(len(come), dtype=np.int64)), Counts(gone, -n)])
@@ -212,7 +246,14 @@ def as_histogram(n_lists: Ints) -> Histogram:
 
 
 def changed_histogram(histogram: Histogram, *, before: Ints, after: Ints) -> Histogram:
-    """Return the histogram after some songs' numbers of lists have changed, song by song."""
+    """Return the histogram after some songs' numbers of lists have changed.
+
+    Parameters
+    ----------
+    histogram : Histogram
+    before, after : int64 arrays, shape (n,)
+        Lists that hold each of these songs; all were in the histogram.
+    """
     one = np.ones(len(before), dtype=np.int64)
     return add_histograms([histogram, Histogram(before, -one), Histogram(after, one)])
 
@@ -237,10 +278,10 @@ def measure_occurrence(histogram: Histogram, *, n_songs: int) -> Occurrence:
     return Occurrence(1 - n_listed / n_songs, third / variance**1.5 if variance > 1e-12 else 0.0)
 
 
-def _place_in_group(groups: Ints) -> Ints:
+def _count_before(groups: Ints) -> Ints:
     """Return how many of each one's group stand before it."""
     order = np.argsort(groups, kind="stable")
     _, first, inverse = np.unique(groups[order], return_index=True, return_inverse=True)
-    place = np.empty(len(groups), dtype=np.int64)
-    place[order] = np.arange(len(groups)) - first[inverse]
-    return place
+    n_before = np.empty(len(groups), dtype=np.int64)
+    n_before[order] = np.arange(len(groups)) - first[inverse]
+    return n_before

@@ -1,4 +1,4 @@
-"""Recall of the neighbor join, and intervals of means over queries."""
+"""Recall of the neighbor join, and intervals of means over queries: normal, or by the bootstrap (Efron 1979)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """What ranked lists are worth to the one who asks: precision, recall, nDCG, average precision, R-precision.
 
 Relevance is binary: a candidate is right when it shares a group (a playlist, say) with the query. The whole
-ranking is judged, so that recall, average precision and R-precision need no cut-off of their own; definitions as
-in trec_eval. Queries go through in blocks, so memory does not grow with their square.
+ranking is measured, so that recall, average precision and R-precision need no cut-off of their own; definitions as
+in trec_eval (nDCG by Järvelin and Kekäläinen 2002, with a gain of 1). Queries go through in blocks, so memory does
+not grow with their square.
 """
 
 from __future__ import annotations
@@ -61,7 +62,17 @@ class Collection:
 
     @staticmethod
     def make(artists: Ints, *, song: Ints, group: Ints) -> Collection:
-        """Return candidates from pairs (song, group) of row numbers and any names of groups."""
+        """Return candidates from pairs of songs and groups.
+
+        Parameters
+        ----------
+        artists : int64 array, shape (n,)
+            Of the songs.
+        song : int64 array, shape (n_pairs,)
+            Row numbers.
+        group : int64 array, shape (n_pairs,)
+            Any names.
+        """
         names, column = np.unique(group, return_inverse=True)
         ones = np.ones(len(song), dtype=np.float32)
         shape = (len(artists), max(1, len(names)))
@@ -69,22 +80,22 @@ class Collection:
 
     def relevance(self, rows: slice) -> Bools:
         """Return (n_rows, n): whether the songs share a group with the asked ones."""
-        shared: Bools = (self.groups[rows] @ self.groups.T).toarray() > 0
+        shared: Bools = (self.groups[rows] @ self.groups.T).toarray() > 0  # (n_rows, n)
         return shared
 
 
 @dataclass(frozen=True)
 class Answers:
-    """The lists of all songs, judged: `nearest` (n, k) row numbers, -1 where fewer exist."""
+    """The lists of all songs, and what they are worth: `nearest` (n, k) row numbers, -1 where fewer exist."""
 
     nearest: Ints
-    judged: ListMeasures
+    measures: ListMeasures
 
 
 def by_cosine(vectors: Floats) -> Scorer:
     """Return the scorer of vectors (n, d), which need not be normalized."""
-    unit = torch.nn.functional.normalize(torch.from_numpy(vectors).float(), dim=1)
-    return lambda rows: unit[rows] @ unit.T
+    unit = torch.nn.functional.normalize(torch.from_numpy(vectors).float(), dim=1)  # (n, d)
+    return lambda rows: unit[rows] @ unit.T  # (n_rows, n)
 
 
 def by_value(values: Doubles) -> Scorer:
@@ -94,7 +105,7 @@ def by_value(values: Doubles) -> Scorer:
 
 
 def answer(score: Scorer, candidates: Collection, *, k: int, own_artist: bool) -> Answers:
-    """Rank all songs for each song and judge the ranking.
+    """Rank all songs for each song and measure the ranking.
 
     Parameters
     ----------
@@ -113,16 +124,16 @@ def answer(score: Scorer, candidates: Collection, *, k: int, own_artist: bool) -
         scores.masked_fill_(_excluded(artist, rows, own_artist=own_artist), float("-inf"))
         # Stable: among equals the first row comes first, on any machine.
         order = torch.sort(scores, dim=1, descending=True, stable=True)
-        allowed = order.values > float("-inf")
-        relevant = torch.from_numpy(candidates.relevance(rows)).gather(1, order.indices) & allowed
+        allowed = order.values > float("-inf")  # (block, n)
+        relevant = torch.from_numpy(candidates.relevance(rows)).gather(1, order.indices) & allowed  # (block, n)
         nearest.append(torch.where(allowed, order.indices, -1)[:, :k])
-        parts.append(judge(relevant, k=k))
+        parts.append(measure_lists(relevant, k=k))
     lists = torch.cat(nearest)
     padded = torch.nn.functional.pad(lists, (0, k - lists.shape[1]), value=-1)
     return Answers(padded.numpy(), ListMeasures.join(parts))
 
 
-def judge(relevant: Tensor, *, k: int) -> ListMeasures:
+def measure_lists(relevant: Tensor, *, k: int) -> ListMeasures:
     """Return how good rankings are.
 
     Parameters
@@ -132,19 +143,19 @@ def judge(relevant: Tensor, *, k: int) -> ListMeasures:
     k : int
     """
     kept = relevant[relevant.any(dim=1)].double()  # (n_kept, n)
-    n_right = kept.sum(dim=1)
-    first = kept[:, :k]
-    place = torch.arange(1, kept.shape[1] + 1, dtype=torch.float64)
-    so_far = kept.cumsum(dim=1)
+    n_right = kept.sum(dim=1)  # (n_kept,)
+    first = kept[:, :k]  # (n_kept, k)
+    rank = torch.arange(1, kept.shape[1] + 1, dtype=torch.float64)  # (n,)
+    so_far = kept.cumsum(dim=1)  # (n_kept, n)
     at_r = so_far.gather(1, (n_right.long() - 1).clamp(min=0)[:, None])[:, 0]
-    gains = 1 / torch.log2(place[:k] + 1)
+    gains = 1 / torch.log2(rank[:k] + 1)
     best = torch.cat([torch.zeros(1, dtype=torch.float64), gains.cumsum(0)])[n_right.long().clamp(max=len(gains))]
     found = {
         "precision": first.sum(dim=1) / k,
         "hit": first.any(dim=1).double(),
         "recall": first.sum(dim=1) / n_right,
         "ndcg": (first * gains).sum(dim=1) / best,
-        "average_precision": (kept * so_far / place).sum(dim=1) / n_right,
+        "average_precision": (kept * so_far / rank).sum(dim=1) / n_right,
         "r_precision": at_r / n_right,
     }
     return ListMeasures(**{name: values.numpy() for name, values in found.items()})

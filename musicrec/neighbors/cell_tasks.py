@@ -107,7 +107,7 @@ def _blocks(songs: Items, settings: CellSettings, targets: tuple[int, ...]) -> B
     cells = settings.family.assign(settings.space.as_found(rounded))  # (m, n_tables)
     n_tables = cells.shape[1]
     song = np.repeat(np.arange(len(songs)), n_tables)
-    row = (same.place[:, None] * n_tables + np.arange(n_tables)).ravel()
+    row = (same.index[:, None] * n_tables + np.arange(n_tables)).ravel()
     cell = cells.ravel()
     part = np.searchsorted(settings.first_cells[1:-1], cell, side="right")[row]
     order = np.argsort(part, kind="stable")
@@ -179,7 +179,7 @@ def _form(blocks: list[pa.RecordBatch], settings: CellSettings) -> tuple[Ints, I
 def _items_of(blocks: list[pa.RecordBatch], cells: Ints, vectors: Reals) -> tuple[Ints, Ints]:
     """Return which item each song is, (n,), and the row of each item's vector."""
     # In another table, which is another cell, a vector is another item.
-    named = distinct_rows(vectors).place * (1 + cells.max(initial=0)) + cells
+    named = distinct_rows(vectors).index * (1 + cells.max(initial=0)) + cells
     _, first_rows, item_of_row = np.unique(named, return_index=True, return_inverse=True)
     n_rows = [len(blob_of(BLOCKS, "cells", block.column("cells")[0].as_buffer())) for block in blocks]
     parts = [

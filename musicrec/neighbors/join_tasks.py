@@ -122,11 +122,11 @@ def _join_unit(reader: CellReader, start: int, stop: int, settings: JoinSettings
 
 
 def _compare(search: Search, reader: CellReader, probes: Probes, settings: JoinSettings) -> None:
-    """Offer the cells to the queries that ask them."""
-    for members, pieces in reader.chunks(probes.cells):
-        candidates = as_candidates(members, settings.frame)
+    """Let the queries meet the items of the cells that they ask."""
+    for items, spans in reader.chunks(probes.cells):
+        candidates = as_candidates(items, settings.frame)
         if probes.rows is None:
-            search.offer_all(candidates)
+            search.meet_all(candidates)
         else:
-            starts, rows = probes.of(pieces.places)
-            search.offer(candidates, Meetings(pieces.firsts, pieces.lasts, starts, rows))
+            starts, rows = probes.of(spans.cell_indices)
+            search.meet(candidates, Meetings(spans.firsts, spans.lasts, starts, rows))

@@ -76,28 +76,28 @@ def _searcher(settings: TruthSettings) -> Callable[[Batches], Batches]:
 def _search(reader: CellReader, cells: Ints, settings: TruthSettings) -> tuple[Lists, Ints]:
     search = Search(settings.queries, k=settings.k, frame=settings.frame)
     keys, owners = [], []
-    for members, pieces in reader.chunks(cells):
-        _offer(search, members, pieces, cells, settings)
-        keys.append(members.keys)
-        owners.append(np.repeat(cells[pieces.places], pieces.lasts - pieces.firsts))
+    for items, spans in reader.chunks(cells):
+        _meet(search, items, spans, cells, settings)
+        keys.append(items.keys)
+        owners.append(np.repeat(cells[spans.cell_indices], spans.lasts - spans.firsts))
     lists = search.lists()
     if not keys:
         return lists, np.full_like(lists.keys, -1)
     known, owner = np.concatenate(keys), np.concatenate(owners)
     order = np.argsort(known)
-    place = order[np.searchsorted(known, lists.keys, sorter=order).clip(0, len(known) - 1)]
-    return lists, np.where(lists.keys == known[place], owner[place], -1)
+    index = order[np.searchsorted(known, lists.keys, sorter=order).clip(0, len(known) - 1)]
+    return lists, np.where(lists.keys == known[index], owner[index], -1)
 
 
-def _offer(search: Search, members: Items, pieces: Spans, cells: Ints, settings: TruthSettings) -> None:
-    candidates = as_candidates(members, settings.frame)
+def _meet(search: Search, items: Items, spans: Spans, cells: Ints, settings: TruthSettings) -> None:
+    candidates = as_candidates(items, settings.frame)
     if settings.leaders is None:
-        search.offer_all(candidates)
+        search.meet_all(candidates)
         return
-    leaders = settings.leaders[cells[pieces.places]]
-    points = settings.space.as_found(members.vectors.astype(np.float32))
-    holds = can_hold(settings.asking, settings.reach, leaders, radii(points, leaders, pieces.firsts))
+    leaders = settings.leaders[cells[spans.cell_indices]]
+    points = settings.space.as_found(items.vectors.astype(np.float32))
+    holds = can_hold(settings.asking, settings.reach, leaders, radii(points, leaders, spans.firsts))
     starts = np.concatenate([[0], np.cumsum(holds.sum(axis=1))])
     # A copy that lies together: another layout would be compiled for, for seconds.
     rows = np.nonzero(holds)[1].copy()
-    search.offer(candidates, Meetings(pieces.firsts, pieces.lasts, starts, rows))
+    search.meet(candidates, Meetings(spans.firsts, spans.lasts, starts, rows))

@@ -35,7 +35,17 @@ class Shared:
 
 @dataclass(frozen=True)
 class ListRows:
-    """Places of lists: songs (n,), ranks (n,) from 1, neighbors (n,) and scores (n,)."""
+    """Places of lists, one a row.
+
+    Attributes
+    ----------
+    songs : int64 array, shape (n,)
+        Whose lists they are.
+    ranks : int32 array, shape (n,)
+        From 1.
+    neighbors : int64 array, shape (n,)
+    scores : float32 array, shape (n,)
+    """
 
     songs: Ints
     ranks: NDArray[np.int32]
@@ -44,8 +54,18 @@ class ListRows:
 
 
 def make_shared(songs: Ints, items: Ints, scores: Floats) -> Shared:
-    """Return what songs (n,) share, given the item of each and its score with itself."""
-    order = np.lexsort((songs, items))
+    """Return what songs share.
+
+    Parameters
+    ----------
+    songs : int64 array, shape (n,)
+        Keys of songs that share an item with another.
+    items : int64 array, shape (n,)
+        The item of each.
+    scores : float32 array, shape (n,)
+        Of each with itself.
+    """
+    order = np.lexsort((songs, items))  # (n,)
     names, starts = np.unique(items[order], return_index=True)
     return Shared(names, np.append(starts, len(songs)).astype(np.int64), songs[order], scores[order][starts])
 
@@ -62,6 +82,7 @@ def expand(keys: Ints, lists: Lists, shared: Shared, *, k: int) -> ListRows:
     shared : Shared
         Of the whole catalog.
     k : int
+        At least 1.
     """
     own, n_songs = _find(shared, keys)
     listed, _ = _find(shared, lists.keys.ravel())
@@ -73,13 +94,13 @@ def expand(keys: Ints, lists: Lists, shared: Shared, *, k: int) -> ListRows:
 
 
 def _find(shared: Shared, keys: Ints) -> tuple[Ints, Ints]:
-    """Return the place in `shared` of each key, -1 where it is alone, and how many songs it has."""
+    """Return the index in `shared` of each key, -1 where it is alone, and how many songs it has."""
     if not len(shared.items):
         return np.full(len(keys), -1), np.ones(len(keys), dtype=np.int64)
-    place = np.searchsorted(shared.items, keys).clip(0, len(shared.items) - 1)
-    found = shared.items[place] == keys
-    counts = np.diff(shared.starts)[place]
-    return np.where(found, place, -1), np.where(found, counts, 1)
+    index = np.searchsorted(shared.items, keys).clip(0, len(shared.items) - 1)
+    found = shared.items[index] == keys
+    counts = np.diff(shared.starts)[index]
+    return np.where(found, index, -1), np.where(found, counts, 1)
 
 
 @compiled
@@ -90,11 +111,11 @@ def _insert(n: int, score: np.float32, song: int, scores: Floats, songs: Ints) -
         if scores[size - 1] > score or (scores[size - 1] == score and songs[size - 1] < song):
             return n
         n -= 1
-    place = n
-    while place > 0 and (scores[place - 1] < score or (scores[place - 1] == score and songs[place - 1] > song)):
-        scores[place], songs[place] = scores[place - 1], songs[place - 1]
-        place -= 1
-    scores[place], songs[place] = score, song
+    at = n
+    while at > 0 and (scores[at - 1] < score or (scores[at - 1] == score and songs[at - 1] > song)):
+        scores[at], songs[at] = scores[at - 1], songs[at - 1]
+        at -= 1
+    scores[at], songs[at] = score, song
     return n + 1
 
 
@@ -115,8 +136,8 @@ def _expand(
         first, last = 0, 1
         if own[i] >= 0:
             first, last = starts[own[i]], starts[own[i] + 1]
-            for place in range(first, min(last, first + k + 1)):
-                n = _insert(n, self_scores[own[i]], songs[place], best_scores, best)
+            for index in range(first, min(last, first + k + 1)):
+                n = _insert(n, self_scores[own[i]], songs[index], best_scores, best)
         for j in range(listed_keys.shape[1]):
             score = listed_scores[i, j]
             if np.isnan(score):
@@ -125,15 +146,15 @@ def _expand(
                 n = _insert(n, score, listed_keys[i, j], best_scores, best)
                 continue
             begin, end = starts[listed[i, j]], starts[listed[i, j] + 1]
-            for place in range(begin, min(end, begin + k + 1)):
-                n = _insert(n, score, songs[place], best_scores, best)
-        for member in range(first, last):
-            song = songs[member] if own[i] >= 0 else keys[i]
+            for index in range(begin, min(end, begin + k + 1)):
+                n = _insert(n, score, songs[index], best_scores, best)
+        for index in range(first, last):
+            song = songs[index] if own[i] >= 0 else keys[i]
             rank = 0
-            for place in range(n):
-                if best[place] != song and rank < k:
+            for j in range(n):
+                if best[j] != song and rank < k:
                     row_songs[n_rows], row_ranks[n_rows] = song, rank + 1
-                    row_neighbors[n_rows], row_scores[n_rows] = best[place], best_scores[place]
+                    row_neighbors[n_rows], row_scores[n_rows] = best[j], best_scores[j]
                     rank += 1
                     n_rows += 1
     return row_songs[:n_rows], row_ranks[:n_rows], row_neighbors[:n_rows], row_scores[:n_rows]

@@ -1,4 +1,4 @@
-"""Places for forgotten songs: small cases by hand, and promises on random lists, whatever pieces they come in."""
+"""Places for forgotten songs: small cases by hand, and promises on random lists, whatever shares they come in."""
 
 import numpy as np
 import pytest
@@ -38,16 +38,16 @@ def make_lists(songs, recordings, lists) -> SongLists:
     )
 
 
-def find(pieces: list[SongLists], *, k: int):
+def find(shares: list[SongLists], *, k: int):
     """Return counts, offers, room and what is chosen, as tasks and driver find them."""
-    counts = add_counts([count_places(piece.songs, piece.places) for piece in pieces])
+    counts = add_counts([count_places(share.songs, share.places) for share in shares])
     forgotten = counts.songs[counts.n_lists == 0]
-    found = [find_offers(piece, forgotten) for piece in pieces]
+    found = [find_offers(share, forgotten) for share in shares]
     offers = Offers(
         *(np.concatenate([getattr(each, name) for each in found]) for name in Offers.__dataclass_fields__)
     )
     offers = offers.take(np.lexsort((offers.guests, offers.hosts)))
-    rooms = [find_room(piece, offers.hosts, offers.recordings, k=k) for piece in pieces]
+    rooms = [find_room(share, offers.hosts, offers.recordings, k=k) for share in shares]
     room = Room(*(np.concatenate([getattr(each, name) for each in rooms]) for name in Room.__dataclass_fields__))
     order = np.argsort(room.offers)
     room = Room(room.offers[order], room.has_room[order], room.removed[order])
@@ -148,7 +148,7 @@ def random_lists(n: int, k: int, *, n_recordings: int, dim: int, rng: np.random.
     st.integers(2, 60), st.integers(1, 6), st.sampled_from([0.3, 1, 20]), st.integers(1, 4), st.integers(0, 10_000)
 )
 @settings(max_examples=80, deadline=None)
-def test_promises_hold_whatever_the_pieces(n: int, k: int, releases: float, n_pieces: int, seed: int) -> None:
+def test_promises_hold_whatever_the_shares(n: int, k: int, releases: float, n_shares: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     lists, recordings = random_lists(n, k, n_recordings=max(2, int(n * releases)), dim=6, rng=rng)
     # Some songs have no list but stand in others', some lists are short, some scores are equal.
@@ -158,9 +158,9 @@ def test_promises_hold_whatever_the_pieces(n: int, k: int, releases: float, n_pi
         if rng.random() < 0.9
     }
     songs = sorted({*lists} | {other for places in lists.values() for _, other in places})
-    cuts = np.array_split(rng.permutation(np.array(list(lists), dtype=np.int64)), n_pieces)
-    pieces = [make_lists(cut, recordings, [lists[song] for song in cut]) for cut in map(np.ndarray.tolist, cuts)]
-    counts, offers, room, chosen = find(pieces, k=k)
+    cuts = np.array_split(rng.permutation(np.array(list(lists), dtype=np.int64)), n_shares)
+    shares = [make_lists(cut, recordings, [lists[song] for song in cut]) for cut in map(np.ndarray.tolist, cuts)]
+    counts, offers, room, chosen = find(shares, k=k)
     whole = find([make_lists([*lists], recordings, [*lists.values()])], k=k)
     np.testing.assert_array_equal(chosen, whole[3])
     np.testing.assert_array_equal(room.removed, whole[2].removed)

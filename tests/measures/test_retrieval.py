@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ir_measures import AP, P, R, Rprec, Success, nDCG
 
-from musicrec.measures.retrieval import Collection, ListMeasures, answer, by_cosine, by_value, judge
+from musicrec.measures.retrieval import Collection, ListMeasures, answer, by_cosine, by_value, measure_lists
 
 MEASURES = {
     "precision": P @ 10,
@@ -52,9 +52,9 @@ def test_measures_equal_an_independent_library(seed: int, own_artist: bool) -> N
     same = np.eye(len(unit), dtype=bool) if own_artist else artists[:, None] == artists[None, :]
     scores[same] = -np.inf
     relevant = ((member.astype(int) @ member.T.astype(int)) > 0) & ~same
-    judged = answer(by_cosine(vectors), candidates, k=10, own_artist=own_artist).judged
+    measures = answer(by_cosine(vectors), candidates, k=10, own_artist=own_artist).measures
     for name, values in by_library(scores, relevant).items():
-        np.testing.assert_allclose(getattr(judged, name), values, atol=1e-9, err_msg=name)
+        np.testing.assert_allclose(getattr(measures, name), values, atol=1e-9, err_msg=name)
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +63,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("musicrec.measures.retrieval._BLOCK_ROWS", 7)
     parts = answer(by_cosine(vectors), candidates, k=10, own_artist=False)
     np.testing.assert_array_equal(whole.nearest, parts.nearest)
-    np.testing.assert_allclose(whole.judged.ndcg, parts.judged.ndcg)
+    np.testing.assert_allclose(whole.measures.ndcg, parts.measures.ndcg)
 
 
 def test_the_own_artist_is_left_out() -> None:
@@ -88,15 +88,15 @@ def test_fewer_songs_than_places() -> None:
     found = answer(by_cosine(np.eye(3, dtype=np.float32)), candidates, k=10, own_artist=True)
     assert found.nearest.shape == (3, 10)
     assert (found.nearest >= 0).sum(axis=1).tolist() == [2, 2, 2]
-    assert found.judged.precision.tolist() == pytest.approx([0.2] * 3)
-    assert found.judged.recall.tolist() == found.judged.ndcg.tolist() == [1.0] * 3
+    assert found.measures.precision.tolist() == pytest.approx([0.2] * 3)
+    assert found.measures.recall.tolist() == found.measures.ndcg.tolist() == [1.0] * 3
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=12, max_size=12), min_size=1, max_size=8))
 def test_perfect_order_is_worth_most(rows: list[list[bool]]) -> None:
     relevant = torch.tensor(rows)
-    found = judge(relevant, k=10)
-    best = judge(torch.sort(relevant.int(), dim=1, descending=True).values.bool(), k=10)
+    found = measure_lists(relevant, k=10)
+    best = measure_lists(torch.sort(relevant.int(), dim=1, descending=True).values.bool(), k=10)
     for name, values in vars(found).items():
         assert ((values >= 0) & (values <= 1)).all(), name
         assert (values <= getattr(best, name) + 1e-12).all(), name
@@ -106,9 +106,9 @@ def test_perfect_order_is_worth_most(rows: list[list[bool]]) -> None:
 
 
 def test_no_query_with_a_right_answer() -> None:
-    found = judge(torch.zeros(3, 5, dtype=torch.bool), k=2)
+    found = measure_lists(torch.zeros(3, 5, dtype=torch.bool), k=2)
     assert found.precision.shape == (0,)
-    assert ListMeasures.join([found, judge(torch.ones(1, 5, dtype=torch.bool), k=2)]).hit.tolist() == [1.0]
+    assert ListMeasures.join([found, measure_lists(torch.ones(1, 5, dtype=torch.bool), k=2)]).hit.tolist() == [1.0]
 
 
 def test_everyone_gets_the_most_popular_songs() -> None:

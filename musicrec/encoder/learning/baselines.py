@@ -1,7 +1,7 @@
 """Vectors that anyone can have without a network: what an encoder must beat to earn its place.
 
 All are fitted on the songs to learn from and take any songs after that. Cosine compares them, as it does the
-encoder's.
+encoder's: z-scores, principal components (Pearson 1901), ranks, and the linear discriminant (Fisher 1936).
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ def fit_zscore(raw: Doubles) -> Affine:
 def fit_whitened(raw: Doubles) -> Affine:
     """Return the map to principal components of unit variance, of z-scores."""
     zscore = fit_zscore(raw)
-    scores = zscore(raw).astype(np.float64)
-    values, axes = np.linalg.eigh(scores.T @ scores / len(scores))
+    scores = zscore(raw).astype(np.float64)  # (n, d)
+    values, axes = np.linalg.eigh(scores.T @ scores / len(scores))  # (d,), (d, d)
     kept = values > MIN_SPREAD * values.max()
-    whiten = axes[:, kept] / np.sqrt(values[kept])
+    whiten = axes[:, kept] / np.sqrt(values[kept])  # (d, n_kept)
     return Affine(zscore.center, zscore.matrix @ whiten)
 
 
@@ -94,7 +94,7 @@ def fit_discriminant(inputs: Doubles, positives: tuple[Positives, ...], *, n_com
         names, group = np.unique(kind.group, return_inverse=True)
         sizes = np.bincount(group, minlength=len(names))
         sums = np.stack([np.bincount(group, column, minlength=len(names)) for column in rows.T], axis=1)
-        means = (sums / sizes[:, None])[group]
+        means = (sums / sizes[:, None])[group]  # (n_rows, d)
         between += kind.weight * (means - center).T @ (means - center) / len(rows)
         within += kind.weight * (rows - means).T @ (rows - means) / len(rows)
     ridge = RIDGE * max(float(np.trace(within)) / len(within), MIN_SPREAD)

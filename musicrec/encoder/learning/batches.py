@@ -1,4 +1,7 @@
-"""Which songs are alike, and the batches that they are learned from."""
+"""Which songs are alike, and the batches that they are learned from.
+
+A batch of a few songs from each of many groups is the PK batch of Hermans et al. (2017, arXiv 1703.07737).
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ class TrainingSet:
     recordings : int64 array, shape (n,)
         Songs with one value are releases of one recording: neither positives nor negatives of each other.
     artists : int64 array, shape (n,)
-    held_out : bool array, shape (n,)
+    validation : bool array, shape (n,)
         Songs whose retrieval decides when to stop; never trained on.
     positives : tuple of Positives
         Empty: self-supervised.
@@ -48,43 +51,50 @@ class TrainingSet:
     layout: InputLayout
     recordings: Ints
     artists: Ints
-    held_out: Bools
+    validation: Bools
     positives: tuple[Positives, ...]
 
     def take(self, rows: Ints) -> TrainingSet:
         """Return some of the songs, by rising row."""
-        place = np.full(len(self.inputs), -1)
-        place[rows] = np.arange(len(rows))
+        index = np.full(len(self.inputs), -1)
+        index[rows] = np.arange(len(rows))
         positives = []
         for kind in self.positives:
-            inside = place[kind.song] >= 0
-            positives.append(replace(kind, song=place[kind.song[inside]], group=kind.group[inside]))
+            inside = index[kind.song] >= 0
+            positives.append(replace(kind, song=index[kind.song[inside]], group=kind.group[inside]))
         return replace(
             self,
             inputs=self.inputs[rows],
             recordings=self.recordings[rows],
             artists=self.artists[rows],
-            held_out=self.held_out[rows],
+            validation=self.validation[rows],
             positives=tuple(positives),
         )
 
 
 class Sampler:
-    """Draws batches of songs that are not held out, and says which of their songs are alike.
+    """Draws batches of songs without the validation songs, and says which of their songs are alike.
 
     A batch that is `rich` takes a few songs from each of many groups (playlists, or artists): uniformly drawn
-    songs of a large catalog would hardly ever share one. Any other takes its part of all songs in random order.
+    songs of a large catalog would hardly ever share one. Any other takes its share of all songs in random order.
+
+    Parameters
+    ----------
+    songs : TrainingSet
+    batch_size : int
+        Songs of a batch, about; never more than there are to train on.
+    rich : bool
     """
 
     def __init__(self, songs: TrainingSet, *, batch_size: int, rich: bool) -> None:
         self._songs, self._rich = songs, rich
-        self._train = np.flatnonzero(~songs.held_out)
+        self._train = np.flatnonzero(~songs.validation)
         self._size = min(batch_size, len(self._train))
         self.n_batches = max(1, round(len(self._train) / batch_size))
         self._starts = [np.searchsorted(p.song, np.arange(len(songs.inputs) + 1)) for p in songs.positives]
         # Only rich batches need them, and a large catalog has millions.
         kinds = songs.positives if rich else ()
-        self._groups = [members for p in kinds for members in _members(p, allowed=~songs.held_out)]
+        self._groups = [group for p in kinds for group in _songs_of_groups(p, allowed=~songs.validation)]
 
     def draw(self, rng: np.random.Generator) -> Iterator[Ints]:
         """Yield the batches of an epoch: sorted indices of distinct songs."""
@@ -92,12 +102,12 @@ class Sampler:
             for _ in range(self.n_batches):
                 yield self._draw_rich(rng)
         else:
-            for part in np.array_split(rng.permutation(self._train), self.n_batches):
-                yield np.sort(part)
+            for batch in np.array_split(rng.permutation(self._train), self.n_batches):
+                yield np.sort(batch)
 
     def alike(self, batch: Ints) -> Tensor:
         """Return the weights (b, b) of the pairs that share a group: the largest of their kinds."""
-        weights = torch.zeros(len(batch), len(batch))
+        weights = torch.zeros(len(batch), len(batch))  # (b, b)
         for positives, starts in zip(self._songs.positives, self._starts, strict=True):
             weights = torch.maximum(weights, positives.weight * _share_a_group(batch, starts, positives.group))
         return weights
@@ -109,18 +119,34 @@ class Sampler:
 
     def _draw_rich(self, rng: np.random.Generator) -> Ints:
         n_drawn = round(self._size * UNIFORM_SHARE)
-        parts = [rng.choice(self._train, n_drawn, replace=False)]
+        drawn = [rng.choice(self._train, n_drawn, replace=False)]
         for group in rng.permutation(len(self._groups)):
             if n_drawn >= self._size:
                 break
-            members = self._groups[group]
-            parts.append(rng.choice(members, min(SONGS_PER_GROUP, len(members)), replace=False))
-            n_drawn += len(parts[-1])
-        return np.unique(np.concatenate(parts))
+            songs = self._groups[group]
+            drawn.append(rng.choice(songs, min(SONGS_PER_GROUP, len(songs)), replace=False))
+            n_drawn += len(drawn[-1])
+        return np.unique(np.concatenate(drawn))
 
 
 class GroupIndex:
-    """The groups of one kind that have a proxy: the largest ones that at least two songs of the training share."""
+    """The groups of one kind that have a proxy: the largest ones that at least two songs of the training share.
+
+    Parameters
+    ----------
+    positives : Positives
+        Of the kind.
+    allowed : bool array, shape (n,)
+        Songs that are trained on.
+    n_max : int
+        At most so many groups.
+
+    Attributes
+    ----------
+    weight : float
+        Of the kind, in the loss.
+    n_groups : int
+    """
 
     def __init__(self, positives: Positives, *, allowed: Bools, n_max: int) -> None:
         keep = allowed[positives.song]
@@ -142,18 +168,18 @@ class GroupIndex:
 
 def _pairs(batch: Ints, starts: Ints) -> tuple[Ints, Ints]:
     """Return the row within the batch and the position among all pairs of each of the batch's pairs."""
-    counts = starts[batch + 1] - starts[batch]
+    counts = starts[batch + 1] - starts[batch]  # (b,)
     row = np.repeat(np.arange(len(batch)), counts)
     return row, concatenate_ranges(starts[batch], counts)
 
 
-def _members(positives: Positives, *, allowed: Bools) -> list[Ints]:
+def _songs_of_groups(positives: Positives, *, allowed: Bools) -> list[Ints]:
     """Return the allowed songs of each group that has at least two."""
     keep = allowed[positives.song]
     order = np.argsort(positives.group[keep], kind="stable")
     songs, groups = positives.song[keep][order], positives.group[keep][order]
     cuts = np.flatnonzero(np.diff(groups)) + 1
-    return [members for members in np.split(songs, cuts) if len(members) > 1]
+    return [group for group in np.split(songs, cuts) if len(group) > 1]
 
 
 def _share_a_group(batch: Ints, starts: Ints, group: Ints) -> Tensor:
@@ -167,7 +193,7 @@ def _share_a_group(batch: Ints, starts: Ints, group: Ints) -> Tensor:
         chosen = useful[first : first + GROUPS_AT_ONCE]
         slot[chosen] = np.arange(len(chosen))
         inside = slot[column] >= 0
-        incidence = torch.zeros(len(batch), len(chosen))
+        incidence = torch.zeros(len(batch), len(chosen))  # (b, n_chosen)
         incidence[row[inside], slot[column[inside]]] = 1.0
-        shared += incidence @ incidence.T
+        shared += incidence @ incidence.T  # (b, b)
     return (shared > 0).float()

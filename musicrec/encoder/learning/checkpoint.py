@@ -42,7 +42,7 @@ class Checkpoints:
 def name_training(songs: TrainingSet, settings: ModelConfig) -> str:
     """Return a name that only a training on the same songs, settings and version of torch has."""
     digest = hashlib.sha256(f"{torch.__version__} {settings.model_dump_json()}".encode())
-    arrays: list[NDArray[Any]] = [songs.inputs, songs.recordings, songs.artists, songs.held_out]
+    arrays: list[NDArray[Any]] = [songs.inputs, songs.recordings, songs.artists, songs.validation]
     for kind in songs.positives:
         digest.update(f"{kind.kind} {kind.weight}".encode())
         arrays += [kind.song, kind.group]
@@ -85,6 +85,15 @@ def unpack(
     content: bytes, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Restore what `pack` was given, and return the best weights and the plain rest.
+
+    Parameters
+    ----------
+    content : bytes
+        What `pack` returned.
+    modules : dict
+        As they were given to `pack`, with other weights; written.
+    optimizer : Optimizer
+        Written.
 
     Raises
     ------

@@ -1,5 +1,8 @@
 """An encoder with what trains it: batches, proxies, losses, hidden inputs, optimizer and schedule.
 
+The optimizer is AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101), its rate rises and falls once (Smith and
+Topin 2018, arXiv 1708.07120).
+
 Without any labels a song is compared with itself: two views in which some inputs are replaced by those of other
 songs (SCARF, Bahri et al. 2022, arXiv 2106.15147).
 """
@@ -77,7 +80,7 @@ class Learner:
         self._rng = np.random.default_rng(settings.seed)
         self.device = find_device(settings.device)
         self.encoder = Encoder(_architecture(songs, settings)).to(self.device)
-        kinds = [GroupIndex(p, allowed=~songs.held_out, n_max=MAX_PROXIES) for p in songs.positives]
+        kinds = [GroupIndex(p, allowed=~songs.validation, n_max=MAX_PROXIES) for p in songs.positives]
         self._kinds = [kind for kind in kinds if kind.n_groups > 1 and settings.proxy_weight]
         # A single group has no other to be told apart from: then songs are compared with those outside of it.
         self._contrastive_weight = settings.contrastive_weight or (0.0 if self._kinds else 1.0)
@@ -85,7 +88,7 @@ class Learner:
         self._sampler = Sampler(songs, batch_size=settings.batch_size, rich=rich)
         self._proxies = nn.ParameterList(
             PROXY_SCALE * torch.randn(kind.n_groups, settings.embedding_dim) for kind in self._kinds
-        ).to(self.device)
+        ).to(self.device)  # (n_groups, embedding_dim) each
         self._modules: dict[str, nn.Module] = {"encoder": self.encoder, "proxies": self._proxies}
         parameters = [*self.encoder.parameters(), *self._proxies]
         self._optimizer = torch.optim.AdamW(
@@ -134,44 +137,44 @@ class Learner:
 
     def twin_loss(self, batch: Ints, rng: np.random.Generator) -> Tensor:
         """Return the loss of songs that should be nearest to themselves when both are disturbed."""
-        inputs = torch.from_numpy(self._songs.inputs[batch])
-        vectors = self._vectors_of(torch.cat([_corrupt(inputs, rng), _corrupt(inputs, rng)]))
+        inputs = torch.from_numpy(self._songs.inputs[batch])  # (b, n_inputs)
+        vectors = self._vectors_of(torch.cat([_corrupt(inputs, rng), _corrupt(inputs, rng)]))  # (2 b, d)
         n = len(batch)
-        itself = torch.eye(2 * n, dtype=torch.bool, device=self.device)
-        twin = torch.roll(itself.float(), n, dims=1)
+        itself = torch.eye(2 * n, dtype=torch.bool, device=self.device)  # (2 b, 2 b)
+        twin = torch.roll(itself.float(), n, dims=1)  # (2 b, 2 b)
         return contrastive_loss(vectors, positives=twin, excluded=itself, temperature=self._settings.temperature)
 
     def _loss(self, batch: Ints) -> Tensor:
         if not self._songs.positives:
             return self.twin_loss(batch, self._rng)
         settings = self._settings
-        vectors = self._vectors_of(self._disturbed(batch))
+        vectors = self._vectors_of(self._disturbed(batch))  # (b, d)
         losses = []
         if self._contrastive_weight:
             loss = contrastive_loss(
                 vectors,
-                positives=self._sampler.alike(batch).to(self.device),
-                excluded=self._sampler.same_recording(batch).to(self.device),
+                positives=self._sampler.alike(batch).to(self.device),  # (b, b)
+                excluded=self._sampler.same_recording(batch).to(self.device),  # (b, b)
                 temperature=settings.temperature,
             )
             losses.append(self._contrastive_weight * loss)
         for kind, proxies in zip(self._kinds, self._proxies, strict=True):
-            row, column = (torch.from_numpy(each).to(self.device) for each in kind.pairs(batch))
+            row, column = (torch.from_numpy(each).to(self.device) for each in kind.pairs(batch))  # (n_pairs,) each
             loss = proxy_loss(vectors, proxies, row=row, column=column, temperature=settings.proxy_temperature)
             losses.append(settings.proxy_weight * kind.weight * loss)
         return torch.stack(losses).sum()
 
     def _vectors_of(self, inputs: Tensor) -> Tensor:
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=has_bf16(self.device)):
-            vectors: Tensor = self.encoder(inputs.to(self.device))
+            vectors: Tensor = self.encoder(inputs.to(self.device))  # (b, embedding_dim)
         return vectors.float()
 
     def _disturbed(self, batch: Ints) -> Tensor:
         settings, layout = self._settings, self._songs.layout
-        inputs = self._songs.inputs[batch]
-        noise = self._rng.standard_normal(inputs.shape, dtype=np.float32) * settings.input_noise
+        inputs = self._songs.inputs[batch]  # (b, n_inputs)
+        noise = self._rng.standard_normal(inputs.shape, dtype=np.float32) * settings.input_noise  # (b, n_inputs)
         noise[:, layout.is_mask] = 0
-        missing = _missing(len(batch), layout.n_sources, settings.hidden_songs, self._rng)
+        missing = _missing(len(batch), layout.n_sources, settings.hidden_songs, self._rng)  # (b, n_sources)
         return torch.from_numpy(layout.hide(inputs + noise, missing))
 
 
@@ -190,14 +193,14 @@ def _architecture(songs: TrainingSet, settings: ModelConfig) -> Architecture:
 
 def _missing(n: int, n_sources: int, share: float, rng: np.random.Generator) -> Bools:
     """Return (n, n_sources): in a `share` of the songs, raw values are hidden, of each any part of them."""
-    rate = rng.random((n, 1)) * (rng.random((n, 1)) < share)
-    missing: Bools = rng.random((n, n_sources)) < rate
+    rate = rng.random((n, 1)) * (rng.random((n, 1)) < share)  # (n, 1)
+    missing: Bools = rng.random((n, n_sources)) < rate  # (n, n_sources)
     return missing
 
 
 def _corrupt(inputs: Tensor, rng: np.random.Generator) -> Tensor:
     """Replace a share of the inputs by those of other songs of the batch, input by input."""
     n, width = inputs.shape
-    donors = torch.from_numpy(rng.integers(0, n, size=(n, width)))
-    replaced = torch.from_numpy(rng.random((n, width)) < CORRUPTED_SHARE)
+    donors = torch.from_numpy(rng.integers(0, n, size=(n, width)))  # (n, width)
+    replaced = torch.from_numpy(rng.random((n, width)) < CORRUPTED_SHARE)  # (n, width)
     return torch.where(replaced, inputs.gather(0, donors), inputs)

@@ -32,13 +32,13 @@ def contrastive_loss(vectors: Tensor, *, positives: Tensor, excluded: Tensor, te
     Tensor, shape ()
         Natural logarithms (nats).
     """
-    weights = positives.masked_fill(excluded, 0.0)
+    weights = positives.masked_fill(excluded, 0.0)  # (b, b)
     logits = (vectors @ vectors.T / temperature).masked_fill(excluded, float("-inf"))  # (b, b)
-    log_shares = logits - torch.logsumexp(logits, dim=1, keepdim=True)
-    total = weights.sum(dim=1)
+    log_shares = logits - torch.logsumexp(logits, dim=1, keepdim=True)  # (b, b)
+    total = weights.sum(dim=1)  # (b,)
     # Where the weight is 0 the logarithm may be -inf, and 0 x inf is no number.
-    picked = torch.where(weights > 0, log_shares, torch.zeros_like(log_shares))
-    per_song = -(weights * picked).sum(dim=1)[total > 0] / total[total > 0]
+    picked = torch.where(weights > 0, log_shares, torch.zeros_like(log_shares))  # (b, b)
+    per_song = -(weights * picked).sum(dim=1)[total > 0] / total[total > 0]  # (n_songs,)
     return per_song.mean() if len(per_song) else vectors.sum() * 0.0
 
 
@@ -64,11 +64,11 @@ def proxy_loss(vectors: Tensor, proxies: Tensor, *, row: Tensor, column: Tensor,
     Tensor, shape ()
         Natural logarithms (nats).
     """
-    unit, scaled = torch.nn.functional.normalize(proxies, dim=1), vectors / temperature
-    totals: Tensor = _LogSumExp.apply(scaled, unit)  # type: ignore[no-untyped-call]
+    unit, scaled = torch.nn.functional.normalize(proxies, dim=1), vectors / temperature  # (n_groups, d), (b, d)
+    totals: Tensor = _LogSumExp.apply(scaled, unit)  # type: ignore[no-untyped-call]  # (b,)
     # Pair by pair: to read them out of all products would cost a second array of their size on the way back.
-    logits = (scaled.index_select(0, row) * unit.index_select(0, column)).sum(dim=1)
-    counts = torch.bincount(row, minlength=len(vectors))
+    logits = (scaled.index_select(0, row) * unit.index_select(0, column)).sum(dim=1)  # (n_pairs,)
+    counts = torch.bincount(row, minlength=len(vectors))  # (b,)
     n_songs = (counts > 0).sum().clamp(min=1)
     return ((totals[row] - logits) / counts[row]).sum() / n_songs
 
@@ -82,10 +82,10 @@ class _LogSumExp(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, rows: Tensor, columns: Tensor) -> Tensor:
         """Map (b, d) and (n, d) to (b,)."""
-        products = rows @ columns.T
-        largest = products.amax(dim=1, keepdim=True)
-        powers = products.sub_(largest).exp_()
-        sums = powers.sum(dim=1, keepdim=True)
+        products = rows @ columns.T  # (b, n)
+        largest = products.amax(dim=1, keepdim=True)  # (b, 1)
+        powers = products.sub_(largest).exp_()  # (b, n)
+        sums = powers.sum(dim=1, keepdim=True)  # (b, 1)
         ctx.save_for_backward(rows, columns, powers, sums)
         return (sums.log() + largest)[:, 0]
 
@@ -94,5 +94,5 @@ class _LogSumExp(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradients of rows and columns."""
         rows, columns, powers, sums = ctx.saved_tensors
-        share = gradient[:, None] / sums
-        return (powers @ columns) * share, powers.T @ (rows * share)
+        share = gradient[:, None] / sums  # (b, 1)
+        return (powers @ columns) * share, powers.T @ (rows * share)  # (b, d), (n, d)

@@ -1,5 +1,10 @@
 """The encoder: an MLP from model inputs to unit vectors, and its files: safetensors beside plain JSON.
 
+Numbers pass through sines of learned periods first, each through its own: an MLP learns jumps in a single number
+badly (Gorishniy, Rubachev and Babenko 2022, "On embeddings for numerical features in tabular deep learning", arXiv
+2203.05556). LayerNorm is by Ba et al. (2016, arXiv 1607.06450), GELU by Hendrycks and Gimpel (2016, arXiv
+1606.08415).
+
 The vectors are rounded to half precision. That is what the neighbor join compares, so a published score is
 the cosine of the published vectors, and equal songs have equal bytes.
 """
@@ -77,10 +82,10 @@ class Encoder(nn.Module):
         if self.numerical is None:
             hidden = first(inputs)
         else:
-            embedded = self.numerical(inputs[:, : self.architecture.n_numeric])
-            hidden = linear_of_both(cast(nn.Linear, first), inputs, embedded)
+            embedded = self.numerical(inputs[:, : self.architecture.n_numeric])  # (n_numeric * width, batch)
+            hidden = linear_of_both(cast(nn.Linear, first), inputs, embedded)  # (batch, width of `first`)
         for layer in rest:
-            hidden = layer(hidden)
+            hidden = layer(hidden)  # (batch, width of `layer`)
         return nn.functional.normalize(hidden, dim=1, eps=MIN_NORM)
 
 
@@ -97,8 +102,8 @@ def make_linear(projection: Affine) -> Encoder:
         raise TypeError("an encoder without hidden layers is one linear map")
     with torch.no_grad():
         layer.weight.zero_()
-        layer.weight[:-1] = torch.from_numpy(projection.matrix.T.copy())
-        layer.bias[:-1] = torch.from_numpy(-projection.center @ projection.matrix)
+        layer.weight[:-1] = torch.from_numpy(projection.matrix.T.copy())  # (width, n_inputs)
+        layer.bias[:-1] = torch.from_numpy(-projection.center @ projection.matrix)  # (width,)
         layer.bias[-1] = CONSTANT
     return encoder
 
@@ -125,9 +130,9 @@ def embed(encoder: Encoder, inputs: Floats) -> Floats:
     device = next(encoder.parameters()).device
     with torch.inference_mode():
         for start in range(0, n, _BLOCK_ROWS):
-            rows = inputs[start : start + _BLOCK_ROWS]
+            rows = inputs[start : start + _BLOCK_ROWS]  # at most (_BLOCK_ROWS, n_inputs)
             block[: len(rows)] = rows
-            unit = encoder(torch.from_numpy(block).to(device))
+            unit = encoder(torch.from_numpy(block).to(device))  # (_BLOCK_ROWS, embedding_dim)
             vectors[start : start + len(rows)] = unit[: len(rows)].half().float().cpu().numpy()
     return vectors
 
@@ -159,12 +164,22 @@ def from_files(weights: bytes, description: bytes) -> tuple[Encoder, Encodings]:
 
 
 class PeriodicEmbedding(nn.Module):
-    """Each of `n_inputs` numbers, periods of its own, and a small linear layer of its own with ReLU."""
+    """Each of `n_inputs` numbers, periods of its own, and a small linear layer of its own with ReLU.
+
+    Parameters
+    ----------
+    n_inputs : int
+    n_frequencies : int
+        Of each number; there are a sine and a cosine of each.
+    scale : float
+        Standard deviation of the first frequencies, in periods per standard deviation of an input.
+    width : int
+        Numbers that one becomes.
+    """
 
     phase: Tensor
 
     def __init__(self, n_inputs: int, *, n_frequencies: int, scale: float, width: int) -> None:
-        """`scale`: standard deviation of the first frequencies, in periods per standard deviation of an input."""
         super().__init__()
         self.frequencies = nn.Parameter(scale * torch.randn(n_inputs, n_frequencies))
         self.weight = nn.Parameter(torch.randn(n_inputs, 2 * n_frequencies, width) / math.sqrt(2 * n_frequencies))
@@ -176,17 +191,29 @@ class PeriodicEmbedding(nn.Module):
     def forward(self, numbers: Tensor) -> Tensor:
         """Map (batch, n_inputs) to (n_inputs * width, batch)."""
         # Batch last: sines of long rows, and products that need no copy.
-        rates = (2 * math.pi * self.frequencies).repeat(1, 2)[:, :, None]
+        rates = (2 * math.pi * self.frequencies).repeat(1, 2)[:, :, None]  # (n_inputs, 2 n_frequencies, 1)
+        # (n_inputs, 2 n_frequencies, batch)
         waves = torch.addcmul(self.phase, rates, numbers.T.contiguous()[:, None, :]).sin()
-        embedded = torch.baddbmm(self.bias, self.weight.transpose(1, 2), waves)
-        return torch.relu(embedded).flatten(0, 1)
+        embedded = torch.baddbmm(self.bias, self.weight.transpose(1, 2), waves)  # (n_inputs, width, batch)
+        return torch.relu(embedded).flatten(0, 1)  # (n_inputs * width, batch)
 
 
 def linear_of_both(linear: nn.Linear, inputs: Tensor, embedded: Tensor) -> Tensor:
-    """Return the linear layer of (batch, n) inputs and (width, batch) embeddings.
+    """Return the linear layer of inputs and embeddings side by side.
 
     To put them side by side first would copy all of them, a tenth of an encoder's time.
+
+    Parameters
+    ----------
+    linear : Linear
+        Of n + width numbers to n_out.
+    inputs : Tensor, shape (batch, n)
+    embedded : Tensor, shape (width, batch)
+
+    Returns
+    -------
+    Tensor, shape (batch, n_out)
     """
     n = inputs.shape[1]
-    plain = torch.addmm(linear.bias, inputs, linear.weight[:, :n].T)
-    return torch.addmm(plain, embedded.T, linear.weight[:, n:].T)
+    plain = torch.addmm(linear.bias, inputs, linear.weight[:, :n].T)  # (batch, n_out)
+    return torch.addmm(plain, embedded.T, linear.weight[:, n:].T)  # (batch, n_out)

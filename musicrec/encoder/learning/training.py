@@ -1,4 +1,8 @@
-"""The training loop: epochs, early stopping on artists held out, and going on where one was cut."""
+"""The training loop: epochs, early stopping by the validation songs, and going on where one was cut.
+
+A training ends when the score has not risen for some epochs, and the best of them is kept (Prechelt 1998, "Early
+stopping, but when?"). Validation songs are of artists that are not trained on.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +23,27 @@ from musicrec.encoder.learning.model import Encoder, embed
 from musicrec.errors import QualityError
 from musicrec.measures.retrieval import Collection, answer, by_cosine
 
-# Songs that judge an epoch: they bound memory and time.
-MAX_JUDGES = 2000
-JUDGED_PLACES = 10
+# Validation songs that an epoch is measured by: they bound memory and time.
+MAX_VALIDATION_SONGS = 2000
+VALIDATION_K = 10
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of progress.
+    """One line of progress, as the manifest and checkpoints have it, too.
 
-    loss is in nats. held_out_score is the mean average precision, 0..1, of retrieval among the held-out songs,
-    other artists' only unless artists alone make songs alike; without labels minus their loss; NaN where no song
-    is held out.
+    Attributes
+    ----------
+    number : int
+        From 1.
+    loss : float
+        The mean over the batches, in nats.
+    held_out_score : float
+        The mean average precision, 0..1, of retrieval among the validation songs, other artists' only unless
+        artists alone make songs alike; without labels minus their loss; NaN where there are none.
+    seconds : float
+    best : bool
+        Its score is better than those of all before; without a score each epoch is.
     """
 
     number: int
@@ -47,12 +60,12 @@ def train_encoder(
     on_epoch: Callable[[Epoch], None],
     checkpoints: Checkpoints | None = None,
 ) -> tuple[Encoder, list[Epoch]]:
-    """Train until the held-out score stops rising, and return the best encoder and the history.
+    """Train until the score of the validation songs stops rising, and return the best encoder and the history.
 
     Parameters
     ----------
     songs : TrainingSet
-        At least 2 songs that are not held out.
+        At least 2 songs that are no validation songs.
     settings : ModelConfig
         The same songs, settings and machine give the same weights, also where a training is resumed.
     on_epoch : callable
@@ -68,7 +81,7 @@ def train_encoder(
     if settings.n_threads:
         torch.set_num_threads(settings.n_threads)
     learner, progress = _start(songs, settings, checkpoints)
-    judge = _Judge(songs, settings)
+    validation = _Validation(songs, settings)
     while len(progress.history) < settings.n_epochs and progress.n_idle < settings.patience:
         started = time.monotonic()
         loss = learner.train_epoch()
@@ -77,7 +90,7 @@ def train_encoder(
                 f"training went astray in epoch {len(progress.history) + 1}: its loss is {loss}",
                 todo="lower model.learning_rate",
             )
-        progress.add(loss, judge.score(learner), started)
+        progress.add(loss, validation.score(learner), started)
         on_epoch(progress.history[-1])
         progress.keep()
     learner.encoder.load_state_dict(progress.best_weights)
@@ -124,7 +137,7 @@ class _Progress:
     def add(self, loss: float, score: float, started: float) -> None:
         """Note an epoch that ended just now."""
         best_score = max((epoch.held_out_score for epoch in self.history if epoch.best), default=-math.inf)
-        # Without held-out songs there is nothing to stop on: the last epoch is the best.
+        # Without validation songs there is nothing to stop on: the last epoch is the best.
         better = not score <= best_score
         if better:
             self.best_weights = copy.deepcopy(self.learner.encoder.state_dict())
@@ -138,25 +151,24 @@ class _Progress:
             self._kept_at = time.monotonic()
 
 
-class _Judge:
-    """Says how good an encoder is on the held-out songs."""
+class _Validation:
+    """Measures how good an encoder is on the validation songs."""
 
     def __init__(self, songs: TrainingSet, settings: ModelConfig) -> None:
         self._songs, self._seed = songs, settings.seed + 1
-        held_out = np.flatnonzero(songs.held_out)
-        chosen = np.random.default_rng(0).permutation(held_out)[:MAX_JUDGES]
+        chosen = np.random.default_rng(0).permutation(np.flatnonzero(songs.validation))[:MAX_VALIDATION_SONGS]
         self._rows = np.sort(chosen)
         self._candidates: Collection | None = None
         self._own_artist = False
         if songs.positives and len(chosen):
             # By the weightiest kind alone: that is what the user cares for most. An artist's own songs are no
-            # answer, so artists judge only where there is nothing else.
+            # answer, so artists count only where there is nothing else.
             others = [positives for positives in songs.positives if positives.kind != "artist"]
             self._own_artist = not others
             kind = max(others or songs.positives, key=lambda positives: positives.weight)
             inside = np.isin(kind.song, self._rows)
-            place = np.searchsorted(self._rows, kind.song[inside])
-            self._candidates = Collection.make(songs.artists[self._rows], song=place, group=kind.group[inside])
+            index = np.searchsorted(self._rows, kind.song[inside])
+            self._candidates = Collection.make(songs.artists[self._rows], song=index, group=kind.group[inside])
 
     def score(self, learner: Learner) -> float:
         """Return the score of `Epoch`."""
@@ -167,7 +179,7 @@ class _Judge:
             # The same corruption in every epoch, so that the losses compare.
             with torch.inference_mode():
                 return -float(learner.twin_loss(self._rows, np.random.default_rng(self._seed)))
-        vectors = embed(learner.encoder, self._songs.inputs[self._rows])
-        found = answer(by_cosine(vectors), self._candidates, k=JUDGED_PLACES, own_artist=self._own_artist)
-        precision = found.judged.average_precision
+        vectors = embed(learner.encoder, self._songs.inputs[self._rows])  # (n_rows, embedding_dim)
+        found = answer(by_cosine(vectors), self._candidates, k=VALIDATION_K, own_artist=self._own_artist)
+        precision = found.measures.average_precision
         return float(precision.mean()) if len(precision) else math.nan

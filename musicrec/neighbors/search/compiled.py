@@ -1,4 +1,4 @@
-"""Loops that numba compiles: for what takes many passes as array operations and one as a loop."""
+"""Loops that numba compiles (Lam, Pitrou and Seibert 2015): one pass where array operations take many."""
 
 from __future__ import annotations
 

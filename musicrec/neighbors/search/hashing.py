@@ -1,8 +1,9 @@
 """Hash families: a vector → the cell it is stored in, and the cells it asks, behind one interface.
 
 `Voronoi` (`voronoi.py`) hashes by the data: the cell of the nearest leader; a query asks each cell whose leader is
-not much farther than those around it. `Hyperplane` is sign random projection (Charikar 2002): two vectors at angle
-t agree in one bit with probability 1 - t/pi. `Exact` deals the vectors out and asks every cell: brute force.
+not much farther than those around it. `Hyperplane` is locality-sensitive hashing (Indyk and Motwani 1998) by sign
+random projection (Charikar 2002): two vectors at angle t agree in one bit with probability 1 - t/pi. `Exact` deals
+the vectors out and asks every cell: brute force.
 
 An item is stored once (by `Hyperplane` once a table), and a query goes to where its neighbors may be. That takes
 no copies, and each query asks no more than it needs.
@@ -45,8 +46,8 @@ class Probes:
     starts: Ints
     rows: NDArray[np.int32] | None
 
-    def of(self, places: Ints) -> tuple[Ints, Ints]:
-        """Return starts (n + 1,) and rows of the queries of the cells at `places` (n,), one after the other.
+    def of(self, indices: Ints) -> tuple[Ints, Ints]:
+        """Return starts (n + 1,) and rows of the queries of cells[indices] (n,), one after the other.
 
         Raises
         ------
@@ -55,9 +56,9 @@ class Probes:
         """
         if self.rows is None:
             raise ValueError("every query asks every cell")
-        lengths = self.starts[places + 1] - self.starts[places]
+        lengths = self.starts[indices + 1] - self.starts[indices]  # (n,)
         starts = np.concatenate([[0], np.cumsum(lengths)])
-        return starts, self.rows[concatenate_ranges(self.starts[places], lengths)].astype(np.int64)
+        return starts, self.rows[concatenate_ranges(self.starts[indices], lengths)].astype(np.int64)
 
 
 class HashFamily(Protocol):
@@ -91,9 +92,9 @@ class Exact:
 
     def assign(self, vectors: Floats) -> Ints:
         """Deal the vectors out by their bits, so that equal ones meet."""
-        bits = np.ascontiguousarray(vectors).view(np.uint32).astype(np.uint64)
+        bits = np.ascontiguousarray(vectors).view(np.uint32).astype(np.uint64)  # (n, d)
         factors = np.random.default_rng(0).integers(0, 2**63, bits.shape[1], dtype=np.uint64) * 2 + 1
-        mixed = (bits * factors).sum(axis=1, dtype=np.uint64) >> np.uint64(33)
+        mixed = (bits * factors).sum(axis=1, dtype=np.uint64) >> np.uint64(33)  # (n,)
         cells: Ints = (mixed % np.uint64(self.n_cells)).astype(np.int64)[:, None]
         return cells
 
@@ -126,7 +127,7 @@ class Hyperplane:
     def assign(self, vectors: Floats) -> Ints:
         """Return one cell per table as (n, n_tables)."""
         n_tables, n_bits, d = self.planes.shape
-        flat = torch.from_numpy(self.planes.reshape(-1, d))
+        flat = torch.from_numpy(self.planes.reshape(-1, d))  # (n_tables * n_bits, d)
         powers = torch.from_numpy(2 ** np.arange(n_bits, dtype=np.int64))
         offset = np.arange(n_tables, dtype=np.int64) << n_bits
         cells = np.empty((len(vectors), n_tables), dtype=np.int64)
@@ -135,7 +136,7 @@ class Hyperplane:
             rows = torch.from_numpy(vectors[start : start + _BLOCK_ROWS])
             block[: len(rows)] = rows
             bits = (block @ flat.T > 0).view(_BLOCK_ROWS, n_tables, n_bits)
-            codes = (bits * powers).sum(dim=2)[: len(rows)].numpy()
+            codes = (bits * powers).sum(dim=2)[: len(rows)].numpy()  # (len(rows), n_tables)
             cells[start : start + len(rows)] = codes + offset
         return cells
 
@@ -147,13 +148,32 @@ class Hyperplane:
 
 
 def make_hyperplane(*, n_tables: int, n_bits: int, dim: int, seed: int) -> Hyperplane:
-    """Return planes with normally distributed normals."""
+    """Return planes with normally distributed normals.
+
+    Parameters
+    ----------
+    n_tables : int
+        Cells that an item is stored in, at least 1.
+    n_bits : int
+        Planes of a table, which have 2 ** n_bits cells.
+    dim : int
+        Of the vectors.
+    seed : int
+    """
     planes = np.random.default_rng(seed).standard_normal((n_tables, n_bits, dim))
     return Hyperplane(planes.astype(np.float32))
 
 
 def as_probes(rows: Sequence[Numbers], cells: Sequence[Numbers], n_cells: int) -> Probes:
-    """Return which queries ask which cells, given rows and cells of the pairs, in several parts."""
+    """Return which queries ask which cells.
+
+    Parameters
+    ----------
+    rows, cells : sequences of integer arrays, shapes (n_i,)
+        Of the pairs, in several arrays; none is there twice.
+    n_cells : int
+        Of all; `cells` are below it.
+    """
     row = np.concatenate([np.empty(0, dtype=np.int32), *rows]).astype(np.int32)
     cell = np.concatenate([np.empty(0, dtype=np.int32), *cells]).astype(np.int32)
     sorted_rows, starts = grouped_by(cell, row, n_cells)
@@ -163,18 +183,30 @@ def as_probes(rows: Sequence[Numbers], cells: Sequence[Numbers], n_cells: int) -
 
 @compiled
 def grouped_by(numbers: Numbers, values: NDArray[Whole], n: int) -> tuple[NDArray[Whole], Ints]:
-    """Return values in the order of their numbers, which are below n, and where those of each begin.
+    """Return values in the order of their numbers, and where those of each begin: a counting sort.
 
-    Those of one number keep their order. Counting takes a tenth of sorting.
+    Those of one number keep their order. Counting takes a tenth of sorting by comparisons.
+
+    Parameters
+    ----------
+    numbers : integer array, shape (m,)
+        0 .. n - 1.
+    values : integer array, shape (m,)
+    n : int
+
+    Returns
+    -------
+    integer array, shape (m,), and int64 array, shape (n + 1,)
+        The values of number i are at starts[i] .. starts[i + 1].
     """
     starts = np.zeros(n + 1, dtype=np.int64)
     for number in numbers:
         starts[number + 1] += 1
     for i in range(n):
         starts[i + 1] += starts[i]
-    place = starts[:-1].copy()
+    position = starts[:-1].copy()
     grouped = np.empty_like(values)
     for i in range(len(numbers)):
-        grouped[place[numbers[i]]] = values[i]
-        place[numbers[i]] += 1
+        grouped[position[numbers[i]]] = values[i]
+        position[numbers[i]] += 1
     return grouped, starts

@@ -42,9 +42,9 @@ class CellIndex:
 
 @dataclass(frozen=True)
 class Spans:
-    """Rows of cells: rows firsts[i] .. lasts[i] are of the cell at places[i], (n,) each."""
+    """Rows of some cells: firsts[i] .. lasts[i] are of the one at `cell_indices[i]` among these, (n,) each."""
 
-    places: Ints
+    cell_indices: Ints
     firsts: Ints
     lasts: Ints
 
@@ -66,16 +66,16 @@ class CellReader:
 
     def rows(self, start: int, stop: int) -> Items:
         """Return rows start..stop of all rows, at least one."""
-        pieces = []
+        some = []
         part = int(np.searchsorted(self._bounds, start, side="right")) - 1
         while start < stop:
             end = min(stop, int(self._bounds[part + 1]))
             if end > start:
                 first = int(self._bounds[part])
-                pieces.append(self._part(part).take(slice(start - first, end - first)))
+                some.append(self._part(part).take(slice(start - first, end - first)))
                 start = end
             part += 1
-        return concatenate(pieces)
+        return concatenate(some)
 
     def chunks(self, cells: Ints) -> Iterator[tuple[Items, Spans]]:
         """Yield the items of some cells, as many as are worth while at a time.
@@ -92,14 +92,14 @@ class CellReader:
             Of the cells. A cell may come in several.
         """
         ranges: list[tuple[int, int]] = []
-        pieces: list[tuple[int, int, int]] = []
+        spans: list[tuple[int, int, int]] = []
         n_held = 0
         bounds = zip(self._index.starts[cells].tolist(), self._index.starts[cells + 1].tolist(), strict=True)
-        for place, (start, end) in enumerate(bounds):
+        for index, (start, end) in enumerate(bounds):
             first = start
             while first < end:
                 last = min(end, first + CHUNK_ROWS - n_held)
-                pieces.append((place, n_held, n_held + last - first))
+                spans.append((index, n_held, n_held + last - first))
                 # Cells that follow each other are read at once.
                 if ranges and ranges[-1][1] == first:
                     ranges[-1] = (ranges[-1][0], last)
@@ -107,10 +107,10 @@ class CellReader:
                     ranges.append((first, last))
                 n_held, first = n_held + last - first, last
                 if n_held == CHUNK_ROWS:
-                    yield concatenate([self.rows(*r) for r in ranges]), Spans(*np.array(pieces).T.copy())
-                    ranges, pieces, n_held = [], [], 0
+                    yield concatenate([self.rows(*r) for r in ranges]), Spans(*np.array(spans).T.copy())
+                    ranges, spans, n_held = [], [], 0
         if ranges:
-            yield concatenate([self.rows(*r) for r in ranges]), Spans(*np.array(pieces).T.copy())
+            yield concatenate([self.rows(*r) for r in ranges]), Spans(*np.array(spans).T.copy())
 
     def _part(self, part: int) -> Items:
         if part not in self._parts:
@@ -127,7 +127,7 @@ def cut_parts(counts: Doubles, *, n_parts: int) -> Ints:
 
 
 def cut_units(starts: Ints, cost: Doubles, *, n_units: int, max_rows: int) -> Ints:
-    """Return the first row of each unit, and the end.
+    """Return the first row of each unit, and the end, (n_cut + 1,), rising.
 
     Parameters
     ----------
@@ -138,14 +138,15 @@ def cut_units(starts: Ints, cost: Doubles, *, n_units: int, max_rows: int) -> In
     n_units : int
         Units of equal cost, of which those with more than `max_rows` rows are cut further.
     max_rows : int
+        At least 1.
     """
     so_far = np.concatenate([[0.0], np.cumsum(np.diff(starts) * cost)])
     if so_far[-1] <= 0:
         return starts[[0, -1]] if starts[-1] > starts[0] else starts[:1]
     even = np.interp(np.linspace(0.0, so_far[-1], n_units + 1), so_far, starts)
     bounds = np.unique(np.rint(even).astype(np.int64))
-    pieces = [
+    cuts = [
         np.linspace(first, last, -(-(last - first) // max_rows) + 1)[:-1]
         for first, last in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
     ]
-    return np.append(np.concatenate(pieces), bounds[-1]).astype(np.int64)
+    return np.append(np.concatenate(cuts), bounds[-1]).astype(np.int64)

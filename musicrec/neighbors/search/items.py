@@ -1,4 +1,8 @@
-"""Items as cells hold them."""
+"""Items as cells hold them: songs with equal vectors are one, so that no cell is made of copies.
+
+Which vectors are equal is found by a hash of 64 bits, a sum of products with random odd factors (after Carter and
+Wegman 1979, "Universal classes of hash functions").
+"""
 
 from __future__ import annotations
 
@@ -27,23 +31,23 @@ class Items:
         return Items(self.keys[rows], self.recordings[rows], self.vectors[rows])
 
 
-def concatenate(members: list[Items]) -> Items:
+def concatenate(several: list[Items]) -> Items:
     """Return the items of all, in order; without a copy where there is but one."""
-    if len(members) == 1:
-        return members[0]
+    if len(several) == 1:
+        return several[0]
     return Items(
-        np.concatenate([m.keys for m in members]),
-        np.concatenate([m.recordings for m in members]),
-        np.concatenate([m.vectors for m in members]),
+        np.concatenate([items.keys for items in several]),
+        np.concatenate([items.recordings for items in several]),
+        np.concatenate([items.vectors for items in several]),
     )
 
 
 @dataclass(frozen=True)
 class Distinct:
-    """The m different ones of n rows: `firsts` (m,), rising, is where each stands first; `place` (n,) is which."""
+    """The m different ones of n rows: `firsts` (m,), rising, is where each stands first; `index` (n,) is which."""
 
     firsts: Ints
-    place: Ints
+    index: Ints
 
 
 def distinct_rows(vectors: Reals) -> Distinct:
@@ -51,10 +55,10 @@ def distinct_rows(vectors: Reals) -> Distinct:
 
     Of two that are different and have one hash of 64 bits, which will hardly ever be, one may be listed twice.
     """
-    bits = np.ascontiguousarray(vectors).view(np.uint16)
+    bits = np.ascontiguousarray(vectors).view(np.uint16)  # (n, d) or (n, 2 d)
     drawn = np.random.default_rng(1).integers(0, 2**63, (bits.shape[1],), dtype=np.uint64)
     factors = drawn * np.uint64(2) + np.uint64(1)
-    hashes = _hashes(bits, factors)
+    hashes = _hashes(bits, factors)  # (n,)
     order = np.argsort(hashes, kind="stable")
     here, before = order[1:], order[:-1]
     same = hashes[here] == hashes[before]
@@ -64,9 +68,9 @@ def distinct_rows(vectors: Reals) -> Distinct:
     # The sort is stable: of equal ones the first comes first.
     firsts = order[is_first]
     by_row = np.argsort(firsts)
-    place = np.empty(len(order), dtype=np.int64)
-    place[order] = np.argsort(by_row)[np.cumsum(is_first) - 1]
-    return Distinct(firsts[by_row], place)
+    index = np.empty(len(order), dtype=np.int64)
+    index[order] = np.argsort(by_row)[np.cumsum(is_first) - 1]
+    return Distinct(firsts[by_row], index)
 
 
 @compiled

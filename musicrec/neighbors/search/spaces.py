@@ -1,8 +1,11 @@
 """What "near" means: cosine, inner product or Euclidean distance; and where a vector stands when it is hashed.
 
-Buckets are cells of Euclidean space. For the cosine that is the unit sphere; for the inner product, base vectors
+Cells divide Euclidean space. For the cosine that is the unit sphere; for the inner product, base vectors
 get one more dimension that makes them equally long, sqrt(M^2 - |x|^2), which turns the largest product into the
 smallest distance (Bachrach et al., RecSys 2014). A query then stands elsewhere than the same item as an answer.
+
+Products of single precision only propose pairs. By how much one may be off is bounded by the number of its terms,
+the unit roundoff and the lengths (Higham 2002, "Accuracy and Stability of Numerical Algorithms", section 3.1).
 """
 
 from __future__ import annotations
@@ -46,8 +49,8 @@ class Space:
             return _unit(vectors)
         if self.metric == "euclidean":
             return vectors
-        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
-        rest = np.sqrt(np.maximum(0.0, self.max_norm**2 - lengths**2))
+        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)  # (n,)
+        rest = np.sqrt(np.maximum(0.0, self.max_norm**2 - lengths**2))  # (n,)
         return np.column_stack([vectors, rest.astype(np.float32)])
 
     def as_asking(self, vectors: Floats) -> Floats | None:
@@ -97,8 +100,8 @@ class Frame:
             return normalize(vectors, dim=1)
         if self.metric == "dot":
             return vectors
-        moved = vectors - torch.from_numpy(self.center)
-        last = torch.ones(len(moved), 1) if asking else (moved * moved).sum(dim=1, keepdim=True) / -2
+        moved = vectors - torch.from_numpy(self.center)  # (n, d)
+        last = torch.ones(len(moved), 1) if asking else (moved * moved).sum(dim=1, keepdim=True) / -2  # (n, 1)
         return torch.cat([moved, last], dim=1)
 
     def offsets(self, vectors: Tensor) -> tuple[Floats, Floats]:
@@ -109,7 +112,7 @@ class Frame:
         float32 arrays, shape (n,)
             Half the squared length for "euclidean", else 0; and a bound of the rounding errors.
         """
-        lengths = (vectors - torch.from_numpy(self.center)).norm(dim=1).numpy()
+        lengths = (vectors - torch.from_numpy(self.center)).norm(dim=1).numpy()  # (n,)
         if self.metric == "cosine":
             lengths = np.ones_like(lengths)
         error = (vectors.shape[1] + 8) * UNIT_ROUNDOFF * np.square(lengths + np.float32(self.longest))

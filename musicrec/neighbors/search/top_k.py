@@ -1,4 +1,4 @@
-"""Lists of neighbors: several of an item → one."""
+"""Lists of neighbors: several of an item → one. Their order is total, so nothing depends on how they came."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from musicrec.arrays import Floats, Ints
 class Lists:
     """The best neighbors of each query, each recording once, by score down, then key up.
 
-    keys and recordings (n, width), -1 where there is no neighbor, and scores (n, width), NaN there.
+    Attributes
+    ----------
+    keys, recordings : int64 arrays, shape (n, width)
+        -1 where there is no neighbor.
+    scores : float32 array, shape (n, width)
+        NaN there.
     """
 
     keys: Ints
@@ -36,7 +41,10 @@ def best_of(keys: Ints, recordings: Ints, scores: Floats, *, k: int) -> Lists:
 
     Parameters
     ----------
-    keys, recordings, scores : arrays, shape (n, width)
+    keys, recordings : int64 arrays, shape (n, width)
+    scores : float32 array, shape (n, width)
+    k : int
+        At least 1.
 
     Returns
     -------

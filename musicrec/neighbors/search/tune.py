@@ -1,7 +1,8 @@
 """Choose how far queries look, for a recall target.
 
 A query finds every neighbor in the cells it asks, so the recall and the cost of any setting can be read off
-memberships before any join runs.
+memberships before any join runs. The recall of a sample is a mean with a normal interval, whose lower bound has to
+reach the target (`measures/metrics.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,12 @@ from musicrec.neighbors.search.voronoi import Voronoi
 class Queries:
     """A sample of items with the cells of their true neighbors.
 
-    vectors (n, d) where they stand as queries; cells (n, k), -1 where no neighbor exists.
+    Attributes
+    ----------
+    vectors : float32 array, shape (n, d)
+        Where they stand as queries.
+    cells : int64 array, shape (n, k)
+        -1 where no neighbor exists.
     """
 
     vectors: Floats
@@ -33,21 +39,31 @@ class Queries:
 
 def required_distances(family: Voronoi, queries: Queries) -> Floats:
     """Return (n, k): the `tau` from which on a query finds its neighbor, inf where none is enough."""
-    home = family.assign(queries.vectors)[:, 0]
+    home = family.assign(queries.vectors)[:, 0]  # (n,)
     required = np.full(queries.cells.shape, np.inf, dtype=np.float32)
     for rows, near, distances in family.distances(queries.vectors, home):
         order = np.argsort(near, kind="stable")
-        wanted = queries.cells[rows]
-        place = order[np.searchsorted(near, wanted, sorter=order).clip(0, len(near) - 1)]
-        found = near[place] == wanted
-        required[rows] = np.where(found, np.take_along_axis(distances, place, axis=1), np.inf)
+        wanted = queries.cells[rows]  # (r, k)
+        index = order[np.searchsorted(near, wanted, sorter=order).clip(0, len(near) - 1)]  # (r, k)
+        found = near[index] == wanted
+        required[rows] = np.where(found, np.take_along_axis(distances, index, axis=1), np.inf)
     required[queries.cells == home[:, None]] = 0.0
     return required
 
 
 def recall_of(required: Floats, known: Bools, *, tau: float) -> Estimate:
-    """Return the recall at a distance: the mean over queries of the share of known neighbors that are found."""
-    found = ((required <= tau) & known).sum(axis=1)
+    """Return the recall at a distance: the mean over queries of the share of known neighbors that are found.
+
+    Parameters
+    ----------
+    required : float32 array, shape (n, k)
+        What `required_distances` returns.
+    known : bool array, shape (n, k)
+        Which neighbors exist; a query without any counts as 1.
+    tau : float
+        At least 0.
+    """
+    found = ((required <= tau) & known).sum(axis=1)  # (n,)
     return mean_with_bound(np.where(known.any(axis=1), found / np.maximum(known.sum(axis=1), 1), 1.0))
 
 
@@ -59,7 +75,9 @@ def choose_tau(required: Floats, known: Bools, *, target_recall: float) -> float
     required : float32 array, shape (n, k)
         What `required_distances` returns.
     known : bool array, shape (n, k)
+        Which neighbors exist.
     target_recall : float
+        0..1.
 
     Returns
     -------
@@ -85,6 +103,14 @@ def tune(family: Voronoi, queries: Queries, *, target_recall: float) -> tuple[Vo
     Where the leaders next to a query's own are too few, more are looked at: of all, some `tau` reaches any target.
     They are too few also where more than half of what may be missed is beyond them: `tau` would then have to be so
     large that it costs more than a longer look.
+
+    Parameters
+    ----------
+    family : Voronoi
+        Its own `tau` does not matter.
+    queries : Queries
+    target_recall : float
+        0..1.
     """
     required = required_distances(family, queries)
     reachable = recall_of(required, queries.known, tau=float(np.finfo(np.float32).max))

@@ -1,4 +1,35 @@
-"""The hash by the data: cells around leaders, of which a query asks those not much farther than the nearest."""
+"""The hash by the data: cells around leaders, of which a query asks those not much farther than the nearest.
+
+**The partition.** Leaders, the centers of a k-means of the catalog (`leaders.py`), cut space into Voronoi cells:
+what is nearer to one leader than to all others is in its cell. Each item is stored once, in its own, as in the
+inverted file of Sivic and Zisserman (2003, "Video Google") and its form for vectors, IVF (Jégou, Douze and Schmid
+2011, "Product quantization for nearest neighbor search"). Cells that follow the data cut fewer of its clusters
+than those of hashes that are drawn without it (`hashing.Hyperplane`), which have laws that hold for any data, and
+need many tables for the same recall.
+
+**Whom a query asks.** Near neighbors lie beyond the border of a cell, the more of them the more dimensions there
+are, so a query asks its own cell and others: several probes in place of several copies (Lv et al. 2007,
+"Multi-probe LSH"). IVF asks equally many cells for all. Here a query asks all those whose leaders are nearer
+than `tau` times a local scale: one in the middle of its cell asks few, one at a corner many. SPANN (Chen et al.
+2021) takes the distance to the nearest leader for the scale, which is next to nothing where a query stands at its
+leader. Here it is the mean distance to the `SCALE_LEADERS` leaders around, as the contextual dissimilarity of
+Jégou, Harzallah and Schmid (2007) takes the mean over a neighborhood. Leaders lie close where songs do, so one
+`tau` suits dense and sparse regions better than one distance would.
+
+**How tau is chosen.** A neighbor is found exactly if its cell is asked, so each true neighbor of a sampled query
+requires some `tau`: the distance of its cell's leader in terms of the query's scale (`Voronoi.distances`), 0 in
+the own cell. The recall at any `tau` is the share that requires no more. It rises with `tau`; `tune.py` takes the
+smallest at which the lower bound of its 95 % interval reaches the target, before any join has run. The truth that
+this needs comes from the same cells: by the triangle inequality, most cannot hold a neighbor (`pruning.py`).
+
+**Two levels.** To compare n vectors with m leaders takes n m products, for many songs more than the join. So
+leaders are grouped by about sqrt(m) first-level centers, a vocabulary tree of two levels (Nistér and Stewénius
+2006), and a vector looks for its leader among those of the `N_GROUPS` centers next to it. The leaders next to a
+cell are looked for among whole groups alike, once for all of its queries.
+
+Half the squared distance of x to c is |x|^2 / 2 + |c|^2 / 2 - x c: one matrix product, and the other two terms are
+known beforehand.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +63,8 @@ N_GROUPS = 6
 # neighbors of ten million song-like vectors 0.936 are in the cells of 512 leaders found among 6 times as many,
 # 0.975 among 16 times, 0.983 among 40 times; 0.986 are in the cells of the 512 nearest.
 AMONG = 40
+# Leaders next to a query's own that it may ask at first; where they are too few, `tune` doubles them.
+N_NEAR = 512
 
 
 @dataclass(frozen=True)
@@ -43,9 +76,11 @@ class Voronoi:
     leaders : Leaders
     tau : float
         A query asks the cells whose leaders are nearer than so many times the mean distance of the
-        `SCALE_LEADERS` leaders next to its own, and its own cell.
+        `SCALE_LEADERS` leaders next to its own, and its own cell. At least 0.
     n_near : int
-        Of so many leaders next to its own.
+        Of so many leaders next to its own, which counts; at least 1.
+    n_tables : int
+        1: an item is stored once.
     """
 
     leaders: Leaders
@@ -62,11 +97,11 @@ class Voronoi:
         """Return the cell of the nearest leader, (n, 1): of those of the first-level centers next to a vector."""
         first, groups = self.leaders.first, self.leaders.groups
         # A center without leaders is next to nothing.
-        toward_first = np.where(np.diff(groups) > 0, _offsets(first), np.float32(-np.inf))
+        toward_first = np.where(np.diff(groups) > 0, _offsets(first), np.float32(-np.inf))  # (n_first,)
         n_groups = min(N_GROUPS, int((np.diff(groups) > 0).sum()))
-        asked = nearest_groups(vectors, first, toward_first, n_groups)
+        asked = nearest_groups(vectors, first, toward_first, n_groups)  # (n, n_groups)
         pairs, starts = grouped_by(asked.ravel(), np.arange(asked.size), len(first))
-        rows = pairs // n_groups
+        rows = pairs // n_groups  # (n * n_groups,), group by group
         return nearest_leaders(vectors, rows, starts, groups, self.leaders.centers, self._shift())[:, None]
 
     def probes(self, vectors: Floats, home: Ints | None = None) -> Iterator[Probes]:
@@ -74,9 +109,9 @@ class Voronoi:
         home = self.assign(vectors)[:, 0] if home is None else home
         yield as_probes([np.arange(len(home))], [home], self.n_cells)
         rows, cells = [], []
-        shift = self._shift()
+        shift = self._shift()  # (n_cells,)
         for own, starts, near in self._around(home):
-            row, cell = _within(vectors, own, starts, near, self.leaders.centers, shift, self.tau)
+            row, cell = _within(vectors, own, starts, near, self.leaders.centers, shift, self.tau)  # (n_pairs,)
             rows.append(row)
             cells.append(cell)
         yield as_probes(rows, cells, self.n_cells)
@@ -95,11 +130,11 @@ class Voronoi:
         int64 arrays, shapes (r,) and (near,), float32 array, shape (r, near)
             Rows of `vectors`, cells, the own one first, and distances.
         """
-        shift = self._shift()
+        shift = self._shift()  # (n_cells,)
         for own, starts, near in self._around(home):
-            for place, cells in enumerate(near):
-                rows = own[starts[place] : starts[place + 1]]
-                centers = np.ascontiguousarray(self.leaders.centers[cells])
+            for i, cells in enumerate(near):
+                rows = own[starts[i] : starts[i + 1]]  # (r,)
+                centers = np.ascontiguousarray(self.leaders.centers[cells])  # (near, d)
                 yield rows, cells, _relative(vectors, rows, centers, shift[cells])
 
     def _shift(self) -> Floats:
@@ -108,34 +143,35 @@ class Voronoi:
     def _around(self, home: Ints) -> Iterator[tuple[Ints, Ints, Ints]]:
         """Yield rows of queries, group by group: where those of each cell begin, and the leaders next to it.
 
-        int64 arrays, shapes (r,), (n_cells + 1,) and (n_cells, near).
+        int64 arrays, shapes (r,), (c + 1,) and (c, near), of groups of c cells with r queries.
         """
-        rows, starts = grouped_by(np.ascontiguousarray(home), np.arange(len(home)), self.n_cells)
+        rows, starts = grouped_by(np.ascontiguousarray(home), np.arange(len(home)), self.n_cells)  # (n,)
         for cells, near in self._near(np.flatnonzero(np.diff(starts))):
-            bounds = np.append(starts[cells], starts[cells[-1] + 1])
+            bounds = np.append(starts[cells], starts[cells[-1] + 1])  # (c + 1,)
             yield rows[bounds[0] : bounds[-1]], bounds - bounds[0], near
 
     def _near(self, cells: Ints) -> Iterator[tuple[Ints, Ints]]:
         """Yield some of the cells (rising), all of one group, and the leaders next to each, that first."""
         centers, first, groups = self.leaders.centers, torch.from_numpy(self.leaders.first), self.leaders.groups
         shift, sizes, toward_first = self._shift(), np.diff(groups), negative_half_squares(first)
-        group = np.searchsorted(groups, cells, side="right") - 1
+        group = np.searchsorted(groups, cells, side="right") - 1  # (len(cells),)
         for number in np.unique(group).tolist():
             # Leaders of whole groups, the nearest first: the products then serve all cells of the group.
-            order = torch.argsort(torch.addmv(toward_first, first, first[number]), descending=True).numpy()
+            toward = torch.addmv(toward_first, first, first[number])  # (n_first,)
+            order = torch.argsort(toward, descending=True).numpy()
             n_groups = int(np.searchsorted(np.cumsum(sizes[order]), AMONG * self.n_near)) + 1
             # Its own group is among them, also where products overflow.
             asked = np.append(number, order[:n_groups][order[:n_groups] != number])
-            among = concatenate_ranges(groups[asked], sizes[asked])
-            own = cells[group == number]
+            among = concatenate_ranges(groups[asked], sizes[asked])  # (m,)
+            own = cells[group == number]  # (c,)
             near = nearest_among(
                 centers[own], own - groups[number], centers[among], shift[among], min(self.n_near, len(among))
-            )
+            )  # (c, near)
             yield own, among[near]
 
 
 def _offsets(centers: Floats) -> Floats:
-    return negative_half_squares(torch.from_numpy(centers)).numpy()
+    return negative_half_squares(torch.from_numpy(centers)).numpy()  # (m,)
 
 
 @compiled
@@ -145,8 +181,8 @@ def _halves(vectors: Floats, rows: Ints, centers: Floats, shift: Floats, block: 
     Always a product of `PROBE_ROWS` rows, so that it does not depend on how many queries a cell has.
     """
     for i in range(len(rows)):
-        block[i] = vectors[rows[i]]
-    np.dot(block, centers.T, halves)
+        block[i] = vectors[rows[i]]  # (d,)
+    np.dot(block, centers.T, halves)  # (PROBE_ROWS, n_centers)
     for i in range(len(rows)):
         own = np.float32(0.0)
         for j in range(block.shape[1]):
@@ -173,8 +209,8 @@ def _relative(vectors: Floats, rows: Ints, centers: Floats, shift: Floats) -> Fl
     block = np.zeros((PROBE_ROWS, vectors.shape[1]), dtype=np.float32)
     halves = np.empty((PROBE_ROWS, len(centers)), dtype=np.float32)
     for start in range(0, len(rows), PROBE_ROWS):
-        some = rows[start : start + PROBE_ROWS]
-        _halves(vectors, some, centers, shift, block, halves)
+        some = rows[start : start + PROBE_ROWS]  # at most (PROBE_ROWS,)
+        _halves(vectors, some, centers, shift, block, halves)  # (PROBE_ROWS, n_centers)
         for i in range(len(some)):
             scale = _scale(halves, i)
             for j in range(len(centers)):
@@ -195,16 +231,16 @@ def _within(
     found_rows = np.empty(64 * len(rows), dtype=np.int32)
     found_cells = np.empty(len(found_rows), dtype=np.int32)
     n = 0
-    for place in range(len(near)):
+    for i_cell in range(len(near)):
         # The leaders in tiles, which stay in the second-level cache while all queries of the cell go by.
         for first in range(0, n_near, PROBE_LEADERS):
             width = min(PROBE_LEADERS, n_near - first)
             for j in range(width):
-                cell = near[place, first + j]
+                cell = near[i_cell, first + j]
                 near_centers[j], near_shift[j] = centers[cell], shift[cell]
-            for start in range(starts[place], starts[place + 1], PROBE_ROWS):
-                some = rows[start : min(start + PROBE_ROWS, starts[place + 1])]
-                halves = buffer[: PROBE_ROWS * width].reshape(PROBE_ROWS, width)
+            for start in range(starts[i_cell], starts[i_cell + 1], PROBE_ROWS):
+                some = rows[start : min(start + PROBE_ROWS, starts[i_cell + 1])]
+                halves = buffer[: PROBE_ROWS * width].reshape(PROBE_ROWS, width)  # (PROBE_ROWS, width)
                 _halves(vectors, some, near_centers[:width], near_shift[:width], block, halves)
                 if n + halves.size > len(found_rows):
                     more = np.empty(len(found_rows) + halves.size, dtype=np.int32)
@@ -216,7 +252,7 @@ def _within(
                         # The own cell, which is the first, has been asked.
                         halves[i, 0] = np.inf
                     n = _add_within(
-                        halves, i, reach[start + i], some[i], near[place, first : first + width],
+                        halves, i, reach[start + i], some[i], near[i_cell, first : first + width],
                         found_rows, found_cells, n,
                     )  # fmt: skip
     return found_rows[:n], found_cells[:n]

@@ -110,15 +110,15 @@ def test_some_songs_keep_what_they_share() -> None:
 
 
 @pytest.mark.parametrize("rich", [True, False])
-def test_batches_hold_no_song_that_is_held_out(rich: bool) -> None:
+def test_batches_hold_no_validation_song(rich: bool) -> None:
     data, _ = planted()
     sampler = Sampler(data, batch_size=100, rich=rich)
     batches = list(sampler.draw(np.random.default_rng(0)))
     drawn = np.concatenate(batches)
-    assert not data.held_out[drawn].any()
+    assert not data.validation[drawn].any()
     assert all((np.diff(batch) > 0).all() for batch in batches)
     if not rich:
-        np.testing.assert_array_equal(np.sort(drawn), np.flatnonzero(~data.held_out))
+        np.testing.assert_array_equal(np.sort(drawn), np.flatnonzero(~data.validation))
 
 
 def planted(n: int = 600, *, labeled: bool = True) -> tuple[TrainingSet, np.ndarray]:
@@ -138,7 +138,7 @@ def precision(vectors: np.ndarray, style: np.ndarray) -> float:
     rows = np.arange(len(style))
     candidates = Collection.make(rows, song=rows, group=style)
     return float(
-        answer(by_cosine(vectors.astype(np.float32)), candidates, k=10, own_artist=False).judged.precision.mean()
+        answer(by_cosine(vectors.astype(np.float32)), candidates, k=10, own_artist=False).measures.precision.mean()
     )
 
 
@@ -150,21 +150,21 @@ def test_learns_the_style_that_the_playlists_share(is_half: bool, monkeypatch: p
 
     def watched(*arguments: torch.Tensor) -> torch.Tensor:
         product = linear(*arguments)
-        seen.add(("training" if product.requires_grad else "judging", product.dtype))
+        seen.add(("training" if product.requires_grad else "validation", product.dtype))
         return product
 
     monkeypatch.setattr(torch.nn.functional, "linear", watched)
     data, style = planted()
     lines = []
     encoder, history = train_encoder(data, settings=QUICK, on_epoch=lines.append)
-    held = data.held_out
+    validation = data.validation
     before, after = (
-        precision(data.inputs[held], style[held]),
-        precision(embed(encoder, data.inputs[held]), style[held]),
+        precision(data.inputs[validation], style[validation]),
+        precision(embed(encoder, data.inputs[validation]), style[validation]),
     )
     assert after > 1.6 * before
     assert history == lines
-    assert seen == {("training", torch.bfloat16 if is_half else torch.float32), ("judging", torch.float32)}
+    assert seen == {("training", torch.bfloat16 if is_half else torch.float32), ("validation", torch.float32)}
     assert all(weights.dtype == torch.float32 for weights in encoder.parameters())
     assert max(e.held_out_score for e in history) > history[0].held_out_score
 
@@ -183,12 +183,12 @@ def test_same_seed_same_weights() -> None:
     assert not np.array_equal(first, other)
 
 
-def test_held_out_songs_do_not_change_the_weights() -> None:
+def test_validation_songs_do_not_change_the_weights() -> None:
     data, _ = planted()
     inputs = data.inputs.copy()
-    inputs[data.held_out] = 9.0
+    inputs[data.validation] = 9.0
     changed = replace(data, inputs=inputs)
-    # One epoch: with more, the held-out score decides which one is the best.
+    # One epoch: with more, the validation songs decide which one is the best.
     settings = QUICK.model_copy(update={"n_epochs": 1})
     one, other = (train_encoder(d, settings=settings, on_epoch=lambda _: None)[0] for d in (data, changed))
     np.testing.assert_array_equal(embed(one, data.inputs), embed(other, data.inputs))
@@ -211,9 +211,9 @@ def test_learns_without_labels() -> None:
     assert history[-1].loss < history[0].loss - 0.3
 
 
-def test_without_held_out_songs_the_last_epoch_counts() -> None:
+def test_without_validation_songs_the_last_epoch_counts() -> None:
     data, _ = planted()
-    everything = replace(data, held_out=np.zeros(len(data.inputs), dtype=bool))
+    everything = replace(data, validation=np.zeros(len(data.inputs), dtype=bool))
     _, history = train_encoder(
         everything, settings=QUICK.model_copy(update={"n_epochs": 3}), on_epoch=lambda _: None
     )
@@ -222,7 +222,7 @@ def test_without_held_out_songs_the_last_epoch_counts() -> None:
 
 def test_a_training_that_goes_astray_ends_with_a_sentence() -> None:
     data, _ = planted()
-    data.inputs[~data.held_out] = np.nan
+    data.inputs[~data.validation] = np.nan
     with pytest.raises(QualityError, match="went astray in epoch 1"):
         train_encoder(data, settings=QUICK, on_epoch=lambda _: None)
 
@@ -240,9 +240,9 @@ def test_either_loss_finds_the_style(weights: tuple[float, float]) -> None:
     contrastive, proxy = weights
     settings = QUICK.model_copy(update={"contrastive_weight": contrastive, "proxy_weight": proxy})
     encoder, _ = train_encoder(data, settings=settings, on_epoch=lambda _: None)
-    held = data.held_out
-    assert precision(embed(encoder, data.inputs[held]), style[held]) > 1.6 * precision(
-        data.inputs[held], style[held]
+    validation = data.validation
+    assert precision(embed(encoder, data.inputs[validation]), style[validation]) > 1.6 * precision(
+        data.inputs[validation], style[validation]
     )
 
 
@@ -254,13 +254,13 @@ def test_hidden_songs_teach_to_do_with_less() -> None:
     # The style stands twice, from sources of its own; each source has a mask.
     layout = InputLayout(12, np.concatenate([np.arange(12), np.arange(12)]), np.arange(24) >= 12)
     doubled = replace(data, inputs=inputs, layout=layout)
-    gaps = inputs[data.held_out].copy()
+    gaps = inputs[data.validation].copy()
     gaps[:, :2], gaps[:, 12:14] = 0, 1
     found = {}
     for share in (0.0, 0.5):
         settings = QUICK.model_copy(update={"hidden_songs": share, "n_epochs": 60, "patience": 60})
         encoder, _ = train_encoder(doubled, settings=settings, on_epoch=lambda _: None)
-        found[share] = precision(embed(encoder, gaps), style[data.held_out])
+        found[share] = precision(embed(encoder, gaps), style[data.validation])
     assert found[0.5] > found[0.0] + 0.02
 
 
@@ -270,7 +270,7 @@ def test_a_single_group_is_learned_too() -> None:
     song = np.flatnonzero(style == 2)
     alone = replace(data, positives=(Positives("playlists", 1.0, song, np.zeros(len(song), dtype=np.int64)),))
     encoder, history = train_encoder(alone, settings=QUICK, on_epoch=lambda _: None)
-    chosen = (style == 2) & data.held_out
+    chosen = (style == 2) & data.validation
 
     def contrast(vectors: np.ndarray) -> float:
         unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

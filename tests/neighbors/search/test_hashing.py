@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from musicrec.neighbors.search.hashing import Exact, HashFamily, make_hyperplane
-from musicrec.neighbors.search.leaders import ONE_LEVEL, fit_leaders, spatial_order
-from musicrec.neighbors.search.voronoi import N_GROUPS, SCALE_LEADERS, Voronoi
+from musicrec.neighbors.search.leaders import ONE_LEVEL_LEADERS, fit_leaders, spatial_order
+from musicrec.neighbors.search.voronoi import N_GROUPS, N_NEAR, SCALE_LEADERS, Voronoi
 
 
 def unit(n: int, dim: int, seed: int = 0) -> np.ndarray:
@@ -28,8 +28,8 @@ def cells_by_query(family: HashFamily, vectors: np.ndarray) -> list[list[int]]:
             asked = [some + probes.cells.tolist() for some in asked]
             continue
         starts, rows = probes.of(np.arange(len(probes.cells)))
-        for place, cell in enumerate(probes.cells.tolist()):
-            for row in rows[starts[place] : starts[place + 1]].tolist():
+        for i, cell in enumerate(probes.cells.tolist()):
+            for row in rows[starts[i] : starts[i + 1]].tolist():
                 asked[row].append(cell)
     return asked
 
@@ -75,11 +75,12 @@ def test_voronoi_cells_are_those_of_the_nearest_leader(length: float) -> None:
 def test_two_levels_of_leaders_hardly_ever_miss_the_nearest() -> None:
     vectors = unit(20_000, 8)
     leaders = fit_leaders(vectors, n_leaders=1500, seed=0)
+    assert ONE_LEVEL_LEADERS < 1500
     assert len(leaders.first) > 2 * N_GROUPS
     assert len(leaders) == pytest.approx(1500, rel=0.05)
     assert leaders.groups[-1] == len(leaders)
     nearest = (vectors @ leaders.centers.T).argmax(axis=1)
-    assert (Voronoi(leaders, 1.0, ONE_LEVEL).assign(vectors)[:, 0] == nearest).mean() > 0.99
+    assert (Voronoi(leaders, 1.0, N_NEAR).assign(vectors)[:, 0] == nearest).mean() > 0.99
 
 
 def test_first_level_centers_without_leaders_are_passed_over() -> None:
@@ -87,8 +88,8 @@ def test_first_level_centers_without_leaders_are_passed_over() -> None:
     empty = np.insert(leaders.groups, 3, leaders.groups[3])
     first = np.insert(leaders.first, 3, leaders.first[2] * 1.001, axis=0)
     vectors = unit(500, 8, seed=2)
-    whole = Voronoi(leaders, 1.0, ONE_LEVEL).assign(vectors)
-    padded = Voronoi(replace(leaders, first=first, groups=empty), 1.0, ONE_LEVEL).assign(vectors)
+    whole = Voronoi(leaders, 1.0, N_NEAR).assign(vectors)
+    padded = Voronoi(replace(leaders, first=first, groups=empty), 1.0, N_NEAR).assign(vectors)
     np.testing.assert_array_equal(padded, whole)
 
 

@@ -50,11 +50,11 @@ def test_chunks_hold_each_row_of_the_cells_once(sizes: list[int], n_parts: int, 
     whole = layout.CHUNK_ROWS
     layout.CHUNK_ROWS = chunk
     try:
-        for members, pieces in reader_of(index).chunks(wanted):
-            assert len(members) <= chunk
-            assert (pieces.lasts - pieces.firsts).sum() == len(members)
-            for place, first, last in zip(pieces.places, pieces.firsts, pieces.lasts, strict=True):
-                found.setdefault(int(wanted[place]), []).extend(members.keys[first:last].tolist())
+        for items, spans in reader_of(index).chunks(wanted):
+            assert len(items) <= chunk
+            assert (spans.lasts - spans.firsts).sum() == len(items)
+            for i, first, last in zip(spans.cell_indices, spans.firsts, spans.lasts, strict=True):
+                found.setdefault(int(wanted[i]), []).extend(items.keys[first:last].tolist())
     finally:
         layout.CHUNK_ROWS = whole
     expected = {c: list(range(index.starts[c], index.starts[c + 1])) for c in wanted.tolist() if sizes[c]}

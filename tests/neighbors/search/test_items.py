@@ -18,16 +18,16 @@ def test_equal_rows_are_one_and_all_others_are_not(rows: list[tuple[int, int, in
     expected = list(dict.fromkeys(rows))
     assert [rows[first] for first in found.firsts] == expected
     assert found.firsts.tolist() == [rows.index(row) for row in expected]
-    assert found.place.tolist() == [expected.index(row) for row in rows]
+    assert found.index.tolist() == [expected.index(row) for row in rows]
 
 
 def test_one_bit_makes_a_difference() -> None:
     vectors = np.ones((3, 64), dtype=np.float32)
     vectors[1, 63] = np.nextafter(np.float32(1), np.float32(2))
-    assert distinct_rows(vectors).place.tolist() == [0, 1, 0]
+    assert distinct_rows(vectors).index.tolist() == [0, 1, 0]
 
 
 def test_a_hash_alone_makes_none_equal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(items, "_hashes", lambda bits, _: np.zeros(len(bits), dtype=np.uint64))
     vectors = np.array([[1, 1], [1, 1], [2, 2], [2, 2]], dtype=np.float32)
-    assert distinct_rows(vectors).place.tolist() == [0, 0, 1, 1]
+    assert distinct_rows(vectors).index.tolist() == [0, 0, 1, 1]

@@ -5,8 +5,6 @@ from hypothesis import strategies as st
 
 from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel import (
-    _BLOCK_COLUMNS,
-    SEEDS,
     SLACK,
     Meetings,
     Search,
@@ -14,13 +12,14 @@ from musicrec.neighbors.search.kernel import (
     exact_nearest,
     pair_scores,
 )
+from musicrec.neighbors.search.kernel_loops import BLOCK_COLUMNS, SEEDS
 from musicrec.neighbors.search.spaces import Space, fit_frame
 from musicrec.neighbors.search.top_k import best_of, merge_lists
 
 COSINE = Space()
 
 
-def make_members(n: int, *, dim: int = 16, seed: int = 0, n_recordings: int | None = None) -> Items:
+def make_items(n: int, *, dim: int = 16, seed: int = 0, n_recordings: int | None = None) -> Items:
     rng = np.random.default_rng(seed)
     vectors = rng.standard_normal((n, dim))
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
@@ -59,50 +58,52 @@ def as_pairs(lists, k: int) -> list[list[tuple[int, float]]]:
     ("n", "n_recordings"), [(1, None), (2, None), (9, None), (300, None), (300, 40), (300, 5), (900, 2)]
 )
 def test_one_cell_equals_search_by_hand(n: int, n_recordings: int | None) -> None:
-    members = make_members(n, n_recordings=n_recordings)
-    assert as_pairs(exact_nearest(members, members, k=10, space=COSINE), 10) == by_loops(members, members, 10)
+    items = make_items(n, n_recordings=n_recordings)
+    assert as_pairs(exact_nearest(items, items, k=10, space=COSINE), 10) == by_loops(items, items, 10)
 
 
 def test_more_columns_than_a_block() -> None:
-    members = make_members(_BLOCK_COLUMNS + 300, dim=8)
-    queries = members.take(slice(0, 40))
-    assert as_pairs(exact_nearest(queries, members, k=10, space=COSINE), 10) == by_loops(queries, members, 10)
+    items = make_items(BLOCK_COLUMNS + 300, dim=8)
+    queries = items.take(slice(0, 40))
+    assert as_pairs(exact_nearest(queries, items, k=10, space=COSINE), 10) == by_loops(queries, items, 10)
 
 
 @given(st.integers(2, 250), st.integers(1, 4), st.integers(1, 12), st.integers(0, 99))
 @settings(max_examples=40, deadline=None)
-def test_lists_do_not_depend_on_the_order_of_what_was_offered(n: int, n_pieces: int, k: int, seed: int) -> None:
-    members = make_members(n, dim=4, seed=seed, n_recordings=max(1, n // 3))
+def test_lists_do_not_depend_on_the_order_in_which_candidates_come(
+    n: int, n_shares: int, k: int, seed: int
+) -> None:
+    items = make_items(n, dim=4, seed=seed, n_recordings=max(1, n // 3))
     rng = np.random.default_rng(seed)
-    frame = fit_frame(members.vectors.astype(np.float32), COSINE)
-    search = Search(members, k=k, frame=frame)
-    for piece in np.array_split(rng.permutation(n), n_pieces):
-        candidates = as_candidates(members.take(piece), frame)
+    frame = fit_frame(items.vectors.astype(np.float32), COSINE)
+    search = Search(items, k=k, frame=frame)
+    for share in np.array_split(rng.permutation(n), n_shares):
+        candidates = as_candidates(items.take(share), frame)
         # Each half to some queries, then to the others.
-        rows, cut, end = rng.permutation(n), len(piece) // 2, len(piece)
+        rows, cut, end = rng.permutation(n), len(share) // 2, len(share)
         for firsts, lasts in (([0, cut], [cut, end]), ([cut, 0], [end, cut])):
-            search.offer(candidates, Meetings(np.array(firsts), np.array(lasts), np.array([0, n // 3, n]), rows))
+            search.meet(candidates, Meetings(np.array(firsts), np.array(lasts), np.array([0, n // 3, n]), rows))
     assert search.n_compared == n * n
-    assert as_pairs(search.lists(), k) == by_loops(members, members, k)
+    assert as_pairs(search.lists(), k) == by_loops(items, items, k)
 
 
-def test_what_is_offered_twice_is_listed_once() -> None:
-    members = make_members(200)
-    frame = fit_frame(members.vectors.astype(np.float32), COSINE)
-    search = Search(members, k=10, frame=frame)
+def test_what_is_met_twice_is_listed_once() -> None:
+    items = make_items(200)
+    frame = fit_frame(items.vectors.astype(np.float32), COSINE)
+    search = Search(items, k=10, frame=frame)
     for _ in range(2):
-        search.offer_all(as_candidates(members, frame))
-    assert as_pairs(search.lists(), 10) == by_loops(members, members, 10)
+        search.meet_all(as_candidates(items, frame))
+    assert as_pairs(search.lists(), 10) == by_loops(items, items, 10)
 
 
 def test_a_song_with_more_releases_than_the_seeds_still_gets_k() -> None:
-    members = make_members(200)
-    vectors = np.repeat(members.vectors[:1], 200, axis=0)
-    vectors[100:] = members.vectors[100:]
-    recordings = members.keys.copy()
+    items = make_items(200)
+    vectors = np.repeat(items.vectors[:1], 200, axis=0)
+    vectors[100:] = items.vectors[100:]
+    recordings = items.keys.copy()
     recordings[:100] = 7
     assert SEEDS < 100
-    some = Items(members.keys, recordings, vectors)
+    some = Items(items.keys, recordings, vectors)
     found = exact_nearest(some, some, k=10, space=COSINE)
     assert as_pairs(found, 10) == by_loops(some, some, 10)
     assert (found.keys[:100] != -1).all()
@@ -111,18 +112,18 @@ def test_a_song_with_more_releases_than_the_seeds_still_gets_k() -> None:
 
 @pytest.mark.parametrize("n", [11, 400])
 def test_equal_scores_are_ordered_by_key(n: int) -> None:
-    members = make_members(n)
-    same = Items(members.keys, members.recordings, np.repeat(members.vectors[:1], n, axis=0))
+    items = make_items(n)
+    same = Items(items.keys, items.recordings, np.repeat(items.vectors[:1], n, axis=0))
     found = exact_nearest(same, same, k=5, space=COSINE)
     np.testing.assert_array_equal(found.scores, 1.0)
-    np.testing.assert_array_equal(found.keys[-1], members.keys[:5])
+    np.testing.assert_array_equal(found.keys[-1], items.keys[:5])
 
 
 def test_spare_places_are_for_items_of_several_recordings() -> None:
-    members = make_members(300)
-    recordings = members.keys.copy()
+    items = make_items(300)
+    recordings = items.keys.copy()
     recordings[::2] += 10**9
-    mixed = Items(members.keys, recordings, members.vectors)
+    mixed = Items(items.keys, recordings, items.vectors)
     lists, expected = (
         exact_nearest(mixed, mixed, k=10, n_spare=SLACK, space=COSINE),
         by_loops(mixed, mixed, 10 + SLACK),
@@ -135,31 +136,31 @@ def test_spare_places_are_for_items_of_several_recordings() -> None:
 @given(st.integers(2, 200), st.integers(1, 5), st.integers(0, 9))
 @settings(max_examples=25, deadline=None)
 def test_lists_over_parts_of_the_candidates_merge_to_the_whole(n: int, n_parts: int, seed: int) -> None:
-    members = make_members(n, seed=seed, n_recordings=max(1, n // 2))
-    owner = np.mod(members.keys, n_parts)
+    items = make_items(n, seed=seed, n_recordings=max(1, n // 2))
+    owner = np.mod(items.keys, n_parts)
     several = [
-        exact_nearest(members, members.take(np.flatnonzero(owner == part)), k=7, space=COSINE)
+        exact_nearest(items, items.take(np.flatnonzero(owner == part)), k=7, space=COSINE)
         for part in range(n_parts)
         if (owner == part).any()
     ]
-    assert as_pairs(merge_lists(several, k=7), 7) == by_loops(members, members, 7)
+    assert as_pairs(merge_lists(several, k=7), 7) == by_loops(items, items, 7)
 
 
 def test_products_that_overflow_hide_nothing() -> None:
     """Lengths of 1e30 have squares that single precision cannot hold; scores are still those by hand."""
-    members = make_members(100)
-    huge = Items(members.keys, members.recordings, members.vectors.astype(np.float32) * np.float32(1e30))
+    items = make_items(100)
+    huge = Items(items.keys, items.recordings, items.vectors.astype(np.float32) * np.float32(1e30))
     space = Space("dot", max_norm=1e30, vector_type="<f4")
     found = exact_nearest(huge, huge, k=3, space=space)
     exact = huge.vectors.astype(np.float64) @ huge.vectors.astype(np.float64).T
     np.fill_diagonal(exact, -np.inf)
-    expected = members.keys[np.argsort(-exact, axis=1)[:, 0]]
+    expected = items.keys[np.argsort(-exact, axis=1)[:, 0]]
     finite = -np.sort(-exact, axis=1)[:, 0] < 3e38
     np.testing.assert_array_equal(found.keys[finite, 0], expected[finite])
 
 
 def test_scores_do_not_depend_on_the_block() -> None:
-    a, b = make_members(500).vectors, make_members(500, seed=1).vectors
+    a, b = make_items(500).vectors, make_items(500, seed=1).vectors
     whole = pair_scores(a, b, COSINE)
     np.testing.assert_array_equal(
         np.concatenate([pair_scores(a[i : i + 1], b[i : i + 1], COSINE) for i in range(500)]), whole
