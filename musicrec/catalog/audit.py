@@ -240,8 +240,8 @@ def _stripped(text: Column) -> Column:
 
 def _text(column: Column, kind: DataType, *, settings: InputConfig) -> Column:
     # Cut first, so that a text of megabytes costs one copy; 64 more for the white space around it.
-    cut = F.substring(_as_text(column, kind), 1, settings.max_text_length + 64)
-    text = F.substring(_stripped(cut), 1, settings.max_text_length)
+    cut = F.substring(_as_text(column, kind), 1, settings.expert.max_text_length + 64)
+    text = F.substring(_stripped(cut), 1, settings.expert.max_text_length)
     return F.when(~text.isin(*NOT_A_NAME), text)
 
 

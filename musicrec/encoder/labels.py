@@ -61,12 +61,12 @@ def artists_of(labeled: pa.Table) -> Ints:
 
 def is_validation(labeled: pa.Table, *, settings: ModelConfig) -> Bools:
     """Return which songs (n,) decide when training stops."""
-    held_out: Bools = numbers(labeled.column("fold")) < settings.holdout_share
+    held_out: Bools = numbers(labeled.column("fold")) < settings.expert.validation_share
     return held_out
 
 
 def is_at_gate(labeled: pa.Table, *, settings: ModelConfig) -> Bools:
     """Return which songs (n,) judge the trained encoder: other artists' than those that decide when to stop."""
     fold = numbers(labeled.column("fold"))
-    judging: Bools = fold >= 1.0 - settings.judging_share
+    judging: Bools = fold >= 1.0 - settings.expert.gate_share
     return judging

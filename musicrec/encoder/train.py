@@ -101,7 +101,7 @@ def _fit(songs: Songs, settings: ModelConfig, checkpoints: Checkpoints) -> Fitte
     optional, kept = optional_inputs(settings, songs), ~labels.is_at_gate(songs.labeled, settings=settings)
     # Whole artists are set aside: of very few artists that may be all songs.
     n_songs = int((kept & ~labels.is_validation(songs.labeled, settings=settings)).sum())
-    if n_songs < settings.min_songs:
+    if n_songs < settings.expert.min_songs:
         log.info("             %d songs are too few to learn from: features are compared", n_songs)
         encodings = fit_encodings(songs.raw, optional=optional)
         center = np.zeros(len(encodings.input_names))

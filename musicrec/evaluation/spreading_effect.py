@@ -37,7 +37,9 @@ from musicrec.spark.arrow import numbers
 def judge_spreading(songs: Songs, config: Config, *, optional: list[str]) -> dict[str, Any]:
     """Return forgotten share, skewness and P@k of the whole catalog's lists, before and after spreading."""
     held_out = is_test(
-        labels.artists_of(songs.labeled), share=config.evaluate.test_share, split=config.evaluate.first_split
+        labels.artists_of(songs.labeled),
+        share=config.evaluate.test_share,
+        split=config.evaluate.expert.first_split,
     )
     vectors = _embed_all(songs, config, optional=optional, held_out=held_out)
     k = config.neighbors.k

@@ -137,7 +137,7 @@ def rank_favorites(context: Context, catalog: Catalog, lists: DataFrame) -> Data
         named = favorites.keep_named(rows).persist()
         known = favorites.keep_known(named, tracks=catalog.tracks).persist()
         counts = _count_favorites(named, known)
-    fused = favorites.as_fused_lists(known, lists=lists, rank_constant=settings.favorites.rank_constant)
+    fused = favorites.as_fused_lists(known, lists=lists, rank_constant=settings.favorites.expert.rank_constant)
     best = rank.keep_best(fused, k=settings.favorites.k)
     listed = favorites.as_user_recommendations(best, favorites=known)
     n_files = max(1, -(-counts["n_users"] * settings.favorites.k // ROWS_PER_FILE))

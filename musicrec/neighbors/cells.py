@@ -92,7 +92,7 @@ def make_cells(context: Context, pieces: PackedSongs, *, space: Space) -> Cells:
                 index,
                 found,
                 n_items=int(index.starts[settings.n_first]),
-                n_wanted=context.config.neighbors.n_truth_queries,
+                n_wanted=context.config.neighbors.expert.n_truth_queries,
             ),
             repeated=repeated,
             n_repeated=repeated.count(),

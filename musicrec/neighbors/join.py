@@ -27,7 +27,7 @@ from musicrec.neighbors.search.voronoi import Voronoi
 from musicrec.neighbors.truth import Truth, asking_points, find_truth
 from musicrec.spark.partitions import default_partitions
 
-# Units of queries have as many bytes of vectors as `neighbors.max_unit_rows` of so many dimensions.
+# Units of queries have as many bytes of vectors as `neighbors.expert.max_unit_rows` of so many dimensions.
 UNIT_DIM = 64
 # Cells whose cost is computed; others cost what one before them does.
 N_COSTED = 1000
@@ -94,7 +94,7 @@ def join_cells(context: Context, cells: Cells, *, write: Callable[[int, Found], 
 
 
 def _tune(config: NeighborsConfig, family: HashFamily, truth: Truth) -> HashFamily:
-    if not isinstance(family, Voronoi) or config.tau > 0:
+    if not isinstance(family, Voronoi) or config.expert.tau > 0:
         return family
     queries = Queries(asking_points(truth.queries, truth.space), truth.cells)
     return tune(family, queries, target_recall=config.target_recall)[0]
@@ -106,7 +106,7 @@ def _plan(context: Context, cells: Cells, family: HashFamily) -> JoinSettings:
         cells.index.starts[: cells.n_cells + 1],
         _costs_of_cells(cells, family),
         n_units=default_partitions(context.session),
-        max_rows=max(64, config.max_unit_rows * UNIT_DIM // max(UNIT_DIM, dim)),
+        max_rows=max(64, config.expert.max_unit_rows * UNIT_DIM // max(UNIT_DIM, dim)),
     )
     return JoinSettings(
         k=config.k,
@@ -169,5 +169,5 @@ def _check_recall(context: Context) -> None:
         raise QualityError(
             f"recall@{settings.k} against exact is {found:.4f}, at least {wanted} is wanted",
             where=f"{context.record['neighbors']['hash_family']} in {context.run.work}",
-            todo='use neighbors.hash_family = "voronoi" with neighbors.tau = 0, or lower neighbors.min_recall',
+            todo='set neighbors.hash_family = "voronoi", neighbors.expert.tau = 0, or lower neighbors.min_recall',
         )
