@@ -1,30 +1,46 @@
 """The configuration: frozen models, TOML layers merged, unknown keys refused with a suggestion.
 
-Every default stands in `conf/base.toml` with its unit and its reason; a test holds the two equal.
+Every default stands in `conf/base.toml` with its unit, its range and its reason; a test holds the two equal. What
+only an expert turns has a table of its own, `[section.expert]`.
 """
 
 from __future__ import annotations
 
 import difflib
+import importlib.resources
 import json
-import tomllib
+import logging
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from musicrec.config_layers import FilePath, merge_layers, parse_override, path_text, read_layer
+from musicrec.config_renames import RENAMED, translate
 from musicrec.errors import ConfigError
+
+log = logging.getLogger("musicrec")
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
 Width = Annotated[int, Field(ge=1, le=65_536)]
+Weight = Annotated[float, Field(ge=0.0)]
+AboveZero = Annotated[float, Field(gt=0.0)]
+# The description stands for a pattern where people read its range.
+MemorySize = Annotated[str, Field(pattern=r"^\d+[mgMG]$", description="a whole number, then m or g")]
 
 
 class Section(BaseModel):
     """One table of the TOML file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class InputExpert(Section):
+    """What only an expert turns of the input."""
+
+    max_text_length: Annotated[int, Field(ge=16, le=100_000)] = 500
 
 
 class InputConfig(Section):
@@ -39,8 +55,8 @@ class InputConfig(Section):
     csv_multiline: bool = True
     invalid_values: Literal["quarantine", "missing"] = "quarantine"
     min_features: Annotated[int, Field(ge=1, le=12)] = 6
-    max_text_length: Annotated[int, Field(ge=16, le=100_000)] = 500
     max_quarantine_share: Share = 0.1
+    expert: InputExpert = InputExpert()
 
 
 class OutputConfig(Section):
@@ -50,46 +66,56 @@ class OutputConfig(Section):
     keep_snapshots: Count = 3
 
 
+class ModelExpert(Section):
+    """What only an expert turns of the encoder and its training."""
+
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    n_frequencies: Annotated[int, Field(ge=0, le=1024)] = 8
+    frequency_scale: AboveZero = 0.3
+    numeric_width: Annotated[int, Field(ge=1, le=1024)] = 8
+    playlist_weight: Weight = 1.0
+    artist_weight: Weight = 1.0
+    genre_weight: Weight = 0.3
+    min_songs: Annotated[int, Field(ge=8)] = 200
+    batch_size: Annotated[int, Field(ge=8)] = 512
+    learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.002
+    weight_decay: Weight = 0.01
+    temperature: AboveZero = 0.15
+    proxy_temperature: AboveZero = 0.2
+    hidden_songs: Share = 0.3
+    input_noise: Weight = 0.1
+    validation_share: Annotated[float, Field(gt=0.0, le=0.5)] = 0.05
+    gate_share: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.05
+    patience: Count = 8
+    n_threads: Annotated[int, Field(ge=0)] = 0
+
+
 class ModelConfig(Section):
     """The encoder and its training."""
 
     hidden_layers: tuple[Width, ...] = (256, 256)
     embedding_dim: Annotated[int, Field(ge=2, le=2048)] = 64
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     use_release_date: bool = True
     use_popularity: bool = True
     use_genre: bool = False
-    n_frequencies: Annotated[int, Field(ge=0, le=1024)] = 8
-    frequency_scale: Annotated[float, Field(gt=0.0)] = 0.3
-    numeric_width: Annotated[int, Field(ge=1, le=1024)] = 8
     objective: Literal["auto", "playlists", "labels", "all", "self_supervised"] = "auto"
-    playlist_weight: Annotated[float, Field(ge=0.0)] = 1.0
-    artist_weight: Annotated[float, Field(ge=0.0)] = 1.0
-    genre_weight: Annotated[float, Field(ge=0.0)] = 0.3
     sample_size: Annotated[int, Field(ge=100)] = 50_000
-    min_songs: Annotated[int, Field(ge=8)] = 200
     n_epochs: Count = 40
-    batch_size: Annotated[int, Field(ge=8)] = 512
-    learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.002
-    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
-    contrastive_weight: Annotated[float, Field(ge=0.0)] = 0.0
-    temperature: Annotated[float, Field(gt=0.0)] = 0.15
-    proxy_weight: Annotated[float, Field(ge=0.0)] = 1.0
-    proxy_temperature: Annotated[float, Field(gt=0.0)] = 0.2
-    hidden_songs: Share = 0.3
-    input_noise: Annotated[float, Field(ge=0.0)] = 0.1
-    holdout_share: Annotated[float, Field(gt=0.0, le=0.5)] = 0.05
-    judging_share: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.05
-    patience: Count = 8
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 17
-    n_threads: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 17
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    expert: ModelExpert = ModelExpert()
 
-    @model_validator(mode="after")
-    def _check_losses(self) -> ModelConfig:
-        if not self.contrastive_weight and not self.proxy_weight:
-            raise ValueError("contrastive_weight and proxy_weight are both 0: there is nothing to learn")
-        return self
+
+class NeighborsExpert(Section):
+    """What only an expert turns of the neighbor join."""
+
+    exact_below: Annotated[int, Field(ge=0)] = 50_000
+    cell_size: Annotated[int, Field(ge=0)] = 0
+    tau: Annotated[float, Field(ge=0.0)] = 0.0
+    n_tables: Annotated[int, Field(ge=1, le=64)] = 8
+    n_bits: Annotated[int, Field(ge=0, le=30)] = 0
+    max_unit_rows: Annotated[int, Field(ge=64)] = 131_072
+    n_truth_queries: Annotated[int, Field(ge=10)] = 2000
 
 
 class NeighborsConfig(Section):
@@ -99,22 +125,29 @@ class NeighborsConfig(Section):
     target_recall: Annotated[float, Field(gt=0.0, le=1.0)] = 0.98
     min_recall: Share = 0.9
     hash_family: Literal["voronoi", "hyperplane", "exact"] = "voronoi"
-    exact_below: Annotated[int, Field(ge=0)] = 50_000
-    leaf_size: Annotated[int, Field(ge=0)] = 0
-    tau: Annotated[float, Field(ge=0.0)] = 0.0
-    n_tables: Annotated[int, Field(ge=1, le=64)] = 8
-    n_bits: Annotated[int, Field(ge=0, le=30)] = 0
-    max_unit_rows: Annotated[int, Field(ge=64)] = 131_072
-    n_truth_queries: Annotated[int, Field(ge=10)] = 2000
     one_per_recording: bool = True
     spread: bool = True
+    expert: NeighborsExpert = NeighborsExpert()
+
+
+class FavoritesExpert(Section):
+    """What only an expert turns of the recommendations per listener."""
+
+    rank_constant: Annotated[int, Field(ge=0)] = 60
 
 
 class FavoritesConfig(Section):
     """Recommendations per listener."""
 
     k: Annotated[int, Field(ge=1, le=1000)] = 10
-    rank_constant: Annotated[int, Field(ge=0)] = 60
+    expert: FavoritesExpert = FavoritesExpert()
+
+
+class EvaluateExpert(Section):
+    """What only an expert turns of the evaluation."""
+
+    n_bootstrap: Annotated[int, Field(ge=100)] = 1000
+    first_split: Annotated[int, Field(ge=0)] = 0
 
 
 class EvaluateConfig(Section):
@@ -122,16 +155,15 @@ class EvaluateConfig(Section):
 
     n_splits: Annotated[int, Field(ge=1, le=20)] = 3
     test_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.25
-    n_bootstrap: Annotated[int, Field(ge=100)] = 1000
     max_songs: Annotated[int, Field(ge=100)] = 50_000
-    first_split: Annotated[int, Field(ge=0)] = 0
+    expert: EvaluateExpert = EvaluateExpert()
 
 
 class SparkConfig(Section):
     """What the session gets where the launcher did not say."""
 
     master: str = "local[*]"
-    driver_memory: Annotated[str, Field(pattern=r"^\d+[mgMG]$")] = "4g"
+    driver_memory: MemorySize = "4g"
     shuffle_partitions: Annotated[int, Field(ge=0)] = 0
 
 
@@ -147,8 +179,10 @@ class Config(Section):
     spark: SparkConfig = SparkConfig()
 
 
-def load_config(*, files: Iterable[str | Path] = (), overrides: Iterable[str] = ()) -> Config:
+def load_config(*, files: Iterable[str | FilePath] = (), overrides: Iterable[str] = ()) -> Config:
     """Merge the TOML `files` in order, then the `SECTION.KEY=VALUE` overrides.
+
+    An old name of a key is taken for its new one, with a sentence in the log.
 
     Parameters
     ----------
@@ -165,20 +199,25 @@ def load_config(*, files: Iterable[str | Path] = (), overrides: Iterable[str] = 
     Raises
     ------
     ConfigError
-        A file cannot be read, a key is unknown or a value is out of its range; names all of them.
+        A file cannot be read, a key is unknown or given under both its names, or a value is out of its range;
+        names the first three.
     """
-    layers = [_read_toml(Path(file)) for file in files] + [_parse_override(item) for item in overrides]
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        merged = _merge(merged, layer)
-    try:
-        return Config.model_validate(merged)
-    except ValidationError as error:
+    files, overrides = list(files), list(overrides)
+    # What is set on the command line is one layer: a key given under both its names is found in it.
+    written = [read_layer(file) for file in files] + [merge_layers(map(parse_override, overrides))]
+    layers = [translate(layer) for layer in written]
+    given_as = {new: old for layer in layers for new, old in layer.renamed.items()}
+    config, findings = _validate(merge_layers(layer.layer for layer in layers), given_as)
+    findings = [*(finding for layer in layers for finding in layer.findings), *findings]
+    if config is None or findings:
         raise ConfigError(
-            "the configuration is not valid: " + "; ".join(_explain(item) for item in error.errors()[:3]),
-            where=", ".join([str(file) for file in files] + list(overrides)),
-            todo="conf/base.toml holds every key with its unit and range",
-        ) from None
+            "the configuration is not valid: " + "; ".join(findings[:3]),
+            where=", ".join([path_text(file) for file in files] + overrides),
+            todo="`musicrec config` prints every key with its unit and range",
+        )
+    for sentence in dict.fromkeys(sentence for layer in layers for sentence in layer.sentences.values()):
+        log.warning(sentence)
+    return config
 
 
 def config_as_dict(config: Config) -> dict[str, Any]:
@@ -187,57 +226,52 @@ def config_as_dict(config: Config) -> dict[str, Any]:
     return plain
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def base_text() -> str:
+    """Return `conf/base.toml` as it lies in the package, also where that is a zip."""
+    return importlib.resources.files("musicrec").joinpath("base.toml").read_text(encoding="utf-8")
+
+
+def describe_config() -> str:
+    """Return every key with its default, unit, range and reason, as TOML."""
+    return base_text()
+
+
+def resolved_toml(config: Config) -> str:
+    """Return every key with the value in effect, as TOML that `load_config` reads back.
+
+    URIs stand as they are: whoever prints this masks the credentials in it (`storage.plain.without_secrets`).
+    """
+    return tomli_w.dumps(config_as_dict(config))
+
+
+def _validate(merged: Mapping[str, Any], given_as: Mapping[str, str]) -> tuple[Config | None, list[str]]:
+    """Return the configuration, or None, and what is wrong with it."""
     try:
-        # A byte order mark is what Windows editors leave behind; TOML itself has none.
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the configuration: {error.strerror}", where=str(path)) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the configuration is not TOML: {error}", where=str(path)) from None
+        return Config.model_validate(merged), []
+    except ValidationError as error:
+        return None, [_explain(item, given_as) for item in error.errors()]
 
 
-def _parse_override(text: str) -> dict[str, Any]:
-    name, equals, value = text.partition("=")
-    section, dot, key = name.strip().partition(".")
-    if not (equals and dot and section and key):
-        raise ConfigError(f"--set wants SECTION.KEY=VALUE, found {text!r}", todo="e.g. --set neighbors.k=20")
-    nested: Any = _parse_value(value.strip())
-    for part in reversed(key.split(".")):
-        nested = {part: nested}
-    return {section: nested}
+def _explain(item: Any, given_as: Mapping[str, str]) -> str:
+    name = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        return f"unknown key {name!r}; did you mean {_nearest_key(name)!r}?"
+    shown = f"{name} (given as {given_as[name]})" if name in given_as else name
+    return f"{shown}: {item['msg']} (found {str(item['input'])[:60]!r})"
 
 
-def _parse_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+def _nearest_key(name: str) -> str:
+    # Whoever does not know which table a key stands in, or only its old name, is told all the same.
+    known = {**RENAMED, **{key.replace(".expert.", "."): key for key in _keys_of(Config)}}
+    (close,) = difflib.get_close_matches(name.replace(".expert.", "."), known, n=1, cutoff=0.0)
+    return known[close]
 
 
-def _merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in top.items():
-        both_tables = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both_tables else value
-    return merged
-
-
-def _explain(item: Any) -> str:
-    path = [str(part) for part in item["loc"]]
-    name = ".".join(path)
-    if item["type"] != "extra_forbidden":
-        return f"{name}: {item['msg']} (found {str(item['input'])[:60]!r})"
-    close = difflib.get_close_matches(name, _all_keys(), n=1, cutoff=0.0)
-    return f"unknown key {name!r}; did you mean {close[0]!r}?"
-
-
-def _all_keys() -> list[str]:
-    sections = {name: field.annotation for name, field in Config.model_fields.items()}
-    keys = [
-        f"{name}.{key}"
-        for name, model in sections.items()
-        if isinstance(model, type) and issubclass(model, BaseModel)
-        for key in model.model_fields
-    ]
-    return [*sections, *keys]
+def _keys_of(model: type[BaseModel]) -> list[str]:
+    """Return the tables and keys of a model, those of its tables with a dot."""
+    names = []
+    for name, each in model.model_fields.items():
+        names.append(name)
+        if isinstance(each.annotation, type) and issubclass(each.annotation, BaseModel):
+            names += [f"{name}.{key}" for key in _keys_of(each.annotation)]
+    return names

@@ -68,7 +68,7 @@ def main() -> int:
             f"output.root={Path(scratch) / 'root'}",
             f"spark.driver_memory={arguments.driver_memory}",
             # No gate: whatever is better on these playlists, the join is measured on vectors of an encoder.
-            "model.judging_share=0",
+            "model.expert.gate_share=0",
         ]
         config = load_config(overrides=overrides)
         session = open_session(config.spark, app_name="embed songs")

@@ -87,7 +87,7 @@ def make_songs(n: int, **columns: Any) -> pd.DataFrame:
 
 def make_config(tracks: Path | str, root: Path, *overrides: str) -> Config:
     """Return a configuration for a small, quick run."""
-    quick = ["model.n_epochs=2", "model.hidden_layers=[16]", "model.embedding_dim=8", "model.min_songs=100"]
+    quick = ["model.n_epochs=2", "model.hidden_layers=[16]", "model.embedding_dim=8", "model.expert.min_songs=100"]
     paths = [f"input.tracks={tracks}", f"output.root={root}"]
     return load_config(overrides=[*quick, *paths, *overrides])
 

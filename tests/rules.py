@@ -23,6 +23,8 @@ LINES = (
     ("musicrec.context",),
     ("musicrec.storage", "musicrec.spark"),
     ("musicrec.config", "musicrec.schemas"),
+    ("musicrec.config_layers",),
+    ("musicrec.config_renames",),
     ("musicrec.measures",),
     ("musicrec.arrays", "musicrec.songs", "musicrec.errors"),
 )

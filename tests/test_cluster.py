@@ -124,13 +124,17 @@ def test_shuffle_files_lost_with_an_executor_are_made_again(spark, tmp_path: Pat
     command = [SUBMIT, "--master", "local-cluster[2,1,1024]"]
     command += [part for item in options.items() for part in ("--conf", "=".join(item))]
     command += [str(ROOT / "jobs/neighbors.py"), "--vectors", str(source), "--output", str(output)]
-    job = start_job(command, "neighbors.exact_below=0", log=tmp_path / "log")
+    job = start_job(command, "neighbors.expert.exact_below=0", log=tmp_path / "log")
     # The first part of the cells is there: the others still need what both executors hold.
     wait_for(job, output, "work/*/items/*.keys.npy")
     min(executors(job), key=lambda process: process.pid).kill()
     assert job.wait(timeout=400) == 0, (tmp_path / "log").read_text()[-3000:]
     assert reasons(log) & {"FetchFailed", "Resubmitted"}, reasons(log)
-    own = [f"output.root={tmp_path / 'local'}", "neighbors.exact_below=0", "neighbors.one_per_recording=false"]
+    own = [
+        f"output.root={tmp_path / 'local'}",
+        "neighbors.expert.exact_below=0",
+        "neighbors.one_per_recording=false",
+    ]
     join_vectors(
         spark, load_config(overrides=own), VectorsInput(str(source), "id", "vector", "cosine"), overwrite=False
     )

@@ -76,10 +76,10 @@ def test_a_process_and_a_session_give_every_real_song_the_same_list(spark, tmp_p
     """Of 2 partitions and of 4; tests/test_cluster.py has the other launcher."""
     paths = (f"input.tracks={TIDYTUESDAY}", f"input.playlists={TIDYTUESDAY}")
     job, session = tmp_path / "job", tmp_path / "session"
-    overrides = (*paths, f"output.root={job}", "spark.shuffle_partitions=2", "neighbors.exact_below=0")
+    overrides = (*paths, f"output.root={job}", "spark.shuffle_partitions=2", "neighbors.expert.exact_below=0")
     finished = run_job(PYTHON_JOB, *overrides)
     assert finished.returncode == 0, finished.stderr[-3000:]
-    config = make_config(TIDYTUESDAY, session, *paths, "neighbors.exact_below=0")
+    config = make_config(TIDYTUESDAY, session, *paths, "neighbors.expert.exact_below=0")
     found = json.loads((refresh(spark, config, run_date=TODAY) / "manifest.json").read_text())
     assert found["neighbors"]["hash_family"] == "voronoi"
     assert found["neighbors"]["recall_at_k"] >= 0.98
@@ -98,8 +98,8 @@ def test_evaluation_beats_the_baseline(spark, tmp_path: Path) -> None:
         "evaluate.n_splits=1",
         "evaluate.max_songs=10000",
         "model.n_epochs=20",
-        "model.batch_size=256",
-        "model.n_threads=1",
+        "model.expert.batch_size=256",
+        "model.expert.n_threads=1",
         "model.hidden_layers=[128]",
     )
     config = make_config(TIDYTUESDAY, tmp_path, f"input.playlists={TIDYTUESDAY}", *settings)

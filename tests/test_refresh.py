@@ -175,7 +175,11 @@ def test_partitions_change_no_byte(spark, catalog, tmp_path: Path, published) ->
 
 
 def test_voronoi_reaches_its_target(spark, catalog, tmp_path: Path) -> None:
-    overrides = ["neighbors.exact_below=0", "neighbors.leaf_size=250", "neighbors.n_truth_queries=600"]
+    overrides = [
+        "neighbors.expert.exact_below=0",
+        "neighbors.expert.cell_size=250",
+        "neighbors.expert.n_truth_queries=600",
+    ]
     snapshot = refresh(spark, config_for(catalog[0], tmp_path, *overrides), run_date=DAY)
     found = manifest_of(snapshot)["neighbors"]
     assert found["hash_family"] == "voronoi"
@@ -185,10 +189,10 @@ def test_voronoi_reaches_its_target(spark, catalog, tmp_path: Path) -> None:
 
 def test_low_recall_publishes_nothing(spark, catalog, tmp_path: Path) -> None:
     overrides = [
-        "neighbors.exact_below=0",
+        "neighbors.expert.exact_below=0",
         "neighbors.hash_family=hyperplane",
-        "neighbors.n_tables=1",
-        "neighbors.n_bits=8",
+        "neighbors.expert.n_tables=1",
+        "neighbors.expert.n_bits=8",
     ]
     with pytest.raises(QualityError, match="recall@10"):
         refresh(spark, config_for(catalog[0], tmp_path, *overrides), run_date=DAY)
@@ -219,7 +223,7 @@ def test_small_catalogs(spark, tmp_path: Path, n: int) -> None:
 def test_where_all_songs_are_set_aside_nothing_is_trained(spark, tmp_path: Path) -> None:
     # One artist's songs are all held out, or all judge.
     make_songs(300, artist="Various Artists").to_csv(tmp_path / "songs.csv", index=False)
-    aside = ("model.holdout_share=0.5", "model.judging_share=0.499")
+    aside = ("model.expert.validation_share=0.5", "model.expert.gate_share=0.499")
     snapshot = refresh(spark, make_config(tmp_path / "songs.csv", tmp_path / "out", *aside), run_date=DAY)
     model = manifest_of(snapshot)["model"]
     assert model["gate"] == {"shipped": "z-scored inputs", "reason": "0 songs are too few to learn from"}

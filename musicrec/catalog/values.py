@@ -50,8 +50,8 @@ def short_text(column: Column, kind: DataType, *, settings: InputConfig) -> Colu
     settings : InputConfig
     """
     # Cut first, so that a text of megabytes costs one copy; 64 more for the white space around it.
-    cut = F.substring(text_of(column, kind), 1, settings.max_text_length + 64)
-    text = F.substring(stripped(cut), 1, settings.max_text_length)
+    cut = F.substring(text_of(column, kind), 1, settings.expert.max_text_length + 64)
+    text = F.substring(stripped(cut), 1, settings.expert.max_text_length)
     return F.when(~text.isin(*NOT_A_NAME), text)
 
 

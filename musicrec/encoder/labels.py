@@ -61,12 +61,12 @@ def artists_of(labeled: pa.Table) -> Ints:
 
 def is_validation(labeled: pa.Table, *, settings: ModelConfig) -> Bools:
     """Return which songs (n,) decide when training stops."""
-    validation: Bools = numbers(labeled.column("fold")) < settings.holdout_share
+    validation: Bools = numbers(labeled.column("fold")) < settings.expert.validation_share
     return validation
 
 
 def is_at_gate(labeled: pa.Table, *, settings: ModelConfig) -> Bools:
     """Return which songs (n,) judge the trained encoder: other artists' than those that decide when to stop."""
     fold = numbers(labeled.column("fold"))
-    at_gate: Bools = fold >= 1.0 - settings.judging_share
+    at_gate: Bools = fold >= 1.0 - settings.expert.gate_share
     return at_gate

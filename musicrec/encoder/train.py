@@ -86,7 +86,7 @@ def train(context: Context, songs: Songs) -> Trained:
         optional, kept = optional_inputs(settings, songs), ~labels.is_at_gate(songs.labeled, settings=settings)
         # Whole artists are set aside: of very few artists that may be all songs.
         n_learned = int((kept & ~labels.is_validation(songs.labeled, settings=settings)).sum())
-        if n_learned < settings.min_songs:
+        if n_learned < settings.expert.min_songs:
             return _untrained(songs, optional=optional, kept=kept, n_learned=n_learned)
         encodings, inputs, learned, objective = make_training_set(songs, settings, optional=optional, kept=kept)
         encoder, history = train_encoder(

@@ -38,7 +38,8 @@ def make_training_set(
         memberships = memberships.filter(pc.is_in(memberships["track_key"], value_set=keys))
     if "genre" in encodings.optional:
         # What is given needs no learning.
-        settings = settings.model_copy(update={"genre_weight": 0.0})
+        expert = settings.expert.model_copy(update={"genre_weight": 0.0})
+        settings = settings.model_copy(update={"expert": expert})
     learned, objective = as_training_set(
         labeled, inputs[kept], layout=encodings.layout, memberships=memberships, settings=settings
     )
@@ -86,7 +87,7 @@ def as_training_set(
     by_playlists = _playlist_positives(keys, memberships, settings) if memberships is not None else ()
     by_labels = tuple(
         _label_positives(kind, weight, labeled.column(f"{kind}_key"))
-        for kind, weight in (("artist", settings.artist_weight), ("genre", settings.genre_weight))
+        for kind, weight in (("artist", settings.expert.artist_weight), ("genre", settings.expert.genre_weight))
     )
     offers = {
         "playlists": by_playlists,
@@ -110,7 +111,11 @@ def as_training_set(
 
 def _playlist_positives(keys: Ints, memberships: pa.Table, settings: ModelConfig) -> tuple[Positives, ...]:
     song = np.searchsorted(keys, numbers(memberships.column("track_key")))
-    return (_positives("playlists", settings.playlist_weight, song, numbers(memberships.column("playlist_key"))),)
+    return (
+        _positives(
+            "playlists", settings.expert.playlist_weight, song, numbers(memberships.column("playlist_key"))
+        ),
+    )
 
 
 def _label_positives(kind: str, weight: float, column: pa.ChunkedArray) -> Positives:

@@ -43,8 +43,8 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
     settings, optional = config.evaluate, _optional(songs, config)
     outcomes: dict[str, list[SplitResult]] = {}
     known: dict[str, list[ListMeasures]] = {}
-    for split in range(settings.first_split, settings.first_split + settings.n_splits):
-        log.info("split %d (%d of %d)", split, split - settings.first_split + 1, settings.n_splits)
+    for split in range(settings.expert.first_split, settings.expert.first_split + settings.n_splits):
+        log.info("split %d (%d of %d)", split, split - settings.expert.first_split + 1, settings.n_splits)
         of_split, known_of_split = evaluate_split(songs, config, optional=optional, split=split)
         for name, outcome in of_split.items():
             outcomes.setdefault(name, []).append(outcome)
@@ -55,7 +55,7 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
         "judged_by": songs.judged_by,
         "n_songs": songs.labeled.num_rows,
         "n_queries": sum(len(outcome.measures.precision) for outcome in outcomes[BASELINE]),
-        "splits": [settings.first_split, settings.first_split + settings.n_splits - 1],
+        "splits": [settings.expert.first_split, settings.expert.first_split + settings.n_splits - 1],
         "k": K,
         "methods": _summaries(outcomes, config),
         "known_to_playlists": _known_summaries(known, config),
@@ -89,7 +89,7 @@ def _summaries(outcomes: dict[str, list[SplitResult]], config: Config) -> list[d
     """Return a summary of each method over all queries of all splits."""
     judged = {name: ListMeasures.join([each.measures for each in splits]) for name, splits in outcomes.items()}
     values = np.stack([getattr(one, name) for one in judged.values() for name in MEASURES])
-    resampled = resampled_means(values, n_resamples=config.evaluate.n_bootstrap, seed=config.model.seed)
+    resampled = resampled_means(values, n_resamples=config.evaluate.expert.n_bootstrap, seed=config.model.seed)
     means = values.mean(axis=1).reshape(len(judged), len(MEASURES))
     resampled = resampled.reshape(len(judged), len(MEASURES), -1)
     first = list(judged).index(BASELINE)
@@ -120,7 +120,7 @@ def _known_summaries(known: dict[str, list[ListMeasures]], config: Config) -> di
     if not judged or not len(next(iter(judged.values())).precision):
         return {}
     values = np.stack([row for one in judged.values() for row in (one.precision, one.hit)])
-    resampled = resampled_means(values, n_resamples=config.evaluate.n_bootstrap, seed=config.model.seed)
+    resampled = resampled_means(values, n_resamples=config.evaluate.expert.n_bootstrap, seed=config.model.seed)
     found = [asdict(percentile_interval(row.mean(), means)) for row, means in zip(values, resampled, strict=True)]
     return {
         "n_queries": values.shape[1],

@@ -45,7 +45,9 @@ def evaluate_spreading(songs: Songs, config: Config, *, optional: list[str]) -> 
         Optional inputs of the encoder.
     """
     test = is_test(
-        labels.artists_of(songs.labeled), share=config.evaluate.test_share, split=config.evaluate.first_split
+        labels.artists_of(songs.labeled),
+        share=config.evaluate.test_share,
+        split=config.evaluate.expert.first_split,
     )
     vectors = _embed_all(songs, config, optional=optional, test=test)
     k = config.neighbors.k

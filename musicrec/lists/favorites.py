@@ -48,7 +48,7 @@ def write_user_recommendations(context: Context, catalog: Catalog, lists: DataFr
             named = keep_named(rows).persist()
             known = keep_known(named, tracks=catalog.tracks).persist()
             counts = _count_favorites(named, known)
-        fused = as_fused_lists(known, lists=lists, rank_constant=config.favorites.rank_constant)
+        fused = as_fused_lists(known, lists=lists, rank_constant=config.favorites.expert.rank_constant)
         listed = as_user_recommendations(keep_best(fused, k=config.favorites.k), favorites=known)
         n_files = count_files(counts["n_users"] * config.favorites.k)
         ordered = listed.repartitionByRange(n_files, "user_id").sortWithinPartitions("user_id", "rank")

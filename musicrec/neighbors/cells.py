@@ -89,7 +89,7 @@ def write_cells(context: Context, packed: PackedSongs, plan: CellPlan) -> Cells:
                 index,
                 found,
                 n_items=int(index.starts[settings.n_first]),
-                n_wanted=context.config.neighbors.n_truth_queries,
+                n_wanted=context.config.neighbors.expert.n_truth_queries,
             ),
             repeated=repeated,
             n_repeated=repeated.count(),

@@ -22,7 +22,7 @@ from musicrec.neighbors.truth import Truth
 from musicrec.spark.partitions import default_partitions
 from musicrec.storage import datasets
 
-# Units of queries have as many bytes of vectors as `neighbors.max_unit_rows` of so many dimensions.
+# Units of queries have as many bytes of vectors as `neighbors.expert.max_unit_rows` of so many dimensions.
 UNIT_DIM = 64
 # Cells whose cost is computed; others cost what one before them does.
 N_COSTED = 1000
@@ -81,7 +81,7 @@ def _plan(context: Context, cells: Cells, family: HashFamily) -> JoinSettings:
         cells.index.starts[: cells.n_cells + 1],
         _costs_of_cells(cells, family),
         n_units=default_partitions(context.session),
-        max_rows=max(64, config.max_unit_rows * UNIT_DIM // max(UNIT_DIM, dim)),
+        max_rows=max(64, config.expert.max_unit_rows * UNIT_DIM // max(UNIT_DIM, dim)),
     )
     return JoinSettings(
         k=config.k,
@@ -143,5 +143,5 @@ def _check_recall(figures: dict[str, Any], settings: NeighborsConfig, *, where: 
         raise QualityError(
             f"recall@{settings.k} against exact is {figures['recall_at_k']:.4f}, at least {wanted} is wanted",
             where=f"{figures['hash_family']} in {where}",
-            todo='use neighbors.hash_family = "voronoi" with neighbors.tau = 0, or lower neighbors.min_recall',
+            todo='set neighbors.hash_family = "voronoi", neighbors.expert.tau = 0, or lower neighbors.min_recall',
         )

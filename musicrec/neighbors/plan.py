@@ -71,27 +71,27 @@ def plan_cells(context: Context, sample: Floats, *, n_songs: int, space: Space) 
             family=family,
             space=space,
             first_cells=cut_parts(loads.astype(np.float64), n_parts=n_parts),
-            drawn_share=min(1.0, settings.n_truth_queries / max(1, n_songs)),
+            drawn_share=min(1.0, settings.expert.n_truth_queries / max(1, n_songs)),
             seed=seed,
         )
         return CellPlan(cells, fit_frame(vectors, space))
 
 
 def _kind(settings: NeighborsConfig, n_songs: int) -> str:
-    return "exact" if n_songs <= settings.exact_below else settings.hash_family
+    return "exact" if n_songs <= settings.expert.exact_below else settings.hash_family
 
 
 def _n_cells(settings: NeighborsConfig, n_songs: int) -> int:
-    size = settings.leaf_size or CELL_SIZES[_kind(settings, n_songs)]
+    size = settings.expert.cell_size or CELL_SIZES[_kind(settings, n_songs)]
     return min(MAX_LEADERS, max(1, round(n_songs / size)))
 
 
 def _family(settings: NeighborsConfig, found: Floats, *, n_songs: int, space: Space, seed: int) -> HashFamily:
     kind, n_cells = _kind(settings, n_songs), _n_cells(settings, n_songs)
     if kind == "hyperplane":
-        n_bits = settings.n_bits or math.ceil(math.log2(max(2, n_cells)))
-        return make_hyperplane(n_tables=settings.n_tables, n_bits=n_bits, dim=found.shape[1], seed=seed)
+        n_bits = settings.expert.n_bits or math.ceil(math.log2(max(2, n_cells)))
+        return make_hyperplane(n_tables=settings.expert.n_tables, n_bits=n_bits, dim=found.shape[1], seed=seed)
     if kind == "exact" or n_cells < 2:
         return Exact(n_cells)
     leaders = fit_leaders(found, n_leaders=n_cells, seed=seed, spherical=space.metric == "cosine")
-    return Voronoi(leaders, tau=settings.tau or math.inf, n_near=N_NEAR)
+    return Voronoi(leaders, tau=settings.expert.tau or math.inf, n_near=N_NEAR)

@@ -49,7 +49,7 @@ def measure_recall(settings: NeighborsConfig, scores: list[Floats], truth: Truth
     k, target = settings.k, settings.target_recall
     log.info("recall@%d %.4f (at least %.4f, 95 %%)", k, recall.mean, recall.lower)
     if recall.lower < target:
-        log.warning("recall target %.4f missed: set neighbors.tau = 0, which chooses it", target)
+        log.warning("recall target %.4f missed: set neighbors.expert.tau = 0, which chooses it", target)
     return {
         "intrinsic_dimension": _finite(intrinsic_dimension(distances(truth.scores, truth.space.metric))),
         "k": k,

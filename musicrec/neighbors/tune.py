@@ -21,7 +21,7 @@ def tune_family(context: Context, cells: Cells, truth: Truth | None) -> HashFami
         None where the lists compare all: then there is nothing to tune.
     """
     family, settings = cells.settings.family, context.config.neighbors
-    if truth is None or not isinstance(family, Voronoi) or settings.tau > 0:
+    if truth is None or not isinstance(family, Voronoi) or settings.expert.tau > 0:
         return family
     with context.stage("tune", n_rows=len(truth.queries)):
         queries = Queries(asking_points(truth.queries, truth.space), truth.cells)

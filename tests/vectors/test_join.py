@@ -81,8 +81,8 @@ def test_buckets_reach_the_target_and_nothing_depends_on_partitions(
     vectors = make_vectors(n=1500)[150:]
     source = write(tmp_path / "in", whole_ids(1350), vectors)
     settings = (
-        "neighbors.exact_below=0", "neighbors.leaf_size=100", "neighbors.target_recall=0.9",
-        "neighbors.n_tables=16", f"neighbors.hash_family={family}", "neighbors.max_unit_rows=150",
+        "neighbors.expert.exact_below=0", "neighbors.expert.cell_size=100", "neighbors.target_recall=0.9",
+        "neighbors.expert.n_tables=16", f"neighbors.hash_family={family}", "neighbors.expert.max_unit_rows=150",
     )  # fmt: skip
     results = []
     before = {name: spark.conf.get(name) for name in ("spark.sql.shuffle.partitions", BATCH)}
@@ -208,10 +208,10 @@ def test_a_row_that_stands_twice_is_refused(spark, tmp_path: Path, ids: list) ->
 def test_a_lower_target_lowers_the_gate(spark, tmp_path: Path) -> None:
     source = write(tmp_path / "in", whole_ids(), make_vectors())
     few = (
-        "neighbors.exact_below=0",
+        "neighbors.expert.exact_below=0",
         "neighbors.hash_family=hyperplane",
-        "neighbors.n_tables=1",
-        "neighbors.n_bits=6",
+        "neighbors.expert.n_tables=1",
+        "neighbors.expert.n_bits=6",
     )
     with pytest.raises(QualityError, match=r"at least 0\.9 is wanted"):
         run(spark, source, tmp_path / "out", *few)
@@ -223,7 +223,7 @@ def test_truth_is_asked_enough_where_most_are_copies(spark, tmp_path: Path) -> N
     # 40 songs an item: a share of the songs would draw one item in twenty of those wanted.
     vectors = np.repeat(make_vectors(n=300), 40, axis=0)
     source = write(tmp_path / "in", whole_ids(len(vectors)), vectors)
-    _, report = run(spark, source, tmp_path / "out", "neighbors.n_truth_queries=200")
+    _, report = run(spark, source, tmp_path / "out", "neighbors.expert.n_truth_queries=200")
     assert report["n_items"] < 300
     assert report["n_truth_queries"] >= 100
 

@@ -76,26 +76,25 @@ class Learner:
     """The encoder with what trains it: batches, proxies, optimizer and schedule."""
 
     def __init__(self, songs: TrainingSet, settings: ModelConfig) -> None:
-        self._songs, self._settings = songs, settings
+        self._songs, self._expert = songs, settings.expert
         self._rng = np.random.default_rng(settings.seed)
         self.device = find_device(settings.device)
         self.encoder = Encoder(_architecture(songs, settings)).to(self.device)
         kinds = [GroupIndex(p, allowed=~songs.validation, n_max=MAX_PROXIES) for p in songs.positives]
-        self._kinds = [kind for kind in kinds if kind.n_groups > 1 and settings.proxy_weight]
+        self._kinds = [kind for kind in kinds if kind.n_groups > 1]
         # A single group has no other to be told apart from: then songs are compared with those outside of it.
-        self._contrastive_weight = settings.contrastive_weight or (0.0 if self._kinds else 1.0)
-        rich = bool(songs.positives and self._contrastive_weight)
-        self._sampler = Sampler(songs, batch_size=settings.batch_size, rich=rich)
+        rich = bool(songs.positives) and not self._kinds
+        self._sampler = Sampler(songs, batch_size=self._expert.batch_size, rich=rich)
         self._proxies = nn.ParameterList(
             PROXY_SCALE * torch.randn(kind.n_groups, settings.embedding_dim) for kind in self._kinds
         ).to(self.device)  # (n_groups, embedding_dim) each
         self._modules: dict[str, nn.Module] = {"encoder": self.encoder, "proxies": self._proxies}
         parameters = [*self.encoder.parameters(), *self._proxies]
         self._optimizer = torch.optim.AdamW(
-            parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+            parameters, lr=self._expert.learning_rate, weight_decay=self._expert.weight_decay, fused=True
         )
         self._schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self._optimizer, settings.learning_rate, total_steps=settings.n_epochs * self._sampler.n_batches
+            self._optimizer, self._expert.learning_rate, total_steps=settings.n_epochs * self._sampler.n_batches
         )
 
     def train_epoch(self) -> float:
@@ -142,26 +141,24 @@ class Learner:
         n = len(batch)
         itself = torch.eye(2 * n, dtype=torch.bool, device=self.device)  # (2 b, 2 b)
         twin = torch.roll(itself.float(), n, dims=1)  # (2 b, 2 b)
-        return contrastive_loss(vectors, positives=twin, excluded=itself, temperature=self._settings.temperature)
+        return contrastive_loss(vectors, positives=twin, excluded=itself, temperature=self._expert.temperature)
 
     def _loss(self, batch: Ints) -> Tensor:
         if not self._songs.positives:
             return self.twin_loss(batch, self._rng)
-        settings = self._settings
         vectors = self._vectors_of(self._disturbed(batch))  # (b, d)
-        losses = []
-        if self._contrastive_weight:
-            loss = contrastive_loss(
+        if not self._kinds:
+            return contrastive_loss(
                 vectors,
                 positives=self._sampler.alike(batch).to(self.device),  # (b, b)
                 excluded=self._sampler.same_recording(batch).to(self.device),  # (b, b)
-                temperature=settings.temperature,
+                temperature=self._expert.temperature,
             )
-            losses.append(self._contrastive_weight * loss)
+        losses = []
         for kind, proxies in zip(self._kinds, self._proxies, strict=True):
             row, column = (torch.from_numpy(each).to(self.device) for each in kind.pairs(batch))  # (n_pairs,) each
-            loss = proxy_loss(vectors, proxies, row=row, column=column, temperature=settings.proxy_temperature)
-            losses.append(settings.proxy_weight * kind.weight * loss)
+            loss = proxy_loss(vectors, proxies, row=row, column=column, temperature=self._expert.proxy_temperature)
+            losses.append(kind.weight * loss)
         return torch.stack(losses).sum()
 
     def _vectors_of(self, inputs: Tensor) -> Tensor:
@@ -170,11 +167,11 @@ class Learner:
         return vectors.float()
 
     def _disturbed(self, batch: Ints) -> Tensor:
-        settings, layout = self._settings, self._songs.layout
+        expert, layout = self._expert, self._songs.layout
         inputs = self._songs.inputs[batch]  # (b, n_inputs)
-        noise = self._rng.standard_normal(inputs.shape, dtype=np.float32) * settings.input_noise  # (b, n_inputs)
+        noise = self._rng.standard_normal(inputs.shape, dtype=np.float32) * expert.input_noise  # (b, n_inputs)
         noise[:, layout.is_mask] = 0
-        missing = _missing(len(batch), layout.n_sources, settings.hidden_songs, self._rng)  # (b, n_sources)
+        missing = _missing(len(batch), layout.n_sources, expert.hidden_songs, self._rng)  # (b, n_sources)
         return torch.from_numpy(layout.hide(inputs + noise, missing))
 
 
@@ -183,11 +180,11 @@ def _architecture(songs: TrainingSet, settings: ModelConfig) -> Architecture:
         n_inputs=songs.inputs.shape[1],
         hidden_layers=settings.hidden_layers,
         embedding_dim=settings.embedding_dim,
-        dropout=settings.dropout,
+        dropout=settings.expert.dropout,
         n_numeric=songs.layout.n_numeric,
-        n_frequencies=settings.n_frequencies if songs.layout.n_numeric else 0,
-        frequency_scale=settings.frequency_scale,
-        numeric_width=settings.numeric_width,
+        n_frequencies=settings.expert.n_frequencies if songs.layout.n_numeric else 0,
+        frequency_scale=settings.expert.frequency_scale,
+        numeric_width=settings.expert.numeric_width,
     )
 
 

@@ -78,17 +78,17 @@ def train_encoder(
     QualityError
         The loss is no number any more.
     """
-    if settings.n_threads:
-        torch.set_num_threads(settings.n_threads)
+    if settings.expert.n_threads:
+        torch.set_num_threads(settings.expert.n_threads)
     learner, progress = _start(songs, settings, checkpoints)
     validation = _Validation(songs, settings)
-    while len(progress.history) < settings.n_epochs and progress.n_idle < settings.patience:
+    while len(progress.history) < settings.n_epochs and progress.n_idle < settings.expert.patience:
         started = time.monotonic()
         loss = learner.train_epoch()
         if not math.isfinite(loss):
             raise QualityError(
                 f"training went astray in epoch {len(progress.history) + 1}: its loss is {loss}",
-                todo="lower model.learning_rate",
+                todo="lower model.expert.learning_rate",
             )
         progress.add(loss, validation.score(learner), started)
         on_epoch(progress.history[-1])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from musicrec.config import ModelConfig
+from musicrec.config import ModelConfig, ModelExpert
 from musicrec.encoder.learning import learner
 from musicrec.encoder.learning.batches import GroupIndex, Positives, Sampler, TrainingSet
 from musicrec.encoder.learning.checkpoint import Checkpoints, name_training
@@ -17,7 +17,8 @@ from musicrec.errors import ConfigError, QualityError
 from musicrec.measures.retrieval import Collection, answer, by_cosine
 
 LAYOUT = InputLayout(n_numeric=10, source=np.arange(10), is_mask=np.zeros(10, dtype=bool))
-QUICK = ModelConfig(hidden_layers=(32,), embedding_dim=8, n_epochs=15, batch_size=128, n_threads=1, patience=15)
+QUICK_EXPERT = ModelExpert(batch_size=128, n_threads=1, patience=15)
+QUICK = ModelConfig(hidden_layers=(32,), embedding_dim=8, n_epochs=15, expert=QUICK_EXPERT)
 
 
 def loss_by_loops(vectors, positives, excluded, temperature):
@@ -198,7 +199,8 @@ def test_stops_early() -> None:
     data, _ = planted()
     rng = np.random.default_rng(0)
     noise = replace(data, inputs=rng.normal(size=data.inputs.shape).astype(np.float32))
-    settings = QUICK.model_copy(update={"n_epochs": 60, "patience": 2, "learning_rate": 0.02})
+    expert = QUICK_EXPERT.model_copy(update={"patience": 2, "learning_rate": 0.02})
+    settings = QUICK.model_copy(update={"n_epochs": 60, "expert": expert})
     _, history = train_encoder(noise, settings=settings, on_epoch=lambda _: None)
     assert len(history) < 60
     best = max(e.number for e in history if e.best)
@@ -234,18 +236,6 @@ def test_cuda_is_not_replaced_in_silence() -> None:
         find_device("cuda")
 
 
-@pytest.mark.parametrize("weights", [(1.0, 0.0), (0.0, 1.0), (0.5, 0.5)])
-def test_either_loss_finds_the_style(weights: tuple[float, float]) -> None:
-    data, style = planted()
-    contrastive, proxy = weights
-    settings = QUICK.model_copy(update={"contrastive_weight": contrastive, "proxy_weight": proxy})
-    encoder, _ = train_encoder(data, settings=settings, on_epoch=lambda _: None)
-    validation = data.validation
-    assert precision(embed(encoder, data.inputs[validation]), style[validation]) > 1.6 * precision(
-        data.inputs[validation], style[validation]
-    )
-
-
 def test_hidden_songs_teach_to_do_with_less() -> None:
     data, style = planted()
     inputs = np.concatenate([data.inputs, data.inputs[:, :2], np.zeros((len(style), 12))], axis=1).astype(
@@ -258,7 +248,8 @@ def test_hidden_songs_teach_to_do_with_less() -> None:
     gaps[:, :2], gaps[:, 12:14] = 0, 1
     found = {}
     for share in (0.0, 0.5):
-        settings = QUICK.model_copy(update={"hidden_songs": share, "n_epochs": 60, "patience": 60})
+        expert = QUICK_EXPERT.model_copy(update={"hidden_songs": share, "patience": 60})
+        settings = QUICK.model_copy(update={"n_epochs": 60, "expert": expert})
         encoder, _ = train_encoder(doubled, settings=settings, on_epoch=lambda _: None)
         found[share] = precision(embed(encoder, gaps), style[data.validation])
     assert found[0.5] > found[0.0] + 0.02
