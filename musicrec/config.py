@@ -20,7 +20,7 @@ from musicrec.config_layers import FilePath, merge_layers, parse_override, path_
 from musicrec.config_renames import RENAMED, translate
 from musicrec.errors import ConfigError
 
-log = logging.getLogger("musicrec")
+_log = logging.getLogger("musicrec")
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
@@ -216,7 +216,7 @@ def load_config(*, files: Iterable[str | FilePath] = (), overrides: Iterable[str
             todo="`musicrec config` prints every key with its unit and range",
         )
     for sentence in dict.fromkeys(sentence for layer in layers for sentence in layer.sentences.values()):
-        log.warning(sentence)
+        _log.warning(sentence)
     return config
 
 
