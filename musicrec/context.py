@@ -31,6 +31,7 @@ DOING = {
     "start": "starting Python workers",
     "features": "preparing features",
     "embed": "embedding songs",
+    "read": "reading vectors",
     "pack": "packing vectors",
     "plan": "planning cells",
     "cells": "filling cells",

@@ -19,8 +19,7 @@ from musicrec.neighbors.search.voronoi import N_NEAR, Voronoi
 from musicrec.spark.partitions import default_partitions
 
 SONGS_PER_LEADER = 24
-# Mean items of a cell. `voronoi` needs fewer pairs in smaller cells (at recall 0.99 of a million song-like vectors
-# 11,000 with 1,000, 6,800 with 250, 4,200 with 125, 2,900 with 64), but more leaders and more overhead.
+# Mean items of a cell. `voronoi` needs fewer pairs in smaller cells, but more leaders and more overhead.
 CELL_SIZES = {"voronoi": 125, "hyperplane": 1000, "exact": 4096}
 # More would not fit the driver, with the sample that they come from.
 MAX_LEADERS = 250_000

@@ -1,0 +1,192 @@
+"""What the keys of musicrec's JSON files mean: the pointer, the manifest, the report of the join, a failed run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key: its path (`*` is any name, `[]` each entry of a list), its meaning, and when it is there at all."""
+
+    path: str
+    text: str
+    when: str = ""
+
+    def fits(self, path: str) -> bool:
+        """Return whether a key that was found is this one, or stands below it where this one ends with `*`."""
+        pattern = re.escape(self.path).replace(r"\*", "[^/]+")
+        return re.fullmatch(pattern + ("(/.*)?" if self.path.endswith("*") else ""), path) is not None
+
+
+HEADER = (
+    Key("run_id", "the run: its date and a number"),
+    Key("run_date", "the day that the run is for"),
+    Key("started_at", "UTC"),
+    Key("versions/*", "versions of musicrec, pyspark and torch"),
+    Key("config/*", "every key of the configuration with its value; credentials in URIs are masked"),
+)
+
+STAGES = (
+    Key("stages[]/stage", "name of a stage, in the order in which they ran"),
+    Key("stages[]/started_at", "UTC"),
+    Key("stages[]/seconds", "what it took"),
+)
+
+INPUTS = (
+    Key("inputs/tracks", "`input.tracks`"),
+    Key("inputs/columns/*", "canonical name of a column: its name in the input"),
+    Key("inputs/files[]", "files of songs that were read, the first thousand"),
+    Key("inputs/playlists", "`input.playlists`", "with playlists"),
+    Key("inputs/favorites", "`input.favorites`", "with favorites"),
+)
+
+COUNTS = (
+    Key("counts/n_rows", "rows of songs that came in: tracks, duplicates and quarantined ones add up to it"),
+    Key("counts/n_tracks", "songs of the cleaned catalog"),
+    Key("counts/n_duplicates", "rows whose id another row has, too"),
+    Key("counts/n_quarantined", "rows that are no usable song"),
+    Key("counts/quarantine_reasons/*", "how many of them by reason", "where rows were quarantined"),
+    Key("counts/n_sampled_memberships", "pairs of playlist and song in the sample", "with playlists"),
+    Key("counts/n_recommended", "songs that have a list"),
+    Key("counts/n_not_recommended", "songs of the catalog that have none"),
+    Key("counts/n_recommendations", "rows of `recommendations`"),
+)
+
+MODEL = (
+    Key("model/objective", "what made songs alike: `playlists`, `labels`, `all`, `self_supervised`, or `none`"),
+    Key("model/inputs[]", "names of the encoder's inputs, in the order of `features`"),
+    Key("model/n_sampled", "songs of the sample"),
+    Key("model/history[]/epoch", "1-based", "where an encoder was trained"),
+    Key("model/history[]/loss", "mean over the batches", "where an encoder was trained"),
+    Key("model/history[]/held_out_score", "how well validation songs are found; null without any",
+        "where an encoder was trained"),
+    Key("model/history[]/best", "the best so far; the weights of the last such epoch are kept",
+        "where an encoder was trained"),
+    Key("model/training/device", "`cpu` or `cuda`", "where an encoder was trained"),
+    Key("model/training/seconds", "of all epochs", "where an encoder was trained"),
+    Key("model/training/driver_peak_memory_bytes", "of the driver's Python, from its start until then",
+        "where an encoder was trained"),
+    Key("model/training/device_peak_memory_bytes", "of the GPU", "on a GPU"),
+    Key("model/architecture/*", "the layers of what is shipped, as `encoder.json` has them"),
+    Key("model/sha256/*", "digest of each file of the encoder"),
+    Key("model/gate/shipped", "the method that is shipped"),
+    Key("model/gate/reason", "why nothing could be judged", "where nothing could be judged"),
+    Key("model/gate/judged_by", "what makes an answer right: `a playlist` or `the genre`", "where it was judged"),
+    Key("model/gate/k", "length of the lists that are judged", "where it was judged"),
+    Key("model/gate/n_queries", "gate songs that have a right answer", "where it was judged"),
+    Key("model/gate/best_baseline", "the best of the simple methods", "where it was judged"),
+    Key("model/gate/ratio/*", "the encoder's precision divided by that one's: `mean` and the 95 % interval",
+        "where it was judged"),
+    Key("model/gate/precision/*", "precision at `k` of each method: `mean` and the 95 % interval",
+        "where it was judged"),
+    Key("model/gate/importance/*", "share of the precision that is lost when songs swap this value",
+        "where it was judged"),
+)  # fmt: skip
+
+JOIN = (
+    Key("n_items", "different vectors"),
+    Key("hash_family", "what was used: `exact`, `voronoi` or `hyperplane`"),
+    Key("n_cells", "cells of the items"),
+    Key("n_parts", "files that the cells stand in"),
+    Key("copies_per_item", "how often an item is stored"),
+    Key("shuffle_bytes", "what the one shuffle of the items sends, before compression"),
+    Key("tau", "how far queries looked, in mean distances to the leaders next to theirs", "voronoi"),
+    Key("n_near", "leaders next to each that were looked at", "voronoi"),
+    Key("n_units", "tasks of the join"),
+    Key("pairs_per_item", "items that an item was compared with, mean"),
+    Key("max_over_mean_task", "comparisons of the largest task by those of the mean one"),
+    Key("intrinsic_dimension", "of the vectors, from the distances of the sample; null where it cannot be told"),
+    Key("k", "length of the lists"),
+    Key("target_recall", "the recall that was asked for"),
+    Key("target_met", "`recall_lower_95` reaches it"),
+    Key("n_truth_queries", "items of the sample that recall is measured on"),
+    Key("recall_at_k", "share of the true nearest that their lists hold, mean"),
+    Key("recall_lower_95", "its lower bound at 95 %"),
+    Key("recall_by_density[]", "recall of ten groups of them, from the densest surroundings to the sparsest"),
+)
+
+OCCURRENCE = (
+    Key("occurrence/before/forgotten_share", "share of the songs that no list held, before spreading"),
+    Key("occurrence/before/skewness", "of the number of lists that songs stand in: 0 is even, hubs make it large"),
+    Key("occurrence/after/*", "the same after spreading", "with `neighbors.spread`"),
+)
+
+FAVORITES = (
+    Key("favorites/n_favorites", "different pairs of listener and song", "with favorites"),
+    Key("favorites/n_unknown", "those whose song the catalog lacks", "with favorites"),
+    Key("favorites/n_users", "listeners", "with favorites"),
+    Key("favorites/n_users_with_recommendations", "listeners that have a list", "with favorites"),
+)
+
+FILES = (
+    Key("finished_at", "UTC"),
+    Key("files[]/path", "a file of the snapshot, under its directory"),
+    Key("files[]/bytes", "its size"),
+    Key("files[]/rows", "its rows", "Parquet"),
+    Key("files[]/sha256", "its digest"),
+)
+
+POINTER = (
+    Key("run_id", "the run that is current"),
+    Key("snapshot", "its directory, under `published/`"),
+    Key("published_at", "UTC"),
+    Key("schema_version", "of what the snapshot holds; a later version still has `run_id` and `snapshot`"),
+    Key("manifest_sha256", "digest of its manifest.json, which holds those of all other files"),
+)
+
+REPORT = (
+    Key("vectors", "what was read; credentials are masked"),
+    Key("metric", "`cosine`, `dot` or `euclidean`"),
+    Key("n_vectors", "vectors that were read"),
+    Key("dim", "numbers of a vector"),
+    Key("half_precision", "all of their values are exact in half precision, and are kept so"),
+    *JOIN,
+    Key("seconds", "from Parquet to Parquet, without the start of Python workers"),
+    *STAGES,
+    Key("config/*", "the section `[neighbors]` with its values"),
+)
+
+
+def manifest_keys() -> tuple[Key, ...]:
+    """Return the keys of a manifest, in its order."""
+    neighbors = tuple(Key(f"neighbors/{key.path}", key.text, key.when) for key in JOIN)
+    return (*HEADER, *INPUTS, *COUNTS, *MODEL, *neighbors, *OCCURRENCE, *FAVORITES, *STAGES, *FILES)
+
+
+def failed_keys() -> tuple[Key, ...]:
+    """Return the keys of what is left of a run that failed."""
+    vectors = Key("vectors", "what was read", "by `musicrec neighbors`, which writes no other of the keys above")
+    return (
+        *HEADER,
+        vectors,
+        *STAGES,
+        Key("stages[]/failed", "true of the stage that failed", "the last one, where a stage failed"),
+        Key("failed", "kind and text of the error"),
+    )
+
+
+def paths_of(value: Any, path: str = "") -> Iterator[str]:
+    """Return the path of each value of a JSON document; empty lists and objects have none."""
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from paths_of(inner, f"{path}/{name}" if path else name)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from paths_of(inner, f"{path}[]")
+    elif not isinstance(value, dict):
+        yield path
+
+
+def undescribed(document: Any, keys: Sequence[Key]) -> list[str]:
+    """Return the paths of a document that none of the keys describes."""
+    return sorted({path for path in paths_of(document) if not any(key.fits(path) for key in keys)})
+
+
+def unfound(document: Any, keys: Sequence[Key]) -> list[str]:
+    """Return the keys that should be in a document and are not."""
+    paths = set(paths_of(document))
+    return [key.path for key in keys if not key.when and not any(map(key.fits, paths))]

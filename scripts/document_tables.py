@@ -1,0 +1,264 @@
+"""Write docs/tables.md: every published and every work table, and the keys of the JSON files beside them.
+
+What a row is, the columns and their types come from `musicrec.schemas` and `musicrec.storage.datasets`, the
+reasons from the rules of `musicrec.songs`. What a column means stands here; one that is missing is an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from described_keys import POINTER, REPORT, Key, failed_keys, manifest_keys
+from pyspark.sql.types import StructType
+
+from musicrec import schemas
+from musicrec.songs import FEATURE_RULES, FeatureRule
+from musicrec.storage import datasets
+from musicrec.storage.datasets import Dataset
+
+TARGET = Path(__file__).parents[1] / "docs" / "tables.md"
+
+UNITS = {"loudness": "dB", "tempo": "beats a minute", "duration_ms": "milliseconds"}
+FEATURE_TEXT = {"key": "0 is C, 11 is B", "mode": "0 is minor, 1 is major"}
+
+# What a column means, wherever it stands; `table.column` where it means something else there.
+COLUMNS = {
+    "track_id": "the id of the song, as the input has it, without `spotify:track:` and the like",
+    "rank": "1 is the best; no gaps",
+    "recommended_track_id": "the song that is recommended",
+    "score": "cosine of the two embeddings, -1 to 1",
+    "user_id": "the listener, as the input has it",
+    "user_recommendations.track_id": "the song that is recommended; never a favorite nor another release of one",
+    "user_recommendations.score": "agreement of the favorites' lists, above 0; 1 is first in the list of each",
+    "because_of": "the favorite whose list holds the song highest",
+    "status": "what became of the song, see below",
+    "reason": "why it has no list, see below; NULL where it has one",
+    "quarantine.reason": "the first rule that the row breaks, see below",
+    "n_recommendations": "length of its list, 0 to `neighbors.k`",
+    "track_key": "64-bit hash of `track_id`, the key inside of a run",
+    "recording_key": "64-bit hash of artist and title without what only tells releases apart; "
+    "`track_key` where one of them is missing",
+    "title": "cut to a bounded length",
+    "artist": "as the input has them, several in one text; cut to a bounded length",
+    "album": "cut to a bounded length",
+    "release_date": "ISO: a day, a month or a year",
+    "release_year": "its first four digits",
+    "popularity": "at least 0, in the input's unit",
+    "genre": "as the input has it, cut to a bounded length",
+    "explicit": "true or false; NULL where it is not known",
+    "quarantine.track_id": "the id, where the row has one",
+    "source_file": "the file that the row stands in",
+    "row": "the row as JSON, or its text where it could not be parsed; the first 2,000 characters",
+    "imputed": "names of the inputs that were missing and are filled in",
+    "features": "inputs of the encoder, without unit; their order is `model.inputs` in the manifest",
+    "embedding": "the vector, of length 1; its values are exact in half precision",
+    "item_key": "the smallest `track_key` of the songs with this vector",
+    "self_score": "score of the song with those that share its vector",
+    "neighbor_keys": "`item_key` of the nearest items, best first",
+    "scores": "their scores, falling",
+    "list": "best first; `negative_score` is minus the score, so that Spark's order of structs is that of a list",
+    "n_lists": "lists that the song stands in",
+    "guest": "`track_key` of a song that no list holds",
+    "guest_id": "its `track_id`",
+    "host": "`track_key` of the song in whose list it gets a place",
+    "offers.host": "`track_key` of a song that it lists itself",
+    "offers.recording_key": "of the guest",
+    "places.recording_key": "of the guest",
+    "offers.score": "of the two songs",
+    "removed": "`track_key` of the song that loses its place",
+    "negative_score": "minus the score of the two songs",
+    "id": "of the vector",
+    "neighbor_id": "the id of its neighbor",
+    "vectors.score": "cosine, inner product, or minus the distance, as `metric` in report.json says",
+} | {rule.name: FEATURE_TEXT.get(rule.name, "") for rule in FEATURE_RULES}
+
+# Of datasets whose files are no tables.
+FILES = {
+    "model": "`encoder.safetensors` (the weights), `encoder.json` (what turns songs into inputs, and the layers); "
+    "`checkpoint-*.safetensors` only while a training is under way, or after it was cut",
+    "packed": "numbered pieces of vectors, three arrays each: `keys.npy` (int64), `recordings.npy` (int64), "
+    "`vectors.npy` (half or single precision, a row each); deleted when the cells are written",
+    "items": "parts of the cells: the same three arrays, items in the order of their cells",
+}
+
+STATUS = {
+    "recommended": "the song has a list",
+    "not_recommended": "it is a song of the catalog, but has no list",
+    "quarantined": "no row with this id is a usable song",
+}
+WITHOUT_LIST = {
+    "no_other_song": "the catalog has this one song only",
+    "no_neighbor_found": "the join found none: all others are releases of the same recording, or `hash_family` is "
+    "`hyperplane` and its cells are too small",
+}
+ROW_REASONS = {
+    "malformed_row": "the row could not be parsed",
+    "missing_id": "it has no id, and `input.id_from` makes none",
+    "too_few_features": "fewer known features than `input.min_features`",
+}
+FEATURE_REASONS = {
+    "not_a_number": "text that is no number",
+    "nan": "NaN",
+    "infinite": "infinite",
+    "out_of_range": "outside of the range of the feature, or not whole where it must be",
+}
+
+TEMPLATE = """# Tables
+
+Written by `scripts/document_tables.py` from `musicrec/schemas.py` and `musicrec/storage/datasets.py`; do not
+edit it. All tables are Parquet. A directory holds one or more files; their names say nothing.
+
+## Published
+
+Under `<root>/published/snapshots/<run_id>/`. `recommendations` is sorted by `track_id, rank`,
+`user_recommendations` by `user_id, rank`, `status` by `track_id`.
+
+{published}
+### Values of status and reason
+
+{reasons}
+## Work
+
+Under `<root>/work/<run_id>/`, in the order in which a run writes them. They stay as long as the snapshot of their
+run. Programs should read what is published; these columns may change.
+
+{work}
+## Neighbors of any vectors
+
+Under `<output>/neighbors/`, by `musicrec neighbors`; `id` and `neighbor_id` have the type of the input's ids.
+
+{vectors_row}
+
+{vectors}
+## current.json
+
+The pointer, `<root>/published/current.json`: it is replaced in one step, last.
+
+{pointer}
+## manifest.json
+
+In each snapshot. `/` goes a level down, `*` stands for any name, `[]` for each entry of a list. Seconds are
+wall-clock time.
+
+{manifest}
+## report.json
+
+Beside `neighbors/`, by `musicrec neighbors`.
+
+{report}
+## failed.json
+
+In `<root>/work/<run_id>/` of a run that failed.
+
+{failed}"""
+
+
+def main() -> int:
+    """Write the document, or say whether it is current."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where the file is not current")
+    check, text = parser.parse_args().check, render()
+    if not check:
+        TARGET.write_text(text, encoding="utf-8")
+    elif not TARGET.exists() or TARGET.read_text(encoding="utf-8") != text:
+        print(f"{TARGET.name} is not current: run scripts/document_tables.py", file=sys.stderr)
+        return 1
+    return 0
+
+
+def render() -> str:
+    """Return the document as Markdown."""
+    every = [value for value in vars(datasets).values() if isinstance(value, Dataset)]
+    # Directories of the join's output are neither: that table has its own place.
+    known = [dataset for dataset in every if dataset.schema_name or dataset.name in FILES]
+    any_id = "string or bigint"
+    return TEMPLATE.format(
+        published="\n".join(_table(dataset) for dataset in known if dataset.is_published),
+        reasons=_reasons(),
+        work="\n".join(_table(dataset) for dataset in known if not dataset.is_published),
+        vectors_row=_row_text("VECTOR_NEIGHBORS"),
+        vectors=_columns(
+            schemas.VECTOR_NEIGHBORS["string"], table="vectors", types={"id": any_id, "neighbor_id": any_id}
+        ),
+        pointer=_keys(POINTER),
+        manifest=_keys(manifest_keys()),
+        report=_keys(REPORT),
+        failed=_keys(failed_keys()),
+    )
+
+
+def reasons() -> dict[str, str]:
+    """Return every reason of the quarantine with its meaning."""
+    return ROW_REASONS | {
+        f"{rule.name}_{suffix}": text for rule in FEATURE_RULES for suffix, text in FEATURE_REASONS.items()
+    }
+
+
+def _table(dataset: Dataset) -> str:
+    if not dataset.schema_name:
+        return f"### {dataset.name}\n\nNo table: {FILES[dataset.name]}.\n"
+    columns = _columns(dataset.schema, table=dataset.name)
+    return f"### {dataset.name}\n\n{_row_text(dataset.schema_name)}\n\n{columns}"
+
+
+def _row_text(name: str) -> str:
+    """Return the comment above a schema: what a row is, and what is unique."""
+    found = re.search(rf"((?:^# .*\n)+){name} = ", inspect.getsource(schemas), flags=re.M)
+    if found is None:
+        raise SystemExit(f"schemas.py does not say what a row of {name} is")
+    return " ".join(line.removeprefix("# ") for line in found.group(1).splitlines())
+
+
+def _columns(schema: StructType, *, table: str, types: dict[str, str] | None = None) -> str:
+    rules = {rule.name: rule for rule in FEATURE_RULES}
+    lines = []
+    for field in schema.fields:
+        text = COLUMNS.get(f"{table}.{field.name}", COLUMNS.get(field.name))
+        if text is None:
+            raise SystemExit(f"scripts/document_tables.py does not say what {table}.{field.name} is")
+        if field.name in rules:
+            text = _range(rules[field.name]) + (f"; {text}" if text else "")
+        kind = (types or {}).get(field.name, field.dataType.simpleString())
+        lines.append(f"| `{field.name}` | {kind} | {text} |")
+    return _lines("| column | type | meaning |", lines)
+
+
+def _range(rule: FeatureRule) -> str:
+    unit = f" {UNITS[rule.name]}" if rule.name in UNITS else ""
+    whole = ", whole" if rule.whole else ""
+    missing = f"; {rule.missing_at:g} in the input means unknown" if rule.missing_at is not None else ""
+    return f"{rule.low:g} to {rule.high:,.10g}{unit}{whole}{missing}"
+
+
+def _reasons() -> str:
+    status = [f"| `{name}` | {text} |" for name, text in STATUS.items()]
+    without = [f"| `{name}` | `not_recommended` | {text} |" for name, text in WITHOUT_LIST.items()]
+    refused = {**ROW_REASONS, **{f"<feature>_{name}": text for name, text in FEATURE_REASONS.items()}}
+    without += [f"| `{name}` | `quarantined` | {text} |" for name, text in refused.items()]
+    names = ", ".join(f"`{rule.name}`" for rule in FEATURE_RULES)
+    return (
+        f"{_lines('| status | meaning |', status)}\n{_lines('| reason | of | meaning |', without)}\n"
+        f"`<feature>` is one of the twelve: {names}.\n"
+        'With `input.invalid_values = "missing"` those four do not occur. '
+        "Rows without an id stand in `quarantine` only.\n"
+    )
+
+
+def _keys(keys: Sequence[Key]) -> str:
+    whens = [f" ({key.when})" if key.when else "" for key in keys]
+    lines = [f"| `{key.path}` | {key.text}{when} |" for key, when in zip(keys, whens, strict=True)]
+    return _lines("| key | meaning |", lines)
+
+
+def _lines(head: str, lines: list[str]) -> str:
+    rule = "|" + "---|" * (head.count("|") - 1)
+    return "".join(f"{line}\n" for line in (head, rule, *lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
