@@ -187,6 +187,19 @@ def config_as_dict(config: Config) -> dict[str, Any]:
     return plain
 
 
+def describe_config() -> str:
+    """Return every key with its default, unit and reason, as TOML."""
+    return (Path(__file__).parents[1] / "conf" / "base.toml").read_text(encoding="utf-8")
+
+
+def resolved_toml(config: Config) -> str:
+    """Return every key with the value in effect, as TOML."""
+    lines = []
+    for name, section in config_as_dict(config).items():
+        lines += [f"\n[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in section.items())]
+    return "\n".join(lines).lstrip() + "\n"
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         # A byte order mark is what Windows editors leave behind; TOML itself has none.

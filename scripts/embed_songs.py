@@ -21,7 +21,7 @@ from musicrec.config import Config, load_config
 from musicrec.context import Context
 from musicrec.encoder.embed import embed_catalog
 from musicrec.encoder.train import learn
-from musicrec.spark.session import open_session
+from musicrec.launch import open_session
 from musicrec.storage import runs
 
 SEED = 1

@@ -11,7 +11,7 @@ from pathlib import Path
 
 target = Path("dist/musicrec.zip")
 target.parent.mkdir(exist_ok=True)
-files = sorted(p for p in Path("musicrec").rglob("*") if p.suffix in {".py", ".j2", ".typed"})
+files = sorted(p for p in Path("musicrec").rglob("*") if p.suffix in {".py", ".j2", ".toml", ".typed"})
 with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
     for path in files:
         # A fixed time, so that the same sources give the same bytes.

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from musicrec.config import Config, load_config
-from musicrec.spark.session import open_session
+from musicrec.launch import open_session
 
 ROOT = Path(__file__).parents[1]
 REAL_DATA = ROOT.parent / "shared" / "data"

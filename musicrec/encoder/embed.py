@@ -54,7 +54,7 @@ def embed_catalog(context: Context, catalog: Catalog, learned: Learned) -> DataF
     session, inputs = context.session, context.files("features")
     with context.stage("start"):
         # After training, because workers without work end after a minute.
-        warm_workers(session)
+        warm_workers(session, warm_up)
     with context.stage("features"):
         written = features.as_features(catalog.tracks, encodings=learned.encodings, write=inputs.write).toArrow()
     with context.stage("embed"):

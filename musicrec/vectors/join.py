@@ -27,6 +27,7 @@ from musicrec.neighbors.join import join_cells
 from musicrec.neighbors.join_tasks import Found
 from musicrec.neighbors.pack import PackedSongs, pack_vectors
 from musicrec.neighbors.search.spaces import Metric, Space
+from musicrec.neighbors.search.warm import warm_up
 from musicrec.spark import failures
 from musicrec.spark.arrow import numbers
 from musicrec.spark.start import warm_workers
@@ -71,7 +72,7 @@ def join_vectors(session: SparkSession, config: Config, source: VectorsInput, *,
             session, _each_by_itself(config), runs.start_run(root, run_date=datetime.now(UTC).date())
         )
         with context.stage("start"):
-            warm_workers(session)
+            warm_workers(session, warm_up)
         started = time.monotonic()
         with context.stage("read"):
             rows, n_rows = _read(session, source)
