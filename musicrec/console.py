@@ -10,22 +10,23 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from musicrec.storage import environment
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 LOOKS = ("auto", "text", "json")
 FIELDS = ("event", "stage", "number", "total", "seconds", "n_rows", "estimate_s")
 QUIET, NORMAL, VERBOSE = logging.WARNING, logging.INFO, logging.DEBUG
-# Columns of a line on a terminal: number and what is done, how many rows, how long; 77 altogether.
-HEAD, ROWS, TIME = 39, 18, 20
+# Columns of a line on a terminal: number and what is done, how many rows, how long; 79 altogether.
+HEAD, ROWS, TIME = 36, 17, 26
+# Back to the beginning of the line, and nothing on it.
+CLEAR = "\r\x1b[2K"
 
 
 @contextlib.contextmanager
@@ -104,51 +105,71 @@ class TerminalHandler(logging.Handler):
         from rich.console import Console
 
         super().__init__()
-        self._console = Console(file=stream, highlight=False)
-        self._running = contextlib.ExitStack()
+        self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        self._running: tuple[logging.LogRecord, float] | None = None
+        self._ended = threading.Event()
+        threading.Thread(target=self._tick, daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show a record."""
+        """Show a record, above the line of the stage that runs."""
         try:
-            if not _is_stage(record):
-                self._print(record)
-                return
-            self._running.close()
-            if record.event == "begin":  # type: ignore[attr-defined]
-                self._run(record)
-            else:
-                style = "red" if record.event == "failed" else ""  # type: ignore[attr-defined]
-                self._line(stage_columns(record, time=_took(record)), style=style)
+            self._write(CLEAR if self._running else "")
+            if _is_stage(record):
+                began = record.event == "begin"  # type: ignore[attr-defined]
+                self._running = (record, time.monotonic()) if began else None
+            self._print(record)
+            self._draw()
         except Exception:
             self.handleError(record)
 
     def close(self) -> None:
         """Leave the terminal as it was."""
-        self._running.close()
+        self._ended.set()
+        with self._locked():
+            self._write(CLEAR if self._running else "")
+            self._running = None
         super().close()
 
-    def _run(self, record: logging.LogRecord) -> None:
-        from rich.live import Live
+    def _tick(self) -> None:
+        while not self._ended.wait(1.0):
+            with self._locked():
+                self._draw()
 
-        started = time.monotonic()
-        live = Live(
-            console=self._console, transient=True, refresh_per_second=2, redirect_stdout=False,
-            redirect_stderr=False, get_renderable=lambda: _running_line(record, time.monotonic() - started),
-        )  # fmt: skip
-        self._running.enter_context(live)
+    def _draw(self) -> None:
+        if self._running:
+            record, began = self._running
+            about = _about(record)
+            told = duration(time.monotonic() - began) + (f" of about {about}" if about else " ...")
+            # The last column stays free: some terminals go on to the next line behind it.
+            self._write(CLEAR + stage_columns(record, time=told)[: self._console.width - 1])
 
     def _print(self, record: logging.LogRecord) -> None:
-        if record.levelno >= logging.ERROR:
-            self._running.close()
+        if _is_stage(record):
+            if record.event != "begin":  # type: ignore[attr-defined]
+                failed = record.event == "failed"  # type: ignore[attr-defined]
+                self._line(stage_columns(record, time=_took(record)), style="red" if failed else "")
+        elif record.levelno >= logging.ERROR:
             # Whole lines, which can be copied; a terminal that is too narrow folds them.
-            self._console.print(_with_trace(record, record.getMessage()), soft_wrap=True, markup=False)
+            self._console.print(_with_trace(record, record.getMessage()), soft_wrap=True)
         elif record.levelno >= logging.WARNING:
-            self._console.print(f"warning: {record.getMessage()}", style="yellow", markup=False)
+            self._console.print(f"warning: {record.getMessage()}", style="yellow")
         else:
             self._line(f"      {' '.join(record.getMessage().split())}", style="dim")
 
     def _line(self, text: str, *, style: str = "") -> None:
-        self._console.print(text, style=style, no_wrap=True, overflow="ellipsis", markup=False, emoji=False)
+        self._console.print(text, style=style, no_wrap=True, overflow="ellipsis")
+
+    def _write(self, text: str) -> None:
+        self._console.file.write(text)
+        self._console.file.flush()
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.acquire()
+        try:
+            yield
+        finally:
+            self.release()
 
 
 def stage_text(record: logging.LogRecord) -> str:
@@ -178,14 +199,6 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _running_line(record: logging.LogRecord, seconds: float) -> RenderableType:
-    from rich.text import Text
-
-    about = _about(record)
-    text = stage_columns(record, time=f"{seconds:.0f} s" + (f" of about {about}" if about else " ..."))
-    return Text(text, style="bold", no_wrap=True, overflow="ellipsis")
-
-
 def _is_stage(record: logging.LogRecord) -> bool:
     return getattr(record, "event", None) in ("begin", "end", "failed")
 
@@ -202,7 +215,8 @@ def _n_rows(record: logging.LogRecord) -> str:
 
 def _about(record: logging.LogRecord) -> str:
     estimate = getattr(record, "estimate_s", None)
-    return "" if estimate is None else duration(estimate)
+    # Nobody knows it to the second.
+    return "" if estimate is None else re.sub(r"(?<=min) .*", "", duration(estimate))
 
 
 def _took(record: logging.LogRecord) -> str:
