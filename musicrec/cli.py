@@ -87,7 +87,7 @@ def _add_refresh(commands: Commands) -> None:
     parser = _add(
         commands, "refresh", _refresh,
         text="clean the catalog, train the encoder, join all songs and publish their lists",
-        example="musicrec refresh --set input.tracks=songs.csv --set output.root=/data/musicrec",
+        example="musicrec refresh --set input.tracks=songs.csv --set output.root=/data/lists",
     )  # fmt: skip
     parser.add_argument(
         "--run-date", metavar="YYYY-MM-DD", type=date.fromisoformat, default=datetime.now(UTC).date(),
@@ -100,8 +100,8 @@ def _add_refresh(commands: Commands) -> None:
 def _add_neighbors(commands: Commands) -> None:
     parser = _add(
         commands, "neighbors", _neighbors,
-        text="write the k nearest neighbors of each vector, and a report with the measured recall",
-        example="musicrec neighbors --vectors vectors/ --output neighbors/ --k 10 --target-recall 0.98",
+        text="write the k nearest neighbors of each vector, and the recall as measured",
+        example="musicrec neighbors --vectors vectors/ --output out/ --target-recall 0.95",
     )  # fmt: skip
     parser.add_argument("--vectors", required=True, metavar="DIR", help="Parquet with an id and a vector column")
     parser.add_argument("--output", required=True, metavar="DIR", help="gets neighbors/*.parquet and report.json")
@@ -130,7 +130,7 @@ def _add_similar(commands: Commands) -> None:
     parser = _add(
         commands, "similar", _similar,
         text="print the published recommendations of a song; starts no Spark",
-        example="musicrec similar 4uLU6hMCjMI75M1A2tKUQC --root /data/musicrec -k 5",
+        example="musicrec similar 4uLU6hMCjMI75M1A2tKUQC --root /data/lists -k 5",
     )  # fmt: skip
     parser.add_argument("track_id", help="also a URI or URL of the song")
     parser.add_argument("--root", required=True, metavar="DIR", help="output.root of the refresh")
@@ -141,7 +141,7 @@ def _add_doctor(commands: Commands) -> None:
     parser = _add(
         commands, "doctor", _doctor,
         text="check Java, Python, versions and write access",
-        example="musicrec doctor --root /data/musicrec",
+        example="musicrec doctor --root /data/lists",
     )  # fmt: skip
     parser.add_argument("--root", metavar="DIR", help="also check that this directory can be written")
 

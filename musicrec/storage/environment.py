@@ -46,7 +46,7 @@ def n_cores() -> int:
 def find_java() -> str | None:
     """Return the Java that Spark would start, None where there is none."""
     home = os.environ.get("JAVA_HOME")
-    return (shutil.which("java", path=os.path.join(home, "bin")) if home else None) or shutil.which("java")
+    return shutil.which("java", path=os.path.join(home, "bin")) if home else shutil.which("java")
 
 
 def worker_python() -> str:
