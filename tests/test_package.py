@@ -146,8 +146,10 @@ def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[st
 
 
 def run(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    # Nothing may lead back to the checkout.
+    environment = {name: value for name, value in own_environment().items() if name != "PYTHONPATH"}
     finished = subprocess.run(
-        command, cwd=cwd, env=own_environment(), capture_output=True, text=True, timeout=500, check=False
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=500, check=False
     )
     assert finished.returncode == 0, finished.stderr[-3000:]
     return finished
@@ -157,7 +159,7 @@ def make_wheel(directory: Path) -> Path:
     """Build from a copy: a build leaves files beside what it reads."""
     source = directory / "source"
     source.mkdir()
-    names = ["musicrec", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"]
+    names = ["musicrec", "conf", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"]
     run(["cp", "-r", *(str(ROOT / name) for name in names), str(source)], directory)
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     run([*pip, "--wheel-dir", str(directory), str(source)], directory)
@@ -169,7 +171,7 @@ def make_environment(directory: Path, wheel: Path) -> Path:
     """Install the wheel into an empty virtual environment; return its programs.
 
     The packages that it needs take minutes and gigabytes, so the environment sees those of this test, which are of
-    the same constraints. pip still checks that each requirement of the wheel is met there, and installs what is not.
+    the same constraints; that they meet what the wheel requires is checked by the test.
     """
     environment = directory / "environment"
     run([sys.executable, "-m", "venv", str(environment)], directory)
@@ -200,7 +202,12 @@ print(musicrec.__file__)
 def test_the_wheel_works_in_an_empty_environment_elsewhere(tmp_path: Path) -> None:
     wheel = make_wheel(tmp_path)
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"musicrec/py.typed", "musicrec/report/page.html.j2", "musicrec/__main__.py"} <= set(names)
+    assert {
+        "musicrec/py.typed",
+        "musicrec/report/page.html.j2",
+        "musicrec/__main__.py",
+        "musicrec/base.toml",
+    } <= set(names)
     assert not [name for name in names if name.startswith(("tests/", "scripts/", "jobs/"))]
     programs, elsewhere = make_environment(tmp_path, wheel), tmp_path / "elsewhere"
     elsewhere.mkdir()
