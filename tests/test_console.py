@@ -11,7 +11,6 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Callable
 
 import pytest
 
@@ -57,7 +56,8 @@ def on_a_terminal(level: int = console.NORMAL, **environment: str) -> str:
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     kept = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "FORCE_COLOR")}
     child = subprocess.Popen(
-        [sys.executable, "-c", RUN, "auto", str(level), "1.2"], cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs,
+        [sys.executable, "-c", RUN, "auto", str(level), "1.2"],
+        cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs,
         env={**kept, "TERM": "xterm-256color", **environment},
     )  # fmt: skip
     os.close(theirs)
@@ -166,5 +166,5 @@ def test_what_was_set_is_put_back() -> None:
     ("seconds", "said"),
     [(0.04, "0.0 s"), (3.21, "3.2 s"), (47.2, "47 s"), (320.0, "5 min 20 s"), (7500.0, "2 h 5 min")],
 )
-def test_durations(seconds: float, said: str, duration: Callable[[float], str] = console.duration) -> None:
-    assert duration(seconds) == said
+def test_durations(seconds: float, said: str) -> None:
+    assert console.duration(seconds) == said

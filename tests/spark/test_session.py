@@ -46,12 +46,16 @@ def test_wrong_settings_are_set_right_and_put_back(wrong: SparkSession) -> None:
 
 
 def test_a_failure_puts_back_too_and_the_configured_partitions_win(wrong: SparkSession) -> None:
-    with (
-        pytest.raises(ValueError, match="why"),
-        session_for(SparkConfig(shuffle_partitions=3), app_name="tests", session=wrong),
-    ):
-        assert wrong.conf.get(PARTITIONS) == "3"
-        raise ValueError("why")
+    found = []
+
+    def fail() -> None:
+        with session_for(SparkConfig(shuffle_partitions=3), app_name="tests", session=wrong):
+            found.append(wrong.conf.get(PARTITIONS))
+            raise ValueError("why")
+
+    with pytest.raises(ValueError, match="why"):
+        fail()
+    assert found == ["3"]
     assert (wrong.conf.get(ANSI), wrong.conf.get(PARTITIONS)) == ("false", "200")
 
 
