@@ -1,184 +1,238 @@
-"""The `musicrec` command: look at what was published, check the machine. Starts no JVM."""
+"""The `musicrec` command: what a person types, and what is done for it.
+
+What a command needs is imported where it runs: `similar`, `doctor` and `config` answer without Spark, and a wrong
+command line is refused at once.
+"""
 
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
-import os
-import re
-import shutil
-import subprocess
 import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import TypeAlias
 
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
-from packaging.specifiers import SpecifierSet
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from musicrec import __version__, console, exits
+from musicrec.storage import environment
 
-from musicrec.errors import ConfigError, InputError, StorageError
-from musicrec.launch import exit_code_of
-from musicrec.songs import bare_id
-from musicrec.storage.runs import Root, check_writable, current_snapshot, open_root, read_pointer
-
-MIN_JAVA, MIN_PYTHON = 17, (3, 11)
-PACKAGES = ("pyspark", "numpy", "scipy", "numba", "pandas", "pyarrow", "torch", "safetensors", "pydantic")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the doctor: what was checked, what was found, and how to mend it where it is not fine."""
-
-    name: str
-    found: str
-    fix: str = ""
+Command = Callable[[argparse.Namespace], int | None]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and return the exit code."""
-    parser = argparse.ArgumentParser(prog="musicrec", description="Query recommendations, check the machine.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    similar = commands.add_parser("similar", help="print the published recommendations of a song")
-    similar.add_argument("track_id")
-    similar.add_argument("--root", required=True, metavar="DIR", help="output.root of the refresh")
-    similar.add_argument("-k", type=int, default=10, help="how many (10)")
-    doctor = commands.add_parser("doctor", help="check Java, Python, versions and write access")
-    doctor.add_argument("--root", metavar="DIR", help="also check that this directory can be written")
-    parsed = parser.parse_args(arguments)
-    if parsed.command == "similar" and parsed.k < 1:
-        parser.error("-k must be at least 1")
-    if parsed.command == "doctor":
-        return _print_findings(examine(parsed.root))
-    return exit_code_of(lambda: _print_similar(parsed.track_id, parsed.root, parsed.k), debug=False)
+    """Parse the command line, do what it says and return the exit code."""
+    parsed = make_parser().parse_args(arguments)
+    with console.showing(parsed.log, level=parsed.level):
+        return exits.exit_code_of(lambda: _run(parsed), debug=parsed.debug)
 
 
-def find_similar(track_id: str, root: Root, *, k: int) -> list[dict[str, Any]]:
-    """Return the published list of a song: `rank, recommended_track_id, score, title, artist`.
-
-    Titles come from the run's work directory; they are None where that is gone.
-
-    Raises
-    ------
-    InputError
-        The song is unknown, or has no recommendations and why.
-    StorageError
-        Nothing is published.
-    """
-    snapshot = current_snapshot(root)
-    bare = bare_id(track_id)
-    wanted = (pc.field("track_id") == bare) & (pc.field("rank") <= k)
-    rows = _rows(snapshot / "recommendations", wanted)
-    if not rows:
-        _explain_absence(bare, snapshot)
-    names = find_names([row["recommended_track_id"] for row in rows], root)
-    return [{**row, **names.get(row["recommended_track_id"], {"title": None, "artist": None})} for row in rows]
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="musicrec", description="Turn a catalog of songs into recommendations.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"musicrec {__version__}")
+    # What commands without these arguments do.
+    parser.set_defaults(log="auto", level=console.NORMAL, debug=False)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (_add_refresh, _add_neighbors, _add_evaluate, _add_similar, _add_doctor, _add_config):
+        add(commands)
+    return parser
 
 
-def find_names(track_ids: list[str], root: Root) -> dict[str, dict[str, str | None]]:
-    """Return title and artist by id, of those that the current run's tracks still tell."""
-    tracks = root.work / str(read_pointer(root)["run_id"]) / "tracks"
-    if not tracks.is_dir():
-        return {}
-    rows = _rows(tracks, pc.field("track_id").isin(track_ids), columns=["track_id", "title", "artist"])
-    return {row["track_id"]: {"title": row["title"], "artist": row["artist"]} for row in rows}
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
-def examine(root: str | None) -> list[Finding]:
-    """Return what the machine has of what a run needs."""
-    findings = [_java(), _python("Python of the driver", sys.executable)]
-    findings.append(_python("Python of the workers", os.environ.get("PYSPARK_PYTHON", sys.executable)))
-    findings += [_package(name) for name in PACKAGES]
-    if root:
-        findings.append(_write_access(root))
-    return findings
+def _add(commands: Commands, name: str, run: Command, *, text: str, example: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    return parser
 
 
-def _rows(directory: Path, wanted: pc.Expression, columns: list[str] | None = None) -> list[dict[str, Any]]:
-    table = ds.dataset(sorted(directory.glob("*.parquet"))).to_table(filter=wanted, columns=columns)
-    rows: list[dict[str, Any]] = table.to_pylist()
-    return sorted(rows, key=lambda row: row.get("rank", 0))
+def _add_config_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", help="TOML file that overrides the defaults")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        metavar="SECTION.KEY=VALUE",
+        action="append",
+        default=[],
+        help="override one key",
+    )
 
 
-def _explain_absence(track_id: str, snapshot: Path) -> None:
-    status = _rows(snapshot / "status", pc.field("track_id") == track_id)
-    if not status:
-        raise InputError(f"the catalog has no song {track_id!r}", where=str(snapshot), todo="check the id")
-    raise InputError(f"the song {track_id!r} has no recommendations: {status[0]['reason']}", where=str(snapshot))
+def _add_job_options(parser: argparse.ArgumentParser) -> None:
+    _add_config_options(parser)
+    shown = parser.add_argument_group("what is shown")
+    shown.add_argument("--log", choices=console.LOOKS, default="auto", help="json: one object a line (auto)")
+    levels = shown.add_mutually_exclusive_group()
+    for flags, level, text in (
+        (("-q", "--quiet"), console.QUIET, "only warnings and errors"),
+        (("-v", "--verbose"), console.VERBOSE, "also what only an expert reads, such as each epoch"),
+    ):
+        levels.add_argument(
+            *flags, dest="level", action="store_const", const=level, default=console.NORMAL, help=text
+        )
+    shown.add_argument("--debug", action="store_true", help="print the trace of a failure")
 
 
-def _print_similar(track_id: str, root: str, k: int) -> None:
-    opened = open_root(root)
-    rows = find_similar(track_id, opened, k=k)
-    own = find_names([bare_id(track_id)], opened)
-    name = " – ".join(part for song in own.values() for part in (song["title"], song["artist"]) if part)
-    # Text, not markup: a title such as "[bold]" is no instruction.
-    table = Table("rank", "title", "artist", "track_id", "score", title=Text(name or track_id), box=None)
-    for row in rows:
-        cells = (row["title"] or "", row["artist"] or "", row["recommended_track_id"])
-        table.add_row(str(row["rank"]), *map(Text, cells), f"{row['score']:.4f}")
-    console = Console()
-    # Through a pipe there is no width to fit: whole ids, for other programs to read.
-    console = console if console.is_terminal else Console(width=240)
-    console.print(table)
+def _add_refresh(commands: Commands) -> None:
+    parser = _add(
+        commands, "refresh", _refresh,
+        text="clean the catalog, train the encoder, join all songs and publish their lists",
+        example="musicrec refresh --set input.tracks=songs.csv --set output.root=/data/lists",
+    )  # fmt: skip
+    parser.add_argument(
+        "--run-date", metavar="YYYY-MM-DD", type=date.fromisoformat, default=datetime.now(UTC).date(),
+        help="the day that the run is for; today (UTC) by default",
+    )  # fmt: skip
+    parser.add_argument("--dry-run", action="store_true", help="check input and output, write nothing")
+    _add_job_options(parser)
 
 
-def _print_findings(findings: list[Finding]) -> int:
-    console = Console(soft_wrap=True)
-    for finding in findings:
-        mark = "[green]ok  [/green]" if not finding.fix else "[red]bad [/red]"
-        console.print(mark, Text(f"{finding.name}: {finding.found}"))
-        if finding.fix:
-            console.print("     fix:", Text(finding.fix))
-    return 2 if any(finding.fix for finding in findings) else 0
+def _add_neighbors(commands: Commands) -> None:
+    parser = _add(
+        commands, "neighbors", _neighbors,
+        text="write the k nearest neighbors of each vector, and the recall as measured",
+        example="musicrec neighbors --vectors vectors/ --output out/ --target-recall 0.95",
+    )  # fmt: skip
+    parser.add_argument("--vectors", required=True, metavar="DIR", help="Parquet with an id and a vector column")
+    parser.add_argument("--output", required=True, metavar="DIR", help="gets neighbors/*.parquet and report.json")
+    parser.add_argument("--k", type=int, metavar="K", help="neighbors per vector; 10 by default")
+    parser.add_argument(
+        "--target-recall", type=float, metavar="SHARE", help="share of the true nearest; 0.98 by default"
+    )
+    parser.add_argument("--metric", choices=("cosine", "dot", "euclidean"), default="cosine")
+    parser.add_argument("--id-column", default="id", metavar="NAME", help="string or whole number")
+    parser.add_argument("--vector-column", default="vector", metavar="NAME", help="array of float or double")
+    parser.add_argument("--overwrite", action="store_true", help="replace what the output holds")
+    _add_job_options(parser)
 
 
-def _java() -> Finding:
-    home = os.environ.get("JAVA_HOME")
-    java = shutil.which("java", path=str(Path(home) / "bin")) if home else shutil.which("java")
-    fix = f"install a Java runtime {MIN_JAVA} or newer (bash scripts/setup.sh does), or set JAVA_HOME"
-    if not java:
-        return Finding("Java", "not found", fix)
-    text = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
-    version = re.search(r'version "(\d+)', text)
-    found = version.group(1) if version else "unknown version"
-    return Finding("Java", f"{found} ({java})", "" if version and int(found) >= MIN_JAVA else fix)
+def _add_evaluate(commands: Commands) -> None:
+    parser = _add(
+        commands, "evaluate", _evaluate,
+        text="train on three quarters of the artists and judge the lists of the others",
+        example="musicrec evaluate --set input.tracks=songs.csv --output quality.json",
+    )  # fmt: skip
+    parser.add_argument("--output", metavar="FILE", help="write the result as JSON, too")
+    _add_job_options(parser)
 
 
-def _python(name: str, executable: str) -> Finding:
-    code = "import sys; print('%d.%d' % sys.version_info[:2])"
-    fix = "set PYSPARK_PYTHON to the python of the virtual environment, on every machine"
-    try:
-        found = subprocess.run(  # noqa: S603 - the executable that Spark would start
-            [executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return Finding(name, f"{executable} does not start", fix)
-    version = tuple(int(part) for part in found.split("."))
-    fits = version >= MIN_PYTHON and version == sys.version_info[:2]
-    return Finding(name, f"{found} ({executable})", "" if fits else fix)
+def _add_similar(commands: Commands) -> None:
+    parser = _add(
+        commands, "similar", _similar,
+        text="print the published recommendations of a song; starts no Spark",
+        example="musicrec similar 4uLU6hMCjMI75M1A2tKUQC --root /data/lists -k 5",
+    )  # fmt: skip
+    parser.add_argument("track_id", help="also a URI or URL of the song")
+    parser.add_argument("--root", required=True, metavar="DIR", help="output.root of the refresh")
+    parser.add_argument("-k", type=_positive, default=10, help="how many (10)")
 
 
-def _package(name: str) -> Finding:
-    needs = [need for need in importlib.metadata.requires("musicrec") or [] if re.match(rf"{name}\b", need)]
-    wanted = needs[0].removeprefix(name) if needs else ""
-    try:
-        found = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return Finding(name, "not installed", f'pip install "{name}{wanted}"')
-    fits = SpecifierSet(wanted).contains(found, prereleases=True)
-    return Finding(name, f"{found} (wanted {wanted})", "" if fits else f'pip install "{name}{wanted}"')
+def _add_doctor(commands: Commands) -> None:
+    parser = _add(
+        commands, "doctor", _doctor,
+        text="check Java, Python, versions and write access",
+        example="musicrec doctor --root /data/lists",
+    )  # fmt: skip
+    parser.add_argument("--root", metavar="DIR", help="also check that this directory can be written")
 
 
-def _write_access(root: str) -> Finding:
-    try:
-        check_writable(open_root(root))
-    except (ConfigError, StorageError) as error:
-        return Finding("write access", f"{error.what}: {error.where or root}", error.todo)
-    return Finding("write access", root)
+def _add_config(commands: Commands) -> None:
+    parser = _add(
+        commands, "config", _config,
+        text="print every key of the configuration with its default, unit and reason",
+        example="musicrec config --resolved --config musicrec.toml",
+    )  # fmt: skip
+    parser.add_argument("--resolved", action="store_true", help="print the values in effect instead")
+    _add_config_options(parser)
+
+
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, found {text}")
+    return int(text)
+
+
+def _run(arguments: argparse.Namespace) -> int | None:
+    environment.check_supported()
+    run: Command = arguments.run
+    return run(arguments)
+
+
+def _refresh(arguments: argparse.Namespace) -> None:
+    from musicrec.launch import read_config, session_for
+
+    config = read_config(arguments.config, arguments.overrides)
+    with session_for(config.spark, app_name="musicrec refresh") as session:
+        from musicrec.refresh import plan, refresh
+
+        if arguments.dry_run:
+            console.show_result("\n".join(f"{name}: {value}" for name, value in plan(session, config).items()))
+        else:
+            console.show_result(str(refresh(session, config, run_date=arguments.run_date)))
+
+
+def _neighbors(arguments: argparse.Namespace) -> None:
+    from musicrec.launch import read_config, session_for
+
+    named = {"k": arguments.k, "target_recall": arguments.target_recall}
+    own = [f"neighbors.{key}={value}" for key, value in named.items() if value is not None]
+    config = read_config(arguments.config, [*arguments.overrides, *own, f"output.root={arguments.output}"])
+    with session_for(config.spark, app_name="musicrec neighbors") as session:
+        from musicrec.vectors.join import join_vectors
+        from musicrec.vectors.read import VectorsInput
+
+        columns = (arguments.id_column, arguments.vector_column)
+        source = VectorsInput(arguments.vectors, *columns, arguments.metric)
+        console.show_result(str(join_vectors(session, config, source, overwrite=arguments.overwrite)))
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from musicrec.launch import read_config, session_for
+
+    config = read_config(arguments.config, arguments.overrides)
+    with session_for(config.spark, app_name="musicrec evaluate") as session:
+        from musicrec.evaluation.evaluate import evaluate
+        from musicrec.evaluation.table import as_text
+        from musicrec.storage import plain
+        from musicrec.storage.files import write_text
+
+        result = evaluate(session, config)
+        console.show_result(as_text(result))
+        if arguments.output:
+            write_text(arguments.output, plain.as_json(plain.without_nan(result)))
+
+
+def _similar(arguments: argparse.Namespace) -> None:
+    from musicrec.query import print_similar
+
+    print_similar(arguments.track_id, arguments.root, k=arguments.k)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from musicrec.doctor import examine, print_findings
+
+    findings = examine(arguments.root)
+    print_findings(findings)
+    return exits.USAGE if any(finding.fix for finding in findings) else 0
+
+
+def _config(arguments: argparse.Namespace) -> None:
+    from musicrec.config import describe_config, load_config, resolved_toml
+    from musicrec.storage.plain import without_secrets
+
+    files = [arguments.config] if arguments.config else []
+    # A file that is given is checked, whatever is printed.
+    config = load_config(files=files, overrides=arguments.overrides)
+    console.show_result(without_secrets(resolved_toml(config)) if arguments.resolved else describe_config())
 
 
 if __name__ == "__main__":

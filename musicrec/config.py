@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from musicrec.config_layers import FilePath, merge_layers, parse_override, path_text, read_layer
+from musicrec.config_layers import ConfigPath, merge_layers, parse_override, path_text, read_layer
 from musicrec.config_renames import RENAMED, translate
 from musicrec.errors import ConfigError
 
@@ -179,7 +179,7 @@ class Config(Section):
     spark: SparkConfig = SparkConfig()
 
 
-def load_config(*, files: Iterable[str | FilePath] = (), overrides: Iterable[str] = ()) -> Config:
+def load_config(*, files: Iterable[str | ConfigPath] = (), overrides: Iterable[str] = ()) -> Config:
     """Merge the TOML `files` in order, then the `SECTION.KEY=VALUE` overrides.
 
     An old name of a key is taken for its new one, with a sentence in the log.

@@ -9,14 +9,14 @@ from typing import Any, Protocol
 from musicrec.errors import ConfigError
 
 
-class FilePath(Protocol):
+class ConfigPath(Protocol):
     """A path that is no text: anything that `open` takes."""
 
     def __fspath__(self) -> str:
         """Return it as text."""
 
 
-def read_layer(file: str | FilePath) -> dict[str, Any]:
+def read_layer(file: str | ConfigPath) -> dict[str, Any]:
     """Return what a TOML file says.
 
     Raises
@@ -60,7 +60,7 @@ def merge_layers(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return merged
 
 
-def path_text(file: str | FilePath) -> str:
+def path_text(file: str | ConfigPath) -> str:
     """Return a path as text."""
     return file if isinstance(file, str) else file.__fspath__()
 

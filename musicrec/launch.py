@@ -1,97 +1,99 @@
-"""What every job shares around its work: arguments, logging, the session, and the exit code of a failure."""
+"""What every job has around its work: its configuration, and a Spark session that fits it."""
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import logging
-import sys
-import traceback
-from collections.abc import Callable
-from pathlib import Path
+import threading
+from collections.abc import Iterator, Sequence
 
 from pyspark.sql import SparkSession
 
-from musicrec.config import Config, load_config
-from musicrec.errors import MusicrecError, shorten
-from musicrec.spark.failures import SPARK_ERRORS, describe_error
-from musicrec.spark.session import open_session
+from musicrec.config import Config, SparkConfig, load_config
+from musicrec.errors import StorageError
+from musicrec.spark import session as sessions
+from musicrec.storage import environment
 
-BASE = Path(__file__).parents[1] / "conf" / "base.toml"
+_log = logging.getLogger("musicrec")
 
-
-def make_parser(description: str) -> argparse.ArgumentParser:
-    """Return a parser with the arguments that all jobs share."""
-    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
-    parser.add_argument("--config", metavar="FILE", help="TOML file that overrides conf/base.toml")
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        metavar="SECTION.KEY=VALUE",
-        action="append",
-        default=[],
-        help="override one key",
-    )
-    parser.add_argument("--debug", action="store_true", help="print the trace of a failure")
-    return parser
+# How long a session that was interrupted may take to stop; it ends with this process at the latest.
+STOP_S = 20
 
 
-def read_config(arguments: argparse.Namespace) -> Config:
-    """Return conf/base.toml, then --config, then --set, merged.
+def read_config(file: str | None, overrides: Sequence[str]) -> Config:
+    """Return the defaults, then a TOML file, then what `--set` says, merged.
 
     Raises
     ------
     ConfigError
         As `load_config`.
     """
-    # The models hold the same defaults, for where the package travels without its conf directory.
-    layers = [file for file in (BASE if BASE.exists() else None, arguments.config) if file]
-    return load_config(files=layers, overrides=arguments.overrides)
+    return load_config(files=[file] if file else [], overrides=overrides)
 
 
-def run_job(arguments: argparse.Namespace, work: Callable[[SparkSession, Config], object], *, name: str) -> int:
-    """Run `work` in a session and return the exit code; a failure prints at most five lines on stderr."""
-    logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
+@contextlib.contextmanager
+def session_for(
+    settings: SparkConfig, *, app_name: str, session: SparkSession | None = None
+) -> Iterator[SparkSession]:
+    """Give a session that fits: the one that is given or running, as it is, or a new one, stopped at the end.
+
+    Parameters
+    ----------
+    settings : SparkConfig
+    app_name : str
+        Of a new session.
+    session : SparkSession, optional
+        Of a notebook. What correctness needs is set in it meanwhile, and put back.
+
+    Raises
+    ------
+    ConfigError
+        A setting of the running session is wrong and cannot be changed.
+    StorageError
+        Java is missing or the session does not start.
+    """
+    running = session or sessions.find_session()
+    if running is not None:
+        with sessions.fitted(running, settings, n_cores=environment.n_cores()):
+            yield running
+        return
+    opened = open_session(settings, app_name=app_name)
+    try:
+        yield opened
+    except Exception:
+        opened.stop()
+        raise
+    except BaseException:
+        # This thread's connection to the JVM may wait for an answer: another thread has its own.
+        stopping = threading.Thread(target=opened.stop, daemon=True)
+        stopping.start()
+        stopping.join(STOP_S)
+        raise
+    opened.stop()
+
+
+def open_session(settings: SparkConfig, *, app_name: str) -> SparkSession:
+    """Start a session with `settings` where the launcher is silent.
+
+    Raises
+    ------
+    StorageError
+        Java is missing or the session does not start.
+    """
+    environment.set_default("PYSPARK_PYTHON", environment.worker_python())
+    machine = sessions.Machine(
+        n_cores=environment.n_cores(),
+        has_java=environment.find_java() is not None,
+        is_submitted=environment.is_submitted(),
+        is_remote=environment.is_remote(),
+        scratch=environment.scratch(),
     )
-    logging.getLogger("musicrec").setLevel(logging.INFO)
-    return exit_code_of(lambda: _with_session(arguments, work, name=name), debug=arguments.debug)
-
-
-def exit_code_of(action: Callable[[], object], *, debug: bool) -> int:
-    """Run `action` and return 0, or the exit code of its failure after saying what failed."""
+    _log.info("starting Spark")
+    said: list[str] = []
     try:
-        action()
-    except MusicrecError as error:
-        _say(str(error), debug=debug)
-        return error.exit_code
-    except KeyboardInterrupt:
-        _say("error: interrupted; what was published before is still live", debug=False)
-        return 130
-    # The last resort: whatever it is, the user gets a sentence and a non-zero exit, not 200 lines of frames.
-    except Exception as error:
-        kind = describe_error(error) if isinstance(error, SPARK_ERRORS) else shorten(str(error))
-        _say(
-            f"error: unexpected {type(error).__name__}: {kind}\n"
-            "where: what was published before is still live\n"
-            "to do: run again with --debug for the trace",
-            debug=debug,
-        )
-        return 1
-    return 0
-
-
-def _with_session(
-    arguments: argparse.Namespace, work: Callable[[SparkSession, Config], object], *, name: str
-) -> None:
-    config = read_config(arguments)
-    session = open_session(config.spark, app_name=name)
-    try:
-        work(session, config)
-    finally:
-        session.stop()
-
-
-def _say(text: str, *, debug: bool) -> None:
-    if debug:
-        traceback.print_exc()
-    sys.stderr.write(text.rstrip() + "\n")
+        with environment.held_back() as said:
+            return sessions.start_session(settings, app_name=app_name, machine=machine)
+    except StorageError as error:
+        # What Java says of its own failure is the better reason.
+        reasons = [line for line in said if line.startswith(("Error", "Exception"))]
+        raise StorageError(error.what, where=error.where or "; ".join(reasons[:2]), todo=error.todo) from error

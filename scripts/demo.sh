@@ -9,7 +9,7 @@ out="${1:-demo}"
 if [ ! -f "$out/catalog/truth/counts.json" ]; then
   .venv/bin/python scripts/make_catalog.py --songs 20000 --seed 1 --format csv --output "$out/catalog"
 fi
-.venv/bin/python jobs/refresh.py \
+.venv/bin/musicrec refresh \
   --set "input.tracks=$out/catalog/tracks" \
   --set "input.playlists=$out/catalog/playlists" \
   --set "input.favorites=$out/catalog/favorites" \

@@ -24,8 +24,8 @@ from musicrec.encoder.features import write_features
 from musicrec.encoder.gate import write_encoder
 from musicrec.encoder.sample import draw_songs
 from musicrec.encoder.train import train
+from musicrec.launch import open_session
 from musicrec.neighbors.start import start_workers
-from musicrec.spark.session import open_session
 from musicrec.storage import runs
 
 SEED = 1

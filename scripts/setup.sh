@@ -52,3 +52,4 @@ if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$inputs" ]; then
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint conf/constraints.txt --editable "$wanted"
   printf '%s' "$inputs" > "$stamp"
 fi
+echo "musicrec is installed: .venv/bin/musicrec --help (or \`source .venv/bin/activate\`, then musicrec --help)"

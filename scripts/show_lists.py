@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from musicrec.cli import find_names
+from musicrec.query import find_names
 from musicrec.storage.runs import current_snapshot, open_root
 
 N_SONGS = 3
@@ -23,7 +23,7 @@ def main(root: str) -> int:
     for track_id in track_ids:
         print()
         sys.stdout.flush()
-        command = [sys.executable, "-m", "musicrec.cli", "similar", track_id, "--root", root, "-k", "5"]
+        command = [sys.executable, "-m", "musicrec", "similar", track_id, "--root", root, "-k", "5"]
         subprocess.run(command, check=True)
     print_listener(snapshot, root)
     print(f"\nlists      {snapshot / 'recommendations'}\nlisteners  {snapshot / 'user_recommendations'}")

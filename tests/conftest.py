@@ -13,8 +13,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from musicrec.config import Config, load_config
+from musicrec.launch import open_session
 from musicrec.refresh import refresh as run_night
-from musicrec.spark.session import open_session
 
 ROOT = Path(__file__).parents[1]
 REAL_DATA = ROOT.parent / "shared" / "data"

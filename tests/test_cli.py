@@ -8,10 +8,15 @@ from datetime import date
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from musicrec.cli import examine, find_similar, main
+from musicrec.cli import main
+from musicrec.doctor import examine
 from musicrec.errors import InputError
+from musicrec.query import find_similar
+from musicrec.storage import lookup
 from musicrec.storage.runs import open_root
 from tests.conftest import ROOT, make_config, make_songs, refresh
 
@@ -51,6 +56,44 @@ def test_similar_understands_a_uri_and_starts_no_jvm(root: Path) -> None:
     finished = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert finished.returncode == 0, finished.stderr
     assert len(re.findall(r"song-\d{4}", finished.stdout)) == 10
+
+
+MEASURED = """
+import resource, sys
+from musicrec.cli import main
+code = main(sys.argv[1:])
+used = resource.getrusage(resource.RUSAGE_SELF)
+# Linux counts in what the process before it used that became this one; its own table does not. (macOS: bytes.)
+peak_mb = used.ru_maxrss / 1024**2
+if sys.platform == "linux":
+    with open("/proc/self/status") as table:
+        peak_mb = next(int(line.split()[1]) for line in table if line.startswith("VmHWM")) / 1024
+heavy = [name for name in ("pyspark", "torch", "numba", "pandas") if name in sys.modules]
+print(code, used.ru_utime + used.ru_stime, peak_mb, heavy, sep="|")
+"""
+
+
+def test_similar_answers_at_once_from_little_memory(root: Path) -> None:
+    command = [sys.executable, "-c", MEASURED, "similar", "song-0001", "--root", str(root)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    code, seconds, peak_mb, heavy = shown.splitlines()[-1].split("|")
+    assert (code, heavy) == ("0", "[]")
+    # Of the processor: the clock also measures what else the machine does.
+    assert float(seconds) < 1.0
+    assert float(peak_mb) < 150
+
+
+def test_a_row_group_that_cannot_hold_the_song_is_not_read(tmp_path: Path) -> None:
+    ids = [f"é{i:03d}" for i in range(100)]
+    pq.write_table(pa.table({"track_id": ids, "n": list(range(100))}), tmp_path / "a.parquet", row_group_size=10)
+    for wanted in (["é000"], ["é009", "é010", "é099"], ["é0095"], ["", "ÿ", "nowhere"]):
+        rows = lookup.find_rows(tmp_path, column="track_id", values=wanted)
+        assert [row["track_id"] for row in rows] == [i for i in ids if i in wanted]
+        assert all(ids[row["n"]] == row["track_id"] for row in rows)
+    only = lookup.find_rows(tmp_path, column="track_id", values=["é042"], columns=["track_id"])
+    assert only == [{"track_id": "é042"}]
+    assert lookup.find_rows(tmp_path / "nowhere", column="track_id", values=["a"]) == []
+    assert lookup.find_rows(tmp_path, column="track_id", values=[]) == []
 
 
 def test_similar_says_why_there_is_nothing(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

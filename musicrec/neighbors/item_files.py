@@ -10,7 +10,7 @@ from musicrec.errors import StorageError
 from musicrec.neighbors.search.items import Items
 from musicrec.storage.files import replacing
 
-FIELDS = ("keys", "recordings", "vectors")
+_FIELDS = ("keys", "recordings", "vectors")
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,14 @@ class ItemFiles:
 
     def write(self, number: int, items: Items) -> None:
         """Write some items. Each file appears whole; a second attempt of a task replaces it by the same bytes."""
-        for field in FIELDS:
+        for field in _FIELDS:
             with replacing(self._path(number, field)) as staged, open(staged, "wb") as file:
                 np.save(file, np.ascontiguousarray(getattr(items, field)), allow_pickle=False)
 
     def read(self, number: int) -> Items:
         """Return the items of a number; nothing is read until it is looked at."""
         arrays = []
-        for field in FIELDS:
+        for field in _FIELDS:
             path = self._path(number, field)
             try:
                 # Copy on write, which nobody does: torch wants memory that could be written.

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
-from collections.abc import Mapping
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from musicrec.config import SparkConfig
-from musicrec.errors import StorageError
+from musicrec.errors import ConfigError, StorageError
 from musicrec.spark.partitions import PARTITIONS
 
 REQUIRED = {
@@ -52,26 +52,62 @@ SUGGESTED = {
 }
 
 
-def open_session(settings: SparkConfig, *, app_name: str) -> SparkSession:
-    """Return the running session or start one, with `settings` where the launcher is silent.
+@dataclass(frozen=True)
+class Machine:
+    """What the driver's machine offers.
+
+    Attributes
+    ----------
+    n_cores : int
+    has_java : bool
+    is_submitted : bool
+        spark-submit has started a JVM already, with the launcher's master, memory and options.
+    is_remote : bool
+        Spark runs elsewhere, and is asked by Spark Connect.
+    scratch : str
+        An existing directory for what Spark would put into the working directory.
+    """
+
+    n_cores: int
+    has_java: bool
+    is_submitted: bool
+    is_remote: bool
+    scratch: str
+
+
+def find_session() -> SparkSession | None:
+    """Return the session that runs already, None without one."""
+    try:
+        return SparkSession.active()
+    except PySparkException:
+        return None
+
+
+def start_session(settings: SparkConfig, *, app_name: str, machine: Machine) -> SparkSession:
+    """Start a session, with `settings` where the launcher is silent.
+
+    Parameters
+    ----------
+    settings : SparkConfig
+    app_name : str
+    machine : Machine
 
     Raises
     ------
     StorageError
         Java is missing or the session does not start.
     """
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    _check_java()
-    # Under spark-submit the JVM runs already, with the launcher's master, memory and options.
-    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
-    wanted = REQUIRED if submitted else {**_suggested(settings), **REQUIRED}
+    if not (machine.has_java or machine.is_submitted or machine.is_remote):
+        raise StorageError("Java is missing; Spark needs 17 or newer", todo="install it: bash scripts/setup.sh")
+    suggested = _suggested(settings, machine)
+    wanted = REQUIRED if machine.is_submitted else {**suggested, **REQUIRED}
     try:
         builder = SparkSession.builder.appName(app_name)
         for key, value in wanted.items():
             builder = builder.config(key, value)
         session = builder.getOrCreate()
-        if submitted:
-            _suggest(session, _suggested(settings), n_partitions=settings.shuffle_partitions)
+        if machine.is_submitted:
+            _suggest(session, suggested, settings)
     except (PySparkException, OSError) as error:
         raise StorageError(
             f"Spark did not start: {error}", todo="run `musicrec doctor`, which checks Java and Python"
@@ -79,31 +115,80 @@ def open_session(settings: SparkConfig, *, app_name: str) -> SparkSession:
     return session
 
 
-def _suggested(settings: SparkConfig) -> dict[str, str]:
-    cores = os.cpu_count() or 1
+@contextlib.contextmanager
+def fitted(session: SparkSession, settings: SparkConfig, *, n_cores: int) -> Iterator[None]:
+    """Set in a session that runs already what a run needs, and put back afterwards what it had.
+
+    Parameters
+    ----------
+    session : SparkSession
+    settings : SparkConfig
+        Of the run; how many partitions it wants is all that a running session can take from it.
+    n_cores : int
+        Of this machine, on which a local session runs.
+
+    Raises
+    ------
+    ConfigError
+        A setting is not what correctness needs, and cannot be changed.
+    """
+    before = session.conf.getAll
+    partitions = _n_partitions(settings, before.get("spark.master", ""), n_cores=n_cores)
+    wanted = {**REQUIRED, **({PARTITIONS: str(partitions)} if partitions else {})}
+    changed = [key for key, value in wanted.items() if session.conf.get(key, None) != value]
+    try:
+        for key in changed:
+            _set(session, key, wanted[key])
+        yield
+    finally:
+        for key in changed:
+            # One that could not be set was not changed, and a session that ended has nothing to put back.
+            with contextlib.suppress(Exception):
+                if key in before:
+                    session.conf.set(key, before[key])
+                else:
+                    session.conf.unset(key)
+
+
+def _set(session: SparkSession, key: str, value: str) -> None:
+    try:
+        session.conf.set(key, value)
+    except PySparkException:
+        raise ConfigError(
+            f"the running Spark session has {key} = {session.conf.get(key, None)} and does not let it be changed; "
+            f"musicrec needs {value}",
+            todo=f"start the session with {key} = {value}",
+        ) from None
+
+
+def _suggested(settings: SparkConfig, machine: Machine) -> dict[str, str]:
     return {
         **SUGGESTED,
         "spark.master": settings.master,
         "spark.driver.memory": settings.driver_memory,
-        # A few tasks per core even out; Spark's own default of 200 is for clusters.
-        PARTITIONS: str(settings.shuffle_partitions or max(8, 4 * cores)),
+        # No table of ours stands there; Spark would make it in the working directory.
+        "spark.sql.warehouse.dir": machine.scratch,
+        PARTITIONS: str(_n_partitions(settings, "local[*]", n_cores=machine.n_cores)),
     }
 
 
-def _suggest(session: SparkSession, suggested: Mapping[str, str], *, n_partitions: int) -> None:
+def _n_partitions(settings: SparkConfig, master: str, *, n_cores: int) -> int:
+    """Return how many partitions a wide stage should have; 0 where only the session can know."""
+    if settings.shuffle_partitions:
+        return settings.shuffle_partitions
+    # How many cores a cluster has, the driver's machine does not tell: Spark's own default is for those.
+    if not re.match(r"local(\[|$)", master):
+        return 0
+    threads = re.match(r"local\[(\d+)", master)
+    # A few tasks per core even out; Spark's own default of 200 is for clusters.
+    return max(8, 4 * (int(threads.group(1)) if threads else n_cores))
+
+
+def _suggest(session: SparkSession, suggested: Mapping[str, str], settings: SparkConfig) -> None:
     """Set what can still be set and the launcher did not say; a builder's options would overrule the launcher."""
-    said = {row["key"]: row["value"] for row in session.sql("SET").collect()}
+    said = session.conf.getAll
     for key, value in suggested.items():
-        # How many cores a cluster has, the driver's machine does not tell: Spark's own default is for those.
-        if key == PARTITIONS and not n_partitions and not said.get("spark.master", "").startswith("local"):
+        if key == PARTITIONS and not _n_partitions(settings, said.get("spark.master", ""), n_cores=1):
             continue
         if key not in said and session.conf.isModifiable(key):
             session.conf.set(key, value)
-
-
-def _check_java() -> None:
-    if os.environ.get("SPARK_REMOTE") or os.environ.get("PYSPARK_GATEWAY_PORT"):
-        return
-    home = os.environ.get("JAVA_HOME")
-    if not (home and os.path.exists(os.path.join(home, "bin", "java"))) and not shutil.which("java"):
-        raise StorageError("Java is missing; Spark needs 17 or newer", todo="install it: bash scripts/setup.sh")

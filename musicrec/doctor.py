@@ -1,0 +1,94 @@
+"""What a machine has of what a run needs. Starts no Spark."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from packaging.specifiers import SpecifierSet
+
+from musicrec.errors import ConfigError, StorageError
+from musicrec.storage import environment
+from musicrec.storage.runs import check_writable, open_root
+
+MIN_JAVA, MIN_PYTHON = 17, (3, 11)
+PACKAGES = ("pyspark", "numpy", "scipy", "numba", "pandas", "pyarrow", "torch", "safetensors", "pydantic")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor: what was checked, what was found, and how to mend it where it is not fine."""
+
+    name: str
+    found: str
+    fix: str = ""
+
+
+def examine(root: str | None) -> list[Finding]:
+    """Return what the machine has of what a run needs."""
+    findings = [_java(), _python("Python of the driver", sys.executable)]
+    findings.append(_python("Python of the workers", environment.worker_python()))
+    findings += [_package(name) for name in PACKAGES]
+    if root:
+        findings.append(_write_access(root))
+    return findings
+
+
+def print_findings(findings: list[Finding]) -> None:
+    """Print a line for each finding, and one more for how to mend what is not fine."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(soft_wrap=True)
+    for finding in findings:
+        mark = "[green]ok  [/green]" if not finding.fix else "[red]bad [/red]"
+        console.print(mark, Text(f"{finding.name}: {finding.found}"))
+        if finding.fix:
+            console.print("     fix:", Text(finding.fix))
+
+
+def _java() -> Finding:
+    java = environment.find_java()
+    fix = f"install a Java runtime {MIN_JAVA} or newer (bash scripts/setup.sh does), or set JAVA_HOME"
+    if not java:
+        return Finding("Java", "not found", fix)
+    text = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
+    version = re.search(r'version "(\d+)', text)
+    found = version.group(1) if version else "unknown version"
+    return Finding("Java", f"{found} ({java})", "" if version and int(found) >= MIN_JAVA else fix)
+
+
+def _python(name: str, executable: str) -> Finding:
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    fix = "set PYSPARK_PYTHON to the python of the virtual environment, on every machine"
+    try:
+        found = subprocess.run(  # noqa: S603 - the executable that Spark would start
+            [executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return Finding(name, f"{executable} does not start", fix)
+    version = tuple(int(part) for part in found.split("."))
+    fits = version >= MIN_PYTHON and version == sys.version_info[:2]
+    return Finding(name, f"{found} ({executable})", "" if fits else fix)
+
+
+def _package(name: str) -> Finding:
+    needs = [need for need in importlib.metadata.requires("musicrec") or [] if re.match(rf"{name}\b", need)]
+    wanted = needs[0].removeprefix(name) if needs else ""
+    try:
+        found = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, "not installed", f'pip install "{name}{wanted}"')
+    fits = SpecifierSet(wanted).contains(found, prereleases=True)
+    return Finding(name, f"{found} (wanted {wanted})", "" if fits else f'pip install "{name}{wanted}"')
+
+
+def _write_access(root: str) -> Finding:
+    try:
+        check_writable(open_root(root))
+    except (ConfigError, StorageError) as error:
+        return Finding("write access", f"{error.what}: {error.where or root}", error.todo)
+    return Finding("write access", root)

@@ -1,0 +1,90 @@
+"""How a command ends: its exit code, and at most five lines of why."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+from musicrec.errors import MusicrecError, shorten
+
+_log = logging.getLogger("musicrec")
+
+UNEXPECTED, USAGE = 1, 2
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+STILL_LIVE = "what was published before is still live"
+
+
+class Terminated(BaseException):
+    """The process was asked to end; no handler of errors may take it for one."""
+
+
+def exit_code_of(action: Callable[[], int | None], *, debug: bool) -> int:
+    """Run `action` and return what it returns, or the exit code of its failure after saying what failed.
+
+    Parameters
+    ----------
+    action : callable
+        Returns an exit code, None for 0.
+    debug : bool
+        Also show the trace of a failure.
+    """
+    try:
+        with _terminable() as asked:
+            try:
+                return action() or 0
+            except Exception:
+                # What goes to pieces while the process is being ended is no news.
+                if asked.is_set():
+                    raise Terminated from None
+                raise
+    except MusicrecError as error:
+        _log.error(str(error), exc_info=debug)
+        return error.exit_code
+    except KeyboardInterrupt:
+        _log.error("error: interrupted; %s", STILL_LIVE)
+        return INTERRUPTED
+    except Terminated:
+        _log.error("error: stopped by a signal (SIGTERM); %s", STILL_LIVE)
+        return TERMINATED
+    # The last resort: whatever it is, the user gets a sentence and a non-zero exit, not 200 lines of frames.
+    except Exception as error:
+        sentence = f"error: unexpected {type(error).__name__}: {_describe(error)}"
+        _log.error(
+            "%s\nwhere: %s\nto do: run again with --debug for the trace", sentence, STILL_LIVE, exc_info=debug
+        )
+        return UNEXPECTED
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[threading.Event]:
+    """Let SIGTERM end the block as an exception does, so that what it holds is freed; a second one kills."""
+    asked = threading.Event()
+
+    def end(_: int, __: FrameType | None) -> None:
+        asked.set()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _describe(error: Exception) -> str:
+    # A command without Spark must not import it; what was not imported did not fail.
+    if "pyspark" in sys.modules:
+        from musicrec.spark.failures import SPARK_ERRORS, describe_error
+
+        if isinstance(error, SPARK_ERRORS):
+            return describe_error(error)
+    return shorten(str(error))

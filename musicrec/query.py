@@ -1,0 +1,135 @@
+"""Ask what was published, without Spark: the list of a song, and the names of songs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+from musicrec.errors import InputError
+from musicrec.songs import bare_id
+from musicrec.storage import lookup
+from musicrec.storage.datasets import RECOMMENDATIONS, STATUS, TRACKS
+from musicrec.storage.runs import Root, current_snapshot, open_root, read_pointer
+
+
+class SongName(TypedDict):
+    """How people call a song; None where it is not known."""
+
+    title: str | None
+    artist: str | None
+
+
+class Recommendation(SongName):
+    """A place of a song's list; title and artist are those of the recommended song."""
+
+    track_id: str
+    rank: int
+    recommended_track_id: str
+    score: float
+
+
+UNKNOWN: SongName = {"title": None, "artist": None}
+
+
+def similar(root: str, track_id: str, k: int = 10) -> list[Recommendation]:
+    """Return the published recommendations of a song, the best first; what a notebook calls.
+
+    Parameters
+    ----------
+    root : str
+        `output.root` of the refresh.
+    track_id : str
+        Also with what may stand before an id, such as `spotify:track:`.
+    k : int
+        How many at most, at least 1.
+
+    Raises
+    ------
+    InputError
+        The song is unknown, or has no recommendations and why.
+    StorageError
+        Nothing is published.
+    """
+    return find_similar(track_id, open_root(str(root)), k=k)
+
+
+def find_similar(track_id: str, root: Root, *, k: int) -> list[Recommendation]:
+    """Return the first k places of a song's published list.
+
+    Titles come from the run's work directory; they are None where that is gone.
+
+    Parameters
+    ----------
+    track_id : str
+    root : Root
+    k : int
+
+    Raises
+    ------
+    InputError
+        The song is unknown, or has no recommendations and why.
+    StorageError
+        Nothing is published.
+    """
+    if k < 1:
+        raise InputError(f"k must be at least 1, found {k}")
+    bare = bare_id(track_id)
+    snapshot = current_snapshot(root)
+    found = lookup.find_rows(snapshot / RECOMMENDATIONS.name, column="track_id", values=[bare])
+    if not found:
+        _explain_absence(bare, str(snapshot))
+    rows = sorted((row for row in found if row["rank"] <= k), key=lambda row: row["rank"])
+    names = find_names([row["recommended_track_id"] for row in rows], root)
+    listed: list[Recommendation] = [
+        {
+            "track_id": row["track_id"],
+            "rank": row["rank"],
+            "recommended_track_id": row["recommended_track_id"],
+            "score": row["score"],
+            **names.get(row["recommended_track_id"], UNKNOWN),
+        }
+        for row in rows
+    ]
+    return listed
+
+
+def find_names(track_ids: Sequence[str], root: Root) -> dict[str, SongName]:
+    """Return title and artist by id, of those that the current run's tracks still tell."""
+    tracks = root.work / str(read_pointer(root)["run_id"]) / TRACKS.path
+    columns = ["track_id", "title", "artist"]
+    rows = lookup.find_rows(tracks, column="track_id", values=track_ids, columns=columns)
+    return {row["track_id"]: {"title": row["title"], "artist": row["artist"]} for row in rows}
+
+
+def print_similar(track_id: str, root: str, *, k: int) -> None:
+    """Print the list of a song as a table; it raises as `find_similar`.
+
+    Parameters
+    ----------
+    track_id, root : str
+    k : int
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    opened = open_root(root)
+    rows = find_similar(track_id, opened, k=k)
+    own = find_names([bare_id(track_id)], opened).values()
+    name = " – ".join(part for song in own for part in (song["title"], song["artist"]) if part)
+    # Text, not markup: a title such as "[bold]" is no instruction.
+    table = Table("rank", "title", "artist", "track_id", "score", title=Text(name or track_id), box=None)
+    for row in rows:
+        cells = (row["title"] or "", row["artist"] or "", row["recommended_track_id"])
+        table.add_row(str(row["rank"]), *map(Text, cells), f"{row['score']:.4f}")
+    console = Console()
+    # Through a pipe there is no width to fit: whole ids, for other programs to read.
+    console = console if console.is_terminal else Console(width=240)
+    console.print(table)
+
+
+def _explain_absence(track_id: str, snapshot: str) -> None:
+    status = lookup.find_rows(f"{snapshot}/{STATUS.name}", column="track_id", values=[track_id])
+    if not status:
+        raise InputError(f"the catalog has no song {track_id!r}", where=snapshot, todo="check the id")
+    raise InputError(f"the song {track_id!r} has no recommendations: {status[0]['reason']}", where=snapshot)

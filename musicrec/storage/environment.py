@@ -1,0 +1,126 @@
+"""What the process was given: variables, cores, programs, the system. Imports the standard library only."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import uuid
+from collections.abc import Iterator
+
+from musicrec.errors import ConfigError
+
+SUPPORTED = ("linux", "darwin")
+STDERR = 2
+
+
+def check_supported() -> None:
+    """Raise where the system lacks what the storage needs: file locks and renames of POSIX.
+
+    Raises
+    ------
+    ConfigError
+        It is neither Linux nor macOS.
+    """
+    if sys.platform not in SUPPORTED:
+        raise ConfigError(
+            f"musicrec runs on Linux and macOS, found {sys.platform}", todo="on Windows use WSL, or a container"
+        )
+
+
+def set_default(name: str, value: str) -> None:
+    """Set a variable of this process, and of those that it starts, unless it is set."""
+    os.environ.setdefault(name, value)
+
+
+def n_cores() -> int:
+    """Return how many cores the machine has."""
+    return os.cpu_count() or 1
+
+
+def find_java() -> str | None:
+    """Return the Java that Spark would start, None where there is none."""
+    home = os.environ.get("JAVA_HOME")
+    return shutil.which("java", path=os.path.join(home, "bin")) if home else shutil.which("java")
+
+
+def worker_python() -> str:
+    """Return the Python that Spark's workers run."""
+    return os.environ.get("PYSPARK_PYTHON", sys.executable)
+
+
+def is_submitted() -> bool:
+    """Return whether spark-submit started this process: its JVM runs already, with the launcher's options."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def is_remote() -> bool:
+    """Return whether Spark runs elsewhere, and is asked by Spark Connect."""
+    return bool(os.environ.get("SPARK_REMOTE"))
+
+
+def is_dumb_terminal() -> bool:
+    """Return whether the terminal cannot rewrite a line."""
+    return os.environ.get("TERM", "dumb") in ("dumb", "unknown")
+
+
+def scratch() -> str:
+    """Return the system's directory of temporary files."""
+    return tempfile.gettempdir()
+
+
+def make_scratch(prefix: str) -> str:
+    """Return a new temporary directory, which goes when this process ends."""
+    directory = tempfile.mkdtemp(prefix=prefix)
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return directory
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[list[str]]:
+    """Keep from stderr what programs write that are started meanwhile; what they write later is passed on.
+
+    Java says on its way up what no option stops, such as which modules it uses.
+
+    Yields
+    ------
+    list of str
+        The lines that were kept, complete when the block is left: where the start failed, they say why.
+    """
+    kept: list[str] = []
+    try:
+        stderr = os.dup(STDERR)
+    except OSError:
+        # Nobody would see anything.
+        yield kept
+        return
+    sys.stderr.flush()
+    reading, writing = os.pipe()
+    os.dup2(writing, STDERR)
+    mark = uuid.uuid4().bytes.hex().encode() + b"\n"
+    marked = threading.Event()
+    # A daemon: it reads for as long as one of those programs runs.
+    threading.Thread(target=_pass_on, args=(reading, stderr, mark, kept, marked), daemon=True).start()
+    try:
+        yield kept
+    finally:
+        sys.stderr.flush()
+        os.dup2(stderr, STDERR)
+        os.write(writing, mark)
+        os.close(writing)
+        marked.wait(timeout=5)
+
+
+def _pass_on(reading: int, stderr: int, mark: bytes, kept: list[str], marked: threading.Event) -> None:
+    with open(reading, "rb") as lines, contextlib.suppress(OSError):
+        for line in lines:
+            if marked.is_set():
+                os.write(stderr, line)
+            elif line.endswith(mark):
+                marked.set()
+            else:
+                kept.append(line.decode(errors="replace").rstrip())

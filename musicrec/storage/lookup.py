@@ -1,0 +1,64 @@
+"""Rows of a published dataset by a text column, without Spark.
+
+A fresh process answers in less than a second, so what is slow to import stays out: `pyarrow.dataset`, and pandas,
+for which `pyarrow.array` looks.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Collection, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+# Rows that are held at once, and bytes that are read at once.
+BATCH_ROWS, BUFFER_BYTES = 65_536, 1 << 20
+
+
+def find_rows(
+    directory: str | Path, *, column: str, values: Collection[str], columns: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    """Return the rows of Parquet files in which a column holds one of some values.
+
+    Parameters
+    ----------
+    directory : path
+        Of the files; without it there are no rows.
+    column : str
+        Of text.
+    values : collection of str
+    columns : sequence of str, optional
+        What to return, all by default.
+    """
+    wanted = _as_texts(sorted(set(values)))
+    rows: list[dict[str, Any]] = []
+    for path in sorted(Path(directory).glob("*.parquet")) if len(wanted) else []:
+        with pq.ParquetFile(path, buffer_size=BUFFER_BYTES) as file:
+            groups = [i for i in range(file.num_row_groups) if _may_hold(file, i, column, values)]
+            # Without groups it would read all of them.
+            batches = file.iter_batches(BATCH_ROWS, row_groups=groups, columns=columns) if groups else ()
+            for batch in batches:
+                found = batch.filter(pc.is_in(batch.column(column), value_set=wanted))
+                rows += found.to_pylist() if found.num_rows else []
+    return rows
+
+
+def _may_hold(file: pq.ParquetFile, group: int, column: str, values: Collection[str]) -> bool:
+    """Return whether a value lies between the least and the greatest of a row group, as far as the file tells."""
+    chunk = file.metadata.row_group(group).column(file.schema_arrow.get_field_index(column))
+    statistics = chunk.statistics
+    if statistics is None or not statistics.has_min_max or not isinstance(statistics.min, str):
+        return True
+    # Parquet sorts text by its bytes in UTF-8, which is also the order of Python's text.
+    return any(statistics.min <= value <= statistics.max for value in values)
+
+
+def _as_texts(values: Sequence[str]) -> pa.StringArray:
+    encoded = [value.encode() for value in values]
+    offsets = array("i", accumulate(map(len, encoded), initial=0))
+    return pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))

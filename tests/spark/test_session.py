@@ -1,0 +1,87 @@
+"""A session that runs already is used as it is: what correctness needs is set in it meanwhile, and put back."""
+
+from collections.abc import Iterator
+
+import pytest
+from pyspark.sql import SparkSession
+
+from musicrec.config import SparkConfig
+from musicrec.errors import ConfigError, StorageError
+from musicrec.launch import session_for
+from musicrec.spark import session as sessions
+from musicrec.spark.partitions import PARTITIONS
+
+ANSI, ZONE = "spark.sql.ansi.enabled", "spark.sql.session.timeZone"
+SETTINGS = SparkConfig()
+
+
+@pytest.fixture
+def wrong(spark: SparkSession) -> Iterator[SparkSession]:
+    """The session as a notebook may have it."""
+    before = {key: spark.conf.get(key) for key in (ANSI, ZONE, PARTITIONS)}
+    spark.conf.unset(ANSI)
+    spark.conf.set(ANSI, "false")
+    spark.conf.set(ZONE, "Asia/Tokyo")
+    spark.conf.set(PARTITIONS, "200")
+    yield spark
+    for key, value in before.items():
+        spark.conf.set(key, value)
+
+
+def settings_of(session: SparkSession) -> dict[str, str]:
+    return {key: value for key, value in session.conf.getAll.items() if key.startswith("spark.sql.")}
+
+
+def test_wrong_settings_are_set_right_and_put_back(wrong: SparkSession) -> None:
+    wrong.conf.unset("spark.sql.files.ignoreCorruptFiles")
+    before = settings_of(wrong)
+    with session_for(SETTINGS, app_name="tests") as session:
+        assert session is wrong or session.conf.get(ZONE) == wrong.conf.get(ZONE)
+        assert {key: wrong.conf.get(key) for key in sessions.REQUIRED} == sessions.REQUIRED
+        # Two threads: a few tasks each, not 200.
+        assert wrong.conf.get(PARTITIONS) == "8"
+    assert settings_of(wrong) == before
+    assert wrong.conf.get(ZONE) == "Asia/Tokyo"
+    assert wrong.range(3).count() == 3
+
+
+def test_a_failure_puts_back_too_and_the_configured_partitions_win(wrong: SparkSession) -> None:
+    found = []
+
+    def fail() -> None:
+        with session_for(SparkConfig(shuffle_partitions=3), app_name="tests", session=wrong):
+            found.append(wrong.conf.get(PARTITIONS))
+            raise ValueError("why")
+
+    with pytest.raises(ValueError, match="why"):
+        fail()
+    assert found == ["3"]
+    assert (wrong.conf.get(ANSI), wrong.conf.get(PARTITIONS)) == ("false", "200")
+
+
+def test_what_cannot_be_changed_is_refused_by_name(wrong: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    static = "spark.sql.warehouse.dir"
+    monkeypatch.setattr(sessions, "REQUIRED", {ZONE: "UTC", static: "/elsewhere"})
+    with pytest.raises(ConfigError) as refused, session_for(SETTINGS, app_name="tests"):
+        pass
+    assert static in refused.value.what
+    assert "/elsewhere" in refused.value.what
+    assert wrong.conf.get(static) in refused.value.what
+    # What was set before it was found is put back.
+    assert wrong.conf.get(ZONE) == "Asia/Tokyo"
+
+
+@pytest.mark.parametrize(
+    ("master", "configured", "expected"),
+    [("local[2]", 0, 8), ("local[16]", 0, 64), ("local[*]", 0, 12), ("local", 0, 12), ("spark://host", 0, 0),
+     ("yarn", 5, 5), ("", 0, 0)],
+)  # fmt: skip
+def test_partitions_follow_the_cores_where_they_are_known(master: str, configured: int, expected: int) -> None:
+    settings = SparkConfig(shuffle_partitions=configured)
+    assert sessions._n_partitions(settings, master, n_cores=3) == expected
+
+
+def test_without_java_it_is_said_at_once() -> None:
+    machine = sessions.Machine(n_cores=1, has_java=False, is_submitted=False, is_remote=False, scratch="/tmp")
+    with pytest.raises(StorageError, match="Java is missing"):
+        sessions.start_session(SETTINGS, app_name="tests", machine=machine)
