@@ -61,8 +61,8 @@ class Context:
     plan : sequence of str
         The stages that there may be, in order; a stage's number is its position. One that has nothing to do is
         left out.
-    expected_s : mapping
-        What each stage took before, in seconds, where it is known, for as many rows as there are now.
+    before : mapping
+        What each stage of the run before took, by its name, where that is known.
     stages : list of dict
         What each stage took, in order, the failed one included; becomes a part of the manifest.
     """
@@ -71,7 +71,7 @@ class Context:
     config: Config
     run: Run
     plan: Sequence[str] = ()
-    expected_s: Mapping[str, float] = field(default_factory=dict)
+    before: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     stages: list[dict[str, Any]] = field(default_factory=list)
 
     @contextlib.contextmanager
@@ -83,7 +83,7 @@ class Context:
             "number": self.plan.index(name) + 1 if name in self.plan else None,
             "total": len(self.plan) or None,
             "n_rows": n_rows,
-            "estimate_s": self.expected_s.get(name),
+            "estimate_s": self._estimate(name, n_rows),
         }
         log.info("%s", name, extra={"event": "begin", "seconds": None, **known})
         started, clock, event = datetime.now(UTC), time.monotonic(), "failed"
@@ -92,11 +92,18 @@ class Context:
             event = "end"
         finally:
             seconds = round(time.monotonic() - clock, 2)
-            took = {"stage": name, "started_at": started.isoformat(), "seconds": seconds}
+            took = {"stage": name, "started_at": started.isoformat(), "seconds": seconds, "n_rows": n_rows}
             self.stages.append(took if event == "end" else {**took, "failed": True})
             log.info(
                 "%s %s after %.1f s", name, event, seconds, extra={"event": event, "seconds": seconds, **known}
             )
+
+    def _estimate(self, name: str, n_rows: int | None) -> float | None:
+        """Return how long a stage will take, in seconds: as long as before, for as many rows."""
+        before = self.before.get(name, {})
+        if n_rows and before.get("n_rows"):
+            return float(before["seconds"]) * n_rows / float(before["n_rows"])
+        return before.get("seconds")
 
     def write(self, rows: DataFrame, dataset: Dataset) -> DataFrame:
         """Write a dataset of this run by Spark and return what stands there, as `tables.write_table`."""

@@ -65,7 +65,7 @@ def refresh(session: SparkSession, config: Config, *, run_date: date) -> str:
     root = runs.open_root(config.output.root)
     with runs.locked(root):
         run = runs.start_run(root, run_date=run_date)
-        context = Context(session, config, run, plan=STAGES, expected_s=_expected(root))
+        context = Context(session, config, run, plan=STAGES, before=_stages_before(root))
         header = _header(context, run_date)
         log.info("run %s", run.run_id)
         with recorded(context, header=header):
@@ -155,7 +155,6 @@ def _memberships(songs: Songs) -> dict[str, int]:
     return {} if songs.memberships is None else {"n_sampled_memberships": songs.memberships.num_rows}
 
 
-def _expected(root: Root) -> dict[str, float]:
-    """Return what each stage of the run before took, in seconds: a guess of what it takes now."""
-    before = runs.previous_manifest(root) or {}
-    return {stage["stage"]: stage["seconds"] for stage in before.get("stages", [])}
+def _stages_before(root: Root) -> dict[str, dict[str, Any]]:
+    """Return what each stage of the run before took, by its name."""
+    return {stage["stage"]: stage for stage in (runs.previous_manifest(root) or {}).get("stages", [])}
