@@ -1,5 +1,6 @@
 """Embeddings → lists through Spark, against exact search by hand."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from musicrec.neighbors.search.spaces import Space, fit_frame
 from musicrec.neighbors.search.voronoi import Voronoi
 from musicrec.spark.partitions import partition_targets
 from musicrec.storage.rows import RowFiles
+from tests.oracles import named_lists_by_hand
 
 DIM = 8
 
@@ -40,20 +42,9 @@ def make_embeddings(
     )
 
 
-def by_hand(songs: pd.DataFrame, *, k: int) -> dict[str, list[tuple[str, float]]]:
-    vectors = np.stack(songs["embedding"]).astype(np.float64)
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    scores = np.round(unit @ unit.T, 6).astype(np.float32)
+def by_hand(songs: pd.DataFrame, *, k: int) -> Mapping[str, list[tuple[str, float]]]:
     ids, recordings = songs["track_id"].tolist(), songs["recording_key"].tolist()
-    lists = {}
-    for i, own in enumerate(ids):
-        seen, found = {recordings[i]}, []
-        for negative, other, recording in sorted(zip(-scores[i], ids, recordings, strict=True)):
-            if recording not in seen:
-                seen.add(recording)
-                found.append((other, float(-negative)))
-        lists[own] = found[:k]
-    return lists
+    return named_lists_by_hand(np.stack(songs["embedding"]), ids, recordings, k=k)
 
 
 def as_frame(spark, songs: pd.DataFrame, *, partitions: int):
