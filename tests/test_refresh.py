@@ -1,7 +1,5 @@
 """The whole run on a generated catalog, against the truth that the generator wrote."""
 
-import csv
-import gzip
 import json
 from datetime import date
 from pathlib import Path
@@ -12,10 +10,10 @@ import pandas as pd
 import pyarrow.dataset as ds
 import pytest
 
-from musicrec.errors import LockError, QualityError
+from musicrec.errors import LockError, MusicrecError, QualityError
 from musicrec.refresh import plan, refresh
 from musicrec.storage import runs
-from tests.conftest import FMA, make_config, make_songs
+from tests.conftest import make_config, make_songs
 
 DAY = date(2026, 3, 4)
 
@@ -33,10 +31,16 @@ def config_for(catalog: Path, root: Path, *overrides: str):
     return make_config(catalog / "tracks", root, *extra, *overrides)
 
 
+# In cells; by exact search, as so few songs would be joined otherwise, are the lists of the other tests.
+CELLS = ("neighbors.exact_below=0", "neighbors.leaf_size=250", "neighbors.n_truth_queries=600")
+# Fewer songs than this are not learned from: for claims that have nothing to do with the encoder.
+UNTRAINED = "model.min_songs=1000"
+
+
 @pytest.fixture(scope="module")
 def published(spark, catalog, tmp_path_factory) -> tuple[Path, Path]:
     root = tmp_path_factory.mktemp("root")
-    return refresh(spark, config_for(catalog[0], root), run_date=DAY), root
+    return refresh(spark, config_for(catalog[0], root, *CELLS), run_date=DAY), root
 
 
 def test_counts_equal_the_planted_truth(published, catalog) -> None:
@@ -165,7 +169,7 @@ def test_partitions_change_no_byte(spark, catalog, tmp_path: Path, published) ->
     spark.conf.set("spark.sql.shuffle.partitions", "7")
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "501")
     try:
-        other = refresh(spark, config_for(catalog[0], tmp_path), run_date=DAY)
+        other = refresh(spark, config_for(catalog[0], tmp_path, *CELLS), run_date=DAY)
     finally:
         spark.conf.set("spark.sql.shuffle.partitions", "4")
         spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "16384")
@@ -174,25 +178,25 @@ def test_partitions_change_no_byte(spark, catalog, tmp_path: Path, published) ->
         pd.testing.assert_frame_equal(one, two, check_exact=True)
 
 
-def test_voronoi_reaches_its_target(spark, catalog, tmp_path: Path) -> None:
-    overrides = ["neighbors.exact_below=0", "neighbors.leaf_size=250", "neighbors.n_truth_queries=600"]
-    snapshot = refresh(spark, config_for(catalog[0], tmp_path, *overrides), run_date=DAY)
-    found = manifest_of(snapshot)["neighbors"]
+def test_voronoi_reaches_its_target(published) -> None:
+    found = manifest_of(published[0])["neighbors"]
     assert found["hash_family"] == "voronoi"
     assert found["recall_lower_95"] >= 0.98
     assert found["pairs_per_item"] < found["n_items"]
 
 
-def test_low_recall_publishes_nothing(spark, catalog, tmp_path: Path) -> None:
+def test_low_recall_publishes_nothing(spark, songs: Path, tmp_path: Path) -> None:
     overrides = [
+        UNTRAINED,
         "neighbors.exact_below=0",
         "neighbors.hash_family=hyperplane",
         "neighbors.n_tables=1",
         "neighbors.n_bits=8",
     ]
     with pytest.raises(QualityError, match="recall@10"):
-        refresh(spark, config_for(catalog[0], tmp_path, *overrides), run_date=DAY)
-    assert not (tmp_path / "published" / "current.json").exists()
+        refresh(spark, make_config(songs, tmp_path / "out", *overrides), run_date=DAY)
+    assert (tmp_path / "out" / "work").exists()
+    assert not (tmp_path / "out" / "published" / "current.json").exists()
 
 
 def test_a_second_run_waits_for_no_one(spark, catalog, tmp_path: Path) -> None:
@@ -206,14 +210,28 @@ def test_dry_run_writes_nothing(spark, catalog, tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("n", [1, 2, 30])
-def test_small_catalogs(spark, tmp_path: Path, n: int) -> None:
-    make_songs(n).to_csv(tmp_path / "songs.csv", index=False)
-    snapshot = refresh(spark, make_config(tmp_path / "songs.csv", tmp_path / "out"), run_date=DAY)
-    status = read(snapshot, "status")
-    assert (status["n_recommendations"] == min(10, n - 1)).all()
-    if n == 1:
-        assert status[["status", "reason"]].to_numpy().tolist() == [["not_recommended", "no_other_song"]]
+def publish_few(spark, tmp_path: Path, n: int) -> Path:
+    """Publish n songs in the root of all such catalogs."""
+    make_songs(n).to_csv(tmp_path / f"{n}.csv", index=False)
+    snapshot = refresh(spark, make_config(tmp_path / f"{n}.csv", tmp_path / "out"), run_date=DAY)
+    assert read(snapshot, "status")["n_recommendations"].tolist() == [min(10, n - 1)] * n
+    return snapshot
+
+
+def test_a_song_alone_has_no_list(spark, tmp_path: Path) -> None:
+    status = read(publish_few(spark, tmp_path, 1), "status")
+    assert status[["status", "reason"]].to_numpy().tolist() == [["not_recommended", "no_other_song"]]
+
+
+def test_small_catalogs_and_a_refused_input_leaves_what_was_published(spark, tmp_path: Path) -> None:
+    snapshot, pointer = publish_few(spark, tmp_path, 30), tmp_path / "out/published/current.json"
+    before = pointer.read_text()
+    make_songs(20, tempo=-1).to_csv(tmp_path / "bad.csv", index=False)
+    with pytest.raises(MusicrecError):
+        refresh(spark, make_config(tmp_path / "bad.csv", tmp_path / "out"), run_date=DAY)
+    assert pointer.read_text() == before
+    assert runs.current_snapshot(runs.open_root(str(tmp_path / "out"))) == snapshot
+    assert publish_few(spark, tmp_path, 2) != snapshot
 
 
 def test_where_all_songs_are_set_aside_nothing_is_trained(spark, tmp_path: Path) -> None:
@@ -247,17 +265,3 @@ def test_a_bad_row_changes_no_other_song(spark, tmp_path: Path) -> None:
         config = make_config(tmp_path / f"{name}.csv", tmp_path / name)
         results.append(read(refresh(spark, config, run_date=DAY), "recommendations"))
     pd.testing.assert_frame_equal(*results, check_exact=True)
-
-
-@pytest.mark.realdata
-def test_line_breaks_inside_real_quotes(spark) -> None:
-    from musicrec.catalog.formats import MALFORMED, read_rows
-
-    rows = read_rows(spark, str(FMA), file_format="auto", multiline=True)
-    found = rows.toPandas()
-    assert len(found) == 17_734
-    assert found[MALFORMED].isna().all()
-    with gzip.open(FMA, "rt", encoding="utf-8-sig", newline="") as file:
-        expected = sum(field.count("\n") for row in csv.reader(file) for field in row)
-    fields = found.drop(columns=[MALFORMED]).to_numpy().ravel()
-    assert sum(str(field).count("\n") for field in fields) == expected > 0
