@@ -210,28 +210,14 @@ def test_dry_run_writes_nothing(spark, catalog, tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
-def publish_few(spark, tmp_path: Path, n: int) -> Path:
-    """Publish n songs in the root of all such catalogs."""
-    make_songs(n).to_csv(tmp_path / f"{n}.csv", index=False)
-    snapshot = refresh(spark, make_config(tmp_path / f"{n}.csv", tmp_path / "out"), run_date=DAY)
-    assert read(snapshot, "status")["n_recommendations"].tolist() == [min(10, n - 1)] * n
-    return snapshot
-
-
-def test_a_song_alone_has_no_list(spark, tmp_path: Path) -> None:
-    status = read(publish_few(spark, tmp_path, 1), "status")
-    assert status[["status", "reason"]].to_numpy().tolist() == [["not_recommended", "no_other_song"]]
-
-
-def test_small_catalogs_and_a_refused_input_leaves_what_was_published(spark, tmp_path: Path) -> None:
-    snapshot, pointer = publish_few(spark, tmp_path, 30), tmp_path / "out/published/current.json"
-    before = pointer.read_text()
-    make_songs(20, tempo=-1).to_csv(tmp_path / "bad.csv", index=False)
-    with pytest.raises(MusicrecError):
-        refresh(spark, make_config(tmp_path / "bad.csv", tmp_path / "out"), run_date=DAY)
-    assert pointer.read_text() == before
-    assert runs.current_snapshot(runs.open_root(str(tmp_path / "out"))) == snapshot
-    assert publish_few(spark, tmp_path, 2) != snapshot
+@pytest.mark.parametrize("n", [1, 2])
+def test_small_catalogs(spark, tmp_path: Path, n: int) -> None:
+    make_songs(n).to_csv(tmp_path / "songs.csv", index=False)
+    snapshot = refresh(spark, make_config(tmp_path / "songs.csv", tmp_path / "out"), run_date=DAY)
+    status = read(snapshot, "status")
+    assert status["n_recommendations"].tolist() == [n - 1] * n
+    if n == 1:
+        assert status[["status", "reason"]].to_numpy().tolist() == [["not_recommended", "no_other_song"]]
 
 
 def test_where_all_songs_are_set_aside_nothing_is_trained(spark, tmp_path: Path) -> None:
@@ -254,14 +240,28 @@ def test_all_songs_identical(spark, tmp_path: Path) -> None:
     assert (rows["score"] == 1.0).all()
 
 
-def test_a_bad_row_changes_no_other_song(spark, tmp_path: Path) -> None:
+def test_a_bad_row_changes_no_other_song_and_a_refused_input_not_what_was_published(spark, tmp_path: Path) -> None:
     songs = make_songs(300)
     bad = make_songs(3, track_id=["nan", "inf", "huge"])
     bad["energy"] = [np.nan, np.inf, 1e300]
-    # CSV, because Parquet written by pandas turns NaN into NULL.
-    results = []
-    for name, rows in (("clean", songs), ("dirty", pd.concat([songs, bad]))):
+    root, pointer, published = tmp_path / "out", tmp_path / "out/published/current.json", {}
+    for name, rows in (
+        ("clean", songs),
+        ("refused", make_songs(20, tempo=-1)),
+        ("dirty", pd.concat([songs, bad])),
+    ):
+        # CSV, because Parquet written by pandas turns NaN into NULL.
         rows.to_csv(tmp_path / f"{name}.csv", index=False, na_rep="NaN")
-        config = make_config(tmp_path / f"{name}.csv", tmp_path / name)
-        results.append(read(refresh(spark, config, run_date=DAY), "recommendations"))
-    pd.testing.assert_frame_equal(*results, check_exact=True)
+        config = make_config(tmp_path / f"{name}.csv", root)
+        if name != "refused":
+            published[name] = refresh(spark, config, run_date=DAY)
+            continue
+        before = pointer.read_text()
+        with pytest.raises(MusicrecError):
+            refresh(spark, config, run_date=DAY)
+        assert pointer.read_text() == before
+        assert runs.current_snapshot(runs.open_root(str(root))) == published["clean"]
+    assert published["dirty"] != published["clean"]
+    clean, dirty = (read(snapshot, "recommendations") for snapshot in published.values())
+    pd.testing.assert_frame_equal(clean, dirty, check_exact=True)
+    assert (read(published["clean"], "status")["n_recommendations"] == 10).all()

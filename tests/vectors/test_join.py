@@ -1,6 +1,7 @@
 """The neighbor join alone: any ids, vectors and metric, against search by hand; and what it refuses."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -225,9 +226,17 @@ def test_a_zero_vector_has_distances(spark, tmp_path: Path) -> None:
     assert len(run(spark, source, tmp_path / "out", metric="euclidean")[0]) == 30
 
 
-def test_what_stands_there_stays_unless_it_is_replaced(spark, tmp_path: Path) -> None:
-    source = write(tmp_path / "in", whole_ids(30), make_vectors(n=30))
-    lists, _ = run(spark, source, tmp_path / "out")
+@pytest.fixture(scope="module")
+def joined(spark, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict]:
+    """Few vectors, what a join of them wrote, and their lists."""
+    directory = tmp_path_factory.mktemp("joined")
+    source = write(directory / "in", whole_ids(30), make_vectors(n=30))
+    return source, directory / "out", run(spark, source, directory / "out")[0]
+
+
+def test_what_stands_there_stays_unless_it_is_replaced(spark, joined, tmp_path: Path) -> None:
+    source, output, lists = joined
+    shutil.copytree(output, tmp_path / "out")
     with pytest.raises(StorageError, match="the output exists"):
         run(spark, source, tmp_path / "out")
     with pytest.raises(InputError):
@@ -240,9 +249,9 @@ def test_what_stands_there_stays_unless_it_is_replaced(spark, tmp_path: Path) ->
     assert not list((tmp_path / "out/work").iterdir())
 
 
-def test_what_a_killed_replacement_left_is_put_back(spark, tmp_path: Path) -> None:
-    source, output = write(tmp_path / "in", whole_ids(30), make_vectors(n=30)), tmp_path / "out"
-    run(spark, source, output)
+def test_what_a_killed_replacement_left_is_put_back(spark, joined, tmp_path: Path) -> None:
+    source, output = joined[0], tmp_path / "out"
+    shutil.copytree(joined[1], output)
     # Killed between the two renames; and beside it what is none of ours.
     (output / "work/2026-01-02-001").mkdir()
     (output / "neighbors").rename(output / "work/2026-01-02-001/replaced")
