@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 
-# The longest files first, so that both processes end together: the rest goes to whichever is done.
+# Both processes end together where the longest files come first, then those of Spark, and the rest fills up.
 LONGEST = (
     "test_refresh.py", "test_cluster.py", "test_jobs.py", "vectors/test_join.py", "catalog/test_bad_input.py",
     "neighbors/test_join.py", "catalog/test_audit.py", "encoder/test_sample.py", "neighbors/test_memory.py",
@@ -34,7 +34,8 @@ LONGEST = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {TESTS / name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path, len(LONGEST)))
+    uses_spark = {item: "spark" in getattr(item, "fixturenames", ()) for item in items}
+    items.sort(key=lambda item: places.get(item.path, len(LONGEST) + (not uses_spark[item])))
     if TIDYTUESDAY.exists() or os.environ.get("MUSICREC_REQUIRE_REAL_DATA"):
         return
     for item in items:

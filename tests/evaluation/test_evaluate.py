@@ -1,4 +1,4 @@
-"""The whole evaluation: what it tells, on generated songs; how good the encoder is, on a third of the real ones."""
+"""The whole evaluation: what it tells, on generated songs; how good the encoder is, on 10,000 real ones."""
 
 from pathlib import Path
 from typing import Any
