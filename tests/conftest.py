@@ -16,7 +16,8 @@ from musicrec.config import Config, load_config
 from musicrec.launch import open_session
 from musicrec.refresh import refresh as run_night
 
-ROOT = Path(__file__).parents[1]
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
 REAL_DATA = ROOT.parent / "shared" / "data"
 TIDYTUESDAY = REAL_DATA / "tidytuesday_spotify_songs.csv.gz"
 FMA = REAL_DATA / "fma_rock_hiphop_metadata.csv.gz"
@@ -27,9 +28,17 @@ sys.path.insert(0, str(ROOT / "scripts"))
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 
+# Both processes end together where the longest files come first, then those of Spark, and the rest fills up.
+LONGEST = (
+    "test_refresh.py", "test_cluster.py", "test_jobs.py", "vectors/test_join.py", "catalog/test_bad_input.py",
+    "neighbors/test_join.py", "catalog/test_audit.py", "encoder/test_sample.py", "neighbors/test_memory.py",
+)  # fmt: skip
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # The longest files first, one a process, then those of Spark; the rest goes to whichever is done.
-    items.sort(key=lambda item: ("slow" not in item.keywords, "spark" not in getattr(item, "fixturenames", ())))
+    places = {TESTS / name: place for place, name in enumerate(LONGEST)}
+    uses_spark = {item: "spark" in getattr(item, "fixturenames", ()) for item in items}
+    items.sort(key=lambda item: places.get(item.path, len(LONGEST) + (not uses_spark[item])))
     if TIDYTUESDAY.exists() or os.environ.get("MUSICREC_REQUIRE_REAL_DATA"):
         return
     for item in items:

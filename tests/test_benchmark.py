@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.oracles import best_scores
+
 benchmark, peers, truths, vector_sets = map(
     importlib.import_module, ("benchmark", "peers", "truth", "vector_sets")
 )
@@ -21,9 +23,7 @@ def make(name: str, n: int, seed: int = 1) -> np.ndarray:
 
 
 def toy_truth(vectors: np.ndarray, rows: list[int], k: int) -> "truths.Truth":
-    exact = vectors.astype(np.float64) @ vectors.astype(np.float64).T
-    np.fill_diagonal(exact, -np.inf)
-    return truths.Truth(np.array(rows), -np.sort(-exact[rows], axis=1)[:, :k])
+    return truths.Truth(np.array(rows), best_scores(vectors, "dot", k=k)[rows])
 
 
 @pytest.mark.parametrize("block_rows", [7, 499, 16_384])

@@ -1,4 +1,7 @@
-"""A cluster of real executors: the packaged code, one of them killed, and shuffle files lost with it."""
+"""A cluster of real executors: one of them killed, shuffle files lost with it, and the packaged code.
+
+At the top, because all rooms are in it.
+"""
 
 import contextlib
 import json
@@ -24,9 +27,6 @@ from tests.conftest import ROOT, make_config, refresh
 from tests.processes import SUBMIT, own_environment, recommendations, start_job, wait_for
 
 TODAY = date(2026, 5, 6)
-
-# The longest tests first, and by a worker of their own: the other one has tests/test_jobs.py.
-pytestmark = pytest.mark.slow
 
 
 def executors(job: "subprocess.Popen[bytes]") -> set[psutil.Process]:
@@ -54,6 +54,7 @@ print("DRIVER", musicrec.__file__)
 """
 
 
+@pytest.mark.slow
 def test_real_executors_from_the_packaged_zip_and_one_is_killed(spark, songs: Path, tmp_path: Path) -> None:
     subprocess.run(
         ["bash", str(ROOT / "scripts/package.sh")], check=True, env={**os.environ, "PYTHON": sys.executable}

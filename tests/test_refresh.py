@@ -1,7 +1,5 @@
 """The whole run on a generated catalog, against the truth that the generator wrote."""
 
-import csv
-import gzip
 import json
 from datetime import date
 from pathlib import Path
@@ -12,10 +10,10 @@ import pandas as pd
 import pyarrow.dataset as ds
 import pytest
 
-from musicrec.errors import LockError, QualityError
+from musicrec.errors import LockError, MusicrecError, QualityError
 from musicrec.refresh import plan
 from musicrec.storage import runs
-from tests.conftest import FMA, make_config, make_songs, refresh
+from tests.conftest import make_config, make_songs, refresh
 
 DAY = date(2026, 3, 4)
 
@@ -33,10 +31,20 @@ def config_for(catalog: Path, root: Path, *overrides: str):
     return make_config(catalog / "tracks", root, *extra, *overrides)
 
 
+# In cells; by exact search, as so few songs would be joined otherwise, are the lists of the other tests.
+CELLS = (
+    "neighbors.expert.exact_below=0",
+    "neighbors.expert.cell_size=250",
+    "neighbors.expert.n_truth_queries=600",
+)
+# Fewer songs than this are not learned from: for claims that have nothing to do with the encoder.
+UNTRAINED = "model.expert.min_songs=1000"
+
+
 @pytest.fixture(scope="module")
 def published(spark, catalog, tmp_path_factory) -> tuple[Path, Path]:
     root = tmp_path_factory.mktemp("root")
-    return refresh(spark, config_for(catalog[0], root), run_date=DAY), root
+    return refresh(spark, config_for(catalog[0], root, *CELLS), run_date=DAY), root
 
 
 def test_counts_equal_the_planted_truth(published, catalog) -> None:
@@ -165,7 +173,7 @@ def test_partitions_change_no_byte(spark, catalog, tmp_path: Path, published) ->
     spark.conf.set("spark.sql.shuffle.partitions", "7")
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "501")
     try:
-        other = refresh(spark, config_for(catalog[0], tmp_path), run_date=DAY)
+        other = refresh(spark, config_for(catalog[0], tmp_path, *CELLS), run_date=DAY)
     finally:
         spark.conf.set("spark.sql.shuffle.partitions", "4")
         spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "16384")
@@ -174,29 +182,25 @@ def test_partitions_change_no_byte(spark, catalog, tmp_path: Path, published) ->
         pd.testing.assert_frame_equal(one, two, check_exact=True)
 
 
-def test_voronoi_reaches_its_target(spark, catalog, tmp_path: Path) -> None:
-    overrides = [
-        "neighbors.expert.exact_below=0",
-        "neighbors.expert.cell_size=250",
-        "neighbors.expert.n_truth_queries=600",
-    ]
-    snapshot = refresh(spark, config_for(catalog[0], tmp_path, *overrides), run_date=DAY)
-    found = manifest_of(snapshot)["neighbors"]
+def test_voronoi_reaches_its_target(published) -> None:
+    found = manifest_of(published[0])["neighbors"]
     assert found["hash_family"] == "voronoi"
     assert found["recall_lower_95"] >= 0.98
     assert found["pairs_per_item"] < found["n_items"]
 
 
-def test_low_recall_publishes_nothing(spark, catalog, tmp_path: Path) -> None:
+def test_low_recall_publishes_nothing(spark, songs: Path, tmp_path: Path) -> None:
     overrides = [
+        UNTRAINED,
         "neighbors.expert.exact_below=0",
         "neighbors.hash_family=hyperplane",
         "neighbors.expert.n_tables=1",
         "neighbors.expert.n_bits=8",
     ]
     with pytest.raises(QualityError, match="recall@10"):
-        refresh(spark, config_for(catalog[0], tmp_path, *overrides), run_date=DAY)
-    assert not (tmp_path / "published" / "current.json").exists()
+        refresh(spark, make_config(songs, tmp_path / "out", *overrides), run_date=DAY)
+    assert (tmp_path / "out" / "work").exists()
+    assert not (tmp_path / "out" / "published" / "current.json").exists()
 
 
 def test_a_second_run_waits_for_no_one(spark, catalog, tmp_path: Path) -> None:
@@ -210,12 +214,12 @@ def test_dry_run_writes_nothing(spark, catalog, tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("n", [1, 2, 30])
+@pytest.mark.parametrize("n", [1, 2])
 def test_small_catalogs(spark, tmp_path: Path, n: int) -> None:
     make_songs(n).to_csv(tmp_path / "songs.csv", index=False)
     snapshot = refresh(spark, make_config(tmp_path / "songs.csv", tmp_path / "out"), run_date=DAY)
     status = read(snapshot, "status")
-    assert (status["n_recommendations"] == min(10, n - 1)).all()
+    assert status["n_recommendations"].tolist() == [n - 1] * n
     if n == 1:
         assert status[["status", "reason"]].to_numpy().tolist() == [["not_recommended", "no_other_song"]]
 
@@ -240,28 +244,28 @@ def test_all_songs_identical(spark, tmp_path: Path) -> None:
     assert (rows["score"] == 1.0).all()
 
 
-def test_a_bad_row_changes_no_other_song(spark, tmp_path: Path) -> None:
+def test_a_bad_row_changes_no_other_song_and_a_refused_input_not_what_was_published(spark, tmp_path: Path) -> None:
     songs = make_songs(300)
     bad = make_songs(3, track_id=["nan", "inf", "huge"])
     bad["energy"] = [np.nan, np.inf, 1e300]
-    # CSV, because Parquet written by pandas turns NaN into NULL.
-    results = []
-    for name, rows in (("clean", songs), ("dirty", pd.concat([songs, bad]))):
+    root, pointer, published = tmp_path / "out", tmp_path / "out/published/current.json", {}
+    for name, rows in (
+        ("clean", songs),
+        ("refused", make_songs(20, tempo=-1)),
+        ("dirty", pd.concat([songs, bad])),
+    ):
+        # CSV, because Parquet written by pandas turns NaN into NULL.
         rows.to_csv(tmp_path / f"{name}.csv", index=False, na_rep="NaN")
-        config = make_config(tmp_path / f"{name}.csv", tmp_path / name)
-        results.append(read(refresh(spark, config, run_date=DAY), "recommendations"))
-    pd.testing.assert_frame_equal(*results, check_exact=True)
-
-
-@pytest.mark.realdata
-def test_line_breaks_inside_real_quotes(spark) -> None:
-    from musicrec.catalog.formats import MALFORMED, read_rows
-
-    rows = read_rows(spark, str(FMA), file_format="auto", multiline=True)
-    found = rows.toPandas()
-    assert len(found) == 17_734
-    assert found[MALFORMED].isna().all()
-    with gzip.open(FMA, "rt", encoding="utf-8-sig", newline="") as file:
-        expected = sum(field.count("\n") for row in csv.reader(file) for field in row)
-    fields = found.drop(columns=[MALFORMED]).to_numpy().ravel()
-    assert sum(str(field).count("\n") for field in fields) == expected > 0
+        config = make_config(tmp_path / f"{name}.csv", root)
+        if name != "refused":
+            published[name] = refresh(spark, config, run_date=DAY)
+            continue
+        before = pointer.read_text()
+        with pytest.raises(MusicrecError):
+            refresh(spark, config, run_date=DAY)
+        assert pointer.read_text() == before
+        assert runs.current_snapshot(runs.open_root(str(root))) == published["clean"]
+    assert published["dirty"] != published["clean"]
+    clean, dirty = (read(snapshot, "recommendations") for snapshot in published.values())
+    pd.testing.assert_frame_equal(clean, dirty, check_exact=True)
+    assert (read(published["clean"], "status")["n_recommendations"] == 10).all()

@@ -40,7 +40,7 @@ def stripped(text: Column) -> Column:
 
 
 def short_text(column: Column, kind: DataType, *, settings: InputConfig) -> Column:
-    """Return text of at most `input.max_text_length` characters, NULL where none stands there.
+    """Return text of at most `input.expert.max_text_length` characters, NULL where none stands there.
 
     Parameters
     ----------

@@ -33,26 +33,47 @@ def listen(spark, pairs: list[tuple[str, str]], *, k: int = 10, rank_constant: i
     return found.toPandas().sort_values(["user_id", "rank"]).reset_index(drop=True)
 
 
-def test_agreement_beats_rank_and_favorites_are_left_out(spark) -> None:
-    found = listen(spark, [("u", "a"), ("u", "b")])
-    assert found["track_id"].tolist() == ["y", "x", "z"]
-    assert found["rank"].tolist() == [1, 2, 3]
-    assert found["because_of"].tolist() == ["b", "a", "b"]
+@pytest.fixture(scope="module")
+def found(spark) -> pd.DataFrame:
+    """Lists of listeners, each of one claim; nobody's depends on another's."""
+    listeners = {
+        "agrees": ["a", "b"],
+        "knows": ["a", "nowhere"],
+        "knows nothing": ["nowhere"],
+        "twice": ["a", "a"],
+        "once": ["a"],
+        "releases": ["r"],
+        "owns a release": ["b", "a2"],
+    }
+    return listen(spark, [(user, song) for user, songs in listeners.items() for song in songs])
+
+
+def of(found: pd.DataFrame, user: str) -> pd.DataFrame:
+    return found[found["user_id"] == user].drop(columns="user_id").reset_index(drop=True)
+
+
+def test_agreement_beats_rank_and_favorites_are_left_out(found: pd.DataFrame) -> None:
+    rows = of(found, "agrees")
+    assert rows["track_id"].tolist() == ["y", "x", "z"]
+    assert rows["rank"].tolist() == [1, 2, 3]
+    assert rows["because_of"].tolist() == ["b", "a", "b"]
     expected = [(61 / 62 + 1) / 2, 1 / 2, 61 / 62 / 2]
-    assert found["score"].tolist() == pytest.approx(expected, abs=1e-6)
+    assert rows["score"].tolist() == pytest.approx(expected, abs=1e-6)
 
 
-def test_unknown_ids_are_not_fatal(spark) -> None:
-    assert listen(spark, [("u", "a"), ("u", "nowhere"), ("v", "nowhere")])["user_id"].unique().tolist() == ["u"]
+def test_unknown_ids_are_not_fatal(found: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(of(found, "knows"), of(found, "once"))
+    assert of(found, "knows nothing").empty
 
 
-def test_a_favorite_counts_once(spark) -> None:
-    pd.testing.assert_frame_equal(listen(spark, [("u", "a"), ("u", "a")]), listen(spark, [("u", "a")]))
+def test_a_favorite_counts_once(found: pd.DataFrame) -> None:
+    assert not of(found, "once").empty
+    pd.testing.assert_frame_equal(of(found, "twice"), of(found, "once"))
 
 
-def test_a_recording_is_listed_once_and_never_one_that_is_owned(spark) -> None:
-    assert listen(spark, [("u", "r")])["track_id"].tolist() == ["x2"]
-    assert listen(spark, [("u", "b"), ("u", "a2")])["track_id"].tolist() == ["y", "z"]
+def test_a_recording_is_listed_once_and_never_one_that_is_owned(found: pd.DataFrame) -> None:
+    assert of(found, "releases")["track_id"].tolist() == ["x2"]
+    assert of(found, "owns a release")["track_id"].tolist() == ["y", "z"]
 
 
 def test_cut_to_k_by_score_then_id(spark) -> None:
@@ -69,27 +90,24 @@ def test_many_releases_of_few_recordings_still_fill_the_list(spark) -> None:
     assert [p["track_id"] for p in rank.keep_best(lists, k=2).first()["list"]] == ["song000", "song040"]
 
 
-def check(spark, rows: list[tuple[str, int, str, float]], k: int = 3) -> str | None:
-    recommendations = spark.createDataFrame(rows, schemas.RECOMMENDATIONS)
-    return as_checked_lists(recommendations, k=k).first()["problem"]
+BROKEN = {
+    "none": ([(1, "b", 0.9), (2, "c", 0.9)], None),
+    "a gap": ([(1, "b", 0.9), (3, "c", 0.8)], "ranks are not 1..n"),
+    "two first": ([(1, "b", 0.9), (1, "c", 0.8)], "ranks are not 1..n"),
+    "too many": ([(i, str(i), 0.5) for i in range(1, 5)], "more than k recommendations"),
+    "itself": ([(1, "itself", 0.9)], "recommends itself"),
+    "twice": ([(1, "b", 0.9), (2, "b", 0.8)], "recommends a song twice"),
+    "no number": ([(1, "b", math.nan)], "a score is no cosine"),
+    "more than 1": ([(1, "b", 1.1)], "a score is no cosine"),
+    "rising": ([(1, "b", 0.8), (2, "c", 0.9)], "scores rise"),
+}
 
 
-@pytest.mark.parametrize(
-    ("rows", "problem"),
-    [
-        ([("a", 1, "b", 0.9), ("a", 2, "c", 0.9)], None),
-        ([("a", 1, "b", 0.9), ("a", 3, "c", 0.8)], "ranks are not 1..n"),
-        ([("a", 1, "b", 0.9), ("a", 1, "c", 0.8)], "ranks are not 1..n"),
-        ([("a", i, str(i), 0.5) for i in range(1, 5)], "more than k recommendations"),
-        ([("a", 1, "a", 0.9)], "recommends itself"),
-        ([("a", 1, "b", 0.9), ("a", 2, "b", 0.8)], "recommends a song twice"),
-        ([("a", 1, "b", math.nan)], "a score is no cosine"),
-        ([("a", 1, "b", 1.1)], "a score is no cosine"),
-        ([("a", 1, "b", 0.8), ("a", 2, "c", 0.9)], "scores rise"),
-    ],
-)
-def test_checks_see_each_broken_promise(spark, rows, problem) -> None:
-    assert check(spark, rows) == problem
+def test_checks_see_each_broken_promise(spark) -> None:
+    rows = [(track_id, *place) for track_id, (places, _) in BROKEN.items() for place in places]
+    checked = as_checked_lists(spark.createDataFrame(rows, schemas.RECOMMENDATIONS), k=3).collect()
+    problems = {row["track_id"]: row["problem"] for row in checked}
+    assert problems == {track_id: problem for track_id, (_, problem) in BROKEN.items()}
 
 
 def test_unknown_recommendations_are_seen(spark) -> None:

@@ -1,5 +1,6 @@
 """Embeddings → lists through Spark, against exact search by hand."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from musicrec.neighbors.search.spaces import Space, fit_frame
 from musicrec.neighbors.search.voronoi import Voronoi
 from musicrec.spark.partitions import partition_targets
 from musicrec.storage.rows import RowFiles
+from tests.oracles import named_lists_by_hand
 
 DIM = 8
 
@@ -40,20 +42,9 @@ def make_embeddings(
     )
 
 
-def by_hand(songs: pd.DataFrame, *, k: int) -> dict[str, list[tuple[str, float]]]:
-    vectors = np.stack(songs["embedding"]).astype(np.float64)
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    scores = np.round(unit @ unit.T, 6).astype(np.float32)
+def by_hand(songs: pd.DataFrame, *, k: int) -> Mapping[str, list[tuple[str, float]]]:
     ids, recordings = songs["track_id"].tolist(), songs["recording_key"].tolist()
-    lists = {}
-    for i, own in enumerate(ids):
-        seen, found = {recordings[i]}, []
-        for negative, other, recording in sorted(zip(-scores[i], ids, recordings, strict=True)):
-            if recording not in seen:
-                seen.add(recording)
-                found.append((other, float(-negative)))
-        lists[own] = found[:k]
-    return lists
+    return named_lists_by_hand(np.stack(songs["embedding"]), ids, recordings, k=k)
 
 
 def as_frame(spark, songs: pd.DataFrame, *, partitions: int):
@@ -170,21 +161,9 @@ def families() -> dict[str, HashFamily]:
 
 
 @pytest.mark.parametrize("name", ["voronoi", "hyperplane"])
-def test_cells_find_most_and_never_invent(spark, tmp_path, name: str) -> None:
-    songs = make_embeddings(400, n_recordings=300)
-    found = as_dict(through_spark(spark, songs, tmp_path, k=5, family=families()[name]))
-    expected, everything = by_hand(songs, k=5), by_hand(songs, k=400)
-    hits = sum(len({o for o, _ in found.get(i, [])} & {o for o, _ in pairs}) for i, pairs in expected.items())
-    assert hits / sum(map(len, expected.values())) > 0.8
-    scores = {(i, o): s for i, pairs in everything.items() for o, s in pairs}
-    for track_id, pairs in found.items():
-        for other, score in pairs:
-            if (track_id, other) in scores:
-                assert score == pytest.approx(scores[track_id, other], abs=1.1e-6)
-
-
-@pytest.mark.parametrize("name", ["voronoi", "hyperplane"])
-def test_nothing_changes_with_partitions_units_or_batches(spark, tmp_path, name: str) -> None:
+def test_cells_find_most_never_invent_and_depend_on_no_partitions_units_or_batches(
+    spark, tmp_path, name: str
+) -> None:
     songs = make_embeddings(400, n_duplicates=60, n_recordings=300)
     family = families()[name]
     first = through_spark(spark, songs, tmp_path, k=5, family=family, partitions=2, n_units=2)
@@ -194,6 +173,14 @@ def test_nothing_changes_with_partitions_units_or_batches(spark, tmp_path, name:
     finally:
         spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "16384")
     pd.testing.assert_frame_equal(first, second, check_exact=True)
+    found, expected, everything = as_dict(first), by_hand(songs, k=5), by_hand(songs, k=400)
+    hits = sum(len({o for o, _ in found.get(i, [])} & {o for o, _ in pairs}) for i, pairs in expected.items())
+    assert hits / sum(map(len, expected.values())) > 0.8
+    scores = {(i, o): s for i, pairs in everything.items() for o, s in pairs}
+    for track_id, pairs in found.items():
+        for other, score in pairs:
+            if (track_id, other) in scores:
+                assert score == pytest.approx(scores[track_id, other], abs=1.1e-6)
 
 
 def test_cells_hold_each_item_once_by_cell_and_key(spark, tmp_path) -> None:

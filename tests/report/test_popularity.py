@@ -11,6 +11,7 @@ from musicrec.neighbors.search.items import Items
 from musicrec.report import rival
 from musicrec.report.popularity import count_occurrences
 from musicrec.spark.arrow import matrix_column
+from tests.oracles import lists_by_hand, scores_by_hand
 
 N, DIM, K = 500, 5, 4
 ENCODINGS = Encodings((), (), (), 0.0)
@@ -40,21 +41,17 @@ def test_the_rivals_lists_are_its_nearest_other_recordings(spark) -> None:
         n_queries=len(rows),
         k=K,
     )
-    cosines = vectors[rows].astype(np.float64) @ vectors.astype(np.float64).T
-    for place, row in enumerate(rows):
-        best: list[int] = []
-        for other in np.argsort(-cosines[place]):
-            if recordings[other] not in {recordings[row], *recordings[best]}:
-                best.append(int(other))
-        np.testing.assert_allclose(found.scores[place], cosines[place][best[:K]], atol=2e-3)
-        assert set(found.keys[place]) <= set(keys)
-        assert len(set(found.recordings[place]) - {recordings[row]}) == K
+    cosines = scores_by_hand(vectors[rows], "cosine", among=vectors)
+    expected = lists_by_hand(cosines, keys.tolist(), recordings.tolist(), own=recordings[rows].tolist(), k=K)
+    for i, row in enumerate(rows):
+        np.testing.assert_allclose(found.scores[i], [score for _, score in expected[i]], atol=2e-3)
+        assert set(found.keys[i]) <= set(keys)
+        assert len(set(found.recordings[i]) - {recordings[row]}) == K
 
 
 def test_occurrences_are_counted_by_popularity(spark) -> None:
     rng = np.random.default_rng(5)
-    popularity = [0.0, 5.0, 9.99, 10.0, 99.0, 100.0, None, 55.0]
-    tracks = [*zip("abcdefgh", popularity, strict=True)]
+    tracks = [*zip("abcdefgh", [0.0, 5.0, 9.99, 10.0, 99.0, 100.0, None, 55.0], strict=True)]
     counts = pd.Series(rng.choice(list("abcdefg"), 40)).value_counts()
     occurrences = pd.DataFrame({"track_id": counts.index, "n_lists": counts.to_numpy()})
     found = count_occurrences(

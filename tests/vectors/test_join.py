@@ -1,6 +1,7 @@
 """The neighbor join alone: any ids, vectors and metric, against search by hand; and what it refuses."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ from musicrec.errors import InputError, QualityError, StorageError
 from musicrec.vectors import join as vectors_job
 from musicrec.vectors.join import join_vectors
 from musicrec.vectors.read import VectorsInput
-from tests.neighbors.search.test_spaces import scores_by_hand
+from tests.oracles import best_scores, recall_by_hand, scores_by_hand
 
 N = 400
+BATCH = "spark.sql.execution.arrow.maxRecordsPerBatch"
 
 
 def make_vectors(*, half: bool = False, n: int = N, dim: int = 6) -> np.ndarray:
@@ -59,17 +61,15 @@ def test_lists_are_those_by_hand(spark, tmp_path: Path, metric: str, half: bool)
     assert report["half_precision"] is half
     assert report["recall_at_k"] == 1.0
     assert report["n_items"] == N - N // 10
-    exact = scores_by_hand(vectors, metric)
-    np.fill_diagonal(exact, -np.inf)
+    exact, best = scores_by_hand(vectors, metric), best_scores(vectors, metric, k=5)
     row_of = {i: row for row, i in enumerate(ids)}
     assert set(lists) == set(ids)
     for i, found in lists.items():
         scores = [score for _, score in found]
-        best = np.sort(exact[row_of[i]])[::-1][:5]
-        np.testing.assert_allclose(scores, best, rtol=1e-5, atol=2e-6)
+        np.testing.assert_allclose(scores, best[row_of[i]], rtol=1e-5, atol=2e-6)
         named = [exact[row_of[i], row_of[other]] for other, _ in found]
         np.testing.assert_allclose(named, scores, rtol=1e-5, atol=2e-6)
-        assert len({other for other, _ in found}) == 5
+        assert len({other for other, _ in found} - {i}) == 5
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ def test_lists_are_those_by_hand(spark, tmp_path: Path, metric: str, half: bool)
 def test_buckets_reach_the_target_and_nothing_depends_on_partitions(
     spark, tmp_path: Path, metric: str, family: str
 ) -> None:
-    vectors = make_vectors(n=1500)[150:]
-    source = write(tmp_path / "in", whole_ids(1350), vectors)
+    vectors, ids = make_vectors(n=1500)[150:], whole_ids(1350)
+    source = write(tmp_path / "in", ids, vectors)
     settings = (
         "neighbors.expert.exact_below=0", "neighbors.expert.cell_size=100", "neighbors.target_recall=0.9",
         "neighbors.expert.n_tables=16", f"neighbors.hash_family={family}", "neighbors.expert.max_unit_rows=150",
@@ -103,21 +103,8 @@ def test_buckets_reach_the_target_and_nothing_depends_on_partitions(
         assert report["recall_lower_95"] >= 0.9
         # Cheaper than to compare all.
         assert report["pairs_per_item"] < 1350 * 0.8
-    assert report["recall_at_k"] == pytest.approx(recall_by_hand(results[0][0], vectors, metric), abs=1e-6)
-
-
-BATCH = "spark.sql.execution.arrow.maxRecordsPerBatch"
-
-
-def recall_by_hand(lists: dict, vectors: np.ndarray, metric: str) -> float:
-    row_of = {i: row for row, i in enumerate(whole_ids(len(vectors)))}
-    exact = scores_by_hand(vectors, metric)
-    np.fill_diagonal(exact, -np.inf)
-    hits = 0
-    for i, row in row_of.items():
-        true = np.sort(exact[row])[::-1][4]
-        hits += sum(score >= true - 2e-6 * max(1.0, abs(true)) for _, score in lists.get(i, []))
-    return hits / (5 * len(vectors))
+    found = [[score for _, score in results[0][0].get(i, [])] for i in ids]
+    assert report["recall_at_k"] == pytest.approx(recall_by_hand(found, vectors, metric, k=5), abs=1e-6)
 
 
 def test_all_vectors_equal(spark, tmp_path: Path) -> None:
@@ -148,10 +135,9 @@ def test_widest_vectors_and_double_precision(spark, tmp_path: Path) -> None:
     source = write(tmp_path / "in", whole_ids(40), vectors, kind=pa.list_(pa.float64()))
     lists, report = run(spark, source, tmp_path / "out")
     assert report["dim"] == 2048
-    exact = scores_by_hand(vectors.astype(np.float32), "cosine")
-    np.fill_diagonal(exact, -np.inf)
     first = [lists[i][0][1] for i in whole_ids(40)]
-    np.testing.assert_allclose(first, exact.max(axis=1), atol=2e-6)
+    best = best_scores(vectors.astype(np.float32), "cosine", k=1)[:, 0]
+    np.testing.assert_allclose(first, best, atol=2e-6)
 
 
 def spoiled(row: int, value) -> list:
@@ -241,9 +227,17 @@ def test_a_zero_vector_has_distances(spark, tmp_path: Path) -> None:
     assert len(run(spark, source, tmp_path / "out", metric="euclidean")[0]) == 30
 
 
-def test_what_stands_there_stays_unless_it_is_replaced(spark, tmp_path: Path) -> None:
-    source = write(tmp_path / "in", whole_ids(30), make_vectors(n=30))
-    lists, _ = run(spark, source, tmp_path / "out")
+@pytest.fixture(scope="module")
+def joined(spark, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict]:
+    """Few vectors, what a join of them wrote, and their lists."""
+    directory = tmp_path_factory.mktemp("joined")
+    source = write(directory / "in", whole_ids(30), make_vectors(n=30))
+    return source, directory / "out", run(spark, source, directory / "out")[0]
+
+
+def test_what_stands_there_stays_unless_it_is_replaced(spark, joined, tmp_path: Path) -> None:
+    source, output, lists = joined
+    shutil.copytree(output, tmp_path / "out")
     with pytest.raises(StorageError, match="the output exists"):
         run(spark, source, tmp_path / "out")
     with pytest.raises(InputError):
@@ -256,9 +250,9 @@ def test_what_stands_there_stays_unless_it_is_replaced(spark, tmp_path: Path) ->
     assert not list((tmp_path / "out/work").iterdir())
 
 
-def test_what_a_killed_replacement_left_is_put_back(spark, tmp_path: Path) -> None:
-    source, output = write(tmp_path / "in", whole_ids(30), make_vectors(n=30)), tmp_path / "out"
-    run(spark, source, output)
+def test_what_a_killed_replacement_left_is_put_back(spark, joined, tmp_path: Path) -> None:
+    source, output = joined[0], tmp_path / "out"
+    shutil.copytree(joined[1], output)
     # Killed between the two renames; and beside it what is none of ours.
     (output / "work/2026-01-02-001").mkdir()
     (output / "neighbors").rename(output / "work/2026-01-02-001/replaced")

@@ -6,6 +6,7 @@ from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel import exact_nearest
 from musicrec.neighbors.search.spaces import Space
 from musicrec.vectors.shared_items import expand, make_shared
+from tests.oracles import named_lists_by_hand
 
 
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 6), st.integers(0, 10_000))
@@ -24,13 +25,8 @@ def test_songs_that_share_items_get_the_lists_that_search_by_hand_gives(
     items = Items(keys[first], keys[first], vectors[first])
     rows = expand(items.keys, exact_nearest(items, items, k=k, space=Space()), shared, k=k)
 
-    exact = vectors.astype(np.float64)
-    lengths = np.linalg.norm(exact, axis=1)
-    scores = np.round(exact @ exact.T / lengths[:, None] / lengths[None], 6).astype(np.float32)
-    expected = {}
-    for i, key in enumerate(keys.tolist()):
-        pairs = sorted((-scores[i, j], other) for j, other in enumerate(keys.tolist()) if other != key)
-        expected[key] = [other for _, other in pairs[:k]]
+    by_hand = named_lists_by_hand(vectors, keys.tolist(), keys.tolist(), k=k)
+    expected = {key: [other for other, _ in pairs] for key, pairs in by_hand.items()}
     found: dict[int, list[int]] = {key: [] for key in keys.tolist()}
     for song, rank, neighbor in zip(
         rows.songs.tolist(), rows.ranks.tolist(), rows.neighbors.tolist(), strict=True

@@ -15,6 +15,7 @@ from musicrec.neighbors.search.kernel import (
 from musicrec.neighbors.search.kernel_loops import BLOCK_COLUMNS, SEEDS
 from musicrec.neighbors.search.spaces import Space, fit_frame
 from musicrec.neighbors.search.top_k import best_of, merge_lists
+from tests.oracles import nearest_by_hand
 
 COSINE = Space()
 
@@ -26,25 +27,6 @@ def make_items(n: int, *, dim: int = 16, seed: int = 0, n_recordings: int | None
     keys = np.sort(rng.choice(10**6, n, replace=False)) - 500_000
     recordings = keys if n_recordings is None else rng.integers(0, n_recordings, n)
     return Items(keys, recordings, vectors)
-
-
-def by_loops(queries: Items, candidates: Items, k: int) -> list[list[tuple[int, float]]]:
-    """The definition: score every pair, sort, keep each recording once."""
-    lists = []
-    for i in range(len(queries)):
-        a = queries.vectors[i].astype(np.float64)
-        pairs = []
-        for j in range(len(candidates)):
-            b = candidates.vectors[j].astype(np.float64)
-            score = np.float32(np.round(a @ b / np.sqrt((a @ a) * (b @ b)), 6))
-            pairs.append((-score, candidates.keys[j], candidates.recordings[j]))
-        seen, found = {queries.recordings[i]}, []
-        for negative, key, recording in sorted(pairs):
-            if recording not in seen:
-                seen.add(recording)
-                found.append((int(key), float(-negative)))
-        lists.append(found[:k])
-    return lists
 
 
 def as_pairs(lists, k: int) -> list[list[tuple[int, float]]]:
@@ -59,13 +41,13 @@ def as_pairs(lists, k: int) -> list[list[tuple[int, float]]]:
 )
 def test_one_cell_equals_search_by_hand(n: int, n_recordings: int | None) -> None:
     items = make_items(n, n_recordings=n_recordings)
-    assert as_pairs(exact_nearest(items, items, k=10, space=COSINE), 10) == by_loops(items, items, 10)
+    assert as_pairs(exact_nearest(items, items, k=10, space=COSINE), 10) == nearest_by_hand(items, items, k=10)
 
 
 def test_more_columns_than_a_block() -> None:
     items = make_items(BLOCK_COLUMNS + 300, dim=8)
     queries = items.take(slice(0, 40))
-    assert as_pairs(exact_nearest(queries, items, k=10, space=COSINE), 10) == by_loops(queries, items, 10)
+    assert as_pairs(exact_nearest(queries, items, k=10, space=COSINE), 10) == nearest_by_hand(queries, items, k=10)
 
 
 @given(st.integers(2, 250), st.integers(1, 4), st.integers(1, 12), st.integers(0, 99))
@@ -84,7 +66,7 @@ def test_lists_do_not_depend_on_the_order_in_which_candidates_come(
         for firsts, lasts in (([0, cut], [cut, end]), ([cut, 0], [end, cut])):
             search.meet(candidates, Meetings(np.array(firsts), np.array(lasts), np.array([0, n // 3, n]), rows))
     assert search.n_compared == n * n
-    assert as_pairs(search.lists(), k) == by_loops(items, items, k)
+    assert as_pairs(search.lists(), k) == nearest_by_hand(items, items, k=k)
 
 
 def test_what_is_met_twice_is_listed_once() -> None:
@@ -93,7 +75,7 @@ def test_what_is_met_twice_is_listed_once() -> None:
     search = Search(items, k=10, frame=frame)
     for _ in range(2):
         search.meet_all(as_candidates(items, frame))
-    assert as_pairs(search.lists(), 10) == by_loops(items, items, 10)
+    assert as_pairs(search.lists(), 10) == nearest_by_hand(items, items, k=10)
 
 
 def test_a_song_with_more_releases_than_the_seeds_still_gets_k() -> None:
@@ -105,7 +87,7 @@ def test_a_song_with_more_releases_than_the_seeds_still_gets_k() -> None:
     assert SEEDS < 100
     some = Items(items.keys, recordings, vectors)
     found = exact_nearest(some, some, k=10, space=COSINE)
-    assert as_pairs(found, 10) == by_loops(some, some, 10)
+    assert as_pairs(found, 10) == nearest_by_hand(some, some, k=10)
     assert (found.keys[:100] != -1).all()
     assert (found.recordings[:100] != 7).all()
 
@@ -126,7 +108,7 @@ def test_spare_places_are_for_items_of_several_recordings() -> None:
     mixed = Items(items.keys, recordings, items.vectors)
     lists, expected = (
         exact_nearest(mixed, mixed, k=10, n_spare=SLACK, space=COSINE),
-        by_loops(mixed, mixed, 10 + SLACK),
+        nearest_by_hand(mixed, mixed, k=10 + SLACK),
     )
     found = as_pairs(lists, 10 + SLACK)
     assert found[1::2] == expected[1::2]
@@ -143,7 +125,7 @@ def test_lists_over_parts_of_the_candidates_merge_to_the_whole(n: int, n_parts: 
         for part in range(n_parts)
         if (owner == part).any()
     ]
-    assert as_pairs(merge_lists(several, k=7), 7) == by_loops(items, items, 7)
+    assert as_pairs(merge_lists(several, k=7), 7) == nearest_by_hand(items, items, k=7)
 
 
 def test_products_that_overflow_hide_nothing() -> None:
