@@ -94,7 +94,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure each size of each set, print a table and write it where it is wanted."""
-    sections = {name: open_section(arguments.write, name) for name in _sections(arguments)}
+    sections = {name: open_section(arguments.write, name) for name in section_names(arguments)}
     if "growth" in sections:
         check_sizes(arguments.sizes)
     lines = list(HEADER)
@@ -117,7 +117,8 @@ def run(arguments: argparse.Namespace) -> None:
         sections["growth"].write("\n".join(growth_lines(rows)))
 
 
-def _sections(arguments: argparse.Namespace) -> list[str]:
+def section_names(arguments: argparse.Namespace) -> list[str]:
+    """Return the sections that will be written, that of the table first."""
     if not arguments.write:
         return []
     return ["hard-sets"] if arguments.data else ["scaling", "growth"]

@@ -4,6 +4,7 @@ import importlib
 import json
 import math
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from musicrec.errors import ConfigError
+from musicrec.storage.sections import open_section
+from tests.conftest import ROOT
 from tests.test_benchmark import JOB
 
 benchmark, comparison, growth, nightly, scaling, vector_sets, watching = map(
@@ -198,3 +201,36 @@ def test_hard_sets_are_written_where_they_belong(page: Path, monkeypatch: pytest
     assert run(scaling, monkeypatch, "--data", "noise", "identical", "--write", str(page), "--sizes", "50") == 0
     assert [line.split("|")[1].strip() for line in section(page, "hard-sets")[2:4]] == ["noise", "identical"]
     assert not section(page, "scaling")
+
+
+def documented(name: str) -> tuple[Path, list[list[str]]]:
+    """Return a document and the command lines of its code blocks."""
+    path = ROOT / "docs" / name
+    blocks = re.findall(r"^```bash\n(.*?)^```", path.read_text(), re.M | re.S)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return path, [shlex.split(line, comments=True) for line in lines]
+
+
+def test_each_section_of_the_document_has_its_command() -> None:
+    path, commands = documented("performance.md")
+    written = []
+    for _, script, *words in commands:
+        if script == "scripts/benchmark.py":
+            arguments = benchmark.parse(words)
+            names = [arguments.section]
+        elif script == "scripts/scaling.py":
+            arguments = scaling.parse(words)
+            names = scaling.section_names(arguments)
+        else:
+            continue
+        assert arguments.write == "docs/performance.md"
+        written += [open_section(path, name).name for name in names]
+    assert sorted(written) == sorted(re.findall("^<!-- begin: (.*) -->$", path.read_text(), re.M))
+
+
+@pytest.mark.parametrize("name", ["performance.md", "quality.md"])
+def test_each_section_of_a_document_says_where_its_figures_come_from(name: str) -> None:
+    found = re.findall(r"<!-- begin: (.*) -->\n(.*?)<!-- end: \1 -->", (ROOT / "docs" / name).read_text(), re.S)
+    assert found
+    for _, text in found:
+        assert all(re.search(f"^- {key}: .", text, re.M) for key in ("command", "machine", "date"))
