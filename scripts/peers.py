@@ -1,35 +1,19 @@
-"""Other ways to find the nearest neighbors of all vectors, each run in a process of its own.
-
-The clock is kind to the peers. Vectors are in memory before it starts, lists need not be written when it stops,
-and the search for the cheapest setting that reaches a recall is free; ours is timed from Parquet to Parquet and
-finds its setting on the clock. A peer starts with a warm index, since the search for its setting has used it.
-"""
+"""Other ways to find the nearest neighbors of all vectors, of which scripts/run_peer.py runs one."""
 
 from __future__ import annotations
 
-import argparse
 import importlib
-import importlib.metadata
-import json
 import math
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from truth import (
-    Truth,
-    mean_and_lower,
-    read_vectors,
-    recall_per_query,
-)
 
 from musicrec.arrays import Floats, Ints
 
@@ -58,25 +42,16 @@ class Setup:
     neighbor_distance: float
 
 
-@dataclass(frozen=True)
-class Answer:
-    """The lists of all vectors at one setting: recall on the truth and the time of the query (since 1970)."""
-
-    target: float
-    settings: str
-    recall: float
-    recall_lower_95: float
-    query: tuple[float, float]
-
-
-def without_self(found: Ints, rows: Ints, *, k: int) -> Ints:
-    """Return the first k of each list (n, k + 1) that are not the row itself; where it is missing, the first k."""
-    is_self = found == rows[:, None]
-    return np.take_along_axis(found, np.argsort(is_self, axis=1, kind="stable"), axis=1)[:, :k]
-
-
 def grow(start: int, stop: int, *, factor: float = 1.19) -> list[int]:
-    """Return whole numbers from `start` to `stop`, each a fifth above the one before."""
+    """Return whole numbers from `start` to `stop`, each a fifth above the one before.
+
+    Parameters
+    ----------
+    start : int
+    stop : int
+    factor : float
+        From one number to the next, about.
+    """
     ladder = [start]
     while ladder[-1] < stop:
         ladder.append(min(stop, max(ladder[-1] + 1, round(ladder[-1] * factor))))
@@ -92,7 +67,6 @@ class Peer:
     `answers_all` is true, only all vectors can be asked, and a rung includes its own build.
     """
 
-    package: str
     settings: str
     ladder: list[int]
     query: Callable[[Floats, int], Ints]
@@ -118,7 +92,7 @@ def hnswlib(vectors: Floats, setup: Setup) -> Peer:
         return np.asarray(labels).view(np.int64)
 
     settings = f"M={GRAPH_M}, ef_construction={GRAPH_EF}, ef={{}}"
-    return Peer("hnswlib", settings, grow(setup.k + 1, GRAPH_EF_MAX), query, build)
+    return Peer(settings, grow(setup.k + 1, GRAPH_EF_MAX), query, build)
 
 
 def faiss_hnsw(vectors: Floats, setup: Setup) -> Peer:
@@ -132,7 +106,7 @@ def faiss_hnsw(vectors: Floats, setup: Setup) -> Peer:
         return np.asarray(index.search(queries, setup.k + 1)[1])
 
     settings = f"M={GRAPH_M}, efConstruction={GRAPH_EF}, efSearch={{}}"
-    return Peer("faiss-cpu", settings, grow(setup.k + 1, GRAPH_EF_MAX), query, partial(index.add, vectors))
+    return Peer(settings, grow(setup.k + 1, GRAPH_EF_MAX), query, partial(index.add, vectors))
 
 
 def faiss_ivf(vectors: Floats, setup: Setup) -> Peer:
@@ -152,7 +126,7 @@ def faiss_ivf(vectors: Floats, setup: Setup) -> Peer:
         index.nprobe = rung
         return np.asarray(index.search(queries, setup.k + 1)[1])
 
-    return Peer("faiss-cpu", f"nlist={n_lists}, nprobe={{}}", grow(1, n_lists), query, build)
+    return Peer(f"nlist={n_lists}, nprobe={{}}", grow(1, n_lists), query, build)
 
 
 def pynndescent(vectors: Floats, setup: Setup) -> Peer:
@@ -167,7 +141,7 @@ def pynndescent(vectors: Floats, setup: Setup) -> Peer:
     ladder = grow(setup.k + 1, 128, factor=1.3)
     # Numba compiles at the first call.
     query(vectors[:5000], ladder[0])
-    return Peer("pynndescent", "n_neighbors={}", ladder, query, answers_all=True)
+    return Peer("n_neighbors={}", ladder, query, answers_all=True)
 
 
 def brute_force(vectors: Floats, setup: Setup) -> Peer:
@@ -189,7 +163,7 @@ def brute_force(vectors: Floats, setup: Setup) -> Peer:
         blocks = torch.from_numpy(queries).split(rung)
         return np.asarray(torch.cat([nearest(block) for block in blocks]))
 
-    return Peer("torch", f"blocks of {{}} x {BLOCK_ROWS}", [512], query)
+    return Peer(f"blocks of {{}} x {BLOCK_ROWS}", [512], query)
 
 
 def mllib(vectors: Floats, setup: Setup) -> Peer:
@@ -220,7 +194,7 @@ def mllib(vectors: Floats, setup: Setup) -> Peer:
         return lists
 
     settings = f"3 tables, threshold {threshold:.3f}, buckets of {{}} % of it"
-    return Peer("pyspark", settings, MLLIB_BUCKETS, query, answers_all=True)
+    return Peer(settings, MLLIB_BUCKETS, query, answers_all=True)
 
 
 def nearest_by(vectors: Floats, setup: Setup) -> Peer:
@@ -239,7 +213,7 @@ def nearest_by(vectors: Floats, setup: Setup) -> Peer:
         ordered = found.sort_by([("id", "ascending"), ("score", "descending")])
         return np.asarray(ordered["neighbor_id"]).reshape(len(queries), -1)
 
-    return Peer("pyspark", "exact, k + {}", [1], query, answers_all=True)
+    return Peer("exact, k + {}", [1], query, answers_all=True)
 
 
 PEERS: dict[str, Callable[[Floats, Setup], Peer]] = {
@@ -250,6 +224,17 @@ PEERS: dict[str, Callable[[Floats, Setup], Peer]] = {
     "brute": brute_force,
     "mllib": mllib,
     "nearest-by": nearest_by,
+}
+
+# The distribution whose version is that of the peer.
+PACKAGES = {
+    "hnswlib": "hnswlib",
+    "faiss-ivf": "faiss-cpu",
+    "faiss-hnsw": "faiss-cpu",
+    "pynndescent": "pynndescent",
+    "brute": "torch",
+    "mllib": "pyspark",
+    "nearest-by": "pyspark",
 }
 
 
@@ -301,102 +286,3 @@ def start_spark(vectors: Floats, setup: Setup) -> Any:
     rows = builder.getOrCreate().createDataFrame(table).repartition(4 * setup.n_threads).persist()
     rows.count()
     return rows
-
-
-class Bench:
-    """One peer on one data set: remembers what each setting found, so that no setting is timed twice."""
-
-    def __init__(self, peer: Peer, vectors: Floats, truth: Truth, *, k: int) -> None:
-        self._peer, self._vectors, self._truth, self._k = peer, vectors, truth, k
-        self._queries = np.ascontiguousarray(vectors[truth.rows])
-        self._recalls: dict[int, float] = {}
-        self._answers: dict[int, Answer] = {}
-
-    def answer(self, target: float) -> Answer:
-        """Return the lists of the first setting that reaches the recall, else of the best."""
-        rung = self._choose(target)
-        self._measure(rung)
-        # A setting may serve the sampled queries and fail on all.
-        while self._choose(target) != rung:
-            rung = self._choose(target)
-            self._measure(rung)
-        return replace(self._answers[rung], target=target)
-
-    def _choose(self, target: float) -> int:
-        for rung in self._peer.ladder:
-            if self._try(rung) >= target:
-                return rung
-        return max(self._peer.ladder, key=self._try)
-
-    def _try(self, rung: int) -> float:
-        if rung not in self._recalls:
-            if self._peer.answers_all:
-                self._measure(rung)
-            else:
-                self._recalls[rung] = self._judge(self._peer.query(self._queries, rung))[0]
-        return self._recalls[rung]
-
-    def _measure(self, rung: int) -> None:
-        if rung in self._answers:
-            return
-        started = time.time()
-        found = self._peer.query(self._vectors, rung)
-        query = (started, time.time())
-        mean, lower = self._judge(found[self._truth.rows])
-        self._recalls[rung] = mean
-        self._answers[rung] = Answer(mean, self._peer.settings.format(rung), mean, lower, query)
-
-    def _judge(self, found: Ints) -> tuple[float, float]:
-        lists = without_self(found, self._truth.rows, k=self._k)
-        return mean_and_lower(recall_per_query(lists, self._truth, self._vectors))
-
-
-def run_peer(
-    name: str, vectors: Floats, truth: Truth, setup: Setup, *, targets: list[float]
-) -> Iterator[dict[str, Any]]:
-    """Build once, answer at each recall target; yield the version, the build's time and the answers so far."""
-    peer = PEERS[name](vectors, setup)
-    started = time.time()
-    peer.build()
-    build = (started, time.time())
-    bench = Bench(peer, vectors, truth, k=setup.k)
-    answers = []
-    for target in targets:
-        answers.append(asdict(bench.answer(target)))
-        yield {"version": importlib.metadata.version(peer.package), "build": build, "answers": answers}
-
-
-def write_whole(path: Path, plain: dict[str, Any]) -> None:
-    """Write JSON under another name first: the process may be ended at any time, and half a file is none."""
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(plain))
-    unfinished.replace(path)
-
-
-def main() -> int:
-    """Run one peer as told and write what it did as JSON."""
-    parser = argparse.ArgumentParser(description="Run one peer; scripts/benchmark.py neighbors runs them all.")
-    parser.add_argument("name", choices=PEERS)
-    parser.add_argument("--vectors", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--truth", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--recalls", required=True, metavar="R,R,...")
-    parser.add_argument("--k", type=int, required=True)
-    parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--driver-memory", required=True, metavar="SIZE")
-    arguments = parser.parse_args()
-    _, vectors = read_vectors(arguments.vectors)
-    truth = Truth.load(arguments.truth)
-    distance = float(np.sqrt(max(0.0, 2 - 2 * np.median(truth.scores[:, -1]))))
-    setup = Setup(arguments.k, arguments.threads, arguments.driver_memory, distance)
-    targets = [float(target) for target in arguments.recalls.split(",")]
-    try:
-        for result in run_peer(arguments.name, vectors, truth, setup, targets=targets):
-            write_whole(arguments.output, result)
-    except PeerError as reason:
-        write_whole(arguments.output, {"unavailable": str(reason)})
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

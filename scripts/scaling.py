@@ -11,12 +11,31 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from growth import MeasuredJoin, as_measured, check_sizes, growth_lines
 from vector_sets import FILE_ROWS, MAKERS, ROOT, make_data
 from watching import GIB, run_watched
 
+from musicrec.errors import MusicrecError
+from musicrec.storage.sections import open_section
+
+NAMES = (
+    "set", "vectors", "wall, s", "join, s", "recall (95 % at least)", "pairs an item", "max / mean task",
+    "shuffle, GB", "peak, GB",
+)  # fmt: skip
+HEADER = (f"| {' | '.join(NAMES)} |", f"|---|{'---:|' * (len(NAMES) - 1)}")
+
 
 def write_first(source: Path, target: Path, *, n: int) -> None:
-    """Write the first `n` rows of the Parquet files of `source`; whole files are linked."""
+    """Write the first `n` rows of the Parquet files of `source`; whole files are linked.
+
+    Parameters
+    ----------
+    source : path
+        A directory of Parquet files.
+    target : path
+        A directory to make.
+    n : int
+    """
     target.mkdir(parents=True)
     for path in sorted(source.glob("*.parquet")):
         n_rows = pq.read_metadata(path).num_rows
@@ -30,7 +49,16 @@ def write_first(source: Path, target: Path, *, n: int) -> None:
 
 
 def measure(source: Path, *, n: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Join the first `n` vectors; return the job's report, with its peak memory in bytes."""
+    """Join the first `n` vectors; return the job's report, with its peak memory in bytes.
+
+    Parameters
+    ----------
+    source : path
+        A directory of Parquet files (id, vector).
+    n : int
+    arguments : Namespace
+        As `parse` returns them.
+    """
     with tempfile.TemporaryDirectory(prefix="musicrec-scaling-") as scratch:
         vectors, output = Path(scratch) / "vectors", Path(scratch) / "output"
         write_first(source, vectors, n=n)
@@ -46,9 +74,9 @@ def measure(source: Path, *, n: int, arguments: argparse.Namespace) -> dict[str,
         return {**report, "peak": job.watch.peak(job.started, job.ended)}
 
 
-def main() -> int:
-    """Parse the command line, measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def parse(words: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--vectors", type=Path, metavar="DIR", help="Parquet (id, vector)")
     source.add_argument("--data", nargs="+", choices=list(MAKERS), metavar="NAME", help=f"of {', '.join(MAKERS)}")
@@ -57,20 +85,52 @@ def main() -> int:
     parser.add_argument("--k", type=int, default=10)
     parser.add_argument("--threads", type=int, default=2, metavar="N")
     parser.add_argument("--driver-memory", default="8g", metavar="SIZE")
-    arguments = parser.parse_args()
-    names = ("set", "vectors", "wall, s", "join, s", "recall (95 % at least)", "pairs an item", "max / mean task")
-    print(f"| {' | '.join((*names, 'shuffle, GB', 'peak, GB'))} |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    parser.add_argument(
+        "--write", metavar="FILE",
+        help="replace sections of this document, too: scaling and growth, or with --data hard-sets",
+    )  # fmt: skip
+    return parser.parse_args(words)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure each size of each set, print a table and write it where it is wanted."""
+    sections = {name: open_section(arguments.write, name) for name in section_names(arguments)}
+    if "growth" in sections:
+        check_sizes(arguments.sizes)
+    lines = list(HEADER)
+    rows: list[MeasuredJoin] = []
+    print("\n".join(HEADER))
     with tempfile.TemporaryDirectory(prefix="musicrec-scaling-") as scratch:
         for name in arguments.data or [arguments.vectors.name]:
             directory = arguments.vectors or make_data(
                 name, Path(scratch) / name, n_songs=max(arguments.sizes), memory=arguments.driver_memory
             )
             for n in arguments.sizes:
-                print(
-                    f"| {name} | {' | '.join(_cells(n, measure(directory, n=n, arguments=arguments)))} |",
-                    flush=True,
-                )
+                found = measure(directory, n=n, arguments=arguments)
+                lines.append(f"| {name} | {' | '.join(_cells(n, found))} |")
+                rows.append(as_measured(found, n_threads=arguments.threads))
+                print(lines[-1], flush=True)
+                # After each size: the next may take hours.
+                if table := sections.get("hard-sets") or sections.get("scaling"):
+                    table.write("\n".join(lines))
+    if "growth" in sections:
+        sections["growth"].write("\n".join(growth_lines(rows)))
+
+
+def section_names(arguments: argparse.Namespace) -> list[str]:
+    """Return the sections that will be written, that of the table first."""
+    if not arguments.write:
+        return []
+    return ["hard-sets"] if arguments.data else ["scaling", "growth"]
+
+
+def main() -> int:
+    """Parse the command line, measure, print and write."""
+    try:
+        run(parse())
+    except MusicrecError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
     return 0
 
 

@@ -63,7 +63,17 @@ def unit_rows(vectors: NDArray[Any]) -> Floats:
 
 
 def find_truth(vectors: Floats, *, k: int, n_queries: int, seed: int) -> Truth:
-    """Return the k nearest of random rows by brute force in float64; a copy is a neighbor, the item is not."""
+    """Return the k nearest of random rows by brute force in float64; a copy is a neighbor, the item is not.
+
+    Parameters
+    ----------
+    vectors : float32 array, shape (n, d)
+        Of unit length.
+    k : int
+    n_queries : int
+        Rows to draw; all where there are fewer.
+    seed : int
+    """
     n = len(vectors)
     n_queries, k = min(n_queries, n), min(k, n - 1)
     rows = np.sort(np.random.default_rng(seed).choice(n, n_queries, replace=False))

@@ -24,7 +24,15 @@ FILE_ROWS = 125_000
 
 
 def make_clustered(rng: np.random.Generator, n: int, *, spread: float = 0.05) -> Floats:
-    """Return n unit vectors around random centers."""
+    """Return n unit vectors around random centers.
+
+    Parameters
+    ----------
+    rng : Generator
+    n : int
+    spread : float
+        Deviation of a coordinate from its center.
+    """
     centers = unit_rows(rng.standard_normal((N_CLUSTERS, DIM)))
     return unit_rows(centers[rng.integers(0, N_CLUSTERS, n)] + spread * _normal(rng, n))
 
@@ -79,7 +87,15 @@ SONG_LIKE = "song-like"
 
 
 def write_vectors(directory: Path, ids: Ints, vectors: Floats) -> None:
-    """Write Parquet files (id, vector)."""
+    """Write Parquet files (id, vector).
+
+    Parameters
+    ----------
+    directory : path
+        Must not exist.
+    ids : int64 array, shape (n,)
+    vectors : float array, shape (n, d)
+    """
     directory.mkdir(parents=True)
     for number, start in enumerate(range(0, len(ids), FILE_ROWS)):
         part = np.ascontiguousarray(vectors[start : start + FILE_ROWS], dtype=np.float32)
@@ -90,7 +106,18 @@ def write_vectors(directory: Path, ids: Ints, vectors: Floats) -> None:
 
 
 def make_data(name: str, directory: Path, *, n_songs: int, memory: str) -> Path:
-    """Write a data set unless it is there, and return its directory."""
+    """Write a data set unless it is there, and return its directory.
+
+    Parameters
+    ----------
+    name : str
+        Of `MAKERS`, or `SONG_LIKE`.
+    directory : path
+    n_songs : int
+        Vectors to make, but for songs that are cleaned away.
+    memory : str
+        Of Spark's driver, where songs are embedded.
+    """
     if directory.exists():
         return directory
     directory.parent.mkdir(parents=True, exist_ok=True)

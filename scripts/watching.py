@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import psutil
@@ -91,7 +92,16 @@ class Finished:
 def run_watched(
     command: list[str], *, environment: dict[str, str] | None = None, limit_s: float | None = None
 ) -> Finished:
-    """Run a process to its end, watched; at the limit it is ended with all its children."""
+    """Run a process to its end, watched; at the limit it is ended with all its children.
+
+    Parameters
+    ----------
+    command : list of str
+    environment : dict, optional
+        Added to that of this process.
+    limit_s : float, optional
+        The longest that it may run, in seconds.
+    """
     started, cut_off = time.time(), False
     with subprocess.Popen(
         command,
@@ -109,6 +119,11 @@ def run_watched(
             out, err = job.communicate()
         watch.stop()
     return Finished(job.returncode, cut_off, out, err, started, time.time(), watch)
+
+
+def seconds_of(text: str) -> float:
+    """Return a time in ISO 8601 as seconds since 1970."""
+    return datetime.fromisoformat(text).timestamp()
 
 
 def _end_with_children(pid: int) -> None:

@@ -13,8 +13,9 @@ import pytest
 
 from tests.oracles import best_scores
 
-benchmark, peers, truths, vector_sets = map(
-    importlib.import_module, ("benchmark", "peers", "truth", "vector_sets")
+benchmark, comparison, comparison_table, peers, run_peer, truths, vector_sets = map(
+    importlib.import_module,
+    ("benchmark", "comparison", "comparison_table", "peers", "run_peer", "truth", "vector_sets"),
 )
 
 
@@ -85,7 +86,7 @@ def test_mean_and_lower() -> None:
 
 def test_the_item_itself_is_removed() -> None:
     found = np.array([[7, 1, 2], [3, 8, 4], [5, 6, 9]])
-    assert peers.without_self(found, np.array([7, 8, 0]), k=2).tolist() == [[1, 2], [3, 4], [5, 6]]
+    assert run_peer.without_self(found, np.array([7, 8, 0]), k=2).tolist() == [[1, 2], [3, 4], [5, 6]]
 
 
 def test_ladders_rise_to_their_end() -> None:
@@ -106,7 +107,7 @@ def test_a_peer_gets_the_first_rung_that_reaches_the_target() -> None:
         return np.where(np.arange(11) <= rung, exact[rows], -1)
 
     truth = truths.find_truth(vectors, k=10, n_queries=50, seed=3)
-    bench = peers.Bench(peers.Peer("none", "rung={}", [2, 5, 9], query), vectors, truth, k=10)
+    bench = run_peer.Bench(peers.Peer("rung={}", [2, 5, 9], query), vectors, truth, k=10)
     half, most, all_of_them = (bench.answer(target) for target in (0.5, 0.85, 1.0))
     assert (half.settings, half.recall) == ("rung=5", 0.5)
     assert (most.settings, most.recall) == ("rung=9", 0.9)
@@ -120,7 +121,9 @@ def test_brute_force_peer_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = make("cluster", 700)
     truth = truths.find_truth(vectors, k=10, n_queries=100, seed=3)
     setup = peers.Setup(k=10, n_threads=1, driver_memory="1g", neighbor_distance=0.1)
-    first, both = [list(r["answers"]) for r in peers.run_peer("brute", vectors, truth, setup, targets=[0.9, 0.99])]
+    first, both = [
+        list(r["answers"]) for r in run_peer.run_peer("brute", vectors, truth, setup, targets=[0.9, 0.99])
+    ]
     assert [answer["recall"] for answer in both] == [1.0, 1.0]
     assert first == both[:1]
 
@@ -188,7 +191,7 @@ def test_lists_are_read_as_positions(tmp_path: Path) -> None:
     )
     pq.write_table(rows, tmp_path / "part-0.parquet")
     truth = truths.Truth(np.array([0, 2]), np.zeros((2, 3)))
-    lists = benchmark.read_lists(tmp_path, ids, truth, k=3)
+    lists = comparison.read_lists(tmp_path, ids, truth, k=3)
     assert lists.tolist() == [[3, -1, -1], [1, 0, -1]]
 
 
@@ -221,12 +224,12 @@ def ours_at(root: Path, job: str) -> list[object]:
     (root / "jobs/neighbors.py").write_text(job)
     vectors = vector_sets.make_data("duplicates", root / "vectors", n_songs=200, memory="1g")
     options = ["--recalls", "0.95,0.8", "--vectors", str(vectors)]
-    task = benchmark.load_task(vectors, benchmark.parse(["neighbors", *options]))
-    return benchmark.run_ours(task, root)
+    task = comparison.load_task(vectors, benchmark.parse(["neighbors", *options]))
+    return comparison.run_ours(task, root)
 
 
 def test_ours_is_judged_by_its_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "ROOT", tmp_path)
+    monkeypatch.setattr(comparison, "ROOT", tmp_path)
     low, high = ours_at(tmp_path, JOB)
     # The job claims a recall of 0.1; nine of ten for the lower target, all for the higher one.
     assert (low.target, low.recall) == (0.8, pytest.approx(0.9))
@@ -234,9 +237,9 @@ def test_ours_is_judged_by_its_lists(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_failed_job_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "ROOT", tmp_path)
+    monkeypatch.setattr(comparison, "ROOT", tmp_path)
     outcomes = ours_at(tmp_path, "import sys; sys.exit('error: no space left')")
-    assert outcomes[0] == benchmark.Absent("musicrec", "failed with exit code 1: error: no space left")
+    assert outcomes[0] == comparison.Absent("musicrec", "failed with exit code 1: error: no space left")
 
 
 SLOW_PEER = """
@@ -254,28 +257,28 @@ time.sleep(600)
 def test_a_peer_is_ended_at_its_limit_and_keeps_its_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(benchmark, "ROOT", tmp_path)
+    monkeypatch.setattr(comparison, "ROOT", tmp_path)
     (tmp_path / "scripts").mkdir()
-    (tmp_path / "scripts/peers.py").write_text(SLOW_PEER)
+    (tmp_path / "scripts/run_peer.py").write_text(SLOW_PEER)
     vectors = vector_sets.make_data("duplicates", tmp_path / "vectors", n_songs=200, memory="1g")
     options = ["--recalls", "0.8,0.95,0.99", "--vectors", str(vectors), "--peer-limit", "5"]
-    task = benchmark.load_task(vectors, benchmark.parse(["neighbors", *options]))
-    answered, missing = benchmark.run_peer("slow", task, tmp_path)
+    task = comparison.load_task(vectors, benchmark.parse(["neighbors", *options]))
+    answered, missing = comparison.run_peer("slow", task, tmp_path)
     assert (answered.target, answered.recall, answered.wall_s, answered.build_s) == (0.8, 0.9, 4.0, 1.0)
-    assert missing == benchmark.Absent("slow", "no answer at 0.95, 0.99 within 5 s")
+    assert missing == comparison.Absent("slow", "no answer at 0.95, 0.99 within 5 s")
     child = int((tmp_path / "child").read_text())
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
 
 
 def test_table_of_made_up_results() -> None:
-    ours = benchmark.Measurement(
+    ours = comparison.Measurement(
         method="musicrec", version="", settings="target_recall=0.95", target=0.95, recall=0.961,
         recall_lower_95=0.9581, build_s=0.0, wall_s=20.0, cpu_s=39.0, peak=3 * 2**30,
     )  # fmt: skip
     slow, slower = replace(ours, wall_s=30.0), replace(ours, wall_s=90.0)
     peer = replace(ours, method="graph", version="1.2", settings="ef=20", recall=0.94, build_s=51.0, wall_s=60.0)
-    lines = benchmark.table_lines(
-        [slower, ours, slow, peer, benchmark.Absent("gone", "gone is not installed")], k=10
+    lines = comparison_table.table_lines(
+        [slower, ours, slow, peer, comparison.Absent("gone", "gone is not installed")], k=10
     )
     assert lines[2:] == [
         "| musicrec | target_recall=0.95 | 0.95 | 0.9610 (0.9581) | 30.0 | 39.0 | 3.0 | 1.00 |",
