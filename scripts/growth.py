@@ -98,7 +98,7 @@ def check_sizes(sizes: Sequence[int]) -> list[int]:
     ConfigError
         They are fewer than two, or small enough to be compared with all others.
     """
-    most, exact_below = max(sizes, default=0), NeighborsConfig().exact_below
+    most, exact_below = max(sizes, default=0), NeighborsConfig().expert.exact_below
     used = sorted({n for n in sizes if 10 * n >= most and n > exact_below})
     if len(used) < 2:
         raise ConfigError(
