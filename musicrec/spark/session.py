@@ -62,8 +62,9 @@ def open_session(settings: SparkConfig, *, app_name: str) -> SparkSession:
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     _check_java()
-    # Under spark-submit the JVM runs already, with the launcher's master, memory and options.
-    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    # Under spark-submit the JVM runs already, with the launcher's master, memory and options. A server of Spark
+    # Connect is as set in its ways, and refuses to be told a master.
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ or "SPARK_REMOTE" in os.environ
     wanted = REQUIRED if submitted else {**_suggested(settings), **REQUIRED}
     try:
         builder = SparkSession.builder.appName(app_name)
