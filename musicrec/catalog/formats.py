@@ -83,6 +83,8 @@ def read_counted_parquet(session: SparkSession, uri: str) -> tuple[DataFrame, in
         try:
             # Without the merge Spark takes one file's columns for all, and those that only others have are lost.
             rows = session.read.option("mergeSchema", "true").parquet(uri)
+            # Spark Connect looks at the files only when it is asked what is in them.
+            _ = rows.schema
         except PySparkException:
             # Spark says the same of no files, of empty ones and of those of another format.
             if empty := _list_empty(session, uri, _list_files(session, uri)):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 
 from musicrec.errors import InputError, shorten
 
 FILE_IN_MESSAGE = re.compile(r"(?:file|hdfs|s3a?|gs|abfss?|dbfs):/[^\s'\",;\])]+")
-# A failed task reaches Python as the one or as the other, by the Java class of its cause.
-SPARK_ERRORS = (PySparkException, Py4JJavaError)
+SPARK_ERRORS: tuple[type[Exception], ...] = (PySparkException,)
+# The client of Spark Connect comes without py4j.
+with suppress(ImportError):
+    from py4j.protocol import Py4JJavaError
+
+    # A failed task reaches Python as the one or as the other, by the Java class of its cause.
+    SPARK_ERRORS = (PySparkException, Py4JJavaError)
 BROKEN_FILE = ("FAILED_READ_FILE", "CANNOT_READ_FILE_FOOTER", "Could not read footer", "is not a Parquet file")
 
 

@@ -100,13 +100,15 @@ def start_session(settings: SparkConfig, *, app_name: str, machine: Machine) -> 
     if not (machine.has_java or machine.is_submitted or machine.is_remote):
         raise StorageError("Java is missing; Spark needs 17 or newer", todo="install it: bash scripts/setup.sh")
     suggested = _suggested(settings, machine)
-    wanted = REQUIRED if machine.is_submitted else {**suggested, **REQUIRED}
+    # A launcher has its own master and memory; a server of Spark Connect refuses to be told any.
+    has_its_own = machine.is_submitted or machine.is_remote
+    wanted = REQUIRED if has_its_own else {**suggested, **REQUIRED}
     try:
         builder = SparkSession.builder.appName(app_name)
         for key, value in wanted.items():
             builder = builder.config(key, value)
         session = builder.getOrCreate()
-        if machine.is_submitted:
+        if has_its_own:
             _suggest(session, suggested, settings)
     except (PySparkException, OSError) as error:
         raise StorageError(

@@ -1,0 +1,83 @@
+#!/usr/bin/env python3
+"""Print a digest of the rows of each published table, so that two runs can be compared.
+
+Equal rows give equal digests, whatever their order and however many files they stand in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from musicrec.errors import MusicrecError
+from musicrec.storage import runs
+
+TABLES = ("recommendations", "user_recommendations", "status")
+
+
+@dataclass(frozen=True)
+class Digest:
+    """What a table holds."""
+
+    table: str
+    n_rows: int
+    sha256: str
+
+
+def digest_rows(rows: pa.Table) -> str:
+    """Return the SHA-256 of the columns' names, types and values, with the rows in the order of all columns."""
+    in_order = rows.sort_by([(name, "ascending") for name in rows.column_names])
+    digest = hashlib.sha256()
+    for field in rows.schema:
+        digest.update(f"{field.name!r} {field.type}\n".encode())
+        # repr tells missing from "None", -0.0 from 0.0, and every float from its neighbor.
+        digest.update("".join(f"{value!r}\n" for value in in_order.column(field.name).to_pylist()).encode())
+    return digest.hexdigest()
+
+
+def digest_root(root: str) -> list[Digest]:
+    """Return the digests of the current snapshot's tables; one that was not published has none.
+
+    Raises
+    ------
+    StorageError
+        Nothing is published there.
+    """
+    snapshot = runs.current_snapshot(runs.open_root(root))
+    found = []
+    for name in TABLES:
+        if files := sorted((snapshot / name).glob("*.parquet")):
+            rows = ds.dataset(files).to_table()
+            found.append(Digest(name, rows.num_rows, digest_rows(rows)))
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a line per root and table: root, table, rows, digest; return 1 where roots to compare differ."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("roots", metavar="ROOT", nargs="+", help="the output.root of a run")
+    parser.add_argument("--compare", action="store_true", help="exit with 1 where two roots differ")
+    parsed = parser.parse_args(arguments)
+    try:
+        digests = [digest_root(root) for root in parsed.roots]
+    except MusicrecError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    for root, found in zip(parsed.roots, digests, strict=True):
+        for digest in found:
+            print(f"{Path(root).name} {digest.table} {digest.n_rows} {digest.sha256[:16]}")
+    if parsed.compare and any(found != digests[0] for found in digests):
+        print("error: the roots hold different rows", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
