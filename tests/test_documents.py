@@ -182,7 +182,7 @@ def test_the_blocks_of_a_document_run(document: Path, tutorial: Ran) -> None:
     assert document.name != "operations.md" or "['clean'] InputError: error: the input has no rows" in shown
 
 
-ALL_BLOCKS = [block for path in DOCUMENTS for block in read_blocks(path)]
+ALL_BLOCKS = [block for path in GUIDES for block in read_blocks(path)]
 
 
 def name_of(block: Block) -> str:
