@@ -5,6 +5,7 @@ block that begins with the name of a file is that file. The tutorial's runs firs
 published. What cannot run in a test is named in `NOT_RUN`, with the reason, and its files and options are checked.
 """
 
+import contextlib
 import itertools
 import json
 import os
@@ -13,6 +14,7 @@ import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,9 @@ from typing import Any
 import pytest
 
 from musicrec.config import load_config
+from musicrec.context import Context, recorded
+from musicrec.errors import InputError
+from musicrec.storage import runs
 from tests.conftest import ROOT
 from tests.processes import own_environment
 
@@ -81,7 +86,7 @@ def read_blocks(document: Path) -> list[Block]:
     return blocks
 
 
-def runs(block: Block) -> bool:
+def is_run(block: Block) -> bool:
     """Whether a block is run as it is."""
     skipped = NOT_RUN_IN_TUTORIAL if block.document == TUTORIAL else tuple(NOT_RUN)
     return not any(command.startswith(skipped) for command in block.commands)
@@ -96,7 +101,7 @@ def as_program(blocks: list[Block]) -> str:
             parts.append(f"pathlib.Path({block.file!r}).write_text({block.text!r})")
         elif block.language == "python":
             parts.append(block.text)
-        elif block.language == "bash" and runs(block):
+        elif block.language == "bash" and is_run(block):
             command = ["bash", "-euo", "pipefail", "-c", block.text]
             parts.append(f"subprocess.run({command!r}, check=True)")
         elif block.language == "sql":
@@ -154,15 +159,30 @@ def test_the_tutorial_runs_and_shows_what_it_says(tutorial: Ran) -> None:
     assert f"{report['n_vectors']} {report['recall_at_k']} {report['seconds']}" in tutorial.output
 
 
-OTHERS = [path for path in GUIDES if path != TUTORIAL and any(map(runs, read_blocks(path)))]
+def has_code(document: Path) -> bool:
+    return any(block.language in ("bash", "python", "sql") and is_run(block) for block in read_blocks(document))
+
+
+OTHERS = [path for path in GUIDES if path != TUTORIAL and has_code(path)]
+
+
+def fail_a_run(root: Path) -> Path:
+    """Leave under `root` what a run leaves whose first stage fails; return its directory."""
+    run = runs.start_run(runs.open_root(str(root)), run_date=date(2026, 11, 26))
+    context, header = Context(None, load_config(), run), {"run_id": run.run_id, "run_date": "2026-11-26"}
+    with contextlib.suppress(InputError), recorded(context, header=header), context.stage("clean"):
+        raise InputError("the input has no rows")
+    return run.work
 
 
 @pytest.mark.parametrize("document", OTHERS, ids=lambda path: path.stem)
 def test_the_blocks_of_a_document_run(document: Path, tutorial: Ran) -> None:
-    run_blocks(document, tutorial.directory)
+    fail_a_run(tutorial.directory / "output")
+    shown = run_blocks(document, tutorial.directory).stdout
+    assert document.name != "operations.md" or "['clean'] InputError: error: the input has no rows" in shown
 
 
-ALL_BLOCKS = [block for path in DOCUMENTS for block in read_blocks(path)]
+ALL_BLOCKS = [block for path in GUIDES for block in read_blocks(path)]
 
 
 def name_of(block: Block) -> str:
@@ -180,7 +200,7 @@ def test_configuration_is_understood(block: Block, tmp_path: Path) -> None:
     assert load_config(files=[str(tmp_path / "own.toml")]) != load_config()
 
 
-NOT_RUN_BLOCKS = [block for block in ALL_BLOCKS if block.language == "bash" and (block.file or not runs(block))]
+NOT_RUN_BLOCKS = [block for block in ALL_BLOCKS if block.language == "bash" and (block.file or not is_run(block))]
 
 
 @pytest.mark.parametrize("block", NOT_RUN_BLOCKS, ids=name_of)
@@ -221,8 +241,9 @@ def check_options(words: list[str], text: str) -> None:
 @cache
 def help_of(command: tuple[str, ...]) -> str:
     done = subprocess.run(
-        [*command, "--help"], capture_output=True, text=True, check=True, env=environment(), timeout=100
+        [*command, "--help"], capture_output=True, text=True, check=False, env=environment(), timeout=100
     )
+    assert done.returncode == 0, done.stderr[-1000:]
     return done.stdout
 
 
@@ -267,6 +288,14 @@ def test_each_key_that_a_run_writes_is_described(tutorial: Ran) -> None:
     for name, (document, described) in written.items():
         assert keys.undescribed(document, described) == [], name
         assert keys.unfound(document, described) == [], name
+
+
+def test_each_key_that_a_failed_run_leaves_is_described(tmp_path: Path) -> None:
+    import described_keys as keys
+
+    left = json.loads((fail_a_run(tmp_path) / "failed.json").read_text())
+    assert keys.undescribed(left, keys.failed_keys()) == []
+    assert left["stages"][0]["failed"] is True
 
 
 def test_a_key_that_is_not_described_is_found() -> None:
