@@ -139,7 +139,10 @@ class TerminalHandler(logging.Handler):
         if self._running:
             record, began = self._running
             about = _about(record)
-            told = duration(time.monotonic() - began) + (f" of about {about}" if about else " ...")
+            seconds = time.monotonic() - began
+            # Tenths would only flicker.
+            told = f"{seconds:.0f} s" if seconds < 10 else duration(seconds)
+            told += f" of about {about}" if about else " ..."
             # The last column stays free: some terminals go on to the next line behind it.
             self._write(CLEAR + stage_columns(record, time=told)[: self._console.width - 1])
 

@@ -1,0 +1,65 @@
+"""What programs say while they start is kept from stderr; what they say later is not."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from musicrec.errors import ConfigError
+from musicrec.storage import environment
+from tests.conftest import ROOT
+
+PARENT = """
+import subprocess, sys, time
+from musicrec.storage import environment
+
+CHILD = "import sys; sys.stderr.write('noise\\\\nmore noise\\\\n'); sys.stderr.flush(); " \\
+    "input(); sys.stderr.write('news\\\\n')"
+with environment.held_back() as kept:
+    child = subprocess.Popen([sys.executable, "-c", CHILD], stdin=subprocess.PIPE)
+    # Until it has written both lines: it then waits for a line itself.
+    while len(kept) < 2:
+        time.sleep(0.01)
+    sys.stderr.write("own\\n")
+sys.stderr.write("mine\\n")
+child.communicate(b"go\\n")
+time.sleep(0.5)
+print(kept)
+"""
+
+
+def test_what_is_said_meanwhile_is_kept_and_the_rest_passed_on() -> None:
+    finished = subprocess.run([sys.executable, "-c", PARENT], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert finished.stdout == "['noise', 'more noise', 'own']\n"
+    assert finished.stderr.splitlines() == ["mine", "news"]
+
+
+def test_a_failure_meanwhile_leaves_stderr_as_it_was() -> None:
+    code = (
+        "import sys; from musicrec.storage import environment\n"
+        "try:\n    with environment.held_back():\n        raise OSError('no')\n"
+        "except OSError:\n    sys.stderr.write('told\\n')"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert finished.stderr == "told\n"
+
+
+@pytest.mark.parametrize(("platform", "supported"), [("linux", True), ("darwin", True), ("win32", False)])
+def test_supported_systems(monkeypatch: pytest.MonkeyPatch, platform: str, supported: bool) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    if supported:
+        environment.check_supported()
+        return
+    with pytest.raises(ConfigError, match="Linux and macOS"):
+        environment.check_supported()
+
+
+def test_java_is_that_of_java_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    assert environment.find_java() is None
+    java = tmp_path / "bin" / "java"
+    java.parent.mkdir()
+    java.write_text("")
+    java.chmod(0o755)
+    assert environment.find_java() == str(java)
