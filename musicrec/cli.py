@@ -122,6 +122,7 @@ def _add_evaluate(commands: Commands) -> None:
         example="musicrec evaluate --set input.tracks=songs.csv --output quality.json",
     )  # fmt: skip
     parser.add_argument("--output", metavar="FILE", help="write the result as JSON, too")
+    parser.add_argument("--write", metavar="FILE", help="replace the section `quality` of this document, too")
     _add_job_options(parser)
 
 
@@ -197,16 +198,21 @@ def _neighbors(arguments: argparse.Namespace) -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     from musicrec.launch import read_config, session_for
+    from musicrec.storage import plain
+    from musicrec.storage.files import write_text
+    from musicrec.storage.sections import open_section
 
     config = read_config(arguments.config, arguments.overrides)
+    # Looked up before minutes of work.
+    section = open_section(arguments.write, "quality") if arguments.write else None
     with session_for(config.spark, app_name="musicrec evaluate") as session:
         from musicrec.evaluation.evaluate import evaluate
         from musicrec.evaluation.table import as_text
-        from musicrec.storage import plain
-        from musicrec.storage.files import write_text
 
         result = evaluate(session, config)
         console.show_result(as_text(result))
+        if section:
+            section.write(as_text(result))
         if arguments.output:
             write_text(arguments.output, plain.as_json(plain.without_nan(result)))
 
