@@ -65,7 +65,9 @@ def replacing(path: Location, *, durable: bool = False) -> Iterator[str]:
                 _sync(staged)
             os.replace(staged, target)
     finally:
-        staged.unlink(missing_ok=True)
+        # What could not be written at all cannot be deleted either.
+        with contextlib.suppress(OSError):
+            staged.unlink()
 
 
 def write_text(path: Location, text: str, *, durable: bool = False) -> None:

@@ -1,0 +1,53 @@
+"""A file appears whole or not at all, and what stood there before stays until then."""
+
+from pathlib import Path
+
+import pytest
+
+from musicrec.errors import StorageError
+from musicrec.storage.files import move, replacing, write_text
+
+
+def test_a_file_takes_the_place_of_another_when_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "file.txt"
+    write_text(target, "old")
+    with replacing(target, durable=True) as staged:
+        Path(staged).write_text("new")
+        assert target.read_text() == "old"
+    assert target.read_text() == "new"
+    assert [path.name for path in target.parent.iterdir()] == ["file.txt"]
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
+def test_what_fails_midway_leaves_the_old_and_nothing_else(tmp_path: Path, error: BaseException) -> None:
+    target = tmp_path / "file.txt"
+    write_text(target, "old")
+
+    def write_half() -> None:
+        with replacing(target) as staged:
+            Path(staged).write_text("half")
+            raise error
+
+    with pytest.raises(type(error)):
+        write_half()
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_a_disk_that_refuses_is_one_sentence(tmp_path: Path) -> None:
+    target = tmp_path / "file.txt"
+    with pytest.raises(StorageError, match="No space left on device"), replacing(target):
+        raise OSError(28, "No space left on device")
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(StorageError, match="cannot write"):
+        write_text(tmp_path / "taken" / "file.txt", "text")
+
+
+def test_a_directory_does_not_move_over_another(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_text(tmp_path / name / "file.txt", name)
+    with pytest.raises(StorageError, match="cannot write"):
+        move(tmp_path / "one", tmp_path / "two")
+    assert (tmp_path / "two" / "file.txt").read_text() == "two"
+    move(tmp_path / "one", tmp_path / "three")
+    assert (tmp_path / "three" / "file.txt").read_text() == "one"
