@@ -17,10 +17,7 @@ from musicrec.vectors.join import STAGES as VECTOR_STAGES
 @pytest.fixture
 def context(tmp_path: Path) -> Context:
     run = runs.start_run(runs.open_root(str(tmp_path)), run_date=date(2026, 1, 2))
-    before = {
-        "join": {"stage": "join", "seconds": 8.0, "n_rows": 400},
-        "clean": {"stage": "clean", "seconds": 3.0},
-    }
+    before = {"join": {"seconds": 8.0, "n_rows": 400}, "clean": {"seconds": 3.0}}
     return Context(None, Config(), run, plan=("clean", "join"), before=before)
 
 
@@ -53,11 +50,16 @@ def test_a_stage_that_fails_is_in_the_record(
 ) -> None:
     caplog.set_level(logging.INFO, logger="musicrec")
     header = {"run_id": context.run.run_id, "config": {"tracks": "s3a://key:secret@bucket/x"}}
-    with pytest.raises(type(error)), recorded(context, header=header):
-        with context.stage("clean"):
-            pass
-        with context.stage("join"):
-            raise error
+
+    def run() -> None:
+        with recorded(context, header=header):
+            with context.stage("clean"):
+                pass
+            with context.stage("join"):
+                raise error
+
+    with pytest.raises(type(error)):
+        run()
     assert [record.event for record in caplog.records] == ["begin", "end", "begin", "failed"]
     failed = json.loads((context.run.work / "failed.json").read_text())
     assert failed["run_id"] == context.run.run_id
