@@ -34,6 +34,7 @@ STAGES = (
     Key("stages[]/stage", "name of a stage, in the order in which they ran"),
     Key("stages[]/started_at", "UTC"),
     Key("stages[]/seconds", "what it took"),
+    Key("stages[]/n_rows", "of what it worked on; null where that is not known before"),
 )
 
 INPUTS = (

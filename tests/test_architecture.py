@@ -21,7 +21,8 @@ RULES: dict[Callable[[Modules], list[str]], list[tuple[str, str]]] = {
         ("musicrec.lists.rank", "from musicrec.encoder.train import train"),
         ("musicrec.lists.rank", "def late():\n    from musicrec.report import page"),
         ("musicrec.nowhere", "x = 1"),
-        ("jobs.refresh", "import musicrec.cli"),
+        ("musicrec.launch", "import musicrec.query"),
+        ("musicrec.cli", "import jobs.refresh"),
     ],
     rules.relative_imports: [
         ("musicrec.lists.rank", "from .members import as_members"),

@@ -20,8 +20,6 @@ from musicrec.storage import lookup
 from musicrec.storage.runs import open_root
 from tests.conftest import ROOT, make_config, make_songs, refresh
 
-README = ROOT / "README.md"
-
 
 @pytest.fixture(scope="module")
 def root(spark, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -118,36 +116,3 @@ def test_doctor_has_a_fix_for_each_fault(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PYSPARK_PYTHON", "/nowhere/python")
     bad = {finding.name: finding.fix for finding in examine(str(tmp_path / "file")) if finding.fix}
     assert set(bad) == {"Java", "Python of the workers", "write access"}
-
-
-def readme_blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), flags=re.S)
-
-
-@pytest.mark.parametrize("library", ["duckdb", "pandas", "pyarrow.dataset"])
-def test_readme_queries(
-    root: Path, library: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(root.parent)
-    (block,) = [b for b in readme_blocks("python") if f"import {library}" in b]
-    code = block.replace("demo/output", "output").replace("TRACK_ID", "song-0001")
-    exec(compile(code, str(README), "exec"), {})
-    shown = capsys.readouterr().out
-    first = find_similar("song-0001", open_root(str(root)), k=1)[0]["recommended_track_id"]
-    assert first in shown
-
-
-def test_readme_spark_sql(spark, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (block,) = readme_blocks("sql")
-    monkeypatch.chdir(root.parent)
-    run_id = next((root / "published/snapshots").iterdir()).name
-    text = block.replace("demo/output", str(root)).replace("RUN_ID", run_id).replace("TRACK_ID", "song-0001")
-    rows = spark.sql(text.strip().rstrip(";")).collect()
-    expected = [row["recommended_track_id"] for row in find_similar("song-0001", open_root(str(root)), k=10)]
-    assert [row["recommended_track_id"] for row in rows] == expected
-
-
-def test_readme_names_only_files_that_exist() -> None:
-    named = set(re.findall(r"(?:jobs|scripts|conf)/[\w.-]+\.(?:py|sh|toml|txt|conf)", README.read_text()))
-    assert len(named) > 8
-    assert not [path for path in named if not (ROOT / path).exists()]

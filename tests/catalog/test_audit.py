@@ -59,7 +59,7 @@ def test_each_broken_rule_has_its_reason(spark) -> None:
     rows = [song(f"s{i}", **{name: value}) for i, (name, value, _) in enumerate(BAD)]
     found = audit(spark, rows).set_index("track_id")
     assert dict(found["reason"]) == {f"s{i}": reason for i, (_, _, reason) in enumerate(BAD)}
-    assert set(found["place"]) == {"quarantine"}
+    assert set(found["verdict"]) == {"quarantine"}
     assert set(found["source_file"]) == {"file:/songs"}
     assert json.loads(found.loc["s0", "row"])["danceability"] == "NaN"
 
@@ -76,7 +76,7 @@ def test_invalid_values_can_count_as_missing(spark) -> None:
     found = audit(spark, [song(valence="2"), song("b", tempo="fast")], invalid_values="missing").set_index(
         "track_id"
     )
-    assert set(found["place"]) == {"track"}
+    assert set(found["verdict"]) == {"track"}
     assert pd.isna(found.loc["a", "valence"])
     assert pd.isna(found.loc["b", "tempo"])
     assert found.loc["a", "tempo"] == 120.0
@@ -85,7 +85,7 @@ def test_invalid_values_can_count_as_missing(spark) -> None:
 def test_an_empty_number_is_missing_not_zero(spark) -> None:
     texts = ("", "NA", "null", None, " ")
     found = audit(spark, [song(f"s{i}", liveness=text) for i, text in enumerate(texts)])
-    assert found["place"].tolist() == ["track"] * len(texts)
+    assert found["verdict"].tolist() == ["track"] * len(texts)
     assert found["liveness"].isna().all()
 
 
@@ -99,7 +99,7 @@ def test_values_that_stand_for_unknown_become_missing(spark) -> None:
     assert found.loc["n", ["danceability", "valence", "speechiness", "tempo"]].isna().all()
     assert found.loc["n", "energy"] == 0.7
     assert found.loc["z", "danceability"] == 0.0
-    assert set(found["place"]) == {"track"}
+    assert set(found["verdict"]) == {"track"}
 
 
 def test_too_few_features(spark) -> None:
@@ -107,13 +107,13 @@ def test_too_few_features(spark) -> None:
     enough = song("e", **dict.fromkeys(FEATURES[:6], ""))
     found = audit(spark, [poor, enough]).set_index("track_id")
     assert found.loc["p", "reason"] == "too_few_features"
-    assert found.loc["e", "place"] == "track"
+    assert found.loc["e", "verdict"] == "track"
 
 
-def test_every_row_has_one_place_and_collisions_are_none(spark) -> None:
+def test_every_row_has_one_verdict_and_collisions_are_none(spark) -> None:
     rows = [song("a"), song("a"), song("b"), song(""), {**song("c"), "_malformed": "c,1"}, song("d", energy="x")]
     found = audit(spark, rows)
-    assert sorted(found["place"]) == ["duplicate", "quarantine", "quarantine", "quarantine", "track", "track"]
+    assert sorted(found["verdict"]) == ["duplicate", "quarantine", "quarantine", "quarantine", "track", "track"]
     assert not found["collides"].fillna(value=False).any()
     assert set(found["reason"].dropna()) == {"missing_id", "malformed_row", "energy_not_a_number"}
 
@@ -127,7 +127,7 @@ def test_the_winner_of_an_id_does_not_depend_on_the_order(spark) -> None:
     ]
     orders = {"a": rows, "b": rows[::-1], "c": rows[2:] + rows[:2]}
     found = audit(spark, [{**row, "track_id": name} for name, order in orders.items() for row in order])
-    winners = found[found["place"] == "track"].set_index("track_id")[["title", "energy"]]
+    winners = found[found["verdict"] == "track"].set_index("track_id")[["title", "energy"]]
     assert {name: tuple(row) for name, row in winners.iterrows()} == dict.fromkeys(orders, ("best", 0.5))
     assert len(winners) == len(orders)
 
@@ -136,11 +136,11 @@ def test_clean_twice_is_clean_once(spark) -> None:
     once = audit(
         spark, [song("a", title=" x\u0000y "), song("b", key=-1), song("b"), song("c", release_date="1985-06")]
     )
-    tracks = once[once["place"] == "track"][list(TRACK_COLUMNS)].sort_values("track_id")
+    tracks = once[once["verdict"] == "track"][list(TRACK_COLUMNS)].sort_values("track_id")
     again = audit(
         spark, [{k: None if pd.isna(v) else v for k, v in row.items()} for row in tracks.to_dict("records")]
     )
-    assert set(again["place"]) == {"track"}
+    assert set(again["verdict"]) == {"track"}
     pd.testing.assert_frame_equal(
         again[list(TRACK_COLUMNS)].sort_values("track_id").reset_index(drop=True),
         tracks.reset_index(drop=True),
@@ -188,7 +188,7 @@ def test_ids_made_from_columns(spark) -> None:
         for t, a in (("ab", "c"), ("a", "bc"), ("ab", "c"), ("", ""))
     ]
     found = audit(spark, rows, id_from=("artist", "title"))
-    assert sorted(found["place"]) == ["duplicate", "quarantine", "track", "track"]
+    assert sorted(found["verdict"]) == ["duplicate", "quarantine", "track", "track"]
     assert found["track_id"].dropna().str.fullmatch("[0-9a-f]{32}").all()
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from musicrec.config import load_config
 from musicrec.errors import InputError, QualityError, StorageError
-from musicrec.vectors import join as vectors_job
+from musicrec.storage.datasets import REPLACED_NEIGHBORS
+from musicrec.vectors import ids as ids_module
 from musicrec.vectors.join import join_vectors
 from musicrec.vectors.read import VectorsInput
 from tests.oracles import best_scores, recall_by_hand, scores_by_hand
@@ -125,7 +126,7 @@ def test_songs_that_share_vectors_get_the_same_lists_by_tasks_and_by_spark(
     ids = np.random.default_rng(2).choice(10**4, 400, replace=False) - 5000
     source = write(tmp_path / "in", ids.tolist(), vectors)
     by_tasks, _ = run(spark, source, tmp_path / "tasks", metric=metric)
-    monkeypatch.setattr(vectors_job, "MAX_SHARED", 10)
+    monkeypatch.setattr(ids_module, "MAX_SHARED", 10)
     by_spark, _ = run(spark, source, tmp_path / "spark", metric=metric)
     assert by_tasks == by_spark
 
@@ -255,7 +256,7 @@ def test_what_a_killed_replacement_left_is_put_back(spark, joined, tmp_path: Pat
     shutil.copytree(joined[1], output)
     # Killed between the two renames; and beside it what is none of ours.
     (output / "work/2026-01-02-001").mkdir()
-    (output / "neighbors").rename(output / "work/2026-01-02-001/replaced")
+    (output / "neighbors").rename(output / "work/2026-01-02-001" / REPLACED_NEIGHBORS.path)
     (output / "work/notes").mkdir()
     with pytest.raises(StorageError, match="the output exists"):
         run(spark, source, output)
