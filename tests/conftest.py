@@ -68,9 +68,9 @@ def generator() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def catalog(generator: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """A generated catalog of 3,000 songs in CSV, and what it should count to."""
+    """A generated catalog of 2,000 songs in CSV, and what it should count to."""
     out = tmp_path_factory.mktemp("catalog")
-    return out, generator.make_catalog(out, n_songs=3000, seed=5, file_format="csv")
+    return out, generator.make_catalog(out, n_songs=2000, seed=5, file_format="csv")
 
 
 SONG = {
@@ -102,9 +102,15 @@ def make_config(tracks: Path | str, root: Path, *overrides: str) -> Config:
     return load_config(overrides=[*quick, *paths, *overrides])
 
 
-def refresh(session: SparkSession, config: Config, *, run_date: date) -> Path:
-    """Run the night and return the snapshot's directory as a path."""
-    return Path(run_night(session, config, run_date=run_date))
+def refresh(session: SparkSession, config: Config, *, run_date: date, with_report: bool = False) -> Path:
+    """Run the night and return the snapshot's directory as a path.
+
+    The report takes a fifth of a small run; what does not look at it gets a page without pictures.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if not with_report:
+            patch.setattr(sys.modules["musicrec.refresh"], "draw_report", lambda *_, **__: "<html></html>")
+        return Path(run_night(session, config, run_date=run_date))
 
 
 @pytest.fixture

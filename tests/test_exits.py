@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from musicrec import errors, exits
-from musicrec.refresh import refresh
 from musicrec.storage import runs
-from tests.conftest import ROOT, make_config
+from tests.conftest import ROOT, make_config, refresh
 from tests.processes import PYTHON_JOB, start_job, wait_for
 
 TODAY = date(2026, 5, 6)

@@ -44,7 +44,7 @@ UNTRAINED = "model.expert.min_songs=1000"
 @pytest.fixture(scope="module")
 def published(spark, catalog, tmp_path_factory) -> tuple[Path, Path]:
     root = tmp_path_factory.mktemp("root")
-    return refresh(spark, config_for(catalog[0], root, *CELLS), run_date=DAY), root
+    return refresh(spark, config_for(catalog[0], root, *CELLS), run_date=DAY, with_report=True), root
 
 
 def test_counts_equal_the_planted_truth(published, catalog) -> None:
@@ -116,7 +116,7 @@ def test_recordings_and_spreading_can_be_switched_off(spark, catalog, tmp_path: 
     # By sound alone: a remaster has a release date of its own.
     by_sound = ("model.use_release_date=false", "model.use_popularity=false")
     off = ("neighbors.one_per_recording=false", "neighbors.spread=false")
-    snapshot = refresh(spark, config_for(catalog[0], tmp_path, *off, *by_sound), run_date=DAY)
+    snapshot = refresh(spark, config_for(catalog[0], tmp_path, *off, *by_sound), run_date=DAY, with_report=True)
     assert "spreading is switched off" in (snapshot / "report.html").read_text()
     rows = read(snapshot, "recommendations")
     truth = ds.dataset(catalog[0] / "truth" / "rows").to_table().to_pandas()
@@ -217,7 +217,9 @@ def test_dry_run_writes_nothing(spark, catalog, tmp_path: Path) -> None:
 @pytest.mark.parametrize("n", [1, 2])
 def test_small_catalogs(spark, tmp_path: Path, n: int) -> None:
     make_songs(n).to_csv(tmp_path / "songs.csv", index=False)
-    snapshot = refresh(spark, make_config(tmp_path / "songs.csv", tmp_path / "out"), run_date=DAY)
+    snapshot = refresh(
+        spark, make_config(tmp_path / "songs.csv", tmp_path / "out"), run_date=DAY, with_report=True
+    )
     status = read(snapshot, "status")
     assert status["n_recommendations"].tolist() == [n - 1] * n
     if n == 1:
@@ -228,7 +230,9 @@ def test_where_all_songs_are_set_aside_nothing_is_trained(spark, tmp_path: Path)
     # One artist's songs are all held out, or all judge.
     make_songs(300, artist="Various Artists").to_csv(tmp_path / "songs.csv", index=False)
     aside = ("model.expert.validation_share=0.5", "model.expert.gate_share=0.499")
-    snapshot = refresh(spark, make_config(tmp_path / "songs.csv", tmp_path / "out", *aside), run_date=DAY)
+    snapshot = refresh(
+        spark, make_config(tmp_path / "songs.csv", tmp_path / "out", *aside), run_date=DAY, with_report=True
+    )
     model = manifest_of(snapshot)["model"]
     assert model["gate"] == {"shipped": "z-scored inputs", "reason": "0 songs are too few to learn from"}
     assert read(snapshot, "recommendations").groupby("track_id").size().min() == 10
@@ -238,7 +242,9 @@ def test_all_songs_identical(spark, tmp_path: Path) -> None:
     songs = make_songs(150)
     songs["energy"], songs["tempo"] = 0.5, 100.0
     songs.to_parquet(tmp_path / "songs.parquet")
-    snapshot = refresh(spark, make_config(tmp_path / "songs.parquet", tmp_path / "out"), run_date=DAY)
+    snapshot = refresh(
+        spark, make_config(tmp_path / "songs.parquet", tmp_path / "out"), run_date=DAY, with_report=True
+    )
     rows = read(snapshot, "recommendations")
     assert rows.groupby("track_id").size().unique().tolist() == [10]
     assert (rows["score"] == 1.0).all()
