@@ -7,6 +7,7 @@ command line is refused at once.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -89,7 +90,7 @@ def _add_refresh(commands: Commands) -> None:
         example="musicrec refresh --set input.tracks=songs.csv --set output.root=/data/lists",
     )  # fmt: skip
     parser.add_argument(
-        "--run-date", metavar="YYYY-MM-DD", type=date.fromisoformat, default=datetime.now(UTC).date(),
+        "--run-date", metavar="YYYY-MM-DD", type=_date, default=datetime.now(UTC).date(),
         help="the day that the run is for; today (UTC) by default",
     )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="check input and output, write nothing")
@@ -157,9 +158,28 @@ def _add_config(commands: Commands) -> None:
 
 
 def _positive(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, found {text}")
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, found {text!r}")
     return int(text)
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a day as YYYY-MM-DD, found {text!r}") from None
+
+
+def _quoted(path: str) -> str:
+    # A path is no number, whatever it looks like.
+    return json.dumps(path, ensure_ascii=False)
+
+
+def _check_output(root: str) -> None:
+    """Refuse what cannot be written before Spark takes its seconds to start."""
+    from musicrec.storage.runs import check_writable, open_root
+
+    check_writable(open_root(root))
 
 
 def _run(arguments: argparse.Namespace) -> int | None:
@@ -172,6 +192,7 @@ def _refresh(arguments: argparse.Namespace) -> None:
     from musicrec.launch import read_config, session_for
 
     config = read_config(arguments.config, arguments.overrides)
+    _check_output(config.output.root)
     with session_for(config.spark, app_name="musicrec refresh") as session:
         from musicrec.refresh import plan, refresh
 
@@ -186,7 +207,10 @@ def _neighbors(arguments: argparse.Namespace) -> None:
 
     named = {"k": arguments.k, "target_recall": arguments.target_recall}
     own = [f"neighbors.{key}={value}" for key, value in named.items() if value is not None]
-    config = read_config(arguments.config, [*arguments.overrides, *own, f"output.root={arguments.output}"])
+    config = read_config(
+        arguments.config, [*arguments.overrides, *own, f"output.root={_quoted(arguments.output)}"]
+    )
+    _check_output(config.output.root)
     with session_for(config.spark, app_name="musicrec neighbors") as session:
         from musicrec.vectors.join import join_vectors
         from musicrec.vectors.read import VectorsInput

@@ -44,6 +44,8 @@ def showing(look: str, *, level: int, stream: TextIO | None = None) -> Iterator[
     """
     root, own = logging.getLogger(), logging.getLogger("musicrec")
     handler, before = make_handler(look, stream or sys.stderr), own.level
+    # What py4j says of a connection that was cut, with its trace, is the consequence of what is told anyway.
+    handler.addFilter(lambda record: not record.name.startswith("py4j"))
     root.addHandler(handler)
     own.setLevel(level)
     try:

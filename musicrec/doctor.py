@@ -15,7 +15,10 @@ from musicrec.storage import environment
 from musicrec.storage.runs import check_writable, open_root
 
 MIN_JAVA, MIN_PYTHON = 17, (3, 11)
-PACKAGES = ("pyspark", "numpy", "scipy", "numba", "pandas", "pyarrow", "torch", "safetensors", "pydantic")
+PACKAGES = (
+    "pyspark", "numpy", "scipy", "numba", "pandas", "pyarrow", "torch", "safetensors", "pydantic", "tomli-w",
+    "jinja2", "matplotlib", "packaging", "rich",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,10 @@ def _java() -> Finding:
     fix = f"install a Java runtime {MIN_JAVA} or newer (bash scripts/setup.sh does), or set JAVA_HOME"
     if not java:
         return Finding("Java", "not found", fix)
-    text = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
+    try:
+        text = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
+    except OSError:
+        return Finding("Java", f"{java} does not start", fix)
     version = re.search(r'version "(\d+)', text)
     found = version.group(1) if version else "unknown version"
     return Finding("Java", f"{found} ({java})", "" if version and int(found) >= MIN_JAVA else fix)
@@ -70,13 +76,15 @@ def _python(name: str, executable: str) -> Finding:
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return Finding(name, f"{executable} does not start", fix)
+    if not re.fullmatch(r"\d+\.\d+", found):
+        return Finding(name, f"{executable} is no Python", fix)
     version = tuple(int(part) for part in found.split("."))
     fits = version >= MIN_PYTHON and version == sys.version_info[:2]
     return Finding(name, f"{found} ({executable})", "" if fits else fix)
 
 
 def _package(name: str) -> Finding:
-    needs = [need for need in importlib.metadata.requires("musicrec") or [] if re.match(rf"{name}\b", need)]
+    needs = [need for need in _requirements() if re.match(rf"{name}\b", need)]
     wanted = needs[0].removeprefix(name) if needs else ""
     try:
         found = importlib.metadata.version(name)
@@ -84,6 +92,14 @@ def _package(name: str) -> Finding:
         return Finding(name, "not installed", f'pip install "{name}{wanted}"')
     fits = SpecifierSet(wanted).contains(found, prereleases=True)
     return Finding(name, f"{found} (wanted {wanted})", "" if fits else f'pip install "{name}{wanted}"')
+
+
+def _requirements() -> list[str]:
+    try:
+        return importlib.metadata.requires("musicrec") or []
+    except importlib.metadata.PackageNotFoundError:
+        # From a zip or a checkout that is not installed: any version is as good.
+        return []
 
 
 def _write_access(root: str) -> Finding:

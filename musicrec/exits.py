@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from musicrec.errors import MusicrecError, shorten
+from musicrec.storage.plain import without_secrets
 
 _log = logging.getLogger("musicrec")
 
@@ -43,7 +44,7 @@ def exit_code_of(action: Callable[[], int | None], *, debug: bool) -> int:
                     raise Terminated from None
                 raise
     except MusicrecError as error:
-        _log.error(str(error), exc_info=debug)
+        _log.error(without_secrets(str(error)), exc_info=debug)
         return error.exit_code
     except KeyboardInterrupt:
         _log.error("error: interrupted; %s", STILL_LIVE)
@@ -53,7 +54,7 @@ def exit_code_of(action: Callable[[], int | None], *, debug: bool) -> int:
         return TERMINATED
     # The last resort: whatever it is, the user gets a sentence and a non-zero exit, not 200 lines of frames.
     except Exception as error:
-        sentence = f"error: unexpected {type(error).__name__}: {_describe(error)}"
+        sentence = without_secrets(f"error: unexpected {type(error).__name__}: {_describe(error)}")
         _log.error(
             "%s\nwhere: %s\nto do: run again with --debug for the trace", sentence, STILL_LIVE, exc_info=debug
         )

@@ -13,12 +13,14 @@ from typing import Any, Literal
 from pyspark.sql import DataFrame, SparkSession
 
 from musicrec.config import Config, load_config
-from musicrec.errors import ConfigError
+from musicrec.errors import ConfigError, InputError
 from musicrec.launch import session_for
+from musicrec.neighbors.search.spaces import METRICS
 from musicrec.refresh import refresh as run_refresh
 from musicrec.storage import environment, handover
 from musicrec.storage.datasets import VECTOR_NEIGHBORS
 from musicrec.storage.files import Location
+from musicrec.storage.runs import check_writable, open_root
 from musicrec.vectors.join import join_vectors
 from musicrec.vectors.read import VectorsInput
 
@@ -91,11 +93,21 @@ def neighbors(
     """
     environment.check_supported()
     session = dataframe.sparkSession
+    if metric not in METRICS:
+        raise ConfigError(f"metric must be one of {', '.join(METRICS)}, found {metric!r}")
+    missing = [name for name in ("id", "vector") if name not in dataframe.columns]
+    if missing:
+        raise InputError(
+            f"the DataFrame has no column {' and '.join(missing)}",
+            where=", ".join(dataframe.columns),
+            todo='rename its columns, e.g. dataframe.selectExpr("song AS id", "embedding AS vector")',
+        )
     if root is None and not (session.conf.get("spark.master", "") or "").startswith("local"):
         raise ConfigError(
             "on a cluster neighbors(...) needs `root`", todo="give a directory that driver and executors share"
         )
     directory = str(root or environment.make_scratch("musicrec-neighbors-"))
+    check_writable(open_root(directory))
     config = as_config({"output": {"root": directory}, "neighbors": {"k": k, "target_recall": target_recall}})
     with session_for(config.spark, app_name="musicrec neighbors", session=session):
         with handover.handed_over(dataframe.select("id", "vector"), directory) as uri:
@@ -128,4 +140,5 @@ def _as_toml(value: Any) -> str:
         return "{" + ", ".join(f"{json.dumps(str(k))} = {_as_toml(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_as_toml, value)) + "]"
-    return json.dumps(value if isinstance(value, bool | int | float) else str(value))
+    # Not escaped: TOML writes what JSON writes as a pair of surrogates in one.
+    return json.dumps(value if isinstance(value, bool | int | float) else str(value), ensure_ascii=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypedDict
 
-from musicrec.errors import InputError
+from musicrec.errors import InputError, StorageError
 from musicrec.songs import bare_id
 from musicrec.storage import lookup
 from musicrec.storage.datasets import RECOMMENDATIONS, STATUS, TRACKS
@@ -132,4 +132,9 @@ def _explain_absence(track_id: str, snapshot: str) -> None:
     status = lookup.find_rows(f"{snapshot}/{STATUS.name}", column="track_id", values=[track_id])
     if not status:
         raise InputError(f"the catalog has no song {track_id!r}", where=snapshot, todo="check the id")
-    raise InputError(f"the song {track_id!r} has no recommendations: {status[0]['reason']}", where=snapshot)
+    reason = status[0]["reason"]
+    if reason is None:
+        raise StorageError(
+            "the song's list is missing from the snapshot", where=snapshot, todo="run `musicrec refresh`"
+        )
+    raise InputError(f"the song {track_id!r} has no recommendations: {reason}", where=snapshot)

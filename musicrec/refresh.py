@@ -156,5 +156,7 @@ def _memberships(songs: Songs) -> dict[str, int]:
 
 
 def _stages_before(root: Root) -> dict[str, dict[str, Any]]:
-    """Return what each stage of the run before took, by its name."""
-    return {stage["stage"]: stage for stage in (runs.previous_manifest(root) or {}).get("stages", [])}
+    """Return what each stage of the run before took, by its name; nothing where that cannot be told."""
+    before = (runs.previous_manifest(root) or {}).get("stages")
+    known = [stage for stage in before if isinstance(stage, dict)] if isinstance(before, list) else []
+    return {stage["stage"]: stage for stage in known if {"stage", "seconds"} <= set(stage)}

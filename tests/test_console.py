@@ -132,6 +132,15 @@ def test_nothing_is_wider_than_the_terminal() -> None:
     assert not [line for line in lines if "finding" in line and ("warning" in line or "published" in line)]
 
 
+def test_a_connection_that_was_cut_is_no_news() -> None:
+    shown = io.StringIO()
+    with console.showing("text", level=console.NORMAL, stream=shown):
+        logging.getLogger("py4j.clientserver").error("Exception while sending command.", exc_info=True)
+        logging.getLogger("someone.else").warning("beware")
+    assert "sending" not in shown.getvalue()
+    assert "warning: beware" in shown.getvalue()
+
+
 def test_no_color_is_obeyed() -> None:
     assert not re.search(r"\x1b\[[0-9;]*[34][0-7][0-9;]*m", on_a_terminal(NO_COLOR="1"))
 

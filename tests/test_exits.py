@@ -51,6 +51,19 @@ def test_each_failure_has_its_code_and_at_most_five_lines(
     assert max(map(len, lines)) < 400
 
 
+def test_no_credentials_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise errors.InputError("no such path: s3a://key:secret@bucket/x", where="s3a://key:secret@bucket/x")
+
+    def break_down() -> None:
+        raise ValueError("https://host/x?sig=secret")
+
+    for action in (fail, break_down):
+        exits.exit_code_of(action, debug=False)
+    assert "secret" not in caplog.text
+    assert "***" in caplog.text
+
+
 def test_what_an_action_returns_is_the_code() -> None:
     assert exits.exit_code_of(lambda: None, debug=False) == 0
     assert exits.exit_code_of(lambda: 2, debug=False) == 2

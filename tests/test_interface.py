@@ -55,11 +55,11 @@ def test_neighbors_of_a_dataframe(notebook: SparkSession, tmp_path: Path) -> Non
     check_lists(kept, k=3)
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"neighbors", "report.json"}
     # The copy of the vectors is gone.
-    assert not (tmp_path / "out" / "vectors").exists()
+    assert not list((tmp_path / "out").glob("vectors*"))
     with pytest.raises(StorageError, match="the output exists"):
         musicrec.neighbors(frame(notebook), k=3, root=tmp_path / "out")
     # Nothing is left behind by one that is refused.
-    assert not (tmp_path / "out" / "vectors").exists()
+    assert not list((tmp_path / "out").glob("vectors*"))
 
 
 def test_neighbors_without_a_root_stand_in_a_temporary_directory(notebook: SparkSession) -> None:
@@ -67,6 +67,18 @@ def test_neighbors_without_a_root_stand_in_a_temporary_directory(notebook: Spark
     check_lists(found, k=2)
     (file, *_) = found.inputFiles()
     assert "musicrec-neighbors-" in file
+
+
+def test_what_cannot_be_joined_is_refused_before_the_work(notebook: SparkSession, tmp_path: Path) -> None:
+    vectors = notebook.createDataFrame([(1, [1.0, 0.0])], "id long, vector array<double>")
+    (tmp_path / "file").write_text("")
+    for error, text, call in (
+        (ConfigError, "metric must be one of cosine", lambda: musicrec.neighbors(vectors, metric="cosin")),
+        (InputError, "no column id", lambda: musicrec.neighbors(vectors.withColumnRenamed("id", "song"))),
+        (StorageError, "cannot write here", lambda: musicrec.neighbors(vectors, root=tmp_path / "file")),
+    ):
+        with pytest.raises(error, match=text):
+            call()
 
 
 def test_refresh_and_similar(notebook: SparkSession, songs: Path, tmp_path: Path) -> None:
@@ -79,6 +91,13 @@ def test_refresh_and_similar(notebook: SparkSession, songs: Path, tmp_path: Path
     assert all(row["title"] == f"Title {int(row['recommended_track_id'][5:])}" for row in listed)
     with pytest.raises(InputError, match="at least 1"):
         musicrec.similar(str(tmp_path / "out"), "song-0001", k=0)
+
+
+@pytest.mark.parametrize("name", ["\U0001f3b5 songs", 'a "b" c', "back\\slash", "2026", "ö\tx"])
+def test_a_path_of_a_mapping_stays_as_it_is(name: str) -> None:
+    config = as_config({"output": {"root": name}, "input": {"columns": {"title": name}}})
+    assert config.output.root == name
+    assert config.input.columns == {"title": name}
 
 
 def test_a_configuration_is_itself_a_file_or_a_mapping(tmp_path: Path) -> None:

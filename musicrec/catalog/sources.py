@@ -11,7 +11,7 @@ from musicrec.catalog import formats
 from musicrec.catalog.columns import resolve_columns
 from musicrec.catalog.values import quoted, stripped, text_of, track_id_of
 from musicrec.config import InputConfig
-from musicrec.errors import InputError
+from musicrec.errors import ConfigError, InputError
 from musicrec.songs import (
     FEATURES,
     TRACK_COLUMNS,
@@ -24,11 +24,13 @@ def read_source(session: SparkSession, settings: InputConfig) -> tuple[DataFrame
 
     Raises
     ------
+    ConfigError
+        There is no `input.tracks`.
     InputError
         The files cannot be read, or the columns that a song needs are not there.
     """
     if not settings.tracks:
-        raise InputError("input.tracks is not set", todo="set it in [input] or with --set input.tracks=FILE")
+        raise ConfigError("input.tracks is not set", todo="set it in [input] or with --set input.tracks=FILE")
     rows = formats.read_rows(
         session, settings.tracks, file_format=settings.format, multiline=settings.csv_multiline
     )

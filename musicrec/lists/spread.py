@@ -91,7 +91,7 @@ def write_spread(context: Context, catalog: Catalog, lists: DataFrame) -> Spread
                 occurrences = spread_tasks.as_changed(occurrences, changed=places.changed)
         for name, occurrence in found.items():
             log.info(
-                "%s spreading %.2f %% of the songs in no list, k-occurrence skewness %.2f",
+                "%s spreading %.2f %% of the songs in no list, skewness %.2f",
                 name, 100 * occurrence.forgotten_share, occurrence.skewness,
             )  # fmt: skip
         figures = {name: asdict(occurrence) for name, occurrence in found.items()}

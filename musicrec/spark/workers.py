@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
-from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
+
+from musicrec.spark.failures import SPARK_ERRORS
 
 
 def warm_workers(session: SparkSession, warm_up: Callable[[], None]) -> None:
@@ -18,5 +19,5 @@ def warm_workers(session: SparkSession, warm_up: Callable[[], None]) -> None:
         yield from batches
 
     # What is wrong with the workers shows again, and is told, where they do their work.
-    with contextlib.suppress(PySparkException):
+    with contextlib.suppress(*SPARK_ERRORS):
         session.range(1000).mapInArrow(warm, "id long").count()

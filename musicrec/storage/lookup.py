@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from musicrec.errors import StorageError
+
 # Rows that are held at once, and bytes that are read at once.
 BATCH_ROWS, BUFFER_BYTES = 65_536, 1 << 20
 
@@ -34,17 +36,33 @@ def find_rows(
     values : collection of str
     columns : sequence of str, optional
         What to return, all by default.
+
+    Raises
+    ------
+    StorageError
+        A file cannot be read: names it.
     """
     wanted = _as_texts(sorted(set(values)))
     rows: list[dict[str, Any]] = []
     for path in sorted(Path(directory).glob("*.parquet")) if len(wanted) else []:
-        with pq.ParquetFile(path, buffer_size=BUFFER_BYTES) as file:
-            groups = [i for i in range(file.num_row_groups) if _may_hold(file, i, column, values)]
-            # Without groups it would read all of them.
-            batches = file.iter_batches(BATCH_ROWS, row_groups=groups, columns=columns) if groups else ()
-            for batch in batches:
-                found = batch.filter(pc.is_in(batch.column(column), value_set=wanted))
-                rows += found.to_pylist() if found.num_rows else []
+        try:
+            rows += _find_in(path, column, values, wanted, columns)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise StorageError(f"cannot read the rows: {error}", where=str(path)) from None
+    return rows
+
+
+def _find_in(
+    path: Path, column: str, values: Collection[str], wanted: pa.StringArray, columns: Sequence[str] | None
+) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    with pq.ParquetFile(path, buffer_size=BUFFER_BYTES) as file:
+        groups = [i for i in range(file.num_row_groups) if _may_hold(file, i, column, values)]
+        # Without groups it would read all of them.
+        batches = file.iter_batches(BATCH_ROWS, row_groups=groups, columns=columns) if groups else ()
+        for batch in batches:
+            found = batch.filter(pc.is_in(batch.column(column), value_set=wanted))
+            rows += found.to_pylist() if found.num_rows else []
     return rows
 
 
@@ -59,6 +77,7 @@ def _may_hold(file: pq.ParquetFile, group: int, column: str, values: Collection[
 
 
 def _as_texts(values: Sequence[str]) -> pa.StringArray:
-    encoded = [value.encode() for value in values]
+    # What a shell passes on may be no text; then no song has it.
+    encoded = [value.encode(errors="surrogateescape") for value in values]
     offsets = array("i", accumulate(map(len, encoded), initial=0))
     return pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))

@@ -49,7 +49,8 @@ def replace_output(run: Run, *, report: str) -> None:
         move(target, old)
     try:
         move(staged, target)
-    except StorageError:
+    except BaseException:
+        # Whatever ends it between the two renames: a full disk, or somebody who wants it to end.
         _put_back(run.root, target)
         raise
     write_text(target.parent / NEIGHBORS_REPORT, report, durable=True)

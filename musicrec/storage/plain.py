@@ -21,12 +21,12 @@ def without_secrets(value: Any) -> Any:
 
 
 def without_nan(value: Any) -> Any:
-    """Return JSON values with null for each NaN: what is not known."""
+    """Return JSON values with null for each NaN or infinity: what is not known, and what JSON does not have."""
     if isinstance(value, dict):
         return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def as_json(value: Any) -> str:

@@ -162,13 +162,18 @@ def read_pointer(root: Root) -> dict[str, Any]:
         Nothing was published yet, or the file is broken.
     """
     try:
-        pointer: dict[str, Any] = json.loads(root.pointer.read_text())
+        found = json.loads(root.pointer.read_text())
     except FileNotFoundError:
         raise StorageError(
-            "nothing is published here yet", where=str(root.pointer), todo="run jobs/refresh.py first"
+            "nothing is published here yet", where=str(root.pointer), todo="run `musicrec refresh` first"
         ) from None
     except (OSError, ValueError) as error:
         raise StorageError(f"cannot read the pointer: {error}", where=str(root.pointer)) from None
+    pointer: dict[str, Any] = found if isinstance(found, dict) else {}
+    if not all(isinstance(pointer.get(name), str) for name in ("run_id", "snapshot")):
+        raise StorageError(
+            "the pointer names no run and no snapshot", where=str(root.pointer), todo="run `musicrec refresh`"
+        )
     return pointer
 
 
@@ -180,19 +185,23 @@ def current_snapshot(root: Root) -> Path:
     StorageError
         Nothing is published, or the pointer leads out of the root.
     """
-    snapshot = (root.published / str(read_pointer(root).get("snapshot", ""))).resolve()
+    snapshot: Path = (root.published / read_pointer(root)["snapshot"]).resolve()
     if root.snapshots.resolve() not in snapshot.parents:
         raise StorageError("the pointer leads out of the snapshots", where=str(root.pointer))
+    if not snapshot.is_dir():
+        raise StorageError(
+            "the snapshot that is current is gone", where=str(snapshot), todo="run `musicrec refresh`"
+        )
     return snapshot
 
 
 def previous_manifest(root: Root) -> dict[str, Any] | None:
     """Return the manifest of the current snapshot, None where nothing that can be read is published."""
     try:
-        manifest: dict[str, Any] = json.loads((current_snapshot(root) / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((current_snapshot(root) / MANIFEST).read_text(encoding="utf-8"))
     except (StorageError, OSError, ValueError):
         return None
-    return manifest
+    return manifest if isinstance(manifest, dict) else None
 
 
 def drop_old(root: Root, *, keep_snapshots: int, newest: str) -> list[str]:

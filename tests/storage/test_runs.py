@@ -112,9 +112,28 @@ def test_a_pointer_that_leads_out_is_refused(root: runs.Root) -> None:
         runs.current_snapshot(root)
 
 
+@pytest.mark.parametrize("text", ["[]", '"x"', "null", "{}", '{"run_id": 1, "snapshot": "snapshots/x"}'])
+def test_a_pointer_that_names_nothing_is_refused(root: runs.Root, text: str) -> None:
+    root.pointer.write_text(text)
+    with pytest.raises(StorageError, match="names no run"):
+        runs.current_snapshot(root)
+    # What only guesses how long a stage takes does not stop a run.
+    assert runs.previous_manifest(root) is None
+
+
+def test_a_snapshot_that_is_gone_is_told(root: runs.Root) -> None:
+    root.pointer.write_text(json.dumps({"run_id": "x", "snapshot": "snapshots/x"}))
+    with pytest.raises(StorageError, match="is gone"):
+        runs.current_snapshot(root)
+
+
 def test_nothing_published_yet(root: runs.Root) -> None:
     with pytest.raises(StorageError, match="nothing is published"):
         runs.current_snapshot(root)
+
+
+def test_what_json_does_not_have_is_null() -> None:
+    assert plain.without_nan({"a": [float("nan"), float("inf"), 1.5]}) == {"a": [None, None, 1.5]}
 
 
 def test_secrets_do_not_reach_the_manifest() -> None:
