@@ -102,7 +102,7 @@ def read_counted_parquet(session: SparkSession, uri: str) -> tuple[DataFrame, in
 def _list_files(session: SparkSession, uri: str) -> list[str]:
     files = sorted(map(_one_slash, session.read.format("binaryFile").load(uri).inputFiles()))
     if not files:
-        raise InputError(f"no files under {uri}", todo="correct the path in [input]")
+        raise InputError(f"no files under {uri}", todo="correct the path")
     return files
 
 

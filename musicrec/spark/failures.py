@@ -46,7 +46,7 @@ def as_input_error(error: Exception, *, uri: str) -> InputError | None:
     named = sorted(set(FILE_IN_MESSAGE.findall(text)))
     where = ", ".join(named[:3]) or uri
     if condition.startswith("PATH_NOT_FOUND"):
-        return InputError(f"no such path: {uri}", todo="correct the path in [input]")
+        return InputError(f"no such path: {uri}", todo="correct the path")
     if "CSV header does not conform" in text:
         return InputError(
             "CSV files with different headers",

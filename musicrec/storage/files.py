@@ -64,6 +64,8 @@ def replacing(path: Location, *, durable: bool = False) -> Iterator[str]:
             if durable:
                 _sync(staged)
             os.replace(staged, target)
+            if durable:
+                _sync(target.parent)
     finally:
         # What could not be written at all cannot be deleted either.
         with contextlib.suppress(OSError):
@@ -107,6 +109,7 @@ def move(source: Location, target: Location) -> None:
     """
     with writing(target):
         Path(source).rename(target)
+        _sync(Path(target).parent)
 
 
 def drop(directory: Location) -> None:
@@ -115,10 +118,9 @@ def drop(directory: Location) -> None:
 
 
 def sync_files(directory: Location) -> None:
-    """Wait until the files are on the disk: a pointer that outlives a power failure must not lead to nothing."""
-    for path in Path(directory).rglob("*"):
-        if path.is_file():
-            _sync(path)
+    """Wait until files and directories are on the disk: a pointer that outlives a power failure leads to them."""
+    for path in (Path(directory), *Path(directory).rglob("*")):
+        _sync(path)
 
 
 def drop_markers(directory: Location) -> None:
@@ -134,5 +136,9 @@ def sha256_of(path: Location) -> str:
 
 
 def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    # A rename is an entry of the directory, which has to reach the disk like a file.
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

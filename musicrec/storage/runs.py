@@ -80,7 +80,8 @@ def open_root(root: str) -> Root:
     """
     if not root:
         raise ConfigError("output.root is not set", todo="set it in [output] or with --set output.root=DIR")
-    parsed = urlparse(root)
+    # A directory may have a colon in its name; only what is written like a URI is one.
+    parsed = urlparse(root if "://" in root or root.startswith("file:") else "")
     if parsed.scheme not in ("", "file"):
         raise ConfigError(
             f"output.root must be a directory that is mounted on driver and executors, found {parsed.scheme}://",

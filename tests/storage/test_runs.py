@@ -33,6 +33,8 @@ def test_root_must_be_a_mounted_directory() -> None:
         with pytest.raises(ConfigError):
             runs.open_root(text)
     assert runs.open_root("file:///tmp/a%20b").path == Path("/tmp/a b")
+    assert runs.open_root("/tmp/my:lists").path == Path("/tmp/my:lists")
+    assert runs.open_root("my:lists").path == Path("my:lists").absolute()
 
 
 def test_only_one_run_holds_the_lock(root: runs.Root) -> None:
