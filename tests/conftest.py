@@ -68,9 +68,9 @@ def generator() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def catalog(generator: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """A generated catalog of 2,000 songs in CSV, and what it should count to."""
+    """A generated catalog of 3,000 songs in CSV, and what it should count to."""
     out = tmp_path_factory.mktemp("catalog")
-    return out, generator.make_catalog(out, n_songs=2000, seed=5, file_format="csv")
+    return out, generator.make_catalog(out, n_songs=3000, seed=5, file_format="csv")
 
 
 SONG = {
