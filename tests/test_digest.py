@@ -32,7 +32,9 @@ def publish(root: Path, rows: pa.Table, *, n_files: int = 1) -> str:
     for i in range(n_files):
         part = rows.take(list(range(i, rows.num_rows, n_files)))
         pq.write_table(part, table / f"part-{i:05d}.parquet")
-    (root / "published/current.json").write_text(json.dumps({"snapshot": "snapshots/2026-05-06-001"}))
+    (root / "published/current.json").write_text(
+        json.dumps({"run_id": "x", "snapshot": "snapshots/2026-05-06-001"})
+    )
     return str(root)
 
 
