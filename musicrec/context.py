@@ -14,10 +14,11 @@ from pyspark.sql import DataFrame, SparkSession
 
 from musicrec.config import Config
 from musicrec.storage import tables
+from musicrec.storage.array_files import ArrayFiles
 from musicrec.storage.datasets import Dataset
 from musicrec.storage.files import write_text
 from musicrec.storage.plain import as_json, without_secrets
-from musicrec.storage.rows import RowFiles, TableFiles
+from musicrec.storage.rows import RowFiles
 from musicrec.storage.runs import FAILURE, Run
 
 log = logging.getLogger("musicrec")
@@ -38,6 +39,7 @@ DOING = {
     "truth": "finding the truth of a sample",
     "tune": "choosing how far to look",
     "join": "finding neighbors",
+    "number": "numbering songs",
     "rank": "ranking lists",
     "spread": "spreading places",
     "sort": "sorting lists",
@@ -117,9 +119,9 @@ class Context:
         """Return the files of a dataset that tasks, or the driver, write themselves."""
         return RowFiles(self.run.path(dataset))
 
-    def groups(self, dataset: Dataset) -> TableFiles:
-        """Return the row groups of a dataset that Spark has written, for tasks to read themselves."""
-        return TableFiles.find(self.run.path(dataset))
+    def arrays(self, dataset: Dataset) -> ArrayFiles:
+        """Return the arrays of a dataset that tasks write themselves."""
+        return ArrayFiles(self.run.path(dataset))
 
     def numbers(self, n: int) -> DataFrame:
         """Return `id` 0..n-1, a partition each: the numbers of what tasks read."""

@@ -22,6 +22,7 @@ from musicrec.encoder.sample import Songs, draw_songs
 from musicrec.encoder.train import train
 from musicrec.lists.check import write_status
 from musicrec.lists.favorites import write_user_recommendations
+from musicrec.lists.number import write_numbers
 from musicrec.lists.rank import write_lists
 from musicrec.lists.sort import write_recommendations
 from musicrec.lists.spread import write_spread
@@ -42,7 +43,7 @@ from musicrec.storage.runs import Root
 
 STAGES = (
     "clean", "sample", "train", "gate", "start", "features", "embed", "pack", "plan", "cells", "truth", "tune",
-    "join", "rank", "spread", "sort", "favorites", "check", "report", "publish",
+    "join", "number", "rank", "spread", "sort", "favorites", "check", "report", "publish",
 )  # fmt: skip
 
 
@@ -109,11 +110,12 @@ def _run(context: Context, header: dict[str, Any]) -> str:
     truth = find_truth(context, cells)
     family = tune_family(context, cells, truth)
     neighbors = write_neighbors(context, cells, family, truth)
-    lists = write_lists(context, embeddings, cells)
-    spread = write_spread(context, catalog, lists)
-    recommendations = write_recommendations(context, catalog, spread.lists)
-    listeners = write_user_recommendations(context, catalog, spread.lists)
-    checked = write_status(context, catalog, recommendations)
+    numbered = write_numbers(context, embeddings, n_songs=n)
+    lists = write_lists(context, cells, numbered)
+    spread = write_spread(context, lists)
+    recommendations = write_recommendations(context, spread.lists)
+    listeners = write_user_recommendations(context, spread.lists)
+    checked = write_status(context, catalog, spread.lists, recommendations)
     record = {
         **header,
         "inputs": _inputs(context.config, catalog, songs),

@@ -32,7 +32,7 @@ SCHEMA_VERSION = 1
 
 # Numbers in a blob: keys of songs and other whole numbers, positions of rows, scores. Vectors are of the type that
 # the space of a join says: halves or floats.
-KEYS, ROWS, SCORES, VECTORS = "<i8", "<i4", "<f4", "by the space"
+KEYS, ROWS, SCORES, TEXT, VECTORS = "<i8", "<i4", "<f4", "|u1", "by the space"
 
 _ARROW_TYPES: dict[type[DataType], pa.DataType] = {
     IntegerType: pa.int32(),
@@ -121,20 +121,6 @@ EMBEDDINGS = _schema(
     embedding=ArrayType(FloatType()),
 )
 
-# A song and the item it belongs to: songs with equal vectors are one item, named by their smallest track_key.
-# track_key is unique; recording_key is track_key where releases are told apart. position orders the songs of an
-# item that a list can hold (1-based), NULL beyond; self_score is the song's score with itself, NULL where its item
-# has no other member.
-MEMBERS = _schema(
-    track_key=LongType(),
-    track_id=StringType(),
-    recording_key=LongType(),
-    self_score=FloatType(),
-    item_key=LongType(),
-    n_members=LongType(),
-    position=IntegerType(),
-)
-
 # A piece of rows that a task has written; `piece` is unique.
 WRITTEN = _schema(piece=LongType(), n_rows=LongType())
 
@@ -193,46 +179,45 @@ NEIGHBORS = _schema(
     scores=ArrayType(FloatType()),
 )
 
-# A song's list, best first; track_key is unique, and so is track_id. Scores are negative, so that Spark's order of
-# structs, which compares field by field and only upwards, is the order of a list: score down, then id up.
-LISTS = _schema(
-    track_key=LongType(),
-    track_id=StringType(),
-    recording_key=LongType(),
-    list=ArrayType(
-        _schema(negative_score=FloatType(), track_id=StringType(), recording_key=LongType(), track_key=LongType())
-    ),
+# Songs of one range of numbers. Blobs of n songs: their ids, text i at offsets[i] : offsets[i + 1], and int64
+# keys and recordings.
+SONG_BLOCKS = _schema(
+    target=IntegerType(), part=IntegerType(), offsets=ROWS, text=TEXT, keys=KEYS, recordings=KEYS
 )
 
-# In how many lists of some pieces songs of one range of keys stand. Spark's hash sends `target` to the range's
-# partition. Blobs of n rows: int64 keys, int64 numbers of lists.
+# Songs of one range of keys. Blobs of n songs: int64 keys, int32 numbers, int64 recordings.
+KEY_BLOCKS = _schema(target=IntegerType(), part=IntegerType(), keys=KEYS, numbers=ROWS, recordings=KEYS)
+
+# Songs that share an item with others, by range of the number that names the item. Blobs of n songs: the int32
+# numbers of the items and of the songs, int64 recordings, and the score of each with the others.
+MEMBER_BLOCKS = _schema(
+    target=IntegerType(), part=IntegerType(), items=ROWS, songs=ROWS, recordings=KEYS, scores=SCORES
+)
+
+# Lists of songs of one range of numbers. Blobs of n songs, int32 numbers, and of their lists, best first: n x k
+# int32 numbers, -1 for an empty place, and float32 scores, NaN there.
+LIST_BLOCKS = _schema(target=IntegerType(), part=IntegerType(), songs=ROWS, places=ROWS, scores=SCORES)
+
+# In how many lists of a range songs of another stand. Spark's hash sends `target` to the range's partition. Blobs
+# of n rows: int64 numbers of songs, int64 numbers of lists.
 TALLIES = _schema(target=IntegerType(), part=IntegerType(), songs=KEYS, n_lists=KEYS)
 
-# In how many lists a song stands; track_key is unique.
-OCCURRENCES = _schema(track_key=LongType(), n_lists=LongType())
+# In how many lists a song stands; `song`, its number, is unique, and so is track_key.
+OCCURRENCES = _schema(song=LongType(), track_key=LongType(), n_lists=LongType())
 
-# A range of keys, `part` is unique. Blobs: int64 keys of its songs that stand in no list, rising; int64 numbers of
-# lists, and how many of its songs stand in so many.
+# A range of numbers, `part` is unique. Blobs: int64 numbers of its songs that stand in no list, rising; int64
+# numbers of lists, and how many of its songs stand in so many.
 COUNTED = _schema(part=IntegerType(), forgotten=KEYS, n_lists=KEYS, n_songs=KEYS)
 
-# A list that a song, which stands in none, may come into; (guest, host) is unique.
-OFFERS = _schema(
-    guest=LongType(), guest_id=StringType(), recording_key=LongType(), score=FloatType(), host=LongType()
-)
+# A list that a song, which stands in none, may come into; (guest, host), numbers of songs, is unique.
+OFFERS = _schema(guest=LongType(), recording_key=LongType(), score=FloatType(), host=LongType())
 
 # What an offer costs, by its number: nothing where the host's list has room, else the place of `removed`.
 ROOM = _schema(offer=LongType(), has_room=BooleanType(), removed=LongType())
 
-# A place in the list of `host` for `guest`, which no list holds; both are unique. `removed` makes room, NULL where
-# the list has room.
-PLACES = _schema(
-    host=LongType(),
-    removed=LongType(),
-    guest=LongType(),
-    guest_id=StringType(),
-    recording_key=LongType(),
-    negative_score=FloatType(),
-)
+# A place in the list of `host` for `guest`, which no list holds; both, numbers of songs, are unique. `removed`
+# makes room, -1 where the list has room.
+PLACES = _schema(host=LongType(), removed=LongType(), guest=LongType(), score=FloatType())
 
 # A song of a song's list; (track_id, rank) and (track_id, recommended_track_id) are unique.
 RECOMMENDATIONS = _schema(
@@ -248,11 +233,44 @@ USER_RECOMMENDATIONS = _schema(
     because_of=StringType(),
 )
 
+# A favorite of a listener, and the number of the song, -1 where the catalog does not have it.
+FAVORITES = _schema(user_id=StringType(), track_id=StringType(), song=LongType())
+
+# A favorite, and the range of listeners that it belongs to.
+FAVORITE_BLOCKS = _schema(
+    target=IntegerType(), part=IntegerType(), user_id=StringType(), track_id=StringType(), song=LongType()
+)
+
+# A piece of favorites that a task has written, and a draw of its listeners, with their keys; `piece` is unique.
+WRITTEN_FAVORITES = _schema(
+    piece=LongType(), n_rows=LongType(), users=ArrayType(StringType()), keys=ArrayType(LongType())
+)
+
+# A range of listeners, `part` is unique, and what they like.
+LISTENERS = _schema(
+    part=IntegerType(), n_favorites=LongType(), n_unknown=LongType(), n_users=LongType(),
+    n_users_with_recommendations=LongType(),
+)  # fmt: skip
+
 # A vector's neighbor, by the type of their ids; (id, rank) and (id, neighbor_id) are unique.
 VECTOR_NEIGHBORS = {
     kind.simpleString(): _schema(id=kind, rank=IntegerType(), neighbor_id=kind, score=FloatType())
     for kind in (LongType(), StringType())
 }
+
+# An id of the quarantine, the first of its reasons, and the range of numbers where it is; track_id is unique.
+REFUSED = _schema(target=IntegerType(), part=IntegerType(), track_id=StringType(), reason=StringType())
+
+# A range of numbers, `part` is unique: what its songs got, and what is wrong with how many lists, by an example.
+CHECKED = _schema(
+    part=IntegerType(),
+    n_recommended=LongType(),
+    n_not_recommended=LongType(),
+    n_recommendations=LongType(),
+    problems=ArrayType(StringType()),
+    n_songs=ArrayType(LongType()),
+    examples=ArrayType(StringType()),
+)
 
 # What became of an input song; track_id is unique.
 STATUS = _schema(track_id=StringType(), status=StringType(), reason=StringType(), n_recommendations=IntegerType())

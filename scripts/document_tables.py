@@ -61,17 +61,21 @@ COLUMNS = {
     "self_score": "score of the song with those that share its vector",
     "neighbor_keys": "`item_key` of the nearest items, best first",
     "scores": "their scores, falling",
-    "list": "best first; `negative_score` is minus the score, so that Spark's order of structs is that of a list",
     "n_lists": "lists that the song stands in",
-    "guest": "`track_key` of a song that no list holds",
-    "guest_id": "its `track_id`",
-    "host": "`track_key` of the song in whose list it gets a place",
-    "offers.host": "`track_key` of a song that it lists itself",
+    "song": "the number of the song: its place in the order of ids, from 0",
+    "guest": "number of a song that no list holds",
+    "host": "number of the song in whose list it gets a place",
+    "offers.host": "number of a song that it lists itself",
     "offers.recording_key": "of the guest",
-    "places.recording_key": "of the guest",
     "offers.score": "of the two songs",
-    "removed": "`track_key` of the song that loses its place",
-    "negative_score": "minus the score of the two songs",
+    "places.score": "of the two songs",
+    "removed": "number of the song that loses its place, -1 where the list has room",
+    "target": "sends the row to the task of its range",
+    "part": "the range of songs",
+    "refused.track_id": "the id of a row in the quarantine",
+    "refused.reason": "the first of the reasons, by their names",
+    "favorites.track_id": "the id of the favorite, as the input has it, without `spotify:track:` and the like",
+    "favorites.song": "its number, -1 where the catalog does not have it",
     "id": "of the vector",
     "neighbor_id": "the id of its neighbor",
     "vectors.score": "cosine, inner product, or minus the distance, as `metric` in report.json says",
@@ -84,6 +88,16 @@ FILES = {
     "packed": "numbered pieces of vectors, three arrays each: `keys.npy` (int64), `recordings.npy` (int64), "
     "`vectors.npy` (half or single precision, a row each); deleted when the cells are written",
     "items": "parts of the cells: the same three arrays, items in the order of their cells",
+    "numbered": "songs in the order of their ids, by range of their numbers, four arrays each: `offsets.npy` (int32) "
+    "and `text.npy` (bytes of UTF-8) are the ids, `keys.npy` and `recordings.npy` (int64)",
+    "numbered-keys": "the same songs in the order of their keys, by range of these: `keys.npy`, `numbers.npy` "
+    "(int32), `recordings.npy`",
+    "members": "songs that share a vector with others, by range of the number of the song that names the item: "
+    "`items.npy` and `self_scores.npy`, and of each item its songs, `starts.npy`, `songs.npy`, `recordings.npy`, and "
+    "those that a list can hold, `listed_starts.npy`, `listed.npy`, `listed_recordings.npy`",
+    "lists": "lists by range of numbers, before songs in no list get a place: `places.npy` (int32, a row of "
+    "`neighbors.k` numbers for each song, -1 where a place is empty) and `scores.npy` (single precision, NaN "
+    "there)",
 }
 
 STATUS = {

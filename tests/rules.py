@@ -30,7 +30,14 @@ LINES = (
     ("musicrec.measures",),
     ("musicrec.arrays", "musicrec.songs", "musicrec.errors"),
 )
-PURE = ("musicrec.encoder.learning", "musicrec.neighbors.search", "musicrec.measures", "musicrec.lists.places")
+PURE = (
+    "musicrec.encoder.learning",
+    "musicrec.neighbors.search",
+    "musicrec.measures",
+    "musicrec.lists.places",
+    "musicrec.lists.nearest",
+    "musicrec.lists.fusion",
+)
 SPARK = ("pyspark", "py4j", "musicrec.spark")
 OF_FILES = ("pathlib", "os", "shutil", "tempfile")
 SESSION_MAKERS = ("builder", "getOrCreate", "getActiveSession")

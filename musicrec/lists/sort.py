@@ -1,35 +1,50 @@
-"""Sort: lists → recommendations as they will be published, in files that query engines read in one go."""
+"""Sort: lists of numbers → recommendations as they will be published, by the order of ids."""
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+import numpy as np
+import pyarrow as pa
 
-from musicrec.catalog.clean import Catalog
+from musicrec.arrays import Ints
 from musicrec.context import Context
-from musicrec.lists.rank import as_recommendations
+from musicrec.lists.list_files import ListFiles
+from musicrec.lists.nearest import NO_SONG, Places
+from musicrec.schemas import RECOMMENDATIONS, WRITTEN, as_row
+from musicrec.spark.tasks import Batches, each_number
 from musicrec.storage import datasets
-
-# Rows of a published file: a few dozen MB.
-ROWS_PER_FILE = 1_000_000
+from musicrec.storage.rows import RowFiles
 
 
-def write_recommendations(context: Context, catalog: Catalog, lists: DataFrame) -> DataFrame:
-    """Write `schemas.RECOMMENDATIONS`, sorted by track_id and rank, and return it.
+def write_recommendations(context: Context, lists: ListFiles) -> RowFiles:
+    """Write `schemas.RECOMMENDATIONS`, by track_id and rank, a file for each range of songs; return the files."""
+    numbered = lists.numbered
+    with context.stage("sort", n_rows=int(numbered.firsts[-1])):
+        files = context.files(datasets.RECOMMENDATIONS)
 
-    Parameters
-    ----------
-    context : Context
-    catalog : Catalog
-    lists : DataFrame
-        `schemas.LISTS`.
-    """
-    with context.stage("sort", n_rows=catalog.n_tracks):
-        # Sorted as whole lists, a tenth of the rows; from files, because range partitioning reads its input twice.
-        n_files = count_files(catalog.n_tracks * context.config.neighbors.k)
-        ordered = lists.repartitionByRange(n_files, "track_id").sortWithinPartitions("track_id")
-        return context.write(as_recommendations(ordered), datasets.RECOMMENDATIONS)
+        def sort(batches: Batches) -> Batches:
+            for part in each_number(batches):
+                rows = as_recommendations(lists, part)
+                files.write(part, rows, repeated=["track_id"])
+                yield as_row(WRITTEN, piece=part, n_rows=rows.num_rows)
+
+        context.numbers(numbered.n_ranges).mapInArrow(sort, WRITTEN).toArrow()
+        return files
 
 
-def count_files(n_rows: int) -> int:
-    """Return into how many files so many published rows go."""
-    return max(1, -(-n_rows // ROWS_PER_FILE))
+def as_recommendations(lists: ListFiles, part: int) -> pa.Table:
+    """Return the `schemas.RECOMMENDATIONS` of a range of songs, in order."""
+    found = lists.range(part)
+    row, ranks = taken(found)
+    columns = [
+        lists.numbered.ids_of(part).take(pa.array(row)),
+        pa.array(ranks.astype(np.int32)),
+        lists.numbered.ids(found.places[row, ranks - 1].astype(np.int64)),
+        pa.array(found.scores[row, ranks - 1]),
+    ]
+    return pa.Table.from_arrays(columns, names=RECOMMENDATIONS.names)
+
+
+def taken(lists: Places) -> tuple[Ints, Ints]:
+    """Return the row and the rank, from 1, of each place that a song has, in order."""
+    row, place = np.nonzero(lists.places != NO_SONG)
+    return row, place + 1

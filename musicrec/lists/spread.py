@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from musicrec.arrays import Ints
-from musicrec.catalog.clean import Catalog
+from musicrec.arrays import Ints, as_shares
 from musicrec.context import Context, log
 from musicrec.lists import spread_tasks
+from musicrec.lists.list_files import Guests, ListFiles
+from musicrec.lists.numbered import Numbered, each_part
 from musicrec.lists.places import (
     Counts,
     Histogram,
@@ -29,26 +30,24 @@ from musicrec.spark.arrow import numbers
 from musicrec.spark.partitions import partition_targets
 from musicrec.storage import datasets
 from musicrec.storage.datasets import Dataset
-from musicrec.storage.rows import RowFiles, TableFiles
+from musicrec.storage.rows import RowFiles
 
 # Forgotten songs that get a place: the driver holds about a kilobyte of each.
 MAX_FORGOTTEN = 2_000_000
-# Songs of a range of keys: its task holds their counts in each row group, 60 bytes for each place at most.
-MAX_RANGE_SONGS = 250_000
 
 
 @dataclass(frozen=True)
 class Spread:
-    """`schemas.LISTS` and `schemas.OCCURRENCES` of what is published, and how songs occur, before and after."""
+    """The lists and the `schemas.OCCURRENCES` of what is published, and how songs occur, before and after."""
 
-    lists: DataFrame
+    lists: ListFiles
     occurrences: DataFrame
     figures: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class _Counted:
-    """The counts of each range of keys in `files`, the songs in no list, rising, and the histogram of all."""
+    """The counts of each range of numbers in `files`, the songs in no list, rising, and the histogram of all."""
 
     files: RowFiles
     parts: list[int]
@@ -58,36 +57,33 @@ class _Counted:
 
 @dataclass(frozen=True)
 class _Places:
-    """`schemas.PLACES`, the counts of the songs that they change, and the histogram then."""
+    """Songs with their new places, the counts of the songs that these change, and the histogram then."""
 
-    places: DataFrame
+    guests: Guests
     changed: DataFrame
     histogram: Histogram
 
 
-def write_spread(context: Context, catalog: Catalog, lists: DataFrame) -> Spread:
+def write_spread(context: Context, lists: ListFiles) -> Spread:
     """Give songs that no list holds a place, where `neighbors.spread` is on; write in how many lists songs stand.
 
     Parameters
     ----------
     context : Context
-    catalog : Catalog
-    lists : DataFrame
-        `schemas.LISTS`, as `rank.write_lists` has written them.
+    lists : ListFiles
+        As `rank.write_lists` has written them.
     """
-    with context.stage("spread", n_rows=catalog.n_tracks):
-        groups, n_songs = context.groups(datasets.LISTS), catalog.n_tracks
-        counted = _count(context, groups, n_songs=n_songs)
+    n_songs = int(lists.numbered.firsts[-1])
+    with context.stage("spread", n_rows=n_songs):
+        counted = _count(context, lists)
         found = {"before": measure_occurrence(counted.histogram, n_songs=n_songs)}
-        if not counted.parts:
-            counted.files.write(0, spread_tasks.NO_OCCURRENCES)
         occurrences = context.read(datasets.OCCURRENCES)
         if context.config.neighbors.spread:
             found["after"] = found["before"]
             if len(counted.forgotten):
-                places = _find_places(context, groups, counted)
+                places = _find_places(context, lists, counted)
                 found["after"] = measure_occurrence(places.histogram, n_songs=n_songs)
-                lists = spread_tasks.as_spread_lists(lists, places=places.places)
+                lists = lists.with_guests(places.guests)
                 occurrences = spread_tasks.as_changed(occurrences, changed=places.changed)
         for name, occurrence in found.items():
             log.info(
@@ -98,33 +94,21 @@ def write_spread(context: Context, catalog: Catalog, lists: DataFrame) -> Spread
         return Spread(lists, occurrences, figures)
 
 
-def _count(context: Context, groups: TableFiles, *, n_songs: int) -> _Counted:
-    n_parts = max(1, -(-n_songs // MAX_RANGE_SONGS))
-    written, n_groups = context.files(datasets.OCCURRENCES), len(groups.groups)
+def _count(context: Context, lists: ListFiles) -> _Counted:
+    written, numbered = context.files(datasets.OCCURRENCES), lists.numbered
     tallies = spread_tasks.as_tallies(
-        context.numbers(-(-n_groups // spread_tasks.BUNDLED_GROUPS)),
-        n_groups=n_groups,
-        targets=partition_targets(n_parts),
-        read=partial(groups.read_group, columns=spread_tasks.COUNTED_COLUMNS),
+        context.numbers(numbered.n_ranges), lists=lists, targets=partition_targets(numbered.n_ranges)
     )
-    found = spread_tasks.write_occurrences(tallies, n_parts=n_parts, write=written.write).toArrow()
+    found = spread_tasks.write_occurrences(tallies, numbered=numbered, write=written.write).toArrow()
     forgotten, histogram = spread_tasks.gather_counted(found)
     return _Counted(written, sorted(found["part"].to_pylist()), forgotten, histogram)
 
 
-def _find_places(context: Context, groups: TableFiles, counted: _Counted) -> _Places:
-    group_numbers = context.numbers(len(groups.groups))
-    # Keys are hashes: the first are a fair draw.
-    forgotten = counted.forgotten[:MAX_FORGOTTEN]
-    if len(forgotten) < len(counted.forgotten):
-        log.warning("%d songs in no list are too many: %d get no place", len(counted.forgotten),
-                    len(counted.forgotten) - len(forgotten))  # fmt: skip
+def _find_places(context: Context, lists: ListFiles, counted: _Counted) -> _Places:
+    ranges = context.numbers(lists.numbered.n_ranges)
+    forgotten = _drawn(counted.forgotten)
     offered = (
-        spread_tasks.as_offers(
-            group_numbers,
-            forgotten=forgotten,
-            read=partial(groups.read_group, columns=spread_tasks.OFFERED_COLUMNS),
-        )
+        spread_tasks.as_offers(ranges, forgotten=forgotten, lists=lists)
         .toArrow()
         .sort_by([("host", "ascending"), ("guest", "ascending")])
     )
@@ -132,10 +116,9 @@ def _find_places(context: Context, groups: TableFiles, counted: _Counted) -> _Pl
     stored.write(0, offered)
     room = spread_tasks.gather_room(
         spread_tasks.as_room(
-            group_numbers,
+            ranges,
             read_offers=partial(stored.read_piece, 0, columns=spread_tasks.ASKING_COLUMNS),
-            k=context.config.neighbors.k,
-            read=partial(groups.read_group, columns=spread_tasks.ROOM_COLUMNS),
+            lists=lists,
         ).toArrow()
     )
     counts = _counts_of(counted, np.unique(room.removed))
@@ -144,12 +127,28 @@ def _find_places(context: Context, groups: TableFiles, counted: _Counted) -> _Pl
     # The guests are not among them: they stand in no list yet.
     before = counts.of(change.songs)
     after = before + change.n_lists
-    changed = pa.table([change.songs, after], names=OCCURRENCES.names)
+    changed = pa.table([change.songs, lists.numbered.keys(change.songs), after], names=OCCURRENCES.names)
     return _Places(
-        _write_rows(context, datasets.PLACES, spread_tasks.make_places(offered, room, chosen)),
+        _write_guests(context, spread_tasks.make_places(offers, room, chosen), lists.numbered),
         _write_rows(context, datasets.CHANGED, changed),
         changed_histogram(counted.histogram, before=before, after=after),
     )
+
+
+def _drawn(forgotten: Ints) -> Ints:
+    """Return the songs in no list that get a place: all, or a draw of as many as the driver can hold."""
+    if len(forgotten) <= MAX_FORGOTTEN:
+        return forgotten
+    log.warning("%d songs in no list are too many: %d get no place", len(forgotten),
+                len(forgotten) - MAX_FORGOTTEN)  # fmt: skip
+    return np.sort(forgotten[np.argsort(as_shares(forgotten, seed=0), kind="stable")[:MAX_FORGOTTEN]])
+
+
+def _write_guests(context: Context, places: pa.Table, numbered: Numbered) -> Guests:
+    files, parts = context.files(datasets.PLACES), numbered.range_of(numbers(places["host"]))
+    for part, rows in each_part(parts):
+        files.write(part, places.take(pa.array(rows)))
+    return Guests(files, frozenset(np.unique(parts).tolist()))
 
 
 def _counts_of(counted: _Counted, songs: Ints) -> Counts:
@@ -157,8 +156,8 @@ def _counts_of(counted: _Counted, songs: Ints) -> Counts:
     kept = []
     for part in counted.parts:
         table = counted.files.read_piece(part)
-        found = is_among(numbers(table["track_key"]), songs)
-        kept.append(Counts(*(numbers(table[name])[found] for name in OCCURRENCES.names)))
+        found = is_among(numbers(table["song"]), songs)
+        kept.append(Counts(*(numbers(table[name])[found] for name in ("song", "n_lists"))))
     return add_counts(kept)
 
 

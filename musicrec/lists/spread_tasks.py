@@ -1,7 +1,4 @@
-"""Lists → in how many of them songs stand, and places for those that stand in none (`places.py`).
-
-Tasks read keys, in a few passes over the lists' files; of texts only the ids of songs in no list move.
-"""
+"""Lists → in how many of them songs stand, and places for those that stand in none (`places.py`)."""
 
 from __future__ import annotations
 
@@ -10,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from musicrec.arrays import Ints
+from musicrec.lists.list_files import ListFiles
+from musicrec.lists.nearest import NO_SONG
+from musicrec.lists.numbered import Numbered
 from musicrec.lists.places import (
     NOTHING,
     Counts,
@@ -29,85 +28,66 @@ from musicrec.lists.places import (
     count_places,
     find_offers,
     find_room,
+    is_among,
 )
 from musicrec.schemas import COUNTED, OCCURRENCES, OFFERS, PLACES, ROOM, TALLIES, as_row, blob_of
 from musicrec.spark.arrow import numbers
-from musicrec.spark.tasks import Batches, Read, Write, each_number
+from musicrec.spark.tasks import MAX_BLOCK_ROWS, Batches, Write, each_block, each_number
 
-# Rows of a block at most: a row of Spark stays at a megabyte.
-_MAX_BLOCK_ROWS = 65_536
-# Row groups that are counted together: most songs stand in several, and fewer counts of them are sent.
-BUNDLED_GROUPS = 4
-# What tasks read of a place, by its path in the file; counting needs no more than the first.
-COUNTED_COLUMNS = ["track_key", "list.list.element.track_key"]
-ROOM_COLUMNS = [
-    *("track_key", "recording_key"),
-    *(f"list.list.element.{name}" for name in ("negative_score", "recording_key", "track_key")),
-]
-OFFERED_COLUMNS = [*ROOM_COLUMNS, "track_id"]
+# What tasks read of the offers of all songs.
 ASKING_COLUMNS = ["host", "recording_key"]
-NO_OCCURRENCES = pa.table([NOTHING, NOTHING], names=OCCURRENCES.names)
 
 
-def as_tallies(bundles: DataFrame, *, n_groups: int, targets: Sequence[int], read: Read) -> DataFrame:
-    """Return `schemas.TALLIES`: in how many lists of a bundle songs stand, 0 where only their own is in it.
+def as_tallies(ranges: DataFrame, *, lists: ListFiles, targets: Sequence[int]) -> DataFrame:
+    """Return `schemas.TALLIES`: in how many lists of a range songs stand, 0 where only their own is in it.
 
     Parameters
     ----------
-    bundles : DataFrame
-        `id`, the numbers of bundles of `BUNDLED_GROUPS` row groups of `schemas.LISTS`, a partition each.
-    n_groups : int
-        Row groups of all bundles.
+    ranges : DataFrame
+        `id`, the numbers of the ranges, a partition each.
+    lists : ListFiles
     targets : sequence of int
-        For each range of keys a number that Spark's hash sends to its partition.
-    read : callable
-        Returns `COUNTED_COLUMNS` of a row group.
+        For each range a number that Spark's hash sends to its partition.
     """
-    # A key is a hash: equal ranges hold about as many songs.
-    bounds = np.linspace(-(2.0**63), 2.0**63, len(targets) + 1)[1:-1].astype(np.int64)
 
-    def tally(bundle: int) -> Iterator[pa.RecordBatch]:
-        groups = range(bundle * BUNDLED_GROUPS, min((bundle + 1) * BUNDLED_GROUPS, n_groups))
-        counts = add_counts([_tally(read(group)) for group in groups])
-        ends = [0, *np.searchsorted(counts.songs, bounds).tolist(), len(counts.songs)]
-        for part, target in enumerate(targets):
-            for first in range(ends[part], ends[part + 1], _MAX_BLOCK_ROWS):
-                some = slice(first, min(first + _MAX_BLOCK_ROWS, ends[part + 1]))
+    def tally(part: int) -> Iterator[pa.RecordBatch]:
+        found = as_song_lists(lists, part)
+        counts = count_places(found.songs, found.places)
+        ends = np.searchsorted(counts.songs, lists.numbered.firsts).tolist()
+        for owner, target in enumerate(targets):
+            for first in range(ends[owner], ends[owner + 1], MAX_BLOCK_ROWS):
+                some = slice(first, min(first + MAX_BLOCK_ROWS, ends[owner + 1]))
                 yield as_row(
-                    TALLIES, target=target, part=part, songs=counts.songs[some], n_lists=counts.n_lists[some]
+                    TALLIES, target=target, part=owner, songs=counts.songs[some], n_lists=counts.n_lists[some]
                 )
 
-    return bundles.mapInArrow(_each(tally), TALLIES)
+    return ranges.mapInArrow(_each(tally), TALLIES)
 
 
-def write_occurrences(tallies: DataFrame, *, n_parts: int, write: Write) -> DataFrame:
-    """Write `schemas.OCCURRENCES` of each range of keys and return `schemas.COUNTED`.
+def write_occurrences(tallies: DataFrame, *, numbered: Numbered, write: Write) -> DataFrame:
+    """Write `schemas.OCCURRENCES` of each range and return `schemas.COUNTED`.
 
     Parameters
     ----------
     tallies : DataFrame
         `schemas.TALLIES`.
-    n_parts : int
-        Ranges of keys.
+    numbered : Numbered
     write : callable
         Stores the rows of a range.
     """
 
     def count(batches: Batches) -> Iterator[pa.RecordBatch]:
-        held: dict[int, list[Counts]] = {}
-        for batch in batches:
-            for row in batch.to_pylist():
-                held.setdefault(row["part"], []).append(Counts(*_numbers_of(TALLIES, row, "songs", "n_lists")))
-        for part in sorted(held):
-            counts = add_counts(held.pop(part))
-            write(part, pa.table([counts.songs, counts.n_lists], names=OCCURRENCES.names))
+        for part, rows in each_block(batches):
+            counts = add_counts([Counts(*_numbers_of(TALLIES, row, "songs", "n_lists")) for row in rows])
+            keys = numbered.keys(counts.songs)
+            write(part, pa.table([counts.songs, keys, counts.n_lists], names=OCCURRENCES.names))
             histogram = as_histogram(counts.n_lists)
             forgotten = counts.songs[counts.n_lists == 0]
             yield as_row(
                 COUNTED, part=part, forgotten=forgotten, n_lists=histogram.n_lists, n_songs=histogram.n_songs
             )
 
-    return tallies.repartition(n_parts, "target").mapInArrow(count, COUNTED)
+    return tallies.repartition(numbered.n_ranges, "target").mapInArrow(count, COUNTED)
 
 
 def gather_counted(counted: pa.Table) -> tuple[Ints, Histogram]:
@@ -118,27 +98,24 @@ def gather_counted(counted: pa.Table) -> tuple[Ints, Histogram]:
     return forgotten, histogram
 
 
-def as_offers(groups: DataFrame, *, forgotten: Ints, read: Read) -> DataFrame:
-    """Return `schemas.OFFERS` of the forgotten songs, given `OFFERED_COLUMNS` of each row group.
+def as_offers(ranges: DataFrame, *, forgotten: Ints, lists: ListFiles) -> DataFrame:
+    """Return `schemas.OFFERS` of the forgotten songs.
 
     Parameters
     ----------
-    groups : DataFrame
-        `id`, the numbers of row groups of `schemas.LISTS`.
+    ranges : DataFrame
+        `id`, the numbers of the ranges.
     forgotten : int64 array, shape (n,)
-        Keys, rising.
-    read : callable
-        Returns `OFFERED_COLUMNS` of a row group.
+        Numbers, rising.
+    lists : ListFiles
     """
 
-    def offer(table: pa.Table) -> Iterator[pa.RecordBatch]:
-        found = find_offers(as_song_lists(table), forgotten)
-        guests = pa.array(found.guests)
-        ids = table["track_id"].combine_chunks().take(pc.index_in(guests, table["track_key"].combine_chunks()))
-        columns = [guests, ids, *map(pa.array, (found.recordings, found.scores, found.hosts))]
-        yield pa.RecordBatch.from_arrays(columns, names=OFFERS.names)
+    def offer(part: int) -> Iterator[pa.RecordBatch]:
+        found = find_offers(as_song_lists(lists, part, of=forgotten), forgotten)
+        columns = map(pa.array, (found.guests, found.recordings, found.scores, found.hosts))
+        yield pa.RecordBatch.from_arrays(list(columns), names=OFFERS.names)
 
-    return groups.mapInArrow(_each(lambda group: offer(read(group))), OFFERS)
+    return ranges.mapInArrow(_each(offer), OFFERS)
 
 
 def gather_offers(offers: pa.Table) -> Offers:
@@ -147,27 +124,26 @@ def gather_offers(offers: pa.Table) -> Offers:
     return Offers(*columns)
 
 
-def as_room(groups: DataFrame, *, read_offers: Callable[[], pa.Table], k: int, read: Read) -> DataFrame:
+def as_room(ranges: DataFrame, *, read_offers: Callable[[], pa.Table], lists: ListFiles) -> DataFrame:
     """Return `schemas.ROOM` of the offers.
 
     Parameters
     ----------
-    groups : DataFrame
-        `id`, the numbers of row groups of `schemas.LISTS`.
+    ranges : DataFrame
+        `id`, the numbers of the ranges.
     read_offers : callable
         Returns `ASKING_COLUMNS` of all offers, by host: they are too many to travel with each task.
-    k : int
-    read : callable
-        Returns `ROOM_COLUMNS` of a row group.
+    lists : ListFiles
     """
 
-    def make_room(table: pa.Table) -> Iterator[pa.RecordBatch]:
+    def make_room(part: int) -> Iterator[pa.RecordBatch]:
         offers = read_offers()
-        room = find_room(as_song_lists(table), *(numbers(offers[name]) for name in ASKING_COLUMNS), k=k)
+        hosts, recordings = (numbers(offers[name]) for name in ASKING_COLUMNS)
+        room = find_room(as_song_lists(lists, part, of=hosts), hosts, recordings, k=lists.k)
         columns = [pa.array(each) for each in (room.offers, room.has_room, room.removed)]
         yield pa.RecordBatch.from_arrays(columns, names=ROOM.names)
 
-    return groups.mapInArrow(_each(lambda group: make_room(read(group))), ROOM)
+    return ranges.mapInArrow(_each(make_room), ROOM)
 
 
 def gather_room(room: pa.Table) -> Room:
@@ -177,67 +153,51 @@ def gather_room(room: pa.Table) -> Room:
     return Room(*columns)
 
 
-def make_places(offers: pa.Table, room: Room, chosen: Ints) -> pa.Table:
-    """Return `schemas.PLACES` of some rows of `room`, given `schemas.OFFERS` as they were asked for it.
+def make_places(offers: Offers, room: Room, chosen: Ints) -> pa.Table:
+    """Return `schemas.PLACES` of some rows of `room`, by host.
 
     Parameters
     ----------
-    offers : pyarrow.Table
-        `schemas.OFFERS`.
+    offers : Offers
     room : Room
     chosen : int64 array, shape (n,)
         Rows of `room`.
     """
-    rows = offers.take(pa.array(room.offers[chosen]))
-    columns = {
-        "host": rows["host"],
-        "removed": pa.array(room.removed[chosen], mask=room.has_room[chosen]),
-        "guest": rows["guest"],
-        "guest_id": rows["guest_id"],
-        "recording_key": rows["recording_key"],
-        "negative_score": pc.negate(rows["score"]),
-    }
-    return pa.table(columns).select(PLACES.names)
-
-
-def as_spread_lists(lists: DataFrame, *, places: DataFrame) -> DataFrame:
-    """Return `schemas.LISTS` with the guests of `schemas.PLACES`, which are few, best first."""
-    joined = lists.join(
-        F.broadcast(places.withColumnRenamed("recording_key", "guest_recording")),
-        on=F.col("track_key") == F.col("host"),
-        how="left",
-    )
-    guest = F.struct(
-        "negative_score",
-        F.col("guest_id").alias("track_id"),
-        F.col("guest_recording").alias("recording_key"),
-        F.col("guest").alias("track_key"),
-    )
-    stay = F.filter("list", lambda place: ~place["track_key"].eqNullSafe(F.col("removed")))
-    with_guest = F.sort_array(F.concat(stay, F.array(guest)))
-    now = F.when(F.col("guest").isNull(), F.col("list")).otherwise(with_guest)
-    return joined.select("track_key", "track_id", "recording_key", now.alias("list"))
+    rows = offers.take(room.offers[chosen])
+    removed = np.where(room.has_room[chosen], NO_SONG, room.removed[chosen])
+    order = np.argsort(rows.hosts)
+    columns = (each[order] for each in (rows.hosts, removed, rows.guests, rows.scores))
+    return pa.Table.from_arrays([pa.array(column) for column in columns], names=PLACES.names)
 
 
 def as_changed(occurrences: DataFrame, *, changed: DataFrame) -> DataFrame:
     """Return `schemas.OCCURRENCES` with the numbers of `changed`, of the same schema, where it has the song."""
-    new = changed.withColumnRenamed("n_lists", "now")
-    joined = occurrences.join(F.broadcast(new), on="track_key", how="left")
-    return joined.select("track_key", F.coalesce("now", "n_lists").alias("n_lists"))
+    new = changed.select("song", F.col("n_lists").alias("now"))
+    joined = occurrences.join(F.broadcast(new), on="song", how="left")
+    return joined.withColumn("n_lists", F.coalesce("now", "n_lists")).select(*OCCURRENCES.names)
 
 
-def as_song_lists(table: pa.Table) -> SongLists:
-    """Return the arrays of `ROOM_COLUMNS`."""
-    places = _places(table)
-    lengths = table["list"].combine_chunks().value_lengths()
-    return SongLists(
-        numbers(table["track_key"]),
-        numbers(table["recording_key"]),
-        np.concatenate([[0], np.cumsum(numbers(lengths), dtype=np.int64)]),
-        numbers(places.field("track_key")),
-        numbers(places.field("recording_key")),
-        -numbers(places.field("negative_score")),
-    )
+def as_song_lists(lists: ListFiles, part: int, *, of: Ints | None = None) -> SongLists:
+    """Return the lists of a range, or those of some of its songs, with the recordings of all places.
+
+    Parameters
+    ----------
+    lists : ListFiles
+    part : int
+    of : int64 array, shape (n,), optional
+        Numbers, rising, of other ranges too.
+    """
+    songs, found = np.arange(*lists.numbered.firsts[part : part + 2]), lists.range(part)
+    if of is not None:
+        some = np.flatnonzero(is_among(songs, of))
+        songs, found = songs[some], found.take(some)
+    is_taken = found.places != NO_SONG
+    places = found.places[is_taken].astype(np.int64)
+    nothing = np.empty(0, dtype=np.int64)
+    # Recordings are looked up for few lists only.
+    recordings, of_places = (nothing, nothing) if of is None else map(lists.numbered.recordings, (songs, places))
+    starts = np.concatenate([[0], np.cumsum(is_taken.sum(axis=1))])
+    return SongLists(songs, recordings, starts, places, of_places, found.scores[is_taken])
 
 
 def _each(make: Callable[[int], Iterator[pa.RecordBatch]]) -> Callable[[Batches], Batches]:
@@ -246,14 +206,6 @@ def _each(make: Callable[[int], Iterator[pa.RecordBatch]]) -> Callable[[Batches]
             yield from make(number)
 
     return make_batches
-
-
-def _tally(table: pa.Table) -> Counts:
-    return count_places(numbers(table["track_key"]), numbers(_places(table).field("track_key")))
-
-
-def _places(table: pa.Table) -> pa.StructArray:
-    return table["list"].combine_chunks().flatten()
 
 
 def _numbers_of(schema: StructType, row: dict[str, Any], *names: str) -> list[Ints]:

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from musicrec.errors import StorageError
 from musicrec.neighbors.search.items import Items
-from musicrec.storage.files import replacing
-
-_FIELDS = ("keys", "recordings", "vectors")
+from musicrec.storage.array_files import ArrayFiles
 
 
 @dataclass(frozen=True)
@@ -20,22 +15,10 @@ class ItemFiles:
     directory: str
 
     def write(self, number: int, items: Items) -> None:
-        """Write some items. Each file appears whole; a second attempt of a task replaces it by the same bytes."""
-        for field in _FIELDS:
-            with replacing(self._path(number, field)) as staged, open(staged, "wb") as file:
-                np.save(file, np.ascontiguousarray(getattr(items, field)), allow_pickle=False)
+        """Write some items, as `ArrayFiles.write`."""
+        arrays = {"keys": items.keys, "recordings": items.recordings, "vectors": items.vectors}
+        ArrayFiles(self.directory).write(number, **arrays)
 
     def read(self, number: int) -> Items:
-        """Return the items of a number; nothing is read until it is looked at."""
-        arrays = []
-        for field in _FIELDS:
-            path = self._path(number, field)
-            try:
-                # Copy on write, which nobody does: torch wants memory that could be written.
-                arrays.append(np.load(path, mmap_mode="c", allow_pickle=False))
-            except (OSError, ValueError) as error:
-                raise StorageError(f"cannot read the items: {error}", where=path) from None
-        return Items(*(np.asarray(array) for array in arrays))
-
-    def _path(self, number: int, field: str) -> str:
-        return f"{self.directory}/{number:05d}.{field}.npy"
+        """Return the items of a number, as `ArrayFiles.read`."""
+        return Items(*ArrayFiles(self.directory).read(number, "keys", "recordings", "vectors"))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pyspark import TaskContext
+from pyspark.sql.types import StructType
 
-from musicrec.schemas import WRITTEN, as_row
+from musicrec.schemas import WRITTEN, as_row, blob_of
 from musicrec.spark.arrow import gather_batches, numbers
 
 Batches = Iterator[pa.RecordBatch]
@@ -16,6 +21,8 @@ Read = Callable[[int], pa.Table]
 Write = Callable[[int, pa.Table], None]
 
 PIECE_ROWS = 131_072
+# Rows of a block at most: a row of Spark stays at a few megabytes.
+MAX_BLOCK_ROWS = 65_536
 # More pieces than this no partition has: that many rows are more than a task's memory.
 MAX_PIECES = 2**16
 
@@ -24,6 +31,42 @@ def each_number(batches: Batches) -> Iterator[int]:
     """Yield the numbers that a task was given: `id` of `Context.numbers`."""
     for batch in batches:
         yield from numbers(batch.column("id")).tolist()
+
+
+def each_block(batches: Batches) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Yield the blocks that the shuffle brought to a task, as dicts, by their `part`.
+
+    A partition has one part, or few: of these all blocks are held meanwhile.
+    """
+    held: dict[int, list[dict[str, Any]]] = {}
+    for batch in batches:
+        for row in batch.to_pylist():
+            held.setdefault(row["part"], []).append(row)
+    for part in sorted(held):
+        yield part, held.pop(part)
+
+
+def each_part_of(batches: Batches) -> Iterator[tuple[int, pa.Table]]:
+    """Yield the rows that the shuffle brought to a task by their `part`, of which it has one, or few."""
+    held = [batch for batch in batches if batch.num_rows]
+    if held:
+        table = pa.Table.from_batches(held).combine_chunks()
+        for part in sorted(pc.unique(table["part"]).to_pylist()):
+            yield part, table.filter(pc.equal(table["part"], part)).combine_chunks()
+
+
+def joined(schema: StructType, name: str, blocks: list[dict[str, Any]]) -> NDArray[Any]:
+    """Return the numbers in a column of several blocks, one after the other.
+
+    Parameters
+    ----------
+    schema : StructType
+    name : str
+        Of the column.
+    blocks : list of dict
+        As `each_block` yields them.
+    """
+    return np.concatenate([blob_of(schema, name, block[name]) for block in blocks])
 
 
 def numbered_pieces(batches: Batches) -> Iterator[tuple[int, pa.Table]]:

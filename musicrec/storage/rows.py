@@ -1,7 +1,8 @@
-"""Tables that tasks write or read themselves: arrays become Parquet and back without passing through the JVM."""
+"""Tables that tasks write and read themselves: arrays become Parquet and back without passing through the JVM."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pyarrow.parquet as pq
 from musicrec.errors import StorageError
 from musicrec.storage.files import replacing
 
+# Rows that a reader who looks for one value reads at once.
+GROUP_ROWS = 131_072
+
 
 @dataclass(frozen=True)
 class RowFiles:
@@ -18,15 +22,29 @@ class RowFiles:
 
     directory: str
 
-    def write(self, number: int, rows: pa.Table) -> None:
-        """Write the rows of a task. The file appears whole; a second attempt replaces it by the same rows."""
+    def write(self, number: int, rows: pa.Table, *, repeated: Sequence[str] = ()) -> None:
+        """Write the rows of a task. The file appears whole; a second attempt replaces it by the same rows.
+
+        Parameters
+        ----------
+        number : int
+        rows : pyarrow.Table
+        repeated : sequence of str
+            Columns whose values repeat. Of keys and scores a dictionary is time for nothing.
+        """
         with replacing(self._path(number)) as staged:
-            # Keys and scores hardly repeat: a dictionary of them is time for nothing.
-            pq.write_table(rows, staged, compression="zstd", compression_level=1, use_dictionary=False)
+            pq.write_table(
+                rows, staged, compression="zstd", compression_level=1, row_group_size=GROUP_ROWS,
+                use_dictionary=list(repeated) or False,
+            )  # fmt: skip
 
     def read_piece(self, number: int, *, columns: list[str] | None = None) -> pa.Table:
         """Return the rows of one task, by the number that it wrote them under."""
         return _read(self._path(number), columns)
+
+    def pieces(self) -> list[int]:
+        """Return the numbers under which tasks have written rows, rising."""
+        return [int(path.stem.removeprefix("part-")) for path in self._paths()]
 
     def read(self) -> pa.Table:
         """Return the rows of all tasks, of which at least one has written, in the order of their numbers."""
@@ -49,33 +67,11 @@ class RowFiles:
         return sorted(Path(self.directory).glob("part-*.parquet"))
 
 
-@dataclass(frozen=True)
-class TableFiles:
-    """The row groups of the Parquet files that Spark has written a table to: 128 MB at most each."""
-
-    groups: tuple[tuple[Path, int], ...]
-
-    @classmethod
-    def find(cls, directory: str) -> TableFiles:
-        """Return the row groups of a table that is complete."""
-        paths = sorted(Path(directory).glob("part-*.parquet"))
-        try:
-            return cls(tuple((path, i) for path in paths for i in range(pq.read_metadata(path).num_row_groups)))
-        except (OSError, pa.ArrowInvalid) as error:
-            raise StorageError(f"cannot read the rows: {error}", where=directory) from None
-
-    def read_group(self, number: int, *, columns: list[str]) -> pa.Table:
-        """Return the rows of a row group; `columns` may name parts of a column: `list.list.element.score`."""
-        path, group = self.groups[number]
-        return _read(path, columns, row_groups=[group])
-
-
-def _read(path: Path, columns: list[str] | None, *, row_groups: list[int] | None = None) -> pa.Table:
+def _read(path: Path, columns: list[str] | None) -> pa.Table:
     try:
         with pq.ParquetFile(path) as file:
             _check_columns(file.schema, columns or [], path)
-            groups = range(file.num_row_groups) if row_groups is None else row_groups
-            return file.read_row_groups(groups, columns=columns, use_threads=False)
+            return file.read(columns=columns, use_threads=False)
     except (OSError, pa.ArrowInvalid) as error:
         raise StorageError(f"cannot read the rows: {error}", where=str(path)) from None
 

@@ -61,27 +61,11 @@ def as_row_table(rows: ListRows) -> pa.Table:
     return pa.Table.from_arrays([pa.array(column) for column in columns], names=VECTOR_NEIGHBORS["bigint"].names)
 
 
-def as_rows(recommendations: DataFrame, *, whole_ids: bool) -> DataFrame:
-    """Return `id, rank, neighbor_id, score` of `schemas.RECOMMENDATIONS`."""
-    return recommendations.select(
-        _as_id("track_id", whole_ids=whole_ids).alias("id"),
-        "rank",
-        _as_id("recommended_track_id", whole_ids=whole_ids).alias("neighbor_id"),
-        "score",
-    )
-
-
 def _as_text(vectors: DataFrame) -> Column:
     """Return `id` as text that sorts as ids do: whole numbers by their value."""
     if not has_whole_ids(vectors):
         return F.col("id")
     return F.lpad((F.col("id").cast(WIDE) + F.lit(LEAST).cast(WIDE)).cast("string"), N_DIGITS, "0")
-
-
-def _as_id(name: str, *, whole_ids: bool) -> Column:
-    if not whole_ids:
-        return F.col(name)
-    return (F.col(name).cast(WIDE) - F.lit(LEAST).cast(WIDE)).cast("bigint")
 
 
 def row_writer(files: RowFiles, shared: Shared, k: int) -> Callable[[int, Found], None]:

@@ -10,6 +10,8 @@ from pyspark.sql import SparkSession
 from musicrec.config import Config, config_as_dict
 from musicrec.context import Context, log, recorded
 from musicrec.errors import InputError
+from musicrec.lists.number import write_numbers
+from musicrec.lists.rank import write_lists
 from musicrec.neighbors.cells import has_repeated_keys, write_cells
 from musicrec.neighbors.join import write_neighbors
 from musicrec.neighbors.pack import write_packed
@@ -26,7 +28,7 @@ from musicrec.vectors import ids
 from musicrec.vectors.read import VectorsInput, check_vectors, read_vectors, refuse_repeated_ids
 from musicrec.vectors.write import write_rows
 
-STAGES = ("start", "read", "pack", "plan", "cells", "truth", "tune", "join", "write")
+STAGES = ("start", "read", "pack", "plan", "cells", "truth", "tune", "join", "number", "rank", "write")
 
 
 def join_vectors(session: SparkSession, config: Config, source: VectorsInput, *, overwrite: bool) -> str:
@@ -95,7 +97,9 @@ def _join(context: Context, source: VectorsInput) -> dict[str, object]:
         found = write_neighbors(context, cells, family, truth, write=write)
     else:
         found = write_neighbors(context, cells, family, truth)
-        write_rows(context, rows, embeddings, cells)
+        numbered = write_numbers(context, embeddings, n_songs=packed.n_songs)
+        lists = write_lists(context, cells, numbered)
+        write_rows(context, lists, whole_ids=ids.has_whole_ids(rows))
     about = {"n_vectors": packed.n_songs, "dim": survey["max_dim"], "half_precision": survey["is_half"]}
     return {**about, **found}
 

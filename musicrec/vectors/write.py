@@ -2,32 +2,62 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+import numpy as np
+import pyarrow as pa
 
 from musicrec import schemas
+from musicrec.arrays import Ints
 from musicrec.context import Context
-from musicrec.lists.rank import as_recommendations, rank_songs
-from musicrec.neighbors.cells import Cells
+from musicrec.lists.list_files import ListFiles
+from musicrec.lists.sort import taken
+from musicrec.spark.tasks import Batches, each_number
 from musicrec.storage import datasets
-from musicrec.storage.tables import write_table
-from musicrec.vectors import ids
+from musicrec.storage.rows import RowFiles
 
 
-def write_rows(context: Context, rows: DataFrame, embeddings: DataFrame, cells: Cells) -> DataFrame:
-    """Write the neighbors of ids that are text, or that share too many vectors, and return them.
+def write_rows(context: Context, lists: ListFiles, *, whole_ids: bool) -> RowFiles:
+    """Write the neighbors of ids that are text, or that share too many vectors, and return the files.
 
     Parameters
     ----------
     context : Context
-    rows : DataFrame
-        `id, vector`.
-    embeddings : DataFrame
-        What `ids.as_embeddings` makes of them.
-    cells : Cells
-        Of which the join has written the neighbors.
+    lists : ListFiles
+    whole_ids : bool
+        The ids are whole numbers, which are their keys.
     """
-    with context.stage("write", n_rows=cells.n_songs):
-        lists = rank_songs(context, embeddings, cells)
-        found = ids.as_rows(as_recommendations(lists), whole_ids=ids.has_whole_ids(rows))
-        schema = schemas.VECTOR_NEIGHBORS[found.schema["id"].dataType.simpleString()]
-        return write_table(found, context.run.path(datasets.STAGED_NEIGHBORS), schema=schema)
+    with context.stage("write", n_rows=int(lists.numbered.firsts[-1])):
+        files = context.files(datasets.STAGED_NEIGHBORS)
+
+        def write(batches: Batches) -> Batches:
+            for part in each_number(batches):
+                rows = as_rows(lists, part, whole_ids=whole_ids)
+                files.write(part, rows, repeated=["id"])
+                yield schemas.as_row(schemas.WRITTEN, piece=part, n_rows=rows.num_rows)
+
+        context.numbers(lists.numbered.n_ranges).mapInArrow(write, schemas.WRITTEN).toArrow()
+        return files
+
+
+def as_rows(lists: ListFiles, part: int, *, whole_ids: bool) -> pa.Table:
+    """Return the `schemas.VECTOR_NEIGHBORS` of a range of vectors, in order.
+
+    Parameters
+    ----------
+    lists : ListFiles
+    part : int
+    whole_ids : bool
+        The ids are whole numbers, which are their keys.
+    """
+    numbered, found = lists.numbered, lists.range(part)
+    row, ranks = taken(found)
+
+    def ids(songs: Ints) -> pa.Array:
+        return pa.array(numbered.keys(songs)) if whole_ids else numbered.ids(songs)
+
+    columns = [
+        ids(numbered.firsts[part] + row),
+        pa.array(ranks.astype(np.int32)),
+        ids(found.places[row, ranks - 1].astype(np.int64)),
+        pa.array(found.scores[row, ranks - 1]),
+    ]
+    return pa.Table.from_arrays(columns, names=schemas.VECTOR_NEIGHBORS["string"].names)

@@ -1,11 +1,18 @@
-import math
+"""Listeners' lists by agreement, against what each claim says."""
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from musicrec import schemas
-from musicrec.lists import favorites, rank
-from musicrec.lists.check import as_checked_lists, keep_unknown
+from musicrec.lists.favorite_tasks import FuseSettings, draw_users, fuse_rows
+from musicrec.lists.fusion import Favorites, fuse
+from musicrec.lists.list_files import ListFiles
+from musicrec.lists.nearest import Places
+from tests.lists.made import make_lists, make_numbered
 
 LISTS = {
     "a": ["x", "y", "b"],
@@ -16,36 +23,42 @@ LISTS = {
 RECORDING = {"x": 1, "x2": 1, "y": 2, "z": 3, "w": 4, "a": 5, "b": 6, "c": 7, "r": 8, "a2": 5}
 
 
-def listen(spark, pairs: list[tuple[str, str]], *, k: int = 10, rank_constant: int = 60) -> pd.DataFrame:
-    lists = spark.createDataFrame(
-        [
-            (0, i, RECORDING[i], [(-0.9 + r / 10, o, RECORDING[o], 0) for r, o in enumerate(others)])
-            for i, others in LISTS.items()
-        ],
-        schemas.LISTS,
+@pytest.fixture(scope="module")
+def lists(tmp_path_factory: pytest.TempPathFactory) -> ListFiles:
+    directory = tmp_path_factory.mktemp("lists")
+    keys = range(100, 100 + len(RECORDING))
+    numbered = make_numbered(
+        directory, list(RECORDING), keys=keys, recordings=list(RECORDING.values()), n_ranges=3
     )
-    tracks = spark.createDataFrame(list(RECORDING.items()), "track_id string, recording_key long")
-    named = spark.createDataFrame(pairs, "user_id string, track_id string")
-    known = favorites.keep_known(favorites.keep_named(named), tracks=tracks)
-    fused = favorites.as_fused_lists(known, lists=lists, rank_constant=rank_constant)
-    found = favorites.as_user_recommendations(rank.keep_best(fused, k=k), favorites=known)
-    assert found.schema.names == schemas.USER_RECOMMENDATIONS.names
-    return found.toPandas().sort_values(["user_id", "rank"]).reset_index(drop=True)
+    scored = {name: [(other, 0.9 - r / 10) for r, other in enumerate(others)] for name, others in LISTS.items()}
+    return make_lists(directory, numbered, scored, k=3)
+
+
+def listen(lists: ListFiles, pairs: list[tuple[str, str]], *, k: int = 10) -> pd.DataFrame:
+    users, ids = (pa.array(column, type=pa.string()) for column in zip(*pairs, strict=True))
+    table = pa.table([users, ids, pa.array(lists.numbered.of_ids(ids))], names=schemas.FAVORITES.names)
+    asked = FuseSettings(lists, k=k, rank_constant=60, one_per_recording=True)
+    counts, rows = fuse_rows(table, asked)
+    assert rows.schema.names == schemas.USER_RECOMMENDATIONS.names
+    assert counts["n_users"] == len({user for user, _ in pairs})
+    assert counts["n_favorites"] == len(set(pairs))
+    assert counts["n_unknown"] == sum(song not in RECORDING for _, song in set(pairs))
+    return rows.to_pandas()
 
 
 @pytest.fixture(scope="module")
-def found(spark) -> pd.DataFrame:
+def found(lists: ListFiles) -> pd.DataFrame:
     """Lists of listeners, each of one claim; nobody's depends on another's."""
     listeners = {
         "agrees": ["a", "b"],
         "knows": ["a", "nowhere"],
-        "knows nothing": ["nowhere"],
+        "knows nothing": ["nowhere", "elsewhere"],
         "twice": ["a", "a"],
         "once": ["a"],
         "releases": ["r"],
         "owns a release": ["b", "a2"],
     }
-    return listen(spark, [(user, song) for user, songs in listeners.items() for song in songs])
+    return listen(lists, [(user, song) for user, songs in listeners.items() for song in songs])
 
 
 def of(found: pd.DataFrame, user: str) -> pd.DataFrame:
@@ -76,41 +89,76 @@ def test_a_recording_is_listed_once_and_never_one_that_is_owned(found: pd.DataFr
     assert of(found, "owns a release")["track_id"].tolist() == ["y", "z"]
 
 
-def test_cut_to_k_by_score_then_id(spark) -> None:
-    found = listen(spark, [("u", "a"), ("u", "c")], k=2)
+def test_lists_come_by_listener_and_rank(found: pd.DataFrame) -> None:
+    assert found[["user_id", "rank"]].apply(tuple, axis=1).is_monotonic_increasing
+
+
+def test_cut_to_k_by_score_then_id(lists: ListFiles) -> None:
+    found = listen(lists, [("u", "a"), ("u", "c")], k=2)
     assert found["track_id"].tolist() == ["w", "x"]
     assert found["score"].nunique() == 1
 
 
-def test_many_releases_of_few_recordings_still_fill_the_list(spark) -> None:
-    """Of each of three recordings 40 releases, one recording after the other: the third stands at 80."""
-    places = [(-1.0 + i / 1000, f"song{i:03d}", i // 40, i) for i in range(120)]
-    lists = spark.createDataFrame([(1000, "u", 1000, places)], schemas.LISTS)
-    assert [p["track_id"] for p in rank.keep_best(lists, k=3).first()["list"]] == ["song000", "song040", "song080"]
-    assert [p["track_id"] for p in rank.keep_best(lists, k=2).first()["list"]] == ["song000", "song040"]
+def fused_by_hand(
+    favorites: dict[int, list[int]], lists: np.ndarray, recordings: np.ndarray, *, k: int, constant: int
+) -> dict[int, list[tuple[int, float, int]]]:
+    found = {}
+    for listener, songs in favorites.items():
+        votes: dict[int, list[tuple[int, int]]] = {}
+        for song in sorted(songs):
+            for rank, other in enumerate(lists[song], start=1):
+                if other >= 0:
+                    votes.setdefault(int(other), []).append((rank, song))
+        shares = {o: sum(round(1e9 * (constant + 1) / (constant + r)) for r, _ in v) for o, v in votes.items()}
+        seen = {recordings[song] for song in songs}
+        places = []
+        for other in sorted(votes, key=lambda o: (-shares[o], o)):
+            if recordings[other] not in seen and len(places) < k:
+                seen.add(recordings[other])
+                places.append((other, shares[other] / 1e9 / len(songs), min(votes[other])[1]))
+        found[listener] = places
+    return found
 
 
-BROKEN = {
-    "none": ([(1, "b", 0.9), (2, "c", 0.9)], None),
-    "a gap": ([(1, "b", 0.9), (3, "c", 0.8)], "ranks are not 1..n"),
-    "two first": ([(1, "b", 0.9), (1, "c", 0.8)], "ranks are not 1..n"),
-    "too many": ([(i, str(i), 0.5) for i in range(1, 5)], "more than k recommendations"),
-    "itself": ([(1, "itself", 0.9)], "recommends itself"),
-    "twice": ([(1, "b", 0.9), (2, "b", 0.8)], "recommends a song twice"),
-    "no number": ([(1, "b", math.nan)], "a score is no cosine"),
-    "more than 1": ([(1, "b", 1.1)], "a score is no cosine"),
-    "rising": ([(1, "b", 0.8), (2, "c", 0.9)], "scores rise"),
-}
+@given(
+    st.integers(0, 10_000), st.integers(1, 30), st.integers(1, 5), st.integers(1, 6), st.sampled_from([1, 10, 60])
+)
+@settings(max_examples=80, deadline=None)
+def test_fusing_is_what_it_is_by_hand(seed: int, n: int, width: int, k: int, constant: int) -> None:
+    rng = np.random.default_rng(seed)
+    recordings = rng.integers(0, max(2, n // 2), n)
+    lists = np.full((n, width), -1, dtype=np.int32)
+    for song in range(n):
+        others = rng.permutation([o for o in range(n) if o != song])[: rng.integers(0, width + 1)]
+        lists[song, : len(others)] = others
+    favorites = {i: sorted(rng.choice(n, rng.integers(0, min(n, 6) + 1), replace=False)) for i in range(4)}
+    songs = np.array([song for each in favorites.values() for song in each], dtype=np.int64)
+    starts = np.cumsum([0, *map(len, favorites.values())])
+    rows = lists[songs]
+    of_rows = np.where(rows >= 0, recordings[rows], -1)
+    fused = fuse(
+        Favorites(starts, songs, recordings[songs]), Places(rows, rows.astype(np.float32)), of_rows,
+        k=k, rank_constant=constant,
+    )  # fmt: skip
+    expected = fused_by_hand(favorites, lists, recordings, k=k, constant=constant)
+    for listener, places in expected.items():
+        here = np.flatnonzero(fused.listeners == listener)
+        assert fused.ranks[here].tolist() == list(range(1, len(places) + 1))
+        assert list(zip(fused.songs[here].tolist(), fused.because_of[here].tolist(), strict=True)) == [
+            (song, because) for song, _, because in places
+        ]
+        np.testing.assert_allclose(fused.scores[here], [score for _, score, _ in places], atol=1e-6)
 
 
-def test_checks_see_each_broken_promise(spark) -> None:
-    rows = [(track_id, *place) for track_id, (places, _) in BROKEN.items() for place in places]
-    checked = as_checked_lists(spark.createDataFrame(rows, schemas.RECOMMENDATIONS), k=3).collect()
-    problems = {row["track_id"]: row["problem"] for row in checked}
-    assert problems == {track_id: problem for track_id, (_, problem) in BROKEN.items()}
-
-
-def test_unknown_recommendations_are_seen(spark) -> None:
-    recommendations = spark.createDataFrame([("a", 1, "b", 0.9), ("b", 1, "ghost", 0.9)], schemas.RECOMMENDATIONS)
-    tracks = spark.createDataFrame([("a",), ("b",)], "track_id string")
-    assert [r["track_id"] for r in keep_unknown(recommendations, tracks=tracks).collect()] == ["ghost"]
+def test_the_draw_of_several_draws_is_that_of_all() -> None:
+    rng = np.random.default_rng(1)
+    users = np.array([f"u{i}" for i in rng.integers(0, 9000, 20_000)])
+    keys = np.array([hash(user) for user in users.tolist()])
+    whole, of_whole = draw_users(pa.array(users), keys)
+    halves = [draw_users(pa.array(users[some]), keys[some]) for some in (slice(0, 7000), slice(7000, None))]
+    again, of_again = draw_users(
+        *(pa.concat_arrays([half[0] for half in halves]), np.concatenate([half[1] for half in halves]))
+    )
+    assert whole.to_pylist() == again.to_pylist()
+    assert len(set(whole.to_pylist())) == len(whole) == 2000
+    assert of_whole.tolist() == of_again.tolist()

@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 
 from musicrec import schemas
-from musicrec.catalog.clean import Catalog
 from musicrec.config import load_config
 from musicrec.context import Context
 from musicrec.lists import spread
+from musicrec.lists.list_files import ListFiles
+from musicrec.lists.nearest import NO_SONG
 from musicrec.lists.places import as_histogram, measure_occurrence
 from musicrec.lists.spread import write_spread
 from musicrec.storage import datasets, runs
+from tests.lists.made import make_lists, make_numbered
 
 N, K = 600, 4
+Rows = dict[str, list[tuple[str, float]]]
 
 
 def make_context(spark, root: Path, *overrides: str) -> Context:
@@ -24,92 +27,121 @@ def make_context(spark, root: Path, *overrides: str) -> Context:
     return Context(spark, config, runs.start_run(runs.open_root(str(root)), run_date=date(2026, 1, 2)))
 
 
-def catalog_of(n: int) -> Catalog:
-    return Catalog(tracks=None, quarantine=None, n_tracks=n, counts={}, columns={}, files=[])
-
-
-def make_rows() -> list[tuple[int, str, int, list[tuple[float, str, int, int]]]]:
+def make_rows() -> Rows:
     """Lists of the nearest of songs that lie to one side, so that some stand in none."""
     rng = np.random.default_rng(4)
     points = rng.standard_normal((N, 24)) + 1
     scores = (points @ points.T / np.outer(*2 * [np.linalg.norm(points, axis=1)])).astype(np.float32)
     np.fill_diagonal(scores, -2)
-    keys = rng.permutation(np.linspace(-(2**62), 2**62, N).astype(np.int64)).tolist()
-    rows = []
+    rows = {}
     for i in range(N):
         # Every seventh list has room.
         nearest = np.argsort(-scores[i])[: K - (i % 7 == 0)].tolist()
-        places = [(-float(scores[i, j]), f"s{j}", j, keys[j]) for j in nearest]
-        rows.append((keys[i], f"s{i}", i, places))
+        rows[f"s{i:03d}"] = [(f"s{j:03d}", float(scores[i, j])) for j in nearest]
     return rows
 
 
-def as_plain(lists) -> dict[str, list[tuple[float, str, int, int]]]:
-    return {row["track_id"]: [tuple(place) for place in row["list"]] for row in lists.collect()}
+def stored(context: Context, rows: Rows) -> ListFiles:
+    directory = Path(context.run.path(datasets.LISTS))
+    keys = np.random.default_rng(1).permutation(np.linspace(-(2**62), 2**62, N).astype(np.int64)).tolist()
+    numbered = make_numbered(directory, list(rows), keys=keys, recordings=range(N), n_ranges=5)
+    return make_lists(directory, numbered, rows, k=K)
 
 
-@pytest.fixture
-def rows() -> list:
+def as_plain(lists: ListFiles) -> Rows:
+    found = {}
+    for part in range(lists.numbered.n_ranges):
+        some = lists.range(part)
+        for name, places, scores in zip(
+            lists.numbered.ids_of(part).to_pylist(), some.places, some.scores, strict=True
+        ):
+            n = int((places != NO_SONG).sum())
+            others = lists.numbered.ids(places[:n].astype(np.int64)).to_pylist()
+            found[name] = list(zip(others, scores[:n].tolist(), strict=True))
+            assert (places[n:] == NO_SONG).all()
+            assert np.isnan(scores[n:]).all()
+    return found
+
+
+def occurrences_by_id(found: spread.Spread) -> dict[str, int]:
+    rows = found.occurrences.collect()
+    numbered = found.lists.numbered
+    songs = np.array([row["song"] for row in rows])
+    assert numbered.keys(songs).tolist() == [row["track_key"] for row in rows]
+    return dict(zip(numbered.ids(songs).to_pylist(), [row["n_lists"] for row in rows], strict=True))
+
+
+@pytest.fixture(scope="module")
+def rows() -> Rows:
     return make_rows()
 
 
-def test_lists_in_many_files_get_their_guests(
-    spark, tmp_path: Path, rows: list, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(spread, "MAX_RANGE_SONGS", 150)
+def test_lists_in_many_files_get_their_guests(spark, tmp_path: Path, rows: Rows) -> None:
     context = make_context(spark, tmp_path)
-    frame = spark.createDataFrame(rows, schemas.LISTS).repartition(5)
-    lists = context.write(frame, datasets.LISTS)
-    found = write_spread(context, catalog_of(N), lists)
-    assert found.lists.schema.names == schemas.LISTS.names
-    before = {row[1]: row[3] for row in rows}
+    found = write_spread(context, stored(context, rows))
     after = as_plain(found.lists)
-    assert after.keys() == before.keys()
+    assert list(after) == list(rows)
 
-    counts = Counter(place[1] for places in after.values() for place in places)
-    listed = {place[1] for places in before.values() for place in places}
-    forgotten = before.keys() - listed
+    counts = Counter(other for places in after.values() for other, _ in places)
+    listed = {other for places in rows.values() for other, _ in places}
+    forgotten = rows.keys() - listed
     assert len(forgotten) > 10
     assert listed <= counts.keys()
     assert len(forgotten & counts.keys()) > 0.75 * len(forgotten)
-    assert any(len(places) > len(before[song]) for song, places in after.items())
-    keys = {row[1]: (row[2], row[0]) for row in rows}
+    assert any(len(places) > len(rows[song]) for song, places in after.items())
     for song, places in after.items():
-        assert len(before[song]) <= len(places) <= K
-        assert sorted(places) == places
-        assert all((place[2], place[3]) == keys[place[1]] for place in places)
-        new = set(places) - {(np.float32(p[0]), *p[1:]) for p in before[song]}
+        before = [(other, float(np.float32(score))) for other, score in rows[song]]
+        assert len(before) <= len(places) <= K
+        assert sorted(places, key=lambda place: (-place[1], place[0])) == places
+        new = set(places) - set(before)
         assert len(new) <= 1
-        for score, guest, *_ in new:
+        for guest, score in new:
             # The cosine is symmetric: the guest's own list says the same.
-            assert score == {p[1]: np.float32(p[0]) for p in before[guest]}[song]
+            assert score == float(np.float32(dict(rows[guest])[song]))
 
-    assert {row["track_key"]: row["n_lists"] for row in found.occurrences.collect()} == {
-        key: counts.get(song, 0) for song, (_, key) in keys.items()
-    }
-    numbers = np.array([counts.get(song, 0) for song in keys])
+    # Where lists are asked for one by one they are the same.
+    some = np.arange(N)[::-7]
+    np.testing.assert_array_equal(
+        found.lists.of(some).places,
+        np.concatenate([found.lists.range(part).places for part in range(5)])[some],
+    )
+    assert occurrences_by_id(found) == {song: counts.get(song, 0) for song in rows}
+    numbers = np.array([counts.get(song, 0) for song in rows])
     expected = measure_occurrence(as_histogram(numbers), n_songs=N)
     assert found.figures["after"]["forgotten_share"] == pytest.approx(expected.forgotten_share)
     assert found.figures["after"]["skewness"] == pytest.approx(expected.skewness)
     assert found.figures["before"]["forgotten_share"] == pytest.approx(len(forgotten) / N)
+    assert found.occurrences.columns == schemas.OCCURRENCES.names
 
 
-def test_spreading_is_counted_where_it_is_off(spark, tmp_path: Path, rows: list) -> None:
+def test_where_too_many_are_in_no_list_a_draw_of_them_gets_a_place(
+    spark, tmp_path: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spread, "MAX_FORGOTTEN", 5)
+    context = make_context(spark, tmp_path)
+    found = write_spread(context, stored(context, rows))
+    after = as_plain(found.lists)
+    new = {other for song in rows for other, _ in after[song]} - {o for places in rows.values() for o, _ in places}
+    assert 0 < len(new) <= 5
+    # By hash, not the first by id.
+    forgotten = sorted(rows.keys() - {other for places in rows.values() for other, _ in places})
+    assert not new <= set(forgotten[:5])
+
+
+def test_spreading_is_counted_where_it_is_off(spark, tmp_path: Path, rows: Rows) -> None:
     context = make_context(spark, tmp_path, "neighbors.spread=false")
-    lists = context.write(spark.createDataFrame(rows, schemas.LISTS), datasets.LISTS)
-    found = write_spread(context, catalog_of(N), lists)
+    lists = stored(context, rows)
+    found = write_spread(context, lists)
     assert found.lists is lists
-    counts = Counter(place[3] for row in rows for place in row[3])
-    assert {row["track_key"]: row["n_lists"] for row in found.occurrences.collect()} == {
-        row[0]: counts.get(row[0], 0) for row in rows
-    }
+    counts = Counter(other for places in rows.values() for other, _ in places)
+    assert occurrences_by_id(found) == {song: counts.get(song, 0) for song in rows}
     assert list(found.figures) == ["before"]
 
 
-def test_no_lists_are_no_error(spark, tmp_path: Path) -> None:
+def test_no_places_are_no_error(spark, tmp_path: Path) -> None:
     context = make_context(spark, tmp_path)
-    lists = context.write(spark.createDataFrame([], schemas.LISTS), datasets.LISTS)
-    found = write_spread(context, catalog_of(1), lists)
-    assert found.occurrences.count() == 0
-    assert found.lists.count() == 0
+    numbered = make_numbered(tmp_path, ["alone"], keys=[7], recordings=[7])
+    found = write_spread(context, make_lists(tmp_path, numbered, {}, k=K))
+    assert occurrences_by_id(found) == {"alone": 0}
+    assert as_plain(found.lists) == {"alone": []}
     assert found.figures["after"] == {"forgotten_share": 1.0, "skewness": 0.0}

@@ -1,7 +1,9 @@
 """Embeddings → lists through Spark, against exact search by hand."""
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,11 @@ import pytest
 from pyspark.sql import functions as F
 
 from musicrec import schemas
-from musicrec.lists import members, rank
+from musicrec.config import load_config
+from musicrec.context import Context
+from musicrec.lists.number import write_numbers
+from musicrec.lists.rank import write_lists
+from musicrec.lists.sort import as_recommendations
 from musicrec.neighbors import cell_tasks, join_tasks, pack
 from musicrec.neighbors.item_files import ItemFiles
 from musicrec.neighbors.search.hashing import Exact, HashFamily, make_hyperplane
@@ -21,6 +27,7 @@ from musicrec.neighbors.search.leaders import fit_leaders
 from musicrec.neighbors.search.spaces import Space, fit_frame
 from musicrec.neighbors.search.voronoi import Voronoi
 from musicrec.spark.partitions import partition_targets
+from musicrec.storage import datasets, runs
 from musicrec.storage.rows import RowFiles
 from tests.oracles import named_lists_by_hand
 
@@ -74,7 +81,8 @@ def through_spark(
     settings = cell_tasks.CellSettings(family, Space(), first_cells, drawn_share=0.5, seed=1)
     files = ItemFiles(str(directory / f"cells-{partitions}"))
     blocks = as_blocks(spark, embeddings, directory / f"pieces-{partitions}", settings)
-    repeated = RowFiles(str(directory / f"repeated-{partitions}"))
+    context = make_context(spark, directory / f"run-{partitions}", k=k)
+    repeated = context.files(datasets.REPEATED)
     cells = cell_tasks.write_parts(blocks, settings=settings, write=files.write, write_repeated=repeated.write)
     counts = np.zeros(family.n_cells, dtype=np.int64)
     for row in cells.collect():
@@ -86,23 +94,24 @@ def through_spark(
         k, SLACK, Space(), fit_frame(np.zeros((1, DIM), np.float32), Space()), family, index, units,
         np.arange(3), files.read,
     )  # fmt: skip
-    tasks, lists_of = (
-        spark.range(0, len(units) - 1, 1, len(units) - 1),
-        RowFiles(str(directory / f"lists-{partitions}")),
-    )
+    tasks, lists_of = context.numbers(len(units) - 1), context.files(datasets.NEIGHBORS)
     rows = join_tasks.write_units(
         tasks, settings=plan, write=lambda u, f: lists_of.write(u, join_tasks.as_neighbors(f))
     ).collect()
     assert sum(row["n_items"] for row in rows) == index.starts[n_cells]
-    neighbors = spark.read.schema(schemas.NEIGHBORS).parquet(str(lists_of.directory))
-    of_several = None
-    if repeated.count():
-        of_several = spark.read.schema(schemas.REPEATED).parquet(str(repeated.directory))
-    joined_members = members.as_members(embeddings, one_per_recording=True, repeated=of_several, k=k)
-    lists = rank.keep_best(rank.as_lists(joined_members, neighbors=neighbors), k=k)
-    rows = rank.as_recommendations(lists).toPandas()
+    described = SimpleNamespace(n_songs=len(songs), n_repeated=repeated.count(), repeated=repeated)
+    numbered = write_numbers(context, embeddings, n_songs=len(songs))
+    lists = write_lists(context, described, numbered)
+    found = [as_recommendations(lists, part).to_pandas() for part in range(numbered.n_ranges)]
+    rows = pd.concat(found, ignore_index=True)
     assert list(rows.columns) == schemas.RECOMMENDATIONS.names
-    return rows.sort_values(["track_id", "rank"]).reset_index(drop=True)
+    assert rows[["track_id", "rank"]].apply(tuple, axis=1).is_monotonic_increasing
+    return rows
+
+
+def make_context(spark, root: Path, *, k: int) -> Context:
+    config = load_config(overrides=[f"neighbors.k={k}", "input.tracks=none"])
+    return Context(spark, config, runs.start_run(runs.open_root(str(root)), run_date=date(2026, 1, 2)))
 
 
 def contents(directory: Path) -> dict[Path, bytes]:

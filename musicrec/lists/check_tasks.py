@@ -1,0 +1,183 @@
+"""What stands in the published files, range by range, against the lists that it was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+
+from musicrec.arrays import Bools, Ints
+from musicrec.lists.list_files import ListFiles
+from musicrec.lists.nearest import NO_SONG, Places
+from musicrec.lists.numbered import Numbered, cut_by
+from musicrec.lists.sort import as_recommendations
+from musicrec.schemas import CHECKED, REFUSED, STATUS, WRITTEN, as_row
+from musicrec.spark.arrow import gather_batches
+from musicrec.spark.tasks import PIECE_ROWS, Batches, each_number, each_part_of
+from musicrec.storage.rows import RowFiles
+
+COUNTS = ("n_recommended", "n_not_recommended", "n_recommendations")
+_CHECKED = pa.schema(
+    {
+        "part": pa.int32(),
+        **dict.fromkeys(COUNTS, pa.int64()),
+        "problems": pa.list_(pa.string()),
+        "n_songs": pa.list_(pa.int64()),
+        "examples": pa.list_(pa.string()),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Written:
+    """Files by range of songs: what is published, and the `schemas.REFUSED` of the ranges that have any."""
+
+    recommendations: RowFiles
+    status: RowFiles
+    refused: tuple[RowFiles, frozenset[int]]
+
+
+def write_refused(refused: DataFrame, *, numbered: Numbered, targets: Sequence[int], files: RowFiles) -> DataFrame:
+    """Write `schemas.REFUSED` by range of songs and return `schemas.WRITTEN`.
+
+    Parameters
+    ----------
+    refused : DataFrame
+        `track_id, reason`; ids are unique.
+    numbered : Numbered
+    targets : sequence of int
+        For each range a number that Spark's hash sends to its partition.
+    files : RowFiles
+    """
+
+    def split(batches: Batches) -> Batches:
+        for table in gather_batches(batches, n_rows=PIECE_ROWS):
+            ordered = table.combine_chunks().sort_by("track_id").combine_chunks()
+            for part, first, last in cut_by(ordered["track_id"].chunk(0), numbered.first_ids):
+                n = last - first
+                whole = [pa.array([value] * n, type=pa.int32()) for value in (targets[part], part)]
+                columns = [*whole, *(ordered[name].chunk(0).slice(first, n) for name in REFUSED.names[2:])]
+                yield pa.RecordBatch.from_arrays(columns, names=REFUSED.names)
+
+    def write(batches: Batches) -> Batches:
+        for part, rows in each_part_of(batches):
+            files.write(part, rows)
+            yield as_row(WRITTEN, piece=part, n_rows=rows.num_rows)
+
+    blocks = refused.select("track_id", "reason").mapInArrow(split, REFUSED)
+    return blocks.repartition(numbered.n_ranges, "target").mapInArrow(write, WRITTEN)
+
+
+def write_checked(ranges: DataFrame, *, lists: ListFiles, written: Written, reason: str) -> DataFrame:
+    """Read the recommendations of each range back, check them, write its `schemas.STATUS`; return what was found.
+
+    `schemas.CHECKED`, a row for each range.
+
+    Parameters
+    ----------
+    ranges : DataFrame
+        `id`, the numbers of the ranges.
+    lists : ListFiles
+        What the recommendations were made of.
+    written : Written
+    reason : str
+        Of a song without a list.
+    """
+
+    def check(batches: Batches) -> Batches:
+        for part in each_number(batches):
+            found = lists.range(part)
+            first, n_songs = lists.numbered.firsts[[part, -1]].tolist()
+            problems = find_problems(found, first=first, n_songs=n_songs)
+            ids = lists.numbered.ids_of(part)
+            stored = written.recommendations.read_piece(part)
+            is_same = stored.equals(as_recommendations(lists, part))
+            status = as_status(ids, found, refused=_refused(written, part), reason=reason)
+            written.status.write(part, status, repeated=["status", "reason"])
+            if not (is_same and written.status.read_piece(part).equals(status)):
+                problems["what the files hold is not what was written"] = np.arange(len(ids))
+            yield _as_checked(part, ids, found, problems)
+
+    return ranges.mapInArrow(check, CHECKED)
+
+
+def find_problems(lists: Places, *, first: int, n_songs: int) -> dict[str, Ints]:
+    """Return the rows of lists that break a promise, by what is wrong with them.
+
+    Parameters
+    ----------
+    lists : Places
+    first : int
+        The number of the song of the first list; those of the others follow.
+    n_songs : int
+        Of the catalog.
+    """
+    places, scores = lists.places, lists.scores
+    is_taken = places != NO_SONG
+    rising = np.sort(places, axis=1)
+    nothing = np.zeros((len(places), 1), dtype=bool)
+    broken: dict[str, Bools] = {
+        "a list has a gap": np.column_stack([nothing, is_taken[:, 1:] & ~is_taken[:, :-1]]),
+        "recommends a song that the catalog does not have": (places < NO_SONG) | (places >= n_songs),
+        "recommends itself": places == (first + np.arange(len(places)))[:, None],
+        "recommends a song twice": np.column_stack(
+            [nothing, (rising[:, 1:] == rising[:, :-1]) & (rising[:, 1:] != NO_SONG)]
+        ),
+        "a score is no cosine": is_taken & ~(np.abs(scores) <= 1),
+        "scores rise": np.column_stack([nothing, is_taken[:, 1:] & (scores[:, 1:] > scores[:, :-1])]),
+    }
+    rows = {problem: np.flatnonzero(where.any(axis=1)) for problem, where in broken.items()}
+    return {problem: found for problem, found in rows.items() if len(found)}
+
+
+def as_status(ids: pa.StringArray, lists: Places, *, refused: pa.Table, reason: str) -> pa.Table:
+    """Return the `schemas.STATUS` of a range of songs, and of refused ids that are no song, in the order of ids.
+
+    Parameters
+    ----------
+    ids : pyarrow.StringArray
+        Of the songs, in order.
+    lists : Places
+    refused : pyarrow.Table
+        `track_id, reason`.
+    reason : str
+        Of a song without a list.
+    """
+    n = (lists.places != NO_SONG).sum(axis=1).astype(np.int32)
+    listed = pa.array(n > 0)
+    songs = [
+        ids,
+        pc.if_else(listed, "recommended", "not_recommended"),
+        pc.if_else(listed, pa.scalar(None, pa.string()), reason),
+        pa.array(n),
+    ]
+    table = pa.Table.from_arrays(songs, names=STATUS.names)
+    lost = refused.filter(pc.invert(pc.is_in(refused["track_id"], value_set=ids)))
+    if not lost.num_rows:
+        return table
+    said = [lost["track_id"], pa.array(["quarantined"] * lost.num_rows), lost["reason"]]
+    none = pa.array(np.zeros(lost.num_rows, dtype=np.int32))
+    both = pa.concat_tables([table, pa.Table.from_arrays([*said, none], names=STATUS.names)])
+    return both.sort_by("track_id").combine_chunks()
+
+
+def _refused(written: Written, part: int) -> pa.Table:
+    files, parts = written.refused
+    if part in parts:
+        return files.read_piece(part, columns=["track_id", "reason"])
+    return pa.table({name: pa.array([], type=pa.string()) for name in ("track_id", "reason")})
+
+
+def _as_checked(part: int, ids: pa.StringArray, lists: Places, problems: dict[str, Ints]) -> pa.RecordBatch:
+    n = (lists.places != NO_SONG).sum(axis=1)
+    examples = [ids[int(rows[0])].as_py() for rows in problems.values()]
+    columns = {
+        "part": part, "n_recommended": int((n > 0).sum()), "n_not_recommended": int((n == 0).sum()),
+        "n_recommendations": int(n.sum()), "problems": list(problems),
+        "n_songs": [len(rows) for rows in problems.values()], "examples": examples,
+    }  # fmt: skip
+    return pa.RecordBatch.from_pylist([columns], schema=_CHECKED)

@@ -1,0 +1,134 @@
+"""Favorites of listeners and the lists of these → the list of each listener, by agreement.
+
+Reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009): a song scores 1 / (constant + rank) for
+each favorite that lists it. The mean of the favorites' vectors would land between their styles, where
+nobody's music is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from musicrec.arrays import Floats, Ints
+from musicrec.lists.nearest import NO_SONG, Places
+from musicrec.neighbors.search.compiled import compiled
+
+# A vote of rank 1 counts this much. Whole numbers: a sum of floats would depend on its order.
+SHARE_UNIT = 10**9
+# Scores have so many decimals.
+SCORE_UNIT = 10**6
+
+
+@dataclass(frozen=True)
+class Favorites:
+    """What listeners like: the favorites of listener i are rows `starts[i] : starts[i + 1]`.
+
+    Attributes
+    ----------
+    starts : int64 array, shape (n_listeners + 1,)
+    songs, recordings : int64 arrays, shape (n,)
+        Numbers, rising for each listener, and their recordings.
+    """
+
+    starts: Ints
+    songs: Ints
+    recordings: Ints
+
+
+@dataclass(frozen=True)
+class Fused:
+    """Places of listeners' lists: by listener, best first.
+
+    Attributes
+    ----------
+    listeners : int64 array, shape (n,)
+    ranks : int64 array, shape (n,)
+        From 1.
+    songs : int64 array, shape (n,)
+    scores : float32 array, shape (n,)
+        0 to 1: 1 is first in the list of every favorite.
+    because_of : int64 array, shape (n,)
+        The favorite that ranks the song highest, of those that do the first by id.
+    """
+
+    listeners: Ints
+    ranks: Ints
+    songs: Ints
+    scores: Floats
+    because_of: Ints
+
+
+def fuse(favorites: Favorites, lists: Places, recordings: Ints, *, k: int, rank_constant: int) -> Fused:
+    """Return the first k songs of each listener: agreement down, then number up, of each recording the first.
+
+    Favorites, and other releases of them, are left out.
+
+    Parameters
+    ----------
+    favorites : Favorites
+    lists : Places
+        Of each favorite, row by row.
+    recordings : int64 array, shape (n_favorites, n_places)
+        Of the songs in the lists.
+    k : int
+    rank_constant : int
+        Larger weighs agreement over rank.
+    """
+    n_listeners = len(favorites.starts) - 1
+    listener = np.repeat(np.arange(n_listeners), np.diff(favorites.starts))
+    favorite, place = np.nonzero(lists.places != NO_SONG)
+    place_ranks = np.arange(lists.places.shape[1]) + 1
+    shares = np.floor(SHARE_UNIT * (rank_constant + 1) / (place_ranks + rank_constant) + 0.5)
+    songs = lists.places[favorite, place].astype(np.int64)
+    # By listener and song, the highest rank first, of equal ones the favorite that is the first by id.
+    order = np.lexsort((favorite, place, songs, listener[favorite]))
+    favorite, place, songs = favorite[order], place[order], songs[order]
+    owner = listener[favorite]
+    is_first = np.append(True, (songs[1:] != songs[:-1]) | (owner[1:] != owner[:-1]))[: len(songs)]
+    firsts = np.flatnonzero(is_first)
+    total = np.add.reduceat(shares.astype(np.int64)[place], firsts) if len(firsts) else firsts
+    best = np.lexsort((songs[firsts], -total, owner[firsts]))
+    firsts, total = firsts[best], total[best]
+    owner, candidates = owner[firsts], songs[firsts]
+    of_candidates = recordings[favorite[firsts], place[firsts]]
+    starts = np.searchsorted(owner, np.arange(n_listeners + 1))
+    rows, ranks = _keep(starts, of_candidates, favorites.starts, favorites.recordings, k)
+    n_favorites = np.diff(favorites.starts)[owner[rows]]
+    return Fused(
+        owner[rows], ranks, candidates[rows], _as_scores(total[rows], n_favorites),
+        favorites.songs[favorite[firsts][rows]],
+    )  # fmt: skip
+
+
+def _as_scores(totals: Ints, n_favorites: Ints) -> Floats:
+    """Return the means of shares, 0 to 1, to `SCORE_UNIT`, halves up."""
+    unit = n_favorites * (SHARE_UNIT // SCORE_UNIT)
+    return ((2 * totals + unit) // (2 * unit) / SCORE_UNIT).astype(np.float32)
+
+
+@compiled
+def _keep(starts: Ints, recordings: Ints, owned_starts: Ints, owned: Ints, k: int) -> tuple[Ints, Ints]:
+    """Return the rows that stay of candidates, which are in order, and their ranks."""
+    rows = np.empty(len(recordings), dtype=np.int64)
+    ranks = np.empty(len(recordings), dtype=np.int64)
+    taken = np.empty(k, dtype=np.int64)
+    total = 0
+    for listener in range(len(starts) - 1):
+        has = np.sort(owned[owned_starts[listener] : owned_starts[listener + 1]])
+        n = 0
+        for row in range(starts[listener], starts[listener + 1]):
+            if n == k:
+                break
+            recording = recordings[row]
+            at = np.searchsorted(has, recording)
+            is_new = at == len(has) or has[at] != recording
+            for j in range(n):
+                if taken[j] == recording:
+                    is_new = False
+            if is_new:
+                taken[n], rows[total], ranks[total] = recording, row, n + 1
+                n += 1
+                total += 1
+    return rows[:total], ranks[:total]

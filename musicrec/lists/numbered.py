@@ -1,0 +1,167 @@
+"""Songs by their numbers: a song's number is its place in the order of ids.
+
+Ties "by id" are ties by number, lists are arrays of numbers, and an id is looked up once, where it is published.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from musicrec.arrays import Ints
+from musicrec.errors import QualityError
+from musicrec.spark.arrow import numbers
+from musicrec.storage.array_files import ArrayFiles
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """The numbers of all songs, in files that tasks map into memory.
+
+    Attributes
+    ----------
+    songs : ArrayFiles
+        By range of numbers: `keys`, `recordings`, and the ids as `offsets` and `text` (UTF-8).
+    by_key : ArrayFiles
+        By range of keys: `keys`, rising, with their `numbers` and `recordings`.
+    firsts : int64 array, shape (n_ranges + 1,)
+        The first number of each range, and how many songs there are.
+    first_ids : tuple of str
+        The first id of each range, but for that of the first.
+    first_keys : int64 array, shape (n_key_ranges - 1,)
+        The first key of each range of keys, but for that of the first.
+    """
+
+    songs: ArrayFiles
+    by_key: ArrayFiles
+    firsts: Ints
+    first_ids: tuple[str, ...]
+    first_keys: Ints
+
+    @property
+    def n_ranges(self) -> int:
+        """Ranges of numbers."""
+        return len(self.firsts) - 1
+
+    def of_keys(self, keys: Ints) -> tuple[Ints, Ints]:
+        """Return the numbers and the recordings of songs, by their keys (n,).
+
+        Raises
+        ------
+        QualityError
+            A key is of no song.
+        """
+        found, recordings = (np.empty(len(keys), dtype=np.int64) for _ in range(2))
+        for part, rows in each_part(np.searchsorted(self.first_keys, keys, side="right")):
+            known, *columns = self.by_key.read(part, "keys", "numbers", "recordings")
+            place = np.searchsorted(known, keys[rows]).clip(0, len(known) - 1)
+            if (known[place] != keys[rows]).any():
+                raise QualityError("a list holds a song that the catalog does not have")
+            found[rows], recordings[rows] = (column[place] for column in columns)
+        return found, recordings
+
+    def of_ids(self, ids: pa.StringArray) -> Ints:
+        """Return the numbers of songs by their ids (n,), -1 for those that the catalog does not have."""
+        found = np.full(len(ids), -1, dtype=np.int64)
+        order = numbers(pc.sort_indices(ids))
+        ordered = ids.take(pa.array(order))
+        for part, first, last in cut_by(ordered, self.first_ids):
+            place = pc.index_in(ordered.slice(first, last - first), value_set=self.ids_of(part))
+            found[order[first:last]] = numbers(pc.fill_null(pc.add(place, self.firsts[part]), -1))
+        return found
+
+    def recordings(self, songs: Ints) -> Ints:
+        """Return the recordings of songs, by their numbers (n,)."""
+        return self._gather("recordings", songs)
+
+    def keys(self, songs: Ints) -> Ints:
+        """Return the keys of songs, by their numbers (n,)."""
+        return self._gather("keys", songs)
+
+    def ids(self, songs: Ints) -> pa.StringArray:
+        """Return the ids of songs, by their numbers (n,)."""
+        position, chunks, n_before = np.empty(len(songs), dtype=np.int64), [], 0
+        for part, rows in each_part(self.range_of(songs)):
+            chunks.append(self.ids_of(part).take(pa.array(songs[rows] - self.firsts[part])))
+            position[rows] = np.arange(n_before, n_before + len(rows))
+            n_before += len(rows)
+        return pa.concat_arrays(chunks).take(pa.array(position)) if chunks else pa.array([], type=pa.string())
+
+    def ids_of(self, part: int) -> pa.StringArray:
+        """Return the ids of a range, rising."""
+        return texts_of(*self.songs.read(part, "offsets", "text"))
+
+    def range_of(self, songs: Ints) -> Ints:
+        """Return the range of each number (n,)."""
+        ranges: Ints = np.searchsorted(self.firsts, songs, side="right") - 1
+        return ranges
+
+    def _gather(self, name: str, songs: Ints) -> Ints:
+        def gather(part: int, rows: Ints) -> Ints:
+            (column,) = self.songs.read(part, name)
+            found: Ints = column[songs[rows] - self.firsts[part]]
+            return found
+
+        return by_part(self.range_of(songs), gather, np.empty(len(songs), dtype=np.int64))
+
+
+def each_part(parts: Ints) -> Iterator[tuple[int, Ints]]:
+    """Yield each part (n,) that occurs, with its rows."""
+    if not len(parts):
+        return
+    if (parts == parts[0]).all():
+        yield int(parts[0]), np.arange(len(parts))
+        return
+    order = np.argsort(parts, kind="stable")
+    names, starts = np.unique(parts[order], return_index=True)
+    yield from zip(names.tolist(), np.split(order, starts[1:]), strict=True)
+
+
+def by_part(parts: Ints, read: Callable[[int, Ints], NDArray[Any]], values: NDArray[Any]) -> NDArray[Any]:
+    """Return `values` with what is read of each part in its rows.
+
+    Parameters
+    ----------
+    parts : int64 array, shape (n,)
+    read : callable
+        Returns the values of a part, given it and its rows.
+    values : array, shape (n, ...)
+        Is filled.
+    """
+    for part, rows in each_part(parts):
+        values[rows] = read(part, rows)
+    return values
+
+
+def cut_by(ordered: pa.StringArray, borders: tuple[str, ...]) -> Iterator[tuple[int, int, int]]:
+    """Yield `part, first, last` of the rows of each range that has any: those from one border up to the next."""
+    # Parquet, Spark and Python agree: text is in the order of its code points.
+    ends = [bisect_left(ordered, border, key=_as_text) for border in borders]
+    for part, (first, last) in enumerate(zip([0, *ends], [*ends, len(ordered)], strict=True)):
+        if first < last:
+            yield part, first, last
+
+
+def texts_of(offsets: NDArray[np.int32], text: NDArray[np.uint8]) -> pa.StringArray:
+    """Return texts whose bytes in UTF-8 follow each other, text i text[offsets[i] : offsets[i + 1]]."""
+    return pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(text))
+
+
+def text_arrays(texts: pa.StringArray) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Return `offsets` and `text` of texts, none of them NULL, as `texts_of` takes them."""
+    _, offsets, text = texts.buffers()
+    starts = np.frombuffer(offsets, dtype="<i4")[texts.offset : texts.offset + len(texts) + 1]
+    content = np.frombuffer(text, dtype="u1") if text is not None else np.empty(0, dtype="u1")
+    return starts - starts[0], content[starts[0] : starts[-1]]
+
+
+def _as_text(value: pa.StringScalar) -> str:
+    text: str = value.as_py()
+    return text

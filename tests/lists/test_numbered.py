@@ -1,0 +1,89 @@
+"""Songs by their numbers, against sorting by hand."""
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from musicrec.config import load_config
+from musicrec.context import Context
+from musicrec.errors import QualityError
+from musicrec.lists import number
+from musicrec.lists.number import write_numbers
+from musicrec.lists.numbered import Numbered, text_arrays, texts_of
+from musicrec.storage import runs
+from tests.lists.made import make_numbered
+
+TEXTS = st.lists(st.text(min_size=0, max_size=8), min_size=1, max_size=40, unique=True)
+
+
+def agrees(numbered: Numbered, ids: list[str], keys: np.ndarray, recordings: np.ndarray) -> None:
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    everyone = np.arange(len(ids))
+    assert numbered.ids(everyone).to_pylist() == [ids[i] for i in order]
+    assert numbered.keys(everyone).tolist() == keys[order].tolist()
+    assert numbered.recordings(everyone).tolist() == recordings[order].tolist()
+    by_hand = np.empty(len(ids), dtype=np.int64)
+    by_hand[order] = everyone
+    songs, of_songs = numbered.of_keys(keys)
+    assert songs.tolist() == by_hand.tolist()
+    assert of_songs.tolist() == recordings.tolist()
+    asked = [*ids, "no such id", *ids[:3]]
+    expected = [*by_hand.tolist(), -1, *by_hand[:3].tolist()]
+    assert numbered.of_ids(pa.array(asked, type=pa.string())).tolist() == expected
+
+
+@given(TEXTS, st.integers(1, 5), st.integers(0, 1000))
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_ids_keys_and_numbers_lead_to_each_other(tmp_path: Path, ids: list[str], n_ranges: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    keys = rng.permutation(np.linspace(-(2**63), 2**63 - 2048, len(ids)).astype(np.int64))
+    recordings = rng.integers(0, 5, len(ids))
+    ids = [text.encode("utf-8", "ignore").decode() + f"#{i}" for i, text in enumerate(ids)]
+    numbered = make_numbered(
+        tmp_path, ids, keys=keys.tolist(), recordings=recordings.tolist(), n_ranges=min(n_ranges, len(ids))
+    )
+    agrees(numbered, ids, keys, recordings)
+
+
+def test_a_key_of_no_song_is_refused(tmp_path: Path) -> None:
+    numbered = make_numbered(tmp_path, ["a", "b"], keys=[1, 5], recordings=[1, 5], n_ranges=2)
+    for stranger in (-9, 3, 9):
+        with pytest.raises(QualityError, match="does not have"):
+            numbered.of_keys(np.array([1, stranger]))
+
+
+def test_texts_survive_slices_and_emptiness() -> None:
+    texts = pa.array(["", "é", "日本", "b", ""])
+    for first in range(5):
+        for length in range(5 - first + 1):
+            some = texts.slice(first, length)
+            assert texts_of(*text_arrays(some)).to_pylist() == some.to_pylist()
+
+
+@pytest.mark.parametrize("partitions", [1, 6])
+def test_spark_numbers_them_in_many_ranges(
+    spark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, partitions: int
+) -> None:
+    monkeypatch.setattr(number, "MIN_RANGE_SONGS", 100)
+    monkeypatch.setattr(number, "ROWS_PER_FILE", 1000)
+    rng = np.random.default_rng(3)
+    alphabet = list("aZ09é日😀 _")
+    ids = sorted({"".join(rng.choice(alphabet, rng.integers(1, 9))) for _ in range(1500)}, key=lambda i: i[::-1])
+    keys, recordings = (
+        rng.permutation(2**62 // len(ids) * np.arange(len(ids)) - 2**61),
+        rng.integers(0, 99, len(ids)),
+    )
+    table = pa.table({"track_id": ids, "track_key": keys, "recording_key": recordings})
+    config = load_config(overrides=["neighbors.k=10", "input.tracks=none"])
+    context = Context(spark, config, runs.start_run(runs.open_root(str(tmp_path)), run_date=date(2026, 1, 2)))
+    songs = spark.createDataFrame(table).repartition(partitions)
+    numbered = write_numbers(context, songs, n_songs=len(ids))
+    assert numbered.n_ranges > 10
+    assert (np.diff(numbered.firsts) > 0).all()
+    assert np.diff(numbered.firsts).max() < 3 * 100
+    agrees(numbered, ids, keys, recordings)
