@@ -88,13 +88,13 @@ FILES = {
     "packed": "numbered pieces of vectors, three arrays each: `keys.npy` (int64), `recordings.npy` (int64), "
     "`vectors.npy` (half or single precision, a row each); deleted when the cells are written",
     "items": "parts of the cells: the same three arrays, items in the order of their cells",
-    "numbered": "songs in the order of their ids, by range of their numbers, four arrays each: `offsets.npy` (int32) "
-    "and `text.npy` (bytes of UTF-8) are the ids, `keys.npy` and `recordings.npy` (int64)",
+    "numbered": "songs in the order of their ids, by range of their numbers, four arrays each: `offsets.npy` "
+    "(int32) and `text.npy` (bytes of UTF-8) are the ids, `keys.npy` and `recordings.npy` (int64)",
     "numbered-keys": "the same songs in the order of their keys, by range of these: `keys.npy`, `numbers.npy` "
     "(int32), `recordings.npy`",
     "members": "songs that share a vector with others, by range of the number of the song that names the item: "
-    "`items.npy` and `self_scores.npy`, and of each item its songs, `starts.npy`, `songs.npy`, `recordings.npy`, and "
-    "those that a list can hold, `listed_starts.npy`, `listed.npy`, `listed_recordings.npy`",
+    "`items.npy` and `self_scores.npy`, and of each item its songs, `starts.npy`, `songs.npy`, `recordings.npy`, "
+    "and those that a list can hold, `listed_starts.npy`, `listed.npy`, `listed_recordings.npy`",
     "lists": "lists by range of numbers, before songs in no list get a place: `places.npy` (int32, a row of "
     "`neighbors.k` numbers for each song, -1 where a place is empty) and `scores.npy` (single precision, NaN "
     "there)",
