@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from musicrec import __version__
 from musicrec.catalog.clean import Catalog, write_catalog
+from musicrec.catalog.number import write_numbers
 from musicrec.catalog.sources import check_relations, read_source
 from musicrec.config import Config, config_as_dict
 from musicrec.context import Context, log, recorded
@@ -22,7 +23,6 @@ from musicrec.encoder.sample import Songs, draw_songs
 from musicrec.encoder.train import train
 from musicrec.lists.check import write_status
 from musicrec.lists.favorites import write_user_recommendations
-from musicrec.lists.number import write_numbers
 from musicrec.lists.rank import write_lists
 from musicrec.lists.sort import write_recommendations
 from musicrec.lists.spread import write_spread
@@ -42,8 +42,8 @@ from musicrec.storage.publish import publish
 from musicrec.storage.runs import Root
 
 STAGES = (
-    "clean", "sample", "train", "gate", "start", "features", "embed", "pack", "plan", "cells", "truth", "tune",
-    "join", "number", "rank", "spread", "sort", "favorites", "check", "report", "publish",
+    "clean", "number", "sample", "train", "gate", "start", "features", "embed", "pack", "plan", "cells", "truth",
+    "tune", "join", "rank", "spread", "sort", "favorites", "check", "report", "publish",
 )  # fmt: skip
 
 
@@ -97,6 +97,7 @@ def plan(session: SparkSession, config: Config) -> dict[str, Any]:
 def _run(context: Context, header: dict[str, Any]) -> str:
     catalog = write_catalog(context)
     n = catalog.n_tracks
+    numbered = write_numbers(context, catalog.ordered)
     songs = draw_songs(context, catalog)
     trained = train(context, songs)
     shipped = write_encoder(context, songs, trained)
@@ -110,7 +111,6 @@ def _run(context: Context, header: dict[str, Any]) -> str:
     truth = find_truth(context, cells)
     family = tune_family(context, cells, truth)
     neighbors = write_neighbors(context, cells, family, truth)
-    numbered = write_numbers(context, embeddings, n_songs=n)
     lists = write_lists(context, cells, numbered)
     spread = write_spread(context, lists)
     recommendations = write_recommendations(context, spread.lists)

@@ -124,6 +124,27 @@ EMBEDDINGS = _schema(
 # A piece of rows that a task has written; `piece` is unique.
 WRITTEN = _schema(piece=LongType(), n_rows=LongType())
 
+# The same of a range of keys, and how many of them another song has, too; of a range of songs, and the rows that
+# another one of their id came before.
+WRITTEN_KEYS = _schema(piece=LongType(), n_rows=LongType(), n_repeated=LongType())
+WRITTEN_TRACKS = _schema(piece=LongType(), n_rows=LongType(), n_duplicates=LongType())
+
+# A piece of the input: its rows, those that another one of their id came before, its different songs, and how many
+# rows were refused for what reason. `drawn_ids` and `drawn_keys` are of some of the songs.
+AUDITED = _schema(
+    piece=LongType(),
+    n_rows=LongType(),
+    n_duplicates=LongType(),
+    n_songs=LongType(),
+    reasons=ArrayType(StringType()),
+    n_refused=ArrayType(LongType()),
+    drawn_ids=ArrayType(StringType()),
+    drawn_keys=ArrayType(LongType()),
+)
+
+# A song of an input in which its id may stand several times, with the number of its known features.
+AUDITED_SONGS = StructType([*TRACKS.fields, StructField("n_known", IntegerType())])
+
 # A piece of the vectors, NULL where they were not fit to be written, and what is in it. Blobs of its songs that a
 # sample has: n int64 keys and n x d float32 vectors.
 PIECES = _schema(

@@ -28,7 +28,7 @@ LINES = (
     ("musicrec.config_layers",),
     ("musicrec.config_renames",),
     ("musicrec.measures",),
-    ("musicrec.arrays", "musicrec.songs", "musicrec.errors"),
+    ("musicrec.arrays", "musicrec.songs", "musicrec.errors", "musicrec.compiled"),
 )
 PURE = (
     "musicrec.encoder.learning",

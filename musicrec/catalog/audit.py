@@ -1,252 +1,218 @@
-"""Rows of any export → tracks, duplicates and a quarantine: each row ends in exactly one of them.
+"""Rows of any export → songs and a quarantine: each row ends in exactly one of them.
 
-One plan decides all of it, without a Python function per row: canonical columns are parsed with `try_cast`,
-each broken rule becomes a reason, and of the rows with one id the first in a total order over all columns
-stays. A bad row therefore never reaches the statistics that other songs depend on.
+Canonical columns are parsed, and each broken rule becomes a reason, array by array, whichever reader delivers the
+rows. A bad row therefore never reaches the statistics that other songs depend on.
 """
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
-from functools import reduce
+from dataclasses import dataclass
+from typing import Any
 
-from pyspark.sql import Column, DataFrame, Window
-from pyspark.sql import functions as F
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from musicrec.arrays import Bools, Doubles
+from musicrec.catalog import texts
+from musicrec.catalog.columns import MALFORMED, SOURCE_FILE
+from musicrec.catalog.hashes import hash_texts
 from musicrec.catalog.values import (
+    Values,
     explicit_of,
+    feature_numbers,
+    no_numbers,
     popularity_of,
-    quoted,
-    raw_feature,
-    release_date_of,
-    short_text,
-    track_id_of,
+    release_dates,
+    short_texts,
+    track_ids,
 )
 from musicrec.config import InputConfig
 from musicrec.schemas import QUARANTINE, TRACKS
-from musicrec.songs import (
-    ANALYZED_FEATURES,
-    FEATURE_RULES,
-    FEATURES,
-    TEXT_COLUMNS,
-    TRACK_COLUMNS,
-    FeatureRule,
-)
+from musicrec.songs import ANALYZED_FEATURES, FEATURE_RULES, FEATURES, TEXT_COLUMNS, FeatureRule
 
 MAX_ROW_LENGTH = 2000
-
-
-# What a title says about a release but not about the recording. "Remix", "Live" and "Acoustic" are other
-# recordings and stay.
-RELEASE_WORDS = (
-    r"(?:\d{4}\s+)?(?:digital(?:ly)?\s+)?re-?master(?:ed)?(?:\s+version)?(?:\s+\d{4})?"
-    r"|(?:single|album|original|mono|stereo|lp|explicit|clean)(?:\s+(?:version|mix))?"
-    r"|radio\s+edit|explicit|clean|bonus\s+track|deluxe(?:\s+(?:edition|version))?"
+# What may be wrong with a feature, after its name.
+PROBLEMS = ("not_a_number", "nan", "infinite", "out_of_range")
+REASONS = (
+    "",
+    "malformed_row",
+    "missing_id",
+    *(f"{rule.name}_{problem}" for rule in FEATURE_RULES for problem in PROBLEMS),
+    "too_few_features",
 )
-RELEASE_SUFFIX = rf"(?i)\s*(?:[(\[](?:{RELEASE_WORDS})[)\]]|[-–—]\s+(?:{RELEASE_WORDS})\s*$)"
+# Of songs, beside the columns of `schemas.TRACKS`: how many features are known.
+N_KNOWN = "n_known"
 
 
-def audit_rows(rows: DataFrame, *, columns: Mapping[str, str], settings: InputConfig) -> DataFrame:
-    """Return one row per input row with its verdict: track, duplicate or quarantine.
+@dataclass(frozen=True)
+class Audited:
+    """Rows by what they are: `schemas.AUDITED_SONGS`, several of one id maybe, and `schemas.QUARANTINE`."""
+
+    songs: pa.Table
+    quarantine: pa.Table
+
+
+def audit_rows(rows: pa.Table, *, columns: Mapping[str, str], settings: InputConfig) -> Audited:
+    """Return what the rows of a source are.
 
     Parameters
     ----------
-    rows : DataFrame
+    rows : pyarrow.Table
         The source's columns, `_malformed` (the row's text where it could not be parsed) and `_source_file`.
     columns : mapping
         Canonical name -> source name.
     settings : InputConfig
         Rules for ids, values and text.
-
-    Returns
-    -------
-    DataFrame
-        The columns of `schemas.TRACKS` and `schemas.QUARANTINE`, and `verdict`.
     """
-    return (
-        rows.transform(lambda source: as_canonical(source, columns=columns, settings=settings))
-        .transform(compute_once)
-        .transform(lambda songs: with_reason(songs, settings=settings))
-        .transform(compute_once)
-        .transform(with_missing_features)
-        .transform(lambda songs: with_count_reason(songs, min_features=settings.min_features))
-        .transform(with_row)
-        .transform(with_keys)
-        .transform(compute_once)
-        .transform(with_verdict)
+    given = {name: _whole(rows[name]) for name in rows.column_names}
+    source = {name: given[column] for name, column in columns.items()}
+    ids = track_ids(source.get("track_id"), given, n=rows.num_rows, settings=settings)
+    found = {name: feature_numbers(source[name]) for name in FEATURES if name in source}
+    problems = {rule.name: _problems(rule, found[rule.name]) for rule in FEATURE_RULES if rule.name in found}
+    reasons = _reasons(given[MALFORMED], ids, problems, settings=settings)
+    values = _known_values(found, problems, n=rows.num_rows)
+    n_known = np.sum([~np.isnan(column) for column in values.values()], axis=0)
+    reasons[(reasons == 0) & (n_known < settings.min_features)] = REASONS.index("too_few_features")
+    kept, refused = np.flatnonzero(reasons == 0), np.flatnonzero(reasons)
+    some = {name: column.take(pa.array(kept)) for name, column in source.items()}
+    return Audited(
+        _songs(ids.take(pa.array(kept)), some, values, kept, n_known, settings=settings),
+        _quarantine(ids, given, reasons, refused),
     )
 
 
-def keep_tracks(audited: DataFrame) -> DataFrame:
-    """Return the songs, with the columns of `schemas.TRACKS`."""
-    return audited.where("verdict = 'track'").select(*TRACKS.names)
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    one = column.combine_chunks()
+    whole = pa.concat_arrays(one.chunks) if isinstance(one, pa.ChunkedArray) else one
+    return whole.dictionary_decode() if pa.types.is_dictionary(whole.type) else whole
 
 
-def keep_quarantine(audited: DataFrame) -> DataFrame:
-    """Return the rows that are no songs, with the columns of `schemas.QUARANTINE`."""
-    return audited.where("verdict = 'quarantine'").select(*QUARANTINE.names)
-
-
-def count_verdicts(audited: DataFrame) -> DataFrame:
-    """Return `verdict, reason, n_rows, n_collisions`, one row per verdict and reason."""
-    return audited.groupBy("verdict", "reason").agg(
-        F.count("*").alias("n_rows"), F.sum(F.col("collides").cast("long")).alias("n_collisions")
+def _problems(rule: FeatureRule, found: Values) -> NDArray[np.int8]:
+    """Return what is wrong with each value (n,), from 1 as in `PROBLEMS`; 0 where nothing is or stands."""
+    values = found.values
+    with np.errstate(invalid="ignore"):
+        within = (values >= rule.low) & (values <= rule.high)
+        if rule.missing_at is not None:
+            within |= values == rule.missing_at
+        if rule.whole:
+            within &= values == np.floor(values)
+    problems = np.select(
+        [found.given & ~found.is_number, ~found.is_number, np.isnan(values), np.isinf(values), ~within],
+        [1, 0, 2, 3, 4],
     )
+    return problems.astype(np.int8)
 
 
-def as_canonical(rows: DataFrame, *, columns: Mapping[str, str], settings: InputConfig) -> DataFrame:
-    """Return canonical columns, features still raw, with what the quarantine tells of a row.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        The source's columns, `_malformed` and `_source_file`.
-    columns : mapping
-        Canonical name -> source name.
-    settings : InputConfig
-    """
-    kinds = {field.name: field.dataType for field in rows.schema.fields}
-    source = {name: (quoted(columns[name]), kinds[columns[name]]) for name in columns}
-    texts = {name: short_text(*source[name], settings=settings) for name in TEXT_COLUMNS if name in source}
-    given = [name for name in rows.columns if not name.startswith("_")]
-    return rows.select(
-        track_id_of(source.get("track_id"), settings=settings).alias("track_id"),
-        *[texts.get(name, F.lit(None).cast("string")).alias(name) for name in TEXT_COLUMNS],
-        release_date_of(source.get("release_date")).alias("release_date"),
-        popularity_of(source.get("popularity")).alias("popularity"),
-        explicit_of(source.get("explicit")).alias("explicit"),
-        *[raw_feature(source.get(name)).alias(name) for name in FEATURES],
-        F.col("_malformed").alias("malformed"),
-        F.col("_source_file").alias("source_file"),
-        F.struct(*[quoted(name) for name in given]).alias("source"),
-    )
+def _reasons(
+    malformed: pa.StringArray, ids: pa.StringArray, problems: dict[str, NDArray[np.int8]], *, settings: InputConfig
+) -> NDArray[np.int64]:
+    """Return the first reason (n,) of each row as in `REASONS`, 0 where it has none."""
+    reasons = np.zeros(len(ids), dtype=np.int64)
+    if settings.invalid_values == "quarantine":
+        for name in reversed(problems):
+            first = REASONS.index(f"{name}_{PROBLEMS[0]}")
+            reasons = np.where(problems[name] > 0, first + problems[name] - 1, reasons)
+    reasons[_as_bools(pc.is_null(ids))] = REASONS.index("missing_id")
+    reasons[_as_bools(pc.is_valid(malformed))] = REASONS.index("malformed_row")
+    return reasons
 
 
-def compute_once(songs: DataFrame) -> DataFrame:
-    """Return the same rows behind a generator, which the optimizer does not look through.
-
-    It would otherwise inline each rule into every column that refers to it, until the generated code passes the
-    JVM's 64 KB per method and is not compiled.
-    """
-    return songs.select(F.inline(F.array(F.struct(*songs.columns))))
-
-
-def with_reason(songs: DataFrame, *, settings: InputConfig) -> DataFrame:
-    """Add `reason` (NULL where every rule holds) and turn the features into numbers, bad ones into NULL."""
-    problems = [_problem(rule) for rule in FEATURE_RULES]
-    broken = problems if settings.invalid_values == "quarantine" else []
-    reason = F.coalesce(
-        F.when(F.col("malformed").isNotNull(), F.lit("malformed_row")),
-        F.when(F.col("track_id").isNull(), F.lit("missing_id")),
-        *broken,
-    )
-    numbers = [
-        F.when(problem.isNull(), _number(rule.name)).alias(rule.name)
-        for rule, problem in zip(FEATURE_RULES, problems, strict=True)
-    ]
-    kept = [name for name in songs.columns if name not in FEATURES]
-    return songs.select(*kept, reason.alias("reason"), *numbers)
+def _known_values(
+    found: dict[str, Values], problems: dict[str, NDArray[np.int8]], *, n: int
+) -> dict[str, Doubles]:
+    """Return the features, NaN where they are not known: bad, or a value that stands for that."""
+    values = {}
+    for rule in FEATURE_RULES:
+        numbers = found.get(rule.name) or no_numbers(n)
+        is_good = numbers.is_number & (problems[rule.name] == 0) if rule.name in found else numbers.is_number
+        values[rule.name] = np.where(is_good, numbers.values, np.nan)
+    never_analyzed = np.all([values[name] == 0 for name in ANALYZED_FEATURES], axis=0)
+    for rule in FEATURE_RULES:
+        if rule.missing_at is not None:
+            values[rule.name][values[rule.name] == rule.missing_at] = np.nan
+        if rule.name in ANALYZED_FEATURES:
+            values[rule.name][never_analyzed] = np.nan
+    return values
 
 
-def with_missing_features(songs: DataFrame) -> DataFrame:
-    """Turn the values that stand for "unknown" into NULL: key -1, tempo 0, a song never analyzed."""
-    never_analyzed = reduce(Column.__and__, [F.col(name) == 0 for name in ANALYZED_FEATURES])
-    unknown = {
-        rule.name: F.col(rule.name) == rule.missing_at for rule in FEATURE_RULES if rule.missing_at is not None
+def _songs(
+    ids: pa.StringArray,
+    source: Mapping[str, pa.Array],
+    values: Mapping[str, Doubles],
+    rows: NDArray[np.int64],
+    n_known: NDArray[Any],
+    *,
+    settings: InputConfig,
+) -> pa.Table:
+    n = len(ids)
+    none = texts.no_texts(n)
+    said = {
+        name: short_texts(source[name], settings=settings) if name in source else none for name in TEXT_COLUMNS
     }
-    # The columns refer to each other, so all of them are replaced in one step.
-    replaced = {
-        rule.name: F.when(
-            ~F.coalesce(
-                unknown.get(rule.name, F.lit(False))
-                | (never_analyzed if rule.name in ANALYZED_FEATURES else F.lit(False)),
-                F.lit(False),
-            ),
-            F.col(rule.name),
-        )
-        for rule in FEATURE_RULES
+    dates = release_dates(source["release_date"]) if "release_date" in source else none
+    keys = hash_texts(ids)
+    columns = {
+        "track_key": pa.array(keys),
+        "track_id": ids,
+        "recording_key": pa.array(_recording_keys(said["artist"], said["title"], keys)),
+        **said,
+        "release_date": dates,
+        "release_year": pc.cast(pc.utf8_slice_codeunits(dates, start=0, stop=4), pa.int32()),
+        "popularity": popularity_of(source["popularity"]) if "popularity" in source else pa.nulls(n, pa.float64()),
+        "explicit": explicit_of(source["explicit"]) if "explicit" in source else pa.nulls(n, pa.bool_()),
+        **{name: pa.array(values[name][rows], from_pandas=True) for name in FEATURES},
+        N_KNOWN: pa.array(n_known[rows].astype(np.int32)),
     }
-    return songs.withColumns(replaced)
+    return pa.table({name: columns[name] for name in (*TRACKS.names, N_KNOWN)})
 
 
-def with_count_reason(songs: DataFrame, *, min_features: int) -> DataFrame:
-    """Give a song with fewer than `min_features` known features a reason."""
-    n_known = reduce(Column.__add__, [F.col(name).isNotNull().cast("int") for name in FEATURES])
-    too_few = F.when(n_known < min_features, F.lit("too_few_features"))
-    return songs.withColumns({"reason": F.coalesce("reason", too_few), "n_known": n_known})
+def _recording_keys(artists: pa.StringArray, titles: pa.StringArray, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the hash of artist and title (n,), the song's own key (n,) where one of them is missing."""
+    known = pc.and_(pc.is_valid(artists), pc.is_valid(titles))
+    rows, found = np.flatnonzero(_as_bools(known)), keys.copy()
+    some = (column.filter(known) for column in (artists, titles))
+    found[rows] = hash_texts(texts.lowered(next(some)), texts.normalized_titles(next(some)))
+    return found
 
 
-def with_row(songs: DataFrame) -> DataFrame:
-    """Replace the source's columns by `row`: the text of a row that goes to the quarantine, else NULL."""
-    row = F.substring(F.coalesce("malformed", F.to_json("source")), 1, MAX_ROW_LENGTH)
-    return songs.withColumn("row", F.when(F.col("reason").isNotNull(), row)).drop("source", "malformed")
-
-
-def with_keys(songs: DataFrame) -> DataFrame:
-    """Add `track_key`, `recording_key` and `release_year`."""
-    artist = F.lower("artist")
-    recording = F.when(
-        artist.isNotNull() & F.col("title").isNotNull(), F.xxhash64(artist, normalized_title(F.col("title")))
-    )
-    return songs.withColumn("track_key", F.xxhash64("track_id")).withColumns(
-        {
-            "recording_key": F.coalesce(recording, F.col("track_key")),
-            "release_year": F.substring("release_date", 1, 4).cast("int"),
-        }
-    )
-
-
-def with_verdict(songs: DataFrame) -> DataFrame:
-    """Add `verdict`, and `collides` where two ids share a track_key.
-
-    Of the rows with one id the winner knows most features, is the most popular, then first by all columns.
-    """
-    order = [
-        F.col("n_known").desc(),
-        F.col("popularity").desc_nulls_last(),
-        *[F.col(name).asc_nulls_last() for name in TRACK_COLUMNS if name != "popularity"],
+def _quarantine(
+    ids: pa.StringArray, given: Mapping[str, pa.Array], reasons: NDArray[np.int64], rows: NDArray[np.int64]
+) -> pa.Table:
+    place = pa.array(rows)
+    told = pa.array([REASONS[reason] for reason in reasons[rows].tolist()], type=pa.string())
+    names = [name for name in given if name not in (MALFORMED, SOURCE_FILE)]
+    some = pa.table({name: _for_json(given[name].take(place)) for name in names}).to_pylist() if len(rows) else []
+    malformed = given[MALFORMED].take(place).to_pylist()
+    texts_of_rows = [
+        (_as_json(row) if text is None else text)[:MAX_ROW_LENGTH]
+        for row, text in zip(some, malformed, strict=True)
     ]
-    refused = F.col("reason").isNotNull()
-    # Quarantined rows are spread by their text: on one key they would all land in one task.
-    group = F.when(refused, F.xxhash64("row")).otherwise(F.col("track_key"))
-    same_song = Window.partitionBy(refused, group).orderBy("track_id", *order)
-    winner = F.row_number().over(same_song) == 1
-    collides = F.lag("track_id").over(same_song) != F.col("track_id")
-    return songs.withColumns(
-        {
-            "verdict": F.when(refused, "quarantine").when(winner, "track").otherwise("duplicate"),
-            "collides": ~refused & F.coalesce(collides, F.lit(False)),
-        }
-    )
+    columns = [ids.take(place), told, given[SOURCE_FILE].take(place), pa.array(texts_of_rows, type=pa.string())]
+    return pa.Table.from_arrays(columns, names=QUARANTINE.names)
 
 
-def normalized_title(title: Column) -> Column:
-    """Return a title without what tells releases of one recording apart.
-
-    Lower case, without "(2011 Remaster)", "- Single Version" and the like, letters and digits only. A
-    title that would become empty stays as it is.
-    """
-    # Most titles have neither bracket nor dash; the test for them is cheap, the expression is not.
-    marked = title.contains("(") | title.contains("[") | title.rlike("[-–—] ")
-    bare = F.when(marked, F.regexp_replace(title, RELEASE_SUFFIX, "")).otherwise(title)
-    plain = F.trim(F.regexp_replace(F.lower(bare), r"[^\p{L}\p{N}]+", " "))
-    return F.when(plain != "", plain).otherwise(F.lower(title))
+def _as_json(row: Mapping[str, Any]) -> str:
+    said = {name: _plain(value) for name, value in row.items() if value is not None}
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
-def _number(name: str) -> Column:
-    return F.col(name)["number"]
+def _plain(value: Any) -> Any:
+    """Return a value that JSON has; it has no words for what is not finite."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
 
 
-def _problem(rule: FeatureRule) -> Column:
-    number, given = _number(rule.name), F.col(rule.name)["given"]
-    within = number.between(rule.low, rule.high)
-    if rule.missing_at is not None:
-        within = within | (number == rule.missing_at)
-    if rule.whole:
-        within = within & (number == F.floor(number))
-    return (
-        F.when(given & number.isNull(), f"{rule.name}_not_a_number")
-        .when(F.isnan(number), f"{rule.name}_nan")
-        .when(F.abs(number) == float("inf"), f"{rule.name}_infinite")
-        .when(~within, f"{rule.name}_out_of_range")
-    )
+def _for_json(column: pa.Array) -> pa.Array:
+    # 0.1 in single precision is 0.1, not 0.10000000149.
+    return pc.cast(pc.cast(column, pa.string()), pa.float64()) if pa.types.is_float32(column.type) else column
+
+
+def _as_bools(column: pa.BooleanArray) -> Bools:
+    found: Bools = column.to_numpy(zero_copy_only=False).astype(bool)
+    return found

@@ -6,15 +6,22 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from pyspark.sql import DataFrame, Row
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
 
-from musicrec.catalog.audit import audit_rows, count_verdicts, keep_quarantine, keep_tracks
+from musicrec.catalog import clean_tasks
+from musicrec.catalog.clean_tasks import Rules
+from musicrec.catalog.number import Ordered, choose_borders
 from musicrec.catalog.sources import read_source
 from musicrec.config import InputConfig
 from musicrec.context import Context, log
 from musicrec.errors import InputError, QualityError
+from musicrec.spark.arrow import numbers
 from musicrec.spark.failures import input_errors
 from musicrec.storage import datasets
+from musicrec.storage.arrow_files import ArrowFiles
+from musicrec.storage.files import drop
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,8 @@ class Catalog:
         Canonical name -> source name.
     files : list of str
         The files that were read, the first thousand.
+    ordered : Ordered
+        The songs by their ids.
     """
 
     tracks: DataFrame
@@ -40,6 +49,7 @@ class Catalog:
     counts: dict[str, Any]
     columns: dict[str, str]
     files: list[str]
+    ordered: Ordered
 
 
 def write_catalog(context: Context) -> Catalog:
@@ -54,46 +64,69 @@ def write_catalog(context: Context) -> Catalog:
     """
     settings = context.config.input
     with context.stage("clean"):
+        pieces = ArrowFiles(context.run.path(datasets.SONGS))
+        quarantine = context.files(datasets.QUARANTINE)
         with input_errors(settings.tracks):
             rows, columns = read_source(context.session, settings)
-            # Cached: the counts and both outputs come from one reading of the input.
-            audited = audit_rows(rows, columns=columns, settings=settings).persist()
-            verdicts = count_verdicts(audited).collect()
-        counts = _as_counts(verdicts)
-        _check_collisions(verdicts)
-        quarantine = context.write(keep_quarantine(audited), datasets.QUARANTINE)
+            audited = clean_tasks.write_audited(
+                rows, rules=Rules(columns, settings), songs=pieces, quarantine=quarantine
+            ).toArrow()
+        counts = _as_counts(audited)
+        if not counts["n_quarantined"]:
+            quarantine.write(0, clean_tasks.NO_QUARANTINE)
         _check_counts(counts, settings=settings, quarantine_path=context.run.path(datasets.QUARANTINE))
-        tracks = context.write(keep_tracks(audited), datasets.TRACKS)
-        audited.unpersist()
-        _check_sums(counts, n_tracks=tracks.count(), n_quarantined=quarantine.count())
+        ordered, n_duplicates = _write_tracks(context, pieces, audited)
+        drop(pieces.directory)
+        counts["n_duplicates"] += n_duplicates
+        counts["n_tracks"] = context.files(datasets.TRACKS).count()
+        _check_sums(counts, n_tracks=counts["n_tracks"], n_quarantined=quarantine.count())
         log.info(
             "%(n_rows)d rows = %(n_tracks)d tracks + %(n_duplicates)d duplicates + %(n_quarantined)d quarantined",
             counts,
         )
-        files = sorted(rows.inputFiles())[:1000]
-        return Catalog(tracks, quarantine, counts["n_tracks"], counts, columns, files)
+        return Catalog(
+            tracks=context.read(datasets.TRACKS),
+            quarantine=context.read(datasets.QUARANTINE),
+            n_tracks=counts["n_tracks"],
+            counts=counts,
+            columns=columns,
+            files=sorted(rows.inputFiles())[:1000],
+            ordered=ordered,
+        )
 
 
-def _as_counts(verdicts: list[Row]) -> dict[str, Any]:
-    by_verdict: Counter[str] = Counter()
-    for row in verdicts:
-        by_verdict[row["verdict"]] += row["n_rows"]
-    reasons = {row["reason"]: row["n_rows"] for row in verdicts if row["verdict"] == "quarantine"}
+def _write_tracks(context: Context, pieces: ArrowFiles, audited: pa.Table) -> tuple[Ordered, int]:
+    """Write the songs by range of ids; return them in order, and how many rows another one came before."""
+    filled = [row["piece"] for row in audited.sort_by("piece").to_pylist() if row["n_songs"]]
+    ids, keys = (audited[name].combine_chunks().flatten() for name in ("drawn_ids", "drawn_keys"))
+    first_ids = choose_borders(
+        ids.to_pylist(), n_songs=sum(audited["n_songs"].to_pylist()), k=context.config.neighbors.k
+    )
+    files = context.arrays(datasets.NUMBERED)
+    written = clean_tasks.write_tracks(
+        context.numbers(len(first_ids) + 1),
+        pieces=filled,
+        first_ids=first_ids,
+        songs=pieces,
+        tracks=context.files(datasets.TRACKS),
+        numbered=files,
+    ).toArrow()
+    firsts = np.concatenate([[0], np.cumsum(numbers(written.sort_by("piece")["n_rows"]))])
+    return Ordered(files, firsts, first_ids, numbers(keys)), sum(written["n_duplicates"].to_pylist())
+
+
+def _as_counts(audited: pa.Table) -> dict[str, Any]:
+    """Return what the rows are; songs of which several have one id count once for each piece."""
+    reasons = Counter[str]()
+    for row in audited.to_pylist():
+        reasons.update(dict(zip(row["reasons"], row["n_refused"], strict=True)))
     return {
-        "n_rows": sum(by_verdict.values()),
-        "n_tracks": by_verdict["track"],
-        "n_duplicates": by_verdict["duplicate"],
-        "n_quarantined": by_verdict["quarantine"],
+        "n_rows": sum(audited["n_rows"].to_pylist()),
+        "n_tracks": sum(audited["n_songs"].to_pylist()),
+        "n_duplicates": sum(audited["n_duplicates"].to_pylist()),
+        "n_quarantined": reasons.total(),
         "quarantine_reasons": dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
     }
-
-
-def _check_collisions(verdicts: list[Row]) -> None:
-    n_collisions = sum(row["n_collisions"] or 0 for row in verdicts)
-    if n_collisions:
-        raise InputError(
-            f"{n_collisions} different ids share a 64-bit hash", todo="rename one of them, e.g. with a prefix"
-        )
 
 
 def _check_counts(counts: dict[str, Any], *, settings: InputConfig, quarantine_path: str) -> None:

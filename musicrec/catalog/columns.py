@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from musicrec.errors import InputError
 from musicrec.songs import FEATURES, TRACK_COLUMNS
 
+# Added to each input row: the row's text where it could not be parsed, and the file it stands in.
+MALFORMED, SOURCE_FILE = "_malformed", "_source_file"
+
 # Names that exports of Spotify's catalog and their copies use. Compared without case.
 ALIASES: dict[str, tuple[str, ...]] = {
     "track_id": ("id", "uri", "track_uri", "song_id", "spotify_id", "spotify_track_uri"),

@@ -16,13 +16,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
-from musicrec.catalog.columns import check_no_repeats
+from musicrec.catalog.columns import MALFORMED, SOURCE_FILE, check_no_repeats
 from musicrec.errors import InputError
 from musicrec.spark.failures import input_errors
-
-# Added to each input row: the row's text where it could not be parsed, and the file it stands in.
-MALFORMED = "_malformed"
-SOURCE_FILE = "_source_file"
 
 ENDINGS = {
     "csv": "csv",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pyspark.sql import DataFrame, SparkSession
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from musicrec.catalog import formats
-from musicrec.catalog.columns import resolve_columns
-from musicrec.catalog.values import quoted, stripped, text_of, track_id_of
+from musicrec.catalog.columns import MALFORMED, SOURCE_FILE, resolve_columns
+from musicrec.catalog.texts import as_texts, stripped
+from musicrec.catalog.values import track_ids
 from musicrec.config import InputConfig
 from musicrec.errors import ConfigError, InputError
 from musicrec.songs import (
@@ -17,6 +20,7 @@ from musicrec.songs import (
     TRACK_COLUMNS,
 )
 from musicrec.spark import failures
+from musicrec.spark.tasks import Batches, by_position
 
 
 def read_source(session: SparkSession, settings: InputConfig) -> tuple[DataFrame, dict[str, str]]:
@@ -34,7 +38,7 @@ def read_source(session: SparkSession, settings: InputConfig) -> tuple[DataFrame
     rows = formats.read_rows(
         session, settings.tracks, file_format=settings.format, multiline=settings.csv_multiline
     )
-    names = [name for name in rows.columns if name not in (formats.MALFORMED, formats.SOURCE_FILE)]
+    names = [name for name in rows.columns if name not in (MALFORMED, SOURCE_FILE)]
     columns = resolve_columns(names, wanted=TRACK_COLUMNS, configured=settings.columns, where=settings.tracks)
     _check_columns(names, columns, settings=settings)
     return rows, columns
@@ -58,7 +62,7 @@ def read_relation(session: SparkSession, uri: str, *, owner: str, settings: Inpu
         The files cannot be read, or one of the two columns is not there.
     """
     rows = formats.read_rows(session, uri, file_format=settings.format, multiline=settings.csv_multiline)
-    names = [name for name in rows.columns if name not in (formats.MALFORMED, formats.SOURCE_FILE)]
+    names = [name for name in rows.columns if name not in (MALFORMED, SOURCE_FILE)]
     # input.columns and input.id_from are written for the songs; they count here where this file has such columns.
     if not set(settings.id_from) <= set(names):
         settings = settings.model_copy(update={"id_from": ()})
@@ -122,10 +126,21 @@ def as_relation(rows: DataFrame, *, columns: Mapping[str, str], owner: str, sett
         "playlist_id" or "user_id".
     settings : InputConfig
     """
-    kinds = {field.name: field.dataType for field in rows.schema.fields}
-    source = {name: (quoted(columns[name]), kinds[columns[name]]) for name in columns}
-    owner_text = stripped(text_of(*source[owner]))
-    return rows.where("_malformed IS NULL").select(
-        F.when(owner_text != "", owner_text).alias(owner),
-        track_id_of(source.get("track_id"), settings=settings).alias("track_id"),
-    )
+    wanted = dict.fromkeys([*columns.values(), *settings.id_from])
+
+    def relate(batches: Batches) -> Batches:
+        for batch in batches:
+            given = dict(zip(wanted, batch.columns, strict=True))
+            owners = stripped(as_texts(given[columns[owner]]))
+            source = given[columns["track_id"]] if "track_id" in columns else None
+            ids = track_ids(source, given, n=batch.num_rows, settings=settings)
+            named = pc.if_else(pc.fill_null(pc.not_equal(owners, ""), False), owners, pa.scalar(None, pa.string()))
+            yield pa.RecordBatch.from_arrays([named, ids], names=[owner, "track_id"])
+
+    known = rows.where(f"{MALFORMED} IS NULL").select(*map(quoted, wanted))
+    return by_position(known).mapInArrow(relate, f"{owner} string, track_id string")
+
+
+def quoted(name: str) -> Column:
+    """Return a column of the source by its name, whatever characters that has."""
+    return F.col("`" + name.replace("`", "``") + "`")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from pyspark.sql import SparkSession
 
-from musicrec.catalog import audit
+from musicrec.catalog.clean_tasks import Rules, as_tracks
 from musicrec.catalog.sources import read_source
 from musicrec.config import Config
 from musicrec.context import log
@@ -66,7 +66,7 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
 def _load(session: SparkSession, config: Config) -> Songs:
     with failures.input_errors(config.input.tracks):
         rows, columns = read_source(session, config.input)
-        tracks = audit.keep_tracks(audit.audit_rows(rows, columns=columns, settings=config.input)).persist()
+        tracks = as_tracks(rows, rules=Rules(columns, config.input)).persist()
         n_tracks = tracks.count()
     songs = sample_songs(session, tracks, config, n_tracks=n_tracks, sample_size=config.evaluate.max_songs)
     tracks.unpersist()

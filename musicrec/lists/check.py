@@ -9,12 +9,12 @@ from typing import Any
 from pyspark.sql import functions as F
 
 from musicrec.catalog.clean import Catalog
+from musicrec.catalog.numbered import Numbered
 from musicrec.context import Context
 from musicrec.errors import QualityError
 from musicrec.lists import check_tasks
 from musicrec.lists.check_tasks import Written
 from musicrec.lists.list_files import ListFiles
-from musicrec.lists.numbered import Numbered
 from musicrec.spark.partitions import partition_targets
 from musicrec.storage import datasets
 from musicrec.storage.rows import RowFiles

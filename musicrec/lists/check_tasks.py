@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 
 from musicrec.arrays import Bools, Ints
+from musicrec.catalog.numbered import Numbered, cut_by
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.nearest import NO_SONG, Places
-from musicrec.lists.numbered import Numbered, cut_by
 from musicrec.lists.sort import as_recommendations
 from musicrec.schemas import CHECKED, REFUSED, STATUS, WRITTEN, as_row
 from musicrec.spark.arrow import gather_batches

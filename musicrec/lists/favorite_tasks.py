@@ -12,10 +12,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.arrays import Ints
+from musicrec.catalog.numbered import Numbered, cut_by
 from musicrec.lists.fusion import Favorites, Fused, fuse
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.nearest import NO_SONG
-from musicrec.lists.numbered import Numbered, cut_by
 from musicrec.schemas import (
     FAVORITE_BLOCKS,
     FAVORITES,

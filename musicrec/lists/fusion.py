@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from musicrec.arrays import Floats, Ints
+from musicrec.compiled import compiled
 from musicrec.lists.nearest import NO_SONG, Places
-from musicrec.neighbors.search.compiled import compiled
 
 # A vote of rank 1 counts this much. Whole numbers: a sum of floats would depend on its order.
 SHARE_UNIT = 10**9

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from musicrec.arrays import Floats, Ints
+from musicrec.catalog.numbered import Numbered, each_part
 from musicrec.lists.nearest import NO_SONG, Places, no_places
-from musicrec.lists.numbered import Numbered, each_part
 from musicrec.spark.arrow import numbers
 from musicrec.storage.array_files import ArrayFiles
 from musicrec.storage.rows import RowFiles

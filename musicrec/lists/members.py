@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from musicrec.arrays import Bools, Floats, Ints, concatenate_ranges
+from musicrec.catalog.numbered import Numbered, each_part
 from musicrec.lists.nearest import SongRows
-from musicrec.lists.numbered import Numbered, each_part
 from musicrec.schemas import MEMBER_BLOCKS, WRITTEN, as_row
 from musicrec.spark.arrow import numbers
 from musicrec.spark.tasks import MAX_BLOCK_ROWS, Batches, each_block, each_number, joined

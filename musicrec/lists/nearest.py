@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musicrec.arrays import Floats, Ints
-from musicrec.neighbors.search.compiled import compiled
+from musicrec.compiled import compiled
 
 # A place that is empty: of `places`; its score is NaN.
 NO_SONG = -1

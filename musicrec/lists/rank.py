@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from musicrec.catalog.numbered import Numbered
 from musicrec.context import Context
 from musicrec.lists import members, rank_tasks
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.members import Members
-from musicrec.lists.numbered import Numbered
 from musicrec.lists.rank_tasks import RankSettings
 from musicrec.neighbors.cells import Cells
 from musicrec.spark.partitions import partition_targets

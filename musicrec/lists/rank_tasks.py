@@ -10,9 +10,9 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from musicrec.arrays import Floats, Ints
+from musicrec.catalog.numbered import Numbered, each_part
 from musicrec.lists.members import ALL, LISTED, Members
 from musicrec.lists.nearest import Places, SongRows, choose_songs, concatenate_places, no_places, sort_candidates
-from musicrec.lists.numbered import Numbered, each_part
 from musicrec.schemas import LIST_BLOCKS, WRITTEN, as_row
 from musicrec.spark.arrow import numbers
 from musicrec.spark.tasks import Batches, Read, each_block, each_number, joined

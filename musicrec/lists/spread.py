@@ -11,10 +11,10 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from musicrec.arrays import Ints, as_shares
+from musicrec.catalog.numbered import Numbered, each_part
 from musicrec.context import Context, log
 from musicrec.lists import spread_tasks
 from musicrec.lists.list_files import Guests, ListFiles
-from musicrec.lists.numbered import Numbered, each_part
 from musicrec.lists.places import (
     Counts,
     Histogram,

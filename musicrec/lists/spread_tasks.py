@@ -12,9 +12,9 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from musicrec.arrays import Ints
+from musicrec.catalog.numbered import Numbered
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.nearest import NO_SONG
-from musicrec.lists.numbered import Numbered
 from musicrec.lists.places import (
     NOTHING,
     Counts,

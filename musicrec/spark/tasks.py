@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark import TaskContext
+from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
 from musicrec.schemas import WRITTEN, as_row, blob_of
@@ -25,6 +26,14 @@ PIECE_ROWS = 131_072
 MAX_BLOCK_ROWS = 65_536
 # More pieces than this no partition has: that many rows are more than a task's memory.
 MAX_PIECES = 2**16
+
+
+def by_position(rows: DataFrame) -> DataFrame:
+    """Return the rows with names of columns that say nothing but their position.
+
+    `mapInArrow` looks columns up by their names, and a user's may hold dots and quotes.
+    """
+    return rows.toDF(*(f"column{i}" for i in range(len(rows.columns))))
 
 
 def each_number(batches: Batches) -> Iterator[int]:

@@ -48,8 +48,11 @@ class Dataset:
 
 
 # catalog
+SONGS = Dataset("songs")
 TRACKS = Dataset("tracks", "TRACKS")
 QUARANTINE = Dataset("quarantine", "QUARANTINE")
+NUMBERED = Dataset("numbered")
+NUMBERED_KEYS = Dataset("numbered-keys")
 # encoder
 MODEL = Dataset("model")
 FEATURE_VECTORS = Dataset("features", "FEATURE_VECTORS")
@@ -60,8 +63,6 @@ ITEMS = Dataset("items")
 REPEATED = Dataset("repeated", "REPEATED")
 NEIGHBORS = Dataset("neighbors", "NEIGHBORS")
 # lists
-NUMBERED = Dataset("numbered")
-NUMBERED_KEYS = Dataset("numbered-keys")
 MEMBERS = Dataset("members")
 REFUSED = Dataset("refused", "REFUSED")
 FAVORITES = Dataset("favorites", "FAVORITES")

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 from pyspark.sql import SparkSession
 
+from musicrec.catalog.number import write_vector_numbers
 from musicrec.config import Config, config_as_dict
 from musicrec.context import Context, log, recorded
 from musicrec.errors import InputError
-from musicrec.lists.number import write_numbers
 from musicrec.lists.rank import write_lists
 from musicrec.neighbors.cells import has_repeated_keys, write_cells
 from musicrec.neighbors.join import write_neighbors
@@ -97,7 +97,7 @@ def _join(context: Context, source: VectorsInput) -> dict[str, object]:
         found = write_neighbors(context, cells, family, truth, write=write)
     else:
         found = write_neighbors(context, cells, family, truth)
-        numbered = write_numbers(context, embeddings, n_songs=packed.n_songs)
+        numbered = write_vector_numbers(context, embeddings, n_songs=packed.n_songs)
         lists = write_lists(context, cells, numbered)
         write_rows(context, lists, whole_ids=ids.has_whole_ids(rows))
     about = {"n_vectors": packed.n_songs, "dim": survey["max_dim"], "half_precision": survey["is_half"]}

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musicrec.arrays import Floats, Ints
-from musicrec.neighbors.search.compiled import compiled
+from musicrec.compiled import compiled
 from musicrec.neighbors.search.top_k import Lists
 
 

@@ -1,35 +1,48 @@
 import json
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType
+import pyarrow as pa
+import pyarrow.compute as pc
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from musicrec import schemas
-from musicrec.catalog.audit import audit_rows, keep_tracks, normalized_title
+from musicrec.catalog.audit import audit_rows
 from musicrec.catalog.columns import resolve_columns
+from musicrec.catalog.hashes import hash_texts
+from musicrec.catalog.texts import normalized_titles
+from musicrec.catalog.twins import keep_winners
+from musicrec.catalog.values import feature_numbers
 from musicrec.config import InputConfig
 from musicrec.songs import FEATURES, TRACK_COLUMNS
 from tests.conftest import SONG
 
 
-def audit(spark, rows: list[dict[str, Any]], *, typed: bool = False, **settings: Any) -> pd.DataFrame:
-    """Clean rows given as dictionaries, as text or with their own types."""
+def audit(rows: list[dict[str, Any]], *, typed: bool = False, **settings: Any) -> pd.DataFrame:
+    """Clean rows given as dictionaries, as text or with their own types; return each with what became of it."""
     names = list(dict.fromkeys(name for row in rows for name in row if name != "_malformed"))
-    data = [[row.get(name) for name in names] + [row.get("_malformed"), "file:/songs"] for row in rows]
-    if typed:
-        kinds = {float: "double", str: "string", bool: "boolean", list: "array<string>"}
-        typed_names = [f"{name} {kinds[type(rows[0][name])]}" for name in names]
-        schema = ", ".join([*typed_names, "_malformed string", "_source_file string"])
-        source = spark.createDataFrame(data, schema)
-    else:
-        texts = [[None if v is None else str(v) for v in row] for row in data]
-        fields = [StructField(name, StringType()) for name in [*names, "_malformed", "_source_file"]]
-        source = spark.createDataFrame(texts, StructType(fields))
+    said = {name: [row.get(name) for row in rows] for name in (*names, "_malformed")}
+    if not typed:
+        said = {name: [None if v is None else str(v) for v in column] for name, column in said.items()}
+    arrays = {name: pa.array(column) for name, column in said.items()}
+    arrays["_malformed"] = arrays["_malformed"].cast(pa.string())
+    source = pa.table({**arrays, "_source_file": ["file:/songs"] * len(rows)})
     columns = resolve_columns(names, wanted=TRACK_COLUMNS, configured={}, where="rows")
     audited = audit_rows(source, columns=columns, settings=InputConfig(**settings))
-    assert keep_tracks(audited).schema.names == schemas.TRACKS.names
-    return audited.toPandas()
+    assert audited.songs.schema.names == schemas.AUDITED_SONGS.names
+    assert len(audited.songs) + len(audited.quarantine) == len(rows)
+    winners = keep_winners(audited.songs)
+    kinds = {
+        "track": winners.to_pandas().assign(reason=None),
+        "quarantine": audited.quarantine.to_pandas(),
+        "duplicate": pd.DataFrame(index=range(len(audited.songs) - len(winners))),
+    }
+    found = [rows_of.assign(verdict=verdict) for verdict, rows_of in kinds.items() if len(rows_of)]
+    return pd.concat(found, ignore_index=True)
 
 
 def song(track_id: str = "a", **changes: Any) -> dict[str, Any]:
@@ -55,45 +68,41 @@ BAD = [
 ]
 
 
-def test_each_broken_rule_has_its_reason(spark) -> None:
+def test_each_broken_rule_has_its_reason() -> None:
     rows = [song(f"s{i}", **{name: value}) for i, (name, value, _) in enumerate(BAD)]
-    found = audit(spark, rows).set_index("track_id")
+    found = audit(rows).set_index("track_id")
     assert dict(found["reason"]) == {f"s{i}": reason for i, (_, _, reason) in enumerate(BAD)}
     assert set(found["verdict"]) == {"quarantine"}
     assert set(found["source_file"]) == {"file:/songs"}
     assert json.loads(found.loc["s0", "row"])["danceability"] == "NaN"
 
 
-def test_the_same_rules_hold_for_numbers(spark) -> None:
+def test_the_same_rules_hold_for_numbers() -> None:
     rows = [song(f"s{i}", **{n: float(v)}) for i, (n, v, r) in enumerate(BAD) if not r.endswith("not_a_number")]
     rows = [{**row, **{name: float(row[name]) for name in FEATURES}} for row in rows]
-    found = audit(spark, rows, typed=True).set_index("track_id")
+    found = audit(rows, typed=True).set_index("track_id")
     expected = {f"s{i}": r for i, (_, _, r) in enumerate(BAD) if not r.endswith("not_a_number")}
     assert dict(found["reason"]) == expected
 
 
-def test_invalid_values_can_count_as_missing(spark) -> None:
-    found = audit(spark, [song(valence="2"), song("b", tempo="fast")], invalid_values="missing").set_index(
-        "track_id"
-    )
+def test_invalid_values_can_count_as_missing() -> None:
+    found = audit([song(valence="2"), song("b", tempo="fast")], invalid_values="missing").set_index("track_id")
     assert set(found["verdict"]) == {"track"}
     assert pd.isna(found.loc["a", "valence"])
     assert pd.isna(found.loc["b", "tempo"])
     assert found.loc["a", "tempo"] == 120.0
 
 
-def test_an_empty_number_is_missing_not_zero(spark) -> None:
+def test_an_empty_number_is_missing_not_zero() -> None:
     texts = ("", "NA", "null", None, " ")
-    found = audit(spark, [song(f"s{i}", liveness=text) for i, text in enumerate(texts)])
+    found = audit([song(f"s{i}", liveness=text) for i, text in enumerate(texts)])
     assert found["verdict"].tolist() == ["track"] * len(texts)
     assert found["liveness"].isna().all()
 
 
-def test_values_that_stand_for_unknown_become_missing(spark) -> None:
+def test_values_that_stand_for_unknown_become_missing() -> None:
     never = song("n", danceability=0, valence=0, speechiness=0, tempo=0)
-    found = audit(spark, [song("k", key=-1), song("t", tempo=0), never, song("z", danceability=0)]).set_index(
-        "track_id"
-    )
+    found = audit([song("k", key=-1), song("t", tempo=0), never, song("z", danceability=0)]).set_index("track_id")
     assert pd.isna(found.loc["k", "key"])
     assert pd.isna(found.loc["t", "tempo"])
     assert found.loc["n", ["danceability", "valence", "speechiness", "tempo"]].isna().all()
@@ -102,23 +111,22 @@ def test_values_that_stand_for_unknown_become_missing(spark) -> None:
     assert set(found["verdict"]) == {"track"}
 
 
-def test_too_few_features(spark) -> None:
+def test_too_few_features() -> None:
     poor = song("p", **dict.fromkeys(FEATURES[:7], ""))
     enough = song("e", **dict.fromkeys(FEATURES[:6], ""))
-    found = audit(spark, [poor, enough]).set_index("track_id")
+    found = audit([poor, enough]).set_index("track_id")
     assert found.loc["p", "reason"] == "too_few_features"
     assert found.loc["e", "verdict"] == "track"
 
 
-def test_every_row_has_one_verdict_and_collisions_are_none(spark) -> None:
+def test_every_row_has_one_verdict_and_collisions_are_none() -> None:
     rows = [song("a"), song("a"), song("b"), song(""), {**song("c"), "_malformed": "c,1"}, song("d", energy="x")]
-    found = audit(spark, rows)
+    found = audit(rows)
     assert sorted(found["verdict"]) == ["duplicate", "quarantine", "quarantine", "quarantine", "track", "track"]
-    assert not found["collides"].fillna(value=False).any()
     assert set(found["reason"].dropna()) == {"missing_id", "malformed_row", "energy_not_a_number"}
 
 
-def test_the_winner_of_an_id_does_not_depend_on_the_order(spark) -> None:
+def test_the_winner_of_an_id_does_not_depend_on_the_order() -> None:
     rows = [
         song(popularity=10, title="old"),
         song(popularity=80, title="best", energy=0.5),
@@ -126,20 +134,16 @@ def test_the_winner_of_an_id_does_not_depend_on_the_order(spark) -> None:
         song(popularity=99, title="unknown", liveness=""),
     ]
     orders = {"a": rows, "b": rows[::-1], "c": rows[2:] + rows[:2]}
-    found = audit(spark, [{**row, "track_id": name} for name, order in orders.items() for row in order])
+    found = audit([{**row, "track_id": name} for name, order in orders.items() for row in order])
     winners = found[found["verdict"] == "track"].set_index("track_id")[["title", "energy"]]
     assert {name: tuple(row) for name, row in winners.iterrows()} == dict.fromkeys(orders, ("best", 0.5))
     assert len(winners) == len(orders)
 
 
-def test_clean_twice_is_clean_once(spark) -> None:
-    once = audit(
-        spark, [song("a", title=" x\u0000y "), song("b", key=-1), song("b"), song("c", release_date="1985-06")]
-    )
+def test_clean_twice_is_clean_once() -> None:
+    once = audit([song("a", title=" x\u0000y "), song("b", key=-1), song("b"), song("c", release_date="1985-06")])
     tracks = once[once["verdict"] == "track"][list(TRACK_COLUMNS)].sort_values("track_id")
-    again = audit(
-        spark, [{k: None if pd.isna(v) else v for k, v in row.items()} for row in tracks.to_dict("records")]
-    )
+    again = audit([{k: None if pd.isna(v) else v for k, v in row.items()} for row in tracks.to_dict("records")])
     assert set(again["verdict"]) == {"track"}
     pd.testing.assert_frame_equal(
         again[list(TRACK_COLUMNS)].sort_values("track_id").reset_index(drop=True),
@@ -148,21 +152,21 @@ def test_clean_twice_is_clean_once(spark) -> None:
     )
 
 
-def test_text(spark) -> None:
+def test_text() -> None:
     rows = [
         song("a", title="NA", artist="NA", album="NA"),
         song("b", title="x" * 10_000_000),
         song("c", title='  "quoted", שלום ☀️\u0000 \n'),
         song("d", title="  "),
     ]
-    found = audit(spark, rows).set_index("track_id")
+    found = audit(rows).set_index("track_id")
     assert found.loc["a", ["title", "artist", "album"]].isna().all()
     assert found.loc["b", "title"] == "x" * 500
     assert found.loc["c", "title"] == '"quoted", שלום ☀️'
     assert pd.isna(found.loc["d", "title"])
 
 
-def test_dates_of_three_precisions_give_a_year(spark) -> None:
+def test_dates_of_three_precisions_give_a_year() -> None:
     years = {
         "1985": 1985,
         "1985-06": 1985,
@@ -172,27 +176,27 @@ def test_dates_of_three_precisions_give_a_year(spark) -> None:
         "soon": None,
         "0000": None,
     }
-    found = audit(spark, [song(text, release_date=text) for text in years])
+    found = audit([song(text, release_date=text) for text in years])
     given = found.set_index("track_id")["release_year"]
     assert {text: None if pd.isna(year) else year for text, year in given.items()} == years
 
 
-def test_ids(spark) -> None:
+def test_ids() -> None:
     rows = [song("spotify:track:abc"), song("https://open.spotify.com/track/def"), song(" g ")]
-    assert set(audit(spark, rows)["track_id"]) == {"abc", "def", "g"}
+    assert set(audit(rows)["track_id"]) == {"abc", "def", "g"}
 
 
-def test_ids_made_from_columns(spark) -> None:
+def test_ids_made_from_columns() -> None:
     rows = [
         {k: v for k, v in song(title=t, artist=a).items() if k != "track_id"}
         for t, a in (("ab", "c"), ("a", "bc"), ("ab", "c"), ("", ""))
     ]
-    found = audit(spark, rows, id_from=("artist", "title"))
+    found = audit(rows, id_from=("artist", "title"))
     assert sorted(found["verdict"]) == ["duplicate", "quarantine", "track", "track"]
     assert found["track_id"].dropna().str.fullmatch("[0-9a-f]{32}").all()
 
 
-def test_releases_share_a_normalized_title_and_other_recordings_do_not(spark) -> None:
+def test_releases_share_a_normalized_title_and_other_recordings_do_not() -> None:
     releases = [
         ("Help! - Remastered 2009", "Help!"),
         ("Help! (2009 Remaster)", "help"),
@@ -202,29 +206,117 @@ def test_releases_share_a_normalized_title_and_other_recordings_do_not(spark) ->
         ("Song - Digitally Remastered Version", "Song"),
     ]
     others = [("Song", "Song - Remix"), ("Song", "Song (Live)"), ("!!!", "???"), ("Song", "Song - Acoustic")]
-    pairs = spark.createDataFrame([*releases, *others], "one string, other string")
-    same = normalized_title(F.col("one")) == normalized_title(F.col("other"))
-    found = {(row["one"], row["other"]): row["same"] for row in pairs.withColumn("same", same).collect()}
+    pairs = [*releases, *others]
+    one, other = (normalized_titles(pa.array(titles)).to_pylist() for titles in zip(*pairs, strict=True))
+    found = {pair: a == b for pair, a, b in zip(pairs, one, other, strict=True)}
     assert found == {**dict.fromkeys(releases, True), **dict.fromkeys(others, False)}
 
 
-def test_recording_key(spark) -> None:
+def test_recording_key() -> None:
     rows = [
         song("a", title="X"),
         song("b", title="X - Remastered"),
         song("c", title="X", artist="B"),
         song("d", title="NA"),
     ]
-    found = audit(spark, rows).set_index("track_id")
+    found = audit(rows).set_index("track_id")
     keys = found["recording_key"]
     assert keys["a"] == keys["b"]
     assert keys.nunique() == 3
     assert keys["d"] == found.loc["d", "track_key"]
 
 
-def test_typed_columns(spark) -> None:
+def test_typed_columns() -> None:
     row = {**song(), "artists": ["A", "B"], "explicit": True, **{name: float(SONG[name]) for name in FEATURES}}
     del row["artist"]
-    found = audit(spark, [row], typed=True)
+    found = audit([row], typed=True)
     assert found.loc[0, "artist"] == "A, B"
     assert found.loc[0, "explicit"]
+
+
+NUMBERS = {
+    "1e999": float("inf"), "-1e999": float("-inf"), "1e-400": 0.0, "1.": 1.0, "  .5 ": 0.5, "+0.5": 0.5,
+    "1.5f": 1.5, "2D": 2.0, "-Infinity": float("-inf"), "+inf": float("inf"), "\n0.5": 0.5, "0.1": 0.1,
+    "5e-324": 5e-324, "1.7976931348623159e308": float("inf"), "nan": float("nan"), "-0": -0.0,
+}  # fmt: skip
+NO_NUMBERS = (
+    "1_0",
+    "1,5",
+    "½",
+    "٣",
+    "--1",
+    "-",
+    "+",
+    ".",
+    "e5",
+    "1e",
+    "true",
+    "0x10",
+    "0.5 BPM",
+    "in f",
+    "1f5",
+    "f",
+)
+
+
+def test_numbers_are_what_they_say() -> None:
+    found = feature_numbers(pa.array([*NUMBERS, *NO_NUMBERS]))
+    assert found.given.all()
+    n = len(NUMBERS)
+    np.testing.assert_array_equal(found.values[:n], list(NUMBERS.values()))
+    assert found.is_number.tolist() == [True] * n + [False] * len(NO_NUMBERS)
+    alone = [feature_numbers(pa.array([text])) for text in NUMBERS]
+    np.testing.assert_array_equal([one.values[0] for one in alone], list(NUMBERS.values()))
+
+
+def test_whole_numbers_and_truths_of_files_are_numbers() -> None:
+    columns = {
+        pa.int64(): [1, None, -(2**60)], pa.decimal128(5, 2): [Decimal("1.50"), None, Decimal(7)],
+        pa.bool_(): [True, None, False], pa.float32(): [0.5, None, -1.0],
+    }  # fmt: skip
+    for kind, column in columns.items():
+        found = feature_numbers(pa.array(column, type=kind))
+        assert found.given.tolist() == found.is_number.tolist() == [True, False, True]
+        assert found.values[[0, 2]].tolist() == [float(column[0]), float(column[2])]
+    dates = feature_numbers(pa.array([date(2020, 1, 1), None]))
+    assert dates.given.tolist() == [True, False]
+    assert not dates.is_number.any()
+
+
+ROWS = st.tuples(st.integers(0, 3), st.sampled_from(["", "1", "5"]), st.sampled_from("ab"), st.floats(0, 1))
+
+
+@given(st.lists(ROWS, min_size=1, max_size=30), st.randoms(use_true_random=False))
+@settings(max_examples=40, deadline=None)
+def test_the_winners_are_the_same_in_any_order_and_in_pieces(rows, random) -> None:
+    songs = [song(f"id{i}", popularity=p, title=t, energy=e) for i, p, t, e in rows]
+    names = list(songs[0])
+    table = pa.table({name: [str(row[name]) for row in songs] for name in names})
+    nothing = pa.array([None] * len(songs), pa.string())
+    table = table.append_column("_malformed", nothing).append_column("_source_file", nothing)
+    columns = resolve_columns(names, wanted=TRACK_COLUMNS, configured={}, where="rows")
+    audited = audit_rows(table, columns=columns, settings=InputConfig()).songs
+    winners = keep_winners(audited)
+    assert winners["track_id"].to_pylist() == sorted({f"id{i}" for i, *_ in rows})
+    for name in winners["track_id"].to_pylist():
+        best = max(float(p or -1) for i, p, _, _ in rows if f"id{i}" == name)
+        found = winners.filter(pc.equal(winners["track_id"], name))["popularity"][0].as_py()
+        assert found == (None if best < 0 else best)
+    order = list(range(len(songs)))
+    random.shuffle(order)
+    shuffled = audited.take(order)
+    cut = random.randint(0, len(order))
+    pieces = [keep_winners(shuffled.slice(0, cut)), keep_winners(shuffled.slice(cut))]
+    assert keep_winners(shuffled).equals(winners)
+    assert keep_winners(pa.concat_tables(pieces)).equals(winners)
+
+
+def test_hashes_are_those_of_spark(spark) -> None:
+    rng = np.random.default_rng(2)
+    alphabet = list("aZ09é日😀 _")
+    texts = ["", *("".join(rng.choice(alphabet, n)) for n in range(1, 120))]
+    frame = spark.createDataFrame(pd.DataFrame({"one": texts, "other": texts[::-1]}))
+    rows = frame.selectExpr("xxhash64(one) AS one", "xxhash64(one, other) AS both").toPandas()
+    one, other = pa.array(texts), pa.array(texts[::-1])
+    assert hash_texts(one).tolist() == rows["one"].tolist()
+    assert hash_texts(one, other).tolist() == rows["both"].tolist()

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from musicrec.catalog import audit
+from musicrec.catalog.clean_tasks import Rules, as_tracks
 from musicrec.catalog.sources import read_source
 from musicrec.config import Config
 from musicrec.encoder.sample import GENRE, PLAYLIST, sample_songs
@@ -21,7 +21,7 @@ def tracks(spark, catalog):
     out, expected = catalog
     config = make_config(out / "tracks", out)
     rows, columns = read_source(spark, config.input)
-    tracks = audit.keep_tracks(audit.audit_rows(rows, columns=columns, settings=config.input)).persist()
+    tracks = as_tracks(rows, rules=Rules(columns, config.input)).persist()
     yield tracks, expected["n_tracks"]
     tracks.unpersist()
 

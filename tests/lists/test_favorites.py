@@ -12,7 +12,7 @@ from musicrec.lists.favorite_tasks import FuseSettings, draw_users, fuse_rows
 from musicrec.lists.fusion import Favorites, fuse
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.nearest import Places
-from tests.lists.made import make_lists, make_numbered
+from tests.made import make_lists, make_numbered
 
 LISTS = {
     "a": ["x", "y", "b"],

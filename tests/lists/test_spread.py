@@ -16,7 +16,7 @@ from musicrec.lists.nearest import NO_SONG
 from musicrec.lists.places import as_histogram, measure_occurrence
 from musicrec.lists.spread import write_spread
 from musicrec.storage import datasets, runs
-from tests.lists.made import make_lists, make_numbered
+from tests.made import make_lists, make_numbered
 
 N, K = 600, 4
 Rows = dict[str, list[tuple[str, float]]]

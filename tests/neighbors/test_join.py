@@ -12,9 +12,9 @@ import pytest
 from pyspark.sql import functions as F
 
 from musicrec import schemas
+from musicrec.catalog.number import write_vector_numbers
 from musicrec.config import load_config
 from musicrec.context import Context
-from musicrec.lists.number import write_numbers
 from musicrec.lists.rank import write_lists
 from musicrec.lists.sort import as_recommendations
 from musicrec.neighbors import cell_tasks, join_tasks, pack
@@ -100,7 +100,7 @@ def through_spark(
     ).collect()
     assert sum(row["n_items"] for row in rows) == index.starts[n_cells]
     described = SimpleNamespace(n_songs=len(songs), n_repeated=repeated.count(), repeated=repeated)
-    numbered = write_numbers(context, embeddings, n_songs=len(songs))
+    numbered = write_vector_numbers(context, embeddings, n_songs=len(songs))
     lists = write_lists(context, described, numbered)
     found = [as_recommendations(lists, part).to_pandas() for part in range(numbered.n_ranges)]
     rows = pd.concat(found, ignore_index=True)

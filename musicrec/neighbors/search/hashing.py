@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from musicrec.arrays import Floats, Ints, concatenate_ranges
-from musicrec.neighbors.search.compiled import compiled
+from musicrec.compiled import compiled
 
 Numbers = Ints | NDArray[np.int32]
 Whole = TypeVar("Whole", np.int32, np.int64)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musicrec.arrays import Ints, Reals
-from musicrec.neighbors.search.compiled import compiled
+from musicrec.compiled import compiled
 
 
 @dataclass(frozen=True)

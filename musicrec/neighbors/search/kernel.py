@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from musicrec.arrays import Doubles, Floats, Ints, Reals
-from musicrec.neighbors.search.compiled import compiled
+from musicrec.compiled import compiled
 from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel_loops import (
     BLOCK_COLUMNS,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from musicrec.arrays import Doubles, Floats, Ints
-from musicrec.neighbors.search.compiled import compiled
+from musicrec.compiled import compiled
 from musicrec.neighbors.search.spaces import METRICS, SCORE_DIGITS
 
 # The products of a block stay in the second-level cache: 512 x 512 floats are 1 MB.

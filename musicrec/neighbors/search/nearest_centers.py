@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musicrec.arrays import Floats, Ints
-from musicrec.neighbors.search.compiled import compiled
+from musicrec.compiled import compiled
 
 # Points of a product: always as many, so that what is next to one does not depend on the others.
 _BLOCK_ROWS = 256

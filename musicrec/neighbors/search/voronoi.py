@@ -41,7 +41,7 @@ import torch
 from numpy.typing import NDArray
 
 from musicrec.arrays import Floats, Ints, concatenate_ranges
-from musicrec.neighbors.search.compiled import compiled
+from musicrec.compiled import compiled
 from musicrec.neighbors.search.hashing import Probes, as_probes, grouped_by
 from musicrec.neighbors.search.leaders import Leaders, negative_half_squares
 from musicrec.neighbors.search.nearest_centers import nearest_among, nearest_groups, nearest_leaders

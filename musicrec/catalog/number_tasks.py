@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 
 from musicrec.arrays import Ints, is_drawn
-from musicrec.lists.numbered import cut_by, each_part, text_arrays, texts_of
-from musicrec.schemas import KEY_BLOCKS, SONG_BLOCKS, WRITTEN, as_row, blob_of
+from musicrec.catalog.numbered import cut_by, each_part, text_arrays, texts_of
+from musicrec.schemas import KEY_BLOCKS, SONG_BLOCKS, WRITTEN, WRITTEN_KEYS, as_row, blob_of
 from musicrec.spark.arrow import gather_batches, numbers
 from musicrec.spark.tasks import MAX_BLOCK_ROWS, PIECE_ROWS, Batches, each_block, each_number, joined
 from musicrec.storage.array_files import ArrayFiles
@@ -126,7 +126,7 @@ def as_key_blocks(
 
 
 def write_keys(blocks: DataFrame, *, n_ranges: int, files: ArrayFiles) -> DataFrame:
-    """Write the songs of each range of keys, in the order of their keys, and return `schemas.WRITTEN`.
+    """Write the songs of each range of keys, in the order of their keys, and return `schemas.WRITTEN_KEYS`.
 
     Parameters
     ----------
@@ -141,8 +141,9 @@ def write_keys(blocks: DataFrame, *, n_ranges: int, files: ArrayFiles) -> DataFr
         for part, rows in each_block(batches):
             keys = joined(KEY_BLOCKS, "keys", rows)
             order = np.argsort(keys)
+            n_repeated = int((np.diff(keys[order]) == 0).sum())
             found, recordings = (joined(KEY_BLOCKS, name, rows)[order] for name in ("numbers", "recordings"))
             files.write(part, keys=keys[order], numbers=found, recordings=recordings)
-            yield as_row(WRITTEN, piece=part, n_rows=len(keys))
+            yield as_row(WRITTEN_KEYS, piece=part, n_rows=len(keys), n_repeated=n_repeated)
 
-    return blocks.repartition(n_ranges, "target").mapInArrow(write, WRITTEN)
+    return blocks.repartition(n_ranges, "target").mapInArrow(write, WRITTEN_KEYS)

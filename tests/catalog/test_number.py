@@ -9,14 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from musicrec.catalog import number
+from musicrec.catalog.number import write_vector_numbers
+from musicrec.catalog.numbered import Numbered, text_arrays, texts_of
 from musicrec.config import load_config
 from musicrec.context import Context
 from musicrec.errors import QualityError
-from musicrec.lists import number
-from musicrec.lists.number import write_numbers
-from musicrec.lists.numbered import Numbered, text_arrays, texts_of
 from musicrec.storage import runs
-from tests.lists.made import make_numbered
+from tests.made import make_numbered
 
 TEXTS = st.lists(st.text(min_size=0, max_size=8), min_size=1, max_size=40, unique=True)
 
@@ -82,7 +82,7 @@ def test_spark_numbers_them_in_many_ranges(
     config = load_config(overrides=["neighbors.k=10", "input.tracks=none"])
     context = Context(spark, config, runs.start_run(runs.open_root(str(tmp_path)), run_date=date(2026, 1, 2)))
     songs = spark.createDataFrame(table).repartition(partitions)
-    numbered = write_numbers(context, songs, n_songs=len(ids))
+    numbered = write_vector_numbers(context, songs, n_songs=len(ids))
     assert numbered.n_ranges > 10
     assert (np.diff(numbered.firsts) > 0).all()
     assert np.diff(numbered.firsts).max() < 3 * 100

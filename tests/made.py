@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from musicrec.catalog.numbered import Numbered, text_arrays
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.nearest import no_places
-from musicrec.lists.numbered import Numbered, text_arrays
 from musicrec.storage.array_files import ArrayFiles
 
 

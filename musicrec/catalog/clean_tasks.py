@@ -1,0 +1,164 @@
+"""Rows of a source → pieces of songs and quarantine → ranges of songs in the order of their ids, each id once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from musicrec.arrays import as_shares
+from musicrec.catalog.audit import Audited, audit_rows
+from musicrec.catalog.numbered import cut_by, text_arrays
+from musicrec.catalog.twins import keep_winners
+from musicrec.config import InputConfig
+from musicrec.schemas import AUDITED, AUDITED_SONGS, QUARANTINE, TRACKS, WRITTEN_TRACKS, as_row
+from musicrec.spark.arrow import numbers
+from musicrec.spark.tasks import Batches, by_position, each_number, numbered_pieces
+from musicrec.storage.array_files import ArrayFiles
+from musicrec.storage.arrow_files import ArrowFiles
+from musicrec.storage.rows import RowFiles
+
+# Songs of a piece from which the borders of ranges come, at most.
+MAX_DRAWN = 500
+NO_QUARANTINE = pa.table({name: pa.array([], type=pa.string()) for name in QUARANTINE.names})
+_AUDITED = pa.schema(
+    {
+        "piece": pa.int64(),
+        "n_rows": pa.int64(),
+        "n_duplicates": pa.int64(),
+        "n_songs": pa.int64(),
+        "reasons": pa.list_(pa.string()),
+        "n_refused": pa.list_(pa.int64()),
+        "drawn_ids": pa.list_(pa.string()),
+        "drawn_keys": pa.list_(pa.int64()),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a task needs to know of a source: canonical name -> source name, and the rules."""
+
+    columns: Mapping[str, str]
+    settings: InputConfig
+
+    def audited(self, rows: pa.Table, names: Sequence[str]) -> Audited:
+        """Return what the rows are, as `audit_rows`, given the names of their columns."""
+        return audit_rows(rows.rename_columns(names), columns=self.columns, settings=self.settings)
+
+
+def write_audited(rows: DataFrame, *, rules: Rules, songs: ArrowFiles, quarantine: RowFiles) -> DataFrame:
+    """Write the songs, pieces in the order of their ids, and the quarantine; return `schemas.AUDITED`.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        The source's columns, `_malformed` and `_source_file`.
+    rules : Rules
+    songs : ArrowFiles
+        Gets `audit.Audited.songs` of the pieces that have any.
+    quarantine : RowFiles
+        Gets `schemas.QUARANTINE` of the pieces that have any.
+    """
+    names = rows.columns
+
+    def write(batches: Batches) -> Batches:
+        for piece, table in numbered_pieces(batches):
+            found = rules.audited(table, names)
+            different = keep_winners(found.songs)
+            if len(different):
+                songs.write(piece, different)
+            if len(found.quarantine):
+                quarantine.write(piece, found.quarantine)
+            yield _as_audited(piece, found, different)
+
+    return by_position(rows).mapInArrow(write, AUDITED)
+
+
+def write_tracks(
+    ranges: DataFrame,
+    *,
+    pieces: Sequence[int],
+    first_ids: tuple[str, ...],
+    songs: ArrowFiles,
+    tracks: RowFiles,
+    numbered: ArrayFiles,
+) -> DataFrame:
+    """Write `schemas.TRACKS` of each range, and its ids, keys and recordings as arrays; return `WRITTEN_TRACKS`.
+
+    Parameters
+    ----------
+    ranges : DataFrame
+        `id`, the numbers of the ranges.
+    pieces : sequence of int
+        That have songs.
+    first_ids : tuple of str
+        The first id of each range but the first, rising.
+    songs : ArrowFiles
+        What `write_audited` has written.
+    tracks : RowFiles
+    numbered : ArrayFiles
+    """
+
+    def write(batches: Batches) -> Batches:
+        for part in each_number(batches):
+            # An id may come several times; the range that it falls into has all of its rows.
+            several = _range_of(part, first_ids, (songs.read(piece) for piece in pieces))
+            rows = keep_winners(several)
+            tracks.write(part, rows.select(TRACKS.names), repeated=["artist", "album", "genre"])
+            offsets, text = text_arrays(rows["track_id"].combine_chunks())
+            keys, recordings = (numbers(rows[name]) for name in ("track_key", "recording_key"))
+            numbered.write(part, offsets=offsets, text=text, keys=keys, recordings=recordings)
+            yield as_row(WRITTEN_TRACKS, piece=part, n_rows=len(rows), n_duplicates=len(several) - len(rows))
+
+    return ranges.mapInArrow(write, WRITTEN_TRACKS)
+
+
+def as_tracks(rows: DataFrame, *, rules: Rules) -> DataFrame:
+    """Return `schemas.TRACKS`, without writing them: for a catalog that one session looks at.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        The source's columns, `_malformed` and `_source_file`.
+    rules : Rules
+    """
+    names = rows.columns
+
+    def keep(batches: Batches) -> Batches:
+        for _, table in numbered_pieces(batches):
+            yield from rules.audited(table, names).songs.to_batches()
+
+    def settle(batches: Batches) -> Batches:
+        held = [batch for batch in batches if batch.num_rows]
+        if held:
+            yield from keep_winners(pa.Table.from_batches(held)).select(TRACKS.names).to_batches()
+
+    songs = by_position(rows).mapInArrow(keep, AUDITED_SONGS)
+    return songs.repartition("track_key").mapInArrow(settle, TRACKS)
+
+
+def _range_of(part: int, first_ids: tuple[str, ...], pieces: Iterable[pa.Table]) -> pa.Table:
+    found = []
+    for table in pieces:
+        for which, first, last in cut_by(table["track_id"].chunk(0), first_ids[max(0, part - 1) : part + 1]):
+            if which == min(part, 1):
+                found.append(table.slice(first, last - first))
+    return pa.concat_tables(found)
+
+
+def _as_audited(piece: int, found: Audited, songs: pa.Table) -> pa.RecordBatch:
+    refused = Counter(found.quarantine["reason"].to_pylist())
+    keys = numbers(songs["track_key"])
+    drawn = np.argsort(as_shares(keys, seed=0), kind="stable")[:MAX_DRAWN]
+    values = {
+        "piece": piece, "n_rows": len(found.songs) + len(found.quarantine),
+        "n_duplicates": len(found.songs) - len(songs), "n_songs": len(songs), "reasons": list(refused),
+        "n_refused": list(refused.values()), "drawn_ids": songs["track_id"].take(pa.array(drawn)).to_pylist(),
+        "drawn_keys": keys[drawn].tolist(),
+    }  # fmt: skip
+    return pa.RecordBatch.from_pylist([values], schema=_AUDITED)

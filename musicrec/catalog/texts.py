@@ -1,0 +1,104 @@
+"""Columns of any type as text, and what is done to text: array by array, a row at a time only where it must be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+WHITE_SPACE = " \t\n\r\f\v\u00a0\u2003\u3000\ufeff"
+
+# What a title says about a release but not about the recording. "Remix", "Live" and "Acoustic" are other
+# recordings and stay.
+RELEASE_WORDS = (
+    r"(?:\d{4}\s+)?(?:digital(?:ly)?\s+)?re-?master(?:ed)?(?:\s+version)?(?:\s+\d{4})?"
+    r"|(?:single|album|original|mono|stereo|lp|explicit|clean)(?:\s+(?:version|mix))?"
+    r"|radio\s+edit|explicit|clean|bonus\s+track|deluxe(?:\s+(?:edition|version))?"
+)
+RELEASE_SUFFIX = rf"(?i)\s*(?:[(\[](?:{RELEASE_WORDS})[)\]]|[-–—]\s+(?:{RELEASE_WORDS})\s*$)"
+
+
+def no_texts(n: int) -> pa.StringArray:
+    """Return n times NULL."""
+    return pa.nulls(n, type=pa.string())
+
+
+def as_texts(column: pa.Array) -> pa.StringArray:
+    """Return a column of any type as text; a list of texts joined by commas."""
+    kind = column.type
+    if pa.types.is_string(kind):
+        return _repaired(column)
+    if pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
+        return pa.array(_joined(value) for value in column.to_pylist()) if len(column) else no_texts(0)
+    if pa.types.is_nested(kind) or pa.types.is_map(kind):
+        said = (None if value is None else json.dumps(value, default=str) for value in column.to_pylist())
+        return pa.array(said, type=pa.string())
+    if pa.types.is_binary(kind):
+        return _decoded(column)
+    return pc.cast(column, pa.string())
+
+
+def stripped(texts: pa.StringArray) -> pa.StringArray:
+    """Return text without NUL and without white space around it."""
+    # NUL ends a string for C readers and is refused by databases.
+    return pc.utf8_trim(pc.replace_substring(texts, "\0", ""), characters=WHITE_SPACE)
+
+
+def cut(texts: pa.StringArray, n: int) -> pa.StringArray:
+    """Return the first n characters of each text."""
+    return pc.utf8_slice_codeunits(texts, start=0, stop=n)
+
+
+def lowered(texts: pa.StringArray) -> pa.StringArray:
+    """Return texts in lower case, as Unicode has it."""
+    return _where_needed(texts, pc.ascii_lower(texts), str.lower)
+
+
+def normalized_titles(titles: pa.StringArray) -> pa.StringArray:
+    """Return titles without what tells releases of one recording apart.
+
+    Lower case, without "(2011 Remaster)", "- Single Version" and the like, letters and digits only. A
+    title that would become empty stays as it is.
+    """
+    # Most titles have neither bracket nor dash; the test for them is cheap, the expression is not.
+    marked = pc.match_substring_regex(titles, r"[(\[]|[-–—] ")
+    bare = titles
+    if pc.any(marked).as_py():
+        without = pc.replace_substring_regex(pc.filter(titles, marked), RELEASE_SUFFIX, "")
+        bare = pc.replace_with_mask(titles, pc.fill_null(marked, False), without)
+    plain = pc.utf8_trim(pc.replace_substring_regex(lowered(bare), r"[^\p{L}\p{N}]+", " "), characters=" ")
+    return pc.if_else(pc.not_equal(plain, ""), plain, lowered(titles))
+
+
+def is_in(texts: pa.StringArray, several: Sequence[str]) -> pa.BooleanArray:
+    """Return which texts are among several; NULL is not."""
+    return pc.is_in(texts, value_set=pa.array(several, type=pa.string()))
+
+
+def _where_needed(texts: pa.StringArray, of_ascii: pa.StringArray, change: Callable[[str], str]) -> pa.StringArray:
+    """Return `of_ascii`, and of those texts that have other characters what `change` makes of each."""
+    other = pc.fill_null(pc.not_equal(pc.binary_length(texts), pc.utf8_length(texts)), False)
+    if not pc.any(other).as_py():
+        return of_ascii
+    changed = pa.array([change(text) for text in pc.filter(texts, other).to_pylist()], type=pa.string())
+    return pc.replace_with_mask(of_ascii, other, changed)
+
+
+def _joined(value: list[str | None] | None) -> str:
+    return ", ".join(part for part in value or () if part is not None)
+
+
+def _repaired(texts: pa.StringArray) -> pa.StringArray:
+    try:
+        # Whoever wrote the file may not have written UTF-8.
+        pc.cast(pc.cast(texts, pa.binary()), pa.string())
+    except pa.ArrowInvalid:
+        return _decoded(pc.cast(texts, pa.binary()))
+    return texts
+
+
+def _decoded(column: pa.BinaryArray) -> pa.StringArray:
+    said = (None if value is None else value.decode("utf-8", "replace") for value in column.to_pylist())
+    return pa.array(said, type=pa.string())
