@@ -88,7 +88,8 @@ FILES = {
     "packed": "numbered pieces of vectors, three arrays each: `keys.npy` (int64), `recordings.npy` (int64), "
     "`vectors.npy` (half or single precision, a row each); deleted when the cells are written",
     "items": "parts of the cells: the same three arrays, items in the order of their cells",
-    "songs": "pieces of songs, Arrow files, in which an id may stand several times; deleted when the tracks are written",
+    "songs": "pieces of songs, Arrow files, in which an id may stand several times; deleted when the tracks are "
+    "written",
     "numbered": "songs in the order of their ids, by range of their numbers, four arrays each: `offsets.npy` "
     "(int32) and `text.npy` (bytes of UTF-8) are the ids, `keys.npy` and `recordings.npy` (int64)",
     "numbered-keys": "the same songs in the order of their keys, by range of these: `keys.npy`, `numbers.npy` "

@@ -21,9 +21,11 @@ from typing import Any
 
 import pytest
 
+from musicrec.catalog.audit import PROBLEMS, REASONS
 from musicrec.config import load_config
 from musicrec.context import Context, recorded
 from musicrec.errors import InputError
+from musicrec.songs import FEATURES
 from musicrec.storage import runs
 from tests.conftest import ROOT
 from tests.processes import own_environment
@@ -306,18 +308,19 @@ def test_a_key_that_is_not_described_is_found() -> None:
 
 
 def test_each_reason_of_the_cleaning_is_described() -> None:
-    """The reasons stand in the plan's source as text; those of features are named by their rule."""
     from document_tables import FEATURE_REASONS, ROW_REASONS
 
-    source = (ROOT / "musicrec/catalog/audit.py").read_text(encoding="utf-8")
-    assert set(re.findall(r'f"\{rule\.name\}_(\w+)"', source)) == set(FEATURE_REASONS)
-    assert set(re.findall(r'F\.lit\("(\w+)"\)', source)) == set(ROW_REASONS)
+    assert set(PROBLEMS) == set(FEATURE_REASONS)
+    of_features = {f"{name}_{problem}" for name in FEATURES for problem in PROBLEMS}
+    assert set(REASONS) - of_features == {"", *ROW_REASONS}
 
 
 def test_each_reason_of_the_lists_is_described() -> None:
     from document_tables import STATUS, WITHOUT_LIST
 
-    source = (ROOT / "musicrec/lists/check.py").read_text(encoding="utf-8")
+    source = "".join(
+        (ROOT / "musicrec/lists" / name).read_text("utf-8") for name in ("check.py", "check_tasks.py")
+    )
     texts = set(re.findall(r'"(\w+)"', source))
     assert {*STATUS, *WITHOUT_LIST} <= texts
     assert {text for text in texts if text.startswith("no_")} == set(WITHOUT_LIST)

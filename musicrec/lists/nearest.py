@@ -50,9 +50,11 @@ def concatenate_places(several: list[Places]) -> Places:
     )
 
 
-def sort_candidates(candidates: SongRows, scores: Floats) -> None:
-    """Put the candidates of each row in order, in place: score down, then number up."""
-    _sort(candidates.starts, candidates.songs, candidates.recordings, scores)
+def sort_candidates(candidates: SongRows, scores: Floats) -> tuple[SongRows, Floats]:
+    """Return the candidates of each row in order, score down, then number up, and their scores (n_candidates,)."""
+    songs, recordings, ordered = candidates.songs.copy(), candidates.recordings.copy(), scores.copy()
+    _sort(candidates.starts, songs, recordings, ordered)
+    return SongRows(candidates.starts, songs, recordings), ordered
 
 
 def choose_songs(
@@ -63,7 +65,7 @@ def choose_songs(
     Parameters
     ----------
     candidates : SongRows
-        In order, as `sort_candidates` leaves them.
+        In order, as `sort_candidates` returns them.
     scores : float32 array, shape (n_candidates,)
     rows : int64 array, shape (n,)
         Where the candidates of each song are.

@@ -116,7 +116,7 @@ def rank_items(
     else:
         candidates, scores = _with_members(items, recordings, neighbors, scores, members)
         asking = members.expand(items, recordings, columns=ALL)
-    sort_candidates(candidates, scores)
+    candidates, scores = sort_candidates(candidates, scores)
     rows = np.repeat(np.arange(len(items)), np.diff(asking.starts))
     found = choose_songs(
         candidates, scores, rows=rows, songs=asking.songs, recordings=asking.recordings, k=settings.k
@@ -151,7 +151,7 @@ def _rank_unit(table: pa.Table, settings: RankSettings) -> Iterator[Ranked]:
         starts = np.concatenate([[0], np.cumsum(numbers(listed.value_lengths()), dtype=np.int64)])
         items, recordings = _of_keys(numbers(chunk["item_key"]), settings)
         neighbors = SongRows(starts, *_of_keys(numbers(listed.flatten()), settings))
-        scores = numbers(chunk["scores"].combine_chunks().flatten()).copy()
+        scores = numbers(chunk["scores"].combine_chunks().flatten())
         yield rank_items(items, recordings, neighbors, scores, settings)
 
 
