@@ -193,7 +193,8 @@ def _refresh(arguments: argparse.Namespace) -> None:
 
     config = read_config(arguments.config, arguments.overrides)
     _check_output(config.output.root)
-    with session_for(config.spark, app_name="musicrec refresh") as session:
+    reads = config.input.tracks
+    with session_for(config.spark, app_name="musicrec refresh", reads=reads, runs="musicrec.refresh") as session:
         from musicrec.refresh import plan, refresh
 
         if arguments.dry_run:
@@ -211,7 +212,10 @@ def _neighbors(arguments: argparse.Namespace) -> None:
         arguments.config, [*arguments.overrides, *own, f"output.root={_quoted(arguments.output)}"]
     )
     _check_output(config.output.root)
-    with session_for(config.spark, app_name="musicrec neighbors") as session:
+    reads = arguments.vectors
+    with session_for(
+        config.spark, app_name="musicrec neighbors", reads=reads, runs="musicrec.vectors.join"
+    ) as session:
         from musicrec.vectors.join import join_vectors
         from musicrec.vectors.read import VectorsInput
 
@@ -229,7 +233,10 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     config = read_config(arguments.config, arguments.overrides)
     # Looked up before minutes of work.
     section = open_section(arguments.write, "quality") if arguments.write else None
-    with session_for(config.spark, app_name="musicrec evaluate") as session:
+    reads = config.input.tracks
+    with session_for(
+        config.spark, app_name="musicrec evaluate", reads=reads, runs="musicrec.evaluation.evaluate"
+    ) as session:
         from musicrec.evaluation.evaluate import evaluate
         from musicrec.evaluation.table import as_text
 

@@ -51,7 +51,8 @@ def refresh(
     """
     environment.check_supported()
     found = as_config(config)
-    with session_for(found.spark, app_name="musicrec refresh", session=session) as running:
+    reads = found.input.tracks
+    with session_for(found.spark, app_name="musicrec refresh", session=session, reads=reads) as running:
         return run_refresh(running, found, run_date=run_date or datetime.now(UTC).date())
 
 

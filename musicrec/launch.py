@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import threading
 from collections.abc import Iterator, Sequence
@@ -33,7 +34,7 @@ def read_config(file: str | None, overrides: Sequence[str]) -> Config:
 
 @contextlib.contextmanager
 def session_for(
-    settings: SparkConfig, *, app_name: str, session: SparkSession | None = None
+    settings: SparkConfig, *, app_name: str, session: SparkSession | None = None, reads: str = "", runs: str = ""
 ) -> Iterator[SparkSession]:
     """Give a session that fits: the one that is given or running, as it is, or a new one, stopped at the end.
 
@@ -44,6 +45,10 @@ def session_for(
         Of a new session.
     session : SparkSession, optional
         Of a notebook. What correctness needs is set in it meanwhile, and put back.
+    reads : str, optional
+        The input, by which a new session knows whether it is for a few songs.
+    runs : str, optional
+        The module that will do the work: it is imported while Java starts.
 
     Raises
     ------
@@ -57,7 +62,8 @@ def session_for(
         with sessions.fitted(running, settings, n_cores=environment.n_cores()):
             yield running
         return
-    opened = open_session(settings, app_name=app_name)
+    with _imported_meanwhile(runs):
+        opened = open_session(settings, app_name=app_name, is_for_small=environment.is_small(reads))
     try:
         yield opened
     except Exception:
@@ -72,8 +78,31 @@ def session_for(
     opened.stop()
 
 
-def open_session(settings: SparkConfig, *, app_name: str) -> SparkSession:
+@contextlib.contextmanager
+def _imported_meanwhile(module: str) -> Iterator[None]:
+    """Import a module beside what the block does; what is wrong with it shows where it is used."""
+
+    def load() -> None:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
+
+    loading = threading.Thread(target=load, daemon=True)
+    if module:
+        loading.start()
+    yield
+    if module:
+        loading.join()
+
+
+def open_session(settings: SparkConfig, *, app_name: str, is_for_small: bool = False) -> SparkSession:
     """Start a session with `settings` where the launcher is silent.
+
+    Parameters
+    ----------
+    settings : SparkConfig
+    app_name : str
+    is_for_small : bool
+        It is for a few songs: Java compiles less, which makes a short run shorter and a long one longer.
 
     Raises
     ------
@@ -87,6 +116,8 @@ def open_session(settings: SparkConfig, *, app_name: str) -> SparkSession:
         is_submitted=environment.is_submitted(),
         is_remote=environment.is_remote(),
         scratch=environment.scratch(),
+        class_archive=environment.class_archive(),
+        is_for_small=is_for_small,
     )
     _log.info("starting Spark")
     said: list[str] = []

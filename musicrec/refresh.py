@@ -125,7 +125,7 @@ def _run(context: Context, header: dict[str, Any]) -> str:
         "occurrence": spread.figures,
         **({"favorites": listeners} if listeners is not None else {}),
     }
-    report = draw_report(context, catalog, songs, trained, shipped, occurrences=spread.occurrences, record=record)
+    report = draw_report(context, catalog, songs, trained, shipped, spread=spread, record=record)
     with context.stage("publish"):
         finished = datetime.now(UTC).isoformat(timespec="seconds")
         manifest = {**record, "finished_at": finished, "stages": context.stages}

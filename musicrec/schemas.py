@@ -254,6 +254,22 @@ USER_RECOMMENDATIONS = _schema(
     because_of=StringType(),
 )
 
+# A range of songs as the report shows it, `part` is unique: how many of a tenth of the popularity scale, -1 for an
+# unknown one, stand in so many lists; scores at the first and at the last rank of some songs; keys and genres of
+# some; numbers and popularity of the most popular that have title and artist.
+LOOKS = _schema(
+    part=IntegerType(),
+    tenth=ArrayType(LongType()),
+    n_lists=ArrayType(LongType()),
+    n_songs=ArrayType(LongType()),
+    first_scores=ArrayType(FloatType()),
+    last_scores=ArrayType(FloatType()),
+    mapped_keys=ArrayType(LongType()),
+    mapped_genres=ArrayType(StringType()),
+    popular=ArrayType(LongType()),
+    popularity=ArrayType(DoubleType()),
+)
+
 # A favorite of a listener, and the number of the song, -1 where the catalog does not have it.
 FAVORITES = _schema(user_id=StringType(), track_id=StringType(), song=LongType())
 

@@ -52,4 +52,8 @@ if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$inputs" ]; then
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint conf/constraints.txt --editable "$wanted"
   printf '%s' "$inputs" > "$stamp"
 fi
+# A minute once, so that each run starts in half of the time. A run that fails here fails for the user, too, and says why.
+if [ -z "${MUSICREC_NO_WARM:-}" ]; then
+  bash scripts/warm.sh || echo "warning: no archive of Spark's classes was made; runs start slower without it" >&2
+fi
 echo "musicrec is installed: .venv/bin/musicrec --help (or \`source .venv/bin/activate\`, then musicrec --help)"

@@ -4,27 +4,22 @@
 # Other arguments go to pytest: bash scripts/test.sh -k clean
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-bash scripts/setup.sh test lint
+MUSICREC_NO_WARM=1 bash scripts/setup.sh test lint
 if [ "${1:-}" = --versions ]; then
   exec bash scripts/versions.sh "${@:2}"
 fi
 
 # Beside lint and types, which take one core: what makes the starts of a dozen JVMs a quarter shorter.
-java="${JAVA_HOME:+$JAVA_HOME/bin/}java"
-key="$( ("$java" -version 2>&1; grep -i '^pyspark==' conf/constraints.txt) | cksum | cut -d ' ' -f 1)"
-archive="$PWD/.venv/classes-$key.jsa"
-warming=""
-if [ ! -f "$archive" ]; then
-  bash scripts/warm.sh "$archive" &
-  warming=$!
-fi
+bash scripts/warm.sh &
+warming=$!
 if [ "${1:-}" != --slow ]; then
   .venv/bin/ruff check .
   .venv/bin/ruff format --check .
   .venv/bin/mypy
 fi
 # A run that fails here fails in a test, too, which says more.
-if [ -n "$warming" ]; then wait "$warming" || echo "warning: no archive of classes was made" >&2; fi
+wait "$warming" || echo "warning: no archive of classes was made" >&2
+archive="$PWD/.venv/share/musicrec/spark-classes.jsa"
 # The second compiler takes half of a short run's CPU time and pays in long ones. A JVM for which the archive does not
 # fit goes without.
 JDK_JAVA_OPTIONS="${JDK_JAVA_OPTIONS:--XX:TieredStopAtLevel=1 -XX:SharedArchiveFile=$archive -Xshare:auto -Xlog:disable}"

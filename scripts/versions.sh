@@ -52,3 +52,5 @@ done
 make_environment .venv-spark-connect "${connect[@]}"
 SPARK_REMOTE="local[2]" refresh .venv-spark-connect/bin/python "$pinned" "connect-$pinned"
 .venv/bin/python scripts/digest.py --compare "$work/spark-$pinned" "${versions[@]/#/$work/spark-}" "$work/connect-$pinned"
+echo "installing the wheel with all that it needs"
+env -u PYTHONPATH MUSICREC_WHOLE_INSTALL=1 .venv/bin/python -m pytest -n 0 -m slow tests/test_package.py

@@ -116,3 +116,63 @@ def test_doctor_has_a_fix_for_each_fault(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PYSPARK_PYTHON", "/nowhere/python")
     bad = {finding.name: finding.fix for finding in examine(str(tmp_path / "file")) if finding.fix}
     assert set(bad) == {"Java", "Python of the workers", "write access"}
+
+
+@pytest.mark.parametrize(
+    ("says", "found"), [("exit 3", "does not start"), ("echo hello", "is no Python"), ("echo 2.7", "2.7")]
+)
+def test_doctor_sees_a_python_that_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, found: str
+) -> None:
+    (tmp_path / "python").write_text(f"#!/bin/sh\n{says}\n")
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setenv("PYSPARK_PYTHON", str(tmp_path / "python"))
+    (finding,) = [each for each in examine(None) if each.name == "Python of the workers"]
+    assert found in finding.found
+    assert "PYSPARK_PYTHON" in finding.fix
+
+
+@pytest.mark.parametrize(
+    ("says", "found"), [('version "11.0.2"', "11"), ('version "17.0.1"', ""), ("no word of it", "unknown version")]
+)
+def test_doctor_reads_the_version_of_java(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, found: str
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "java").write_text(f"#!/bin/sh\necho 'openjdk {says} 2026' >&2\n")
+    (tmp_path / "bin" / "java").chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    (finding,) = [each for each in examine(None) if each.name == "Java"]
+    assert found in finding.found
+    assert bool(finding.fix) == bool(found)
+
+
+@pytest.mark.parametrize("command", [["refresh", "--set"], ["neighbors", "--vectors", "v.parquet", "--output"]])
+def test_an_output_that_cannot_be_written_is_told_before_spark_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("musicrec.launch.open_session", lambda *_, **__: pytest.fail("Spark was started"))
+    target = str(tmp_path / "file" / "output")
+    assert main([*command, f"output.root={target}" if command[0] == "refresh" else target]) == 1
+    assert "cannot write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["refesh"], "invalid choice: 'refesh'"),
+        (["refresh", "--overwrite"], "unrecognized arguments: --overwrite"),
+        (["similar"], "the following arguments are required"),
+        ([], "required: COMMAND"),
+    ],
+)
+def test_words_that_no_command_knows_are_told(
+    capsys: pytest.CaptureFixture[str], words: list[str], says: str
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert len(said.splitlines()) <= 5

@@ -1,5 +1,6 @@
 """The package: what importing it costs, its names, and the wheel in an environment of its own."""
 
+import os
 import re
 import subprocess
 import sys
@@ -170,11 +171,16 @@ def make_wheel(directory: Path) -> Path:
 def make_environment(directory: Path, wheel: Path) -> Path:
     """Install the wheel into an empty virtual environment; return its programs.
 
-    The packages that it needs take minutes and gigabytes, so the environment sees those of this test, which are of
-    the same constraints; that they meet what the wheel requires is checked by the test.
+    The packages that it needs take gigabytes. So they are only installed where MUSICREC_WHOLE_INSTALL is set, as
+    `scripts/test.sh --versions` does; else the environment sees those of this test, which are of the same
+    constraints, and that they meet what the wheel requires is checked by the test.
     """
     environment = directory / "environment"
     run([sys.executable, "-m", "venv", str(environment)], directory)
+    if os.environ.get("MUSICREC_WHOLE_INSTALL"):
+        constraints = ["--constraint", str(ROOT / "conf" / "constraints.txt")]
+        run([str(environment / "bin" / "pip"), "install", "--quiet", *constraints, str(wheel)], directory)
+        return environment / "bin"
     (packages,) = environment.glob("lib/python*/site-packages")
     # An editable musicrec of this environment is found by a hook of its .pth file, which is not read there.
     (packages / "seen.pth").write_text(metadata.distribution("pyspark").locate_file("").__fspath__() + "\n")

@@ -38,13 +38,16 @@ def as_labeled(tracks: DataFrame, *, seed: int) -> DataFrame:
     )
 
 
-def as_memberships(playlists: DataFrame, *, songs: DataFrame) -> DataFrame:
-    """Return the distinct `track_key, playlist_key` of the given songs."""
+def as_memberships(playlists: DataFrame) -> DataFrame:
+    """Return the distinct `track_key, playlist_key` of rows `playlist_id, track_id`."""
     rows = playlists.where("playlist_id IS NOT NULL AND track_id IS NOT NULL")
-    hashed = rows.select(
-        F.xxhash64("track_id").alias("track_key"), F.xxhash64("playlist_id").alias("playlist_key")
-    )
-    return hashed.distinct().join(songs.select("track_key"), on="track_key", how="left_semi")
+    keys = F.xxhash64("track_id").alias("track_key"), F.xxhash64("playlist_id").alias("playlist_key")
+    return rows.select(*keys).distinct()
+
+
+def keep_memberships(memberships: DataFrame, *, songs: DataFrame) -> DataFrame:
+    """Return the memberships of the given songs."""
+    return memberships.join(songs.select("track_key"), on="track_key", how="left_semi")
 
 
 def sort_by_key(table: pa.Table) -> pa.Table:

@@ -96,8 +96,15 @@ def sample_songs(
         return _as_songs(labels.as_labeled(drawn, seed=seed), None)
     with input_errors(playlists):
         rows = read_relation(session, playlists, owner="playlist_id", settings=config.input)
-        if n_tracks > sample_size:
-            whole = _of_whole_playlists(rows, tracks, drawn, n_tracks=n_tracks, n_drawn=sample_size, seed=seed)
+        memberships = labels.as_memberships(rows)
+        if n_tracks <= sample_size:
+            return _as_songs(labels.as_labeled(drawn, seed=seed), memberships)
+        # Asked three times, read once.
+        memberships = memberships.persist()
+        try:
+            whole = _of_whole_playlists(
+                memberships, tracks, drawn, n_tracks=n_tracks, n_drawn=sample_size, seed=seed
+            )
             drawn = keep_songs(
                 tracks,
                 session.createDataFrame(whole),
@@ -106,31 +113,33 @@ def sample_songs(
                 sample_size=sample_size,
                 seed=seed,
             )
-        return _as_songs(labels.as_labeled(drawn, seed=seed), rows)
+            return _as_songs(labels.as_labeled(drawn, seed=seed), memberships)
+        finally:
+            memberships.unpersist()
 
 
 def _of_whole_playlists(
-    rows: DataFrame, tracks: DataFrame, drawn: DataFrame, *, n_tracks: int, n_drawn: int, seed: int
+    memberships: DataFrame, tracks: DataFrame, drawn: DataFrame, *, n_tracks: int, n_drawn: int, seed: int
 ) -> pa.Table:
     """Return the `track_key` of songs of some playlists, at most about half as many songs as are `drawn`."""
     # The memberships of the songs drawn tell how many all songs have; playlists may be full of unknown songs.
-    n_memberships = labels.as_memberships(rows, songs=drawn).count() * n_tracks / n_drawn
+    n_memberships = labels.keep_memberships(memberships, songs=drawn).count() * n_tracks / n_drawn
     share = n_drawn / 2 / max(n_memberships, 1.0)
-    memberships = keep_playlists(labels.as_memberships(rows, songs=tracks), share=share, seed=seed)
-    songs = memberships.select("track_key").distinct().persist()
+    kept = keep_playlists(labels.keep_memberships(memberships, songs=tracks), share=share, seed=seed)
+    songs = kept.select("track_key").distinct().persist()
     n_songs = songs.count()
     # One playlist may hold half of the catalog. By another seed: that of the songs drawn would draw them again.
-    kept = keep_sample(songs, key="track_key", n_rows=n_songs, sample_size=n_drawn // 2, seed=seed + 1)
-    keys = kept.toArrow()
+    some = keep_sample(songs, key="track_key", n_rows=n_songs, sample_size=n_drawn // 2, seed=seed + 1)
+    keys = some.toArrow()
     songs.unpersist()
     return keys
 
 
-def _as_songs(labeled: DataFrame, playlists: DataFrame | None) -> Songs:
+def _as_songs(labeled: DataFrame, of_all: DataFrame | None) -> Songs:
     table = labels.sort_by_key(labeled.toArrow())
     raw, memberships = features.raw_inputs(table), None
-    if playlists is not None:
-        memberships = labels.sort_by_key(labels.as_memberships(playlists, songs=labeled).toArrow())
+    if of_all is not None:
+        memberships = labels.sort_by_key(labels.keep_memberships(of_all, songs=labeled).toArrow())
         if memberships.num_rows:
             song = np.searchsorted(numbers(table["track_key"]), numbers(memberships["track_key"]))
             return Songs(table, raw, memberships, song, numbers(memberships["playlist_key"]), PLAYLIST)

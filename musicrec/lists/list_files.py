@@ -15,11 +15,28 @@ from musicrec.storage.rows import RowFiles
 
 
 @dataclass(frozen=True)
-class Guests:
-    """`schemas.PLACES` in files, one for each of the ranges `parts` that hosts of guests are in."""
+class RangeFiles:
+    """Rows about some songs, a file for each of the ranges `parts` that they are in."""
 
     files: RowFiles
     parts: frozenset[int]
+
+
+@dataclass(frozen=True)
+class OccurrenceFiles:
+    """`schemas.OCCURRENCES` of all songs, a file for each range, and those that have changed since."""
+
+    files: RowFiles
+    changed: RangeFiles | None = None
+
+    def range(self, part: int) -> Ints:
+        """Return in how many lists each song of a range stands."""
+        rows = self.files.read_piece(part)
+        n_lists = numbers(rows["n_lists"]).copy()
+        if self.changed is not None and part in self.changed.parts:
+            new = self.changed.files.read_piece(part)
+            n_lists[np.searchsorted(numbers(rows["song"]), numbers(new["song"]))] = numbers(new["n_lists"])
+        return n_lists
 
 
 @dataclass(frozen=True)
@@ -32,15 +49,16 @@ class ListFiles:
         By range of numbers: `places` and `scores`, as `Places`, a row for each song of the range.
     numbered : Numbered
     k : int
-    guests : Guests, optional
+    guests : RangeFiles, optional
+        `schemas.PLACES`, by hosts.
     """
 
     files: ArrayFiles
     numbered: Numbered
     k: int
-    guests: Guests | None = None
+    guests: RangeFiles | None = None
 
-    def with_guests(self, guests: Guests) -> ListFiles:
+    def with_guests(self, guests: RangeFiles) -> ListFiles:
         """Return the same lists, with guests in some of them."""
         return replace(self, guests=guests)
 

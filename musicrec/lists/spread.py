@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame
 
 from musicrec.arrays import Ints, as_shares
 from musicrec.catalog.numbered import Numbered, each_part
 from musicrec.context import Context, log
 from musicrec.lists import spread_tasks
-from musicrec.lists.list_files import Guests, ListFiles
+from musicrec.lists.list_files import ListFiles, OccurrenceFiles, RangeFiles
 from musicrec.lists.places import (
     Counts,
     Histogram,
@@ -38,10 +37,10 @@ MAX_FORGOTTEN = 2_000_000
 
 @dataclass(frozen=True)
 class Spread:
-    """The lists and the `schemas.OCCURRENCES` of what is published, and how songs occur, before and after."""
+    """The lists of what is published, in how many of them songs stand, and figures of that, before and after."""
 
     lists: ListFiles
-    occurrences: DataFrame
+    occurrences: OccurrenceFiles
     figures: dict[str, Any]
 
 
@@ -59,8 +58,8 @@ class _Counted:
 class _Places:
     """Songs with their new places, the counts of the songs that these change, and the histogram then."""
 
-    guests: Guests
-    changed: DataFrame
+    guests: RangeFiles
+    changed: RangeFiles
     histogram: Histogram
 
 
@@ -77,14 +76,14 @@ def write_spread(context: Context, lists: ListFiles) -> Spread:
     with context.stage("spread", n_rows=n_songs):
         counted = _count(context, lists)
         found = {"before": measure_occurrence(counted.histogram, n_songs=n_songs)}
-        occurrences = context.read(datasets.OCCURRENCES)
+        occurrences = OccurrenceFiles(counted.files)
         if context.config.neighbors.spread:
             found["after"] = found["before"]
             if len(counted.forgotten):
                 places = _find_places(context, lists, counted)
                 found["after"] = measure_occurrence(places.histogram, n_songs=n_songs)
                 lists = lists.with_guests(places.guests)
-                occurrences = spread_tasks.as_changed(occurrences, changed=places.changed)
+                occurrences = OccurrenceFiles(counted.files, places.changed)
         for name, occurrence in found.items():
             log.info(
                 "%s spreading %.2f %% of the songs in no list, skewness %.2f",
@@ -129,8 +128,8 @@ def _find_places(context: Context, lists: ListFiles, counted: _Counted) -> _Plac
     after = before + change.n_lists
     changed = pa.table([change.songs, lists.numbered.keys(change.songs), after], names=OCCURRENCES.names)
     return _Places(
-        _write_guests(context, spread_tasks.make_places(offers, room, chosen), lists.numbered),
-        _write_rows(context, datasets.CHANGED, changed),
+        _write_by_range(context, datasets.PLACES, spread_tasks.make_places(offers, room, chosen), lists.numbered),
+        _write_by_range(context, datasets.CHANGED, changed, lists.numbered),
         changed_histogram(counted.histogram, before=before, after=after),
     )
 
@@ -144,11 +143,12 @@ def _drawn(forgotten: Ints) -> Ints:
     return np.sort(forgotten[np.argsort(as_shares(forgotten, seed=0), kind="stable")[:MAX_FORGOTTEN]])
 
 
-def _write_guests(context: Context, places: pa.Table, numbered: Numbered) -> Guests:
-    files, parts = context.files(datasets.PLACES), numbered.range_of(numbers(places["host"]))
-    for part, rows in each_part(parts):
-        files.write(part, places.take(pa.array(rows)))
-    return Guests(files, frozenset(np.unique(parts).tolist()))
+def _write_by_range(context: Context, dataset: Dataset, rows: pa.Table, numbered: Numbered) -> RangeFiles:
+    """Write rows of the driver, a few of most ranges, by the number of the song in their first column."""
+    files, parts = context.files(dataset), numbered.range_of(numbers(rows.column(0)))
+    for part, some in each_part(parts):
+        files.write(part, rows.take(pa.array(some)))
+    return RangeFiles(files, frozenset(np.unique(parts).tolist()))
 
 
 def _counts_of(counted: _Counted, songs: Ints) -> Counts:
@@ -159,9 +159,3 @@ def _counts_of(counted: _Counted, songs: Ints) -> Counts:
         found = is_among(numbers(table["song"]), songs)
         kept.append(Counts(*(numbers(table[name])[found] for name in ("song", "n_lists"))))
     return add_counts(kept)
-
-
-def _write_rows(context: Context, dataset: Dataset, rows: pa.Table) -> DataFrame:
-    """Write rows of the driver and return them as a table; from a file, so that no plan holds them."""
-    context.files(dataset).write(0, rows)
-    return context.read(dataset)

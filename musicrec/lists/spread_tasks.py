@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from musicrec.arrays import Ints
@@ -168,13 +167,6 @@ def make_places(offers: Offers, room: Room, chosen: Ints) -> pa.Table:
     order = np.argsort(rows.hosts)
     columns = (each[order] for each in (rows.hosts, removed, rows.guests, rows.scores))
     return pa.Table.from_arrays([pa.array(column) for column in columns], names=PLACES.names)
-
-
-def as_changed(occurrences: DataFrame, *, changed: DataFrame) -> DataFrame:
-    """Return `schemas.OCCURRENCES` with the numbers of `changed`, of the same schema, where it has the song."""
-    new = changed.select("song", F.col("n_lists").alias("now"))
-    joined = occurrences.join(F.broadcast(new), on="song", how="left")
-    return joined.withColumn("n_lists", F.coalesce("now", "n_lists")).select(*OCCURRENCES.names)
 
 
 def as_song_lists(lists: ListFiles, part: int, *, of: Ints | None = None) -> SongLists:

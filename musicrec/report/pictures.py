@@ -9,24 +9,30 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.arrays import Doubles, Floats
+from musicrec.arrays import Doubles, Floats, Ints
 from musicrec.catalog.clean import Catalog
+from musicrec.catalog.numbered import Numbered, each_part
 from musicrec.context import Context
-from musicrec.encoder import sample
 from musicrec.encoder.learning.model import embed, from_files
 from musicrec.encoder.learning.training import Epoch
+from musicrec.lists.list_files import ListFiles
+from musicrec.lists.nearest import NO_SONG
+from musicrec.lists.spread import Spread
 from musicrec.neighbors.search.items import Items
-from musicrec.report import popularity
+from musicrec.report import range_tasks
 from musicrec.report import rival as stage
 from musicrec.report.page import Example, Occurrences, Pictures
+from musicrec.report.popularity import add_occurrences
+from musicrec.report.range_tasks import LookSettings
 from musicrec.songs import FEATURES
 from musicrec.spark.arrow import column_matrix, numbers
 from musicrec.storage import datasets
 
-N_MAPPED, N_SCORED, N_EXAMPLES, N_LABELS = 5000, 20_000, 10, 8
+# Songs on the map and in the list of examples, scores at all ranks, and genres with a name.
+N_MAPPED, N_SCORED, N_EXAMPLES, N_LABELS = 5000, 200_000, 10, 8
+COUNTED = ("tenth", "n_lists", "n_songs")
 
 
 def collect_pictures(
@@ -36,8 +42,7 @@ def collect_pictures(
     raw_sample: Doubles,
     history: list[Epoch],
     rival: tuple[bytes, bytes] | None,
-    occurrences: DataFrame,
-    n_recommendations: int,
+    spread: Spread,
 ) -> Pictures:
     """Return what `render_report` draws, from samples of bounded size.
 
@@ -50,39 +55,65 @@ def collect_pictures(
     history : list of Epoch
     rival : tuple of bytes, or None
         The files of the encoder that the shipped one was compared with.
-    occurrences : DataFrame
-        `schemas.OCCURRENCES`.
-    n_recommendations : int
-        Of all songs.
+    spread : Spread
     """
-    recommendations = context.read(datasets.RECOMMENDATIONS)
-    points, labels = _map(context, catalog)
+    looks, mapped_share = _looks(context, catalog, spread)
+    points, labels = _map(context, looks, share=mapped_share)
     return Pictures(
         raw_features=raw_sample[:, : len(FEATURES)],
         history=[(epoch.number, epoch.loss, epoch.held_out_score) for epoch in history],
         points=points,
         labels=labels,
-        scores=_scores(recommendations, n_rows=n_recommendations),
-        examples=_examples(context, catalog, recommendations, rival),
-        occurrences=_occurrences(catalog, occurrences),
+        scores=_scores(looks, k=context.config.neighbors.k),
+        examples=_examples(context, spread.lists, _popular(looks), rival),
+        occurrences=Occurrences(*add_occurrences(*(_joined(looks, name) for name in COUNTED))),
     )
 
 
-def _occurrences(catalog: Catalog, occurrences: DataFrame) -> Occurrences:
-    table = popularity.count_occurrences(occurrences, tracks=catalog.tracks).toArrow()
-    tenth = numbers(pc.fill_null(table["tenth"], -1))
-    return Occurrences(tenth, numbers(table["n_lists"]), numbers(table["n_songs"]))
+def _looks(context: Context, catalog: Catalog, spread: Spread) -> tuple[pa.Table, float]:
+    """Return `schemas.LOOKS` by range, and the share of the songs that was drawn for the map."""
+    n = catalog.n_tracks
+    settings = LookSettings(
+        tracks=context.files(datasets.TRACKS),
+        lists=spread.lists,
+        occurrences=spread.occurrences,
+        scored_share=min(1.0, N_SCORED / context.config.neighbors.k / n),
+        mapped_share=min(1.0, N_MAPPED / n),
+        n_popular=N_EXAMPLES,
+    )
+    ranges = context.numbers(spread.lists.numbered.n_ranges)
+    return range_tasks.as_looks(ranges, settings=settings).toArrow().sort_by("part"), settings.mapped_share
 
 
-def _map(context: Context, catalog: Catalog) -> tuple[Floats, list[str]]:
-    embeddings = context.read(datasets.EMBEDDINGS)
-    drawn = sample.keep_sample(
-        embeddings, key="track_key", n_rows=catalog.n_tracks, sample_size=N_MAPPED, seed=2
-    ).select("track_key", "embedding")
-    genres = catalog.tracks.select("track_key", "genre")
-    table = drawn.join(genres, on="track_key", how="inner").toArrow().sort_by("track_key").combine_chunks()
-    vectors = column_matrix(_one_chunk(table.column("embedding")))
-    return _principal_plane(vectors), _common_labels(table.column("genre").to_pylist())
+def _joined(looks: pa.Table, name: str) -> NDArray[Any]:
+    return numbers(looks[name].combine_chunks().flatten())
+
+
+def _scores(looks: pa.Table, *, k: int) -> dict[int, NDArray[Any]]:
+    """Return the scores at the first and at the last rank of a sample of songs."""
+    first, last = (_joined(looks, name) for name in ("first_scores", "last_scores"))
+    return {1: first, k: last} if k > 1 and len(last) else {1: first}
+
+
+def _popular(looks: pa.Table) -> Ints:
+    """Return the numbers of the most popular songs: those a reader knows."""
+    songs, popularity = _joined(looks, "popular"), _joined(looks, "popularity")
+    # Of equal ones, any: each range has drawn its own.
+    return songs[np.argsort(-popularity, kind="stable")[:N_EXAMPLES]]
+
+
+def _map(context: Context, looks: pa.Table, *, share: float) -> tuple[Floats, list[str]]:
+    files = context.files(datasets.EMBEDDINGS)
+    pieces = files.pieces()
+    drawn = range_tasks.as_mapped(
+        context.numbers(len(pieces)), numbers_of=pieces, embeddings=files, share=share
+    ).toArrow()
+    order = pc.sort_indices(drawn["track_key"])
+    vectors = column_matrix(_one_chunk(drawn["embedding"].take(order)))
+    genres = looks["mapped_genres"].combine_chunks().flatten().to_pylist()
+    by_key = dict(zip(_joined(looks, "mapped_keys").tolist(), genres, strict=True))
+    keys = drawn["track_key"].take(order).to_pylist()
+    return _principal_plane(vectors), _common_labels([by_key[key] for key in keys])
 
 
 def _principal_plane(vectors: Floats) -> Floats:
@@ -99,46 +130,36 @@ def _common_labels(genres: list[str | None]) -> list[str]:
     return ["" if not common else genre if genre in common else "other" for genre in genres]
 
 
-def _scores(recommendations: DataFrame, *, n_rows: int) -> dict[int, NDArray[Any]]:
-    """Return the scores at the first and at the last rank of a sample of songs."""
-    hashed = recommendations.withColumn("key", F.xxhash64("track_id"))
-    drawn = sample.keep_sample(hashed, key="key", n_rows=n_rows, sample_size=N_SCORED * 10, seed=3)
-    table = drawn.select("rank", "score").toArrow()
-    ranks, scores = numbers(table.column("rank")), numbers(table.column("score"))
-    return {int(r): scores[ranks == r] for r in sorted({1, int(ranks.max(initial=1))})}
+def _examples(context: Context, lists: ListFiles, songs: Ints, rival: tuple[bytes, bytes] | None) -> list[Example]:
+    if not len(songs):
+        return []
+    numbered, found = lists.numbered, lists.of(songs)
+    keys = numbered.keys(songs)
+    others = _rival_lists(context, keys, rival) if rival else {}
+    of_rival = {
+        key: numbered.of_keys(np.array([k for k, _ in places]))[0] for key, places in others.items() if places
+    }
+    named = np.unique(np.concatenate([songs, found.places[found.places != NO_SONG], *of_rival.values()]))
+    names = _names(context, numbered, named)
+    examples = []
+    for i, (song, key) in enumerate(zip(songs.tolist(), keys.tolist(), strict=True)):
+        places = [
+            (names[other], float(score))
+            for other, score in zip(found.places[i].tolist(), found.scores[i], strict=True)
+            if other != NO_SONG
+        ]
+        rivals = zip(of_rival.get(key, np.empty(0, np.int64)).tolist(), others.get(key, []), strict=True)
+        if places:
+            examples.append(Example(names[song], places, [(names[other], score) for other, (_, score) in rivals]))
+    return examples
 
 
-def _examples(
-    context: Context, catalog: Catalog, recommendations: DataFrame, rival: tuple[bytes, bytes] | None
-) -> list[Example]:
-    titled = catalog.tracks.where("title IS NOT NULL AND artist IS NOT NULL")
-    # The most popular songs are those a reader knows.
-    queries = titled.orderBy(
-        F.col("popularity").desc_nulls_last(), F.xxhash64("track_key", F.lit(5)), "track_id"
-    ).limit(N_EXAMPLES)
-    asked = queries.select("track_key", "track_id").toArrow().sort_by("track_id")
-    chosen = recommendations.where(F.col("track_id").isin(asked["track_id"].to_pylist())).toArrow()
-    others = _rival_lists(context, asked, rival) if rival and asked.num_rows else {}
-    ids = {*asked["track_id"].to_pylist(), *chosen["recommended_track_id"].to_pylist()}
-    names = _names(catalog.tracks, ids=ids, keys={key for places in others.values() for key, _ in places})
-    lists: dict[str, list[tuple[str, float]]] = {track_id: [] for track_id in asked["track_id"].to_pylist()}
-    for row in chosen.sort_by([("track_id", "ascending"), ("rank", "ascending")]).to_pylist():
-        lists[row["track_id"]].append((names[row["recommended_track_id"]], row["score"]))
-    return [
-        Example(names[track_id], lists[track_id], [(names[key], score) for key, score in others.get(key, [])])
-        for key, track_id in zip(asked["track_key"].to_pylist(), asked["track_id"].to_pylist(), strict=True)
-        if lists[track_id]
-    ]
-
-
-def _rival_lists(
-    context: Context, asked: pa.Table, rival: tuple[bytes, bytes]
-) -> dict[int, list[tuple[int, float]]]:
+def _rival_lists(context: Context, asked: Ints, rival: tuple[bytes, bytes]) -> dict[int, list[tuple[int, float]]]:
     """Return the nearest songs of each asked one, (key, score) by rank, by what the encoder was compared with."""
     settings = context.config.neighbors
     features = context.read(datasets.FEATURE_VECTORS)
     recording = "recording_key" if settings.one_per_recording else "track_key"
-    wanted = features.where(F.col("track_key").isin(asked["track_key"].to_pylist()))
+    wanted = features.where(F.col("track_key").isin(asked.tolist()))
     songs = stage.as_items(
         wanted.selectExpr("track_key", f"{recording} AS recording_key", "features").toArrow().sort_by("track_key")
     )
@@ -160,13 +181,13 @@ def _rival_lists(
     }
 
 
-def _names(tracks: DataFrame, *, ids: set[str], keys: set[int]) -> dict[str | int, str]:
-    """Return the names of songs, by their id and by their key."""
-    # A few hundred at most.
-    wanted = tracks.where(F.col("track_id").isin(sorted(ids)) | F.col("track_key").isin(sorted(keys)))
-    names: dict[str | int, str] = {}
-    for row in wanted.select("track_key", "track_id", "title", "artist").collect():
-        names[row["track_id"]] = names[row["track_key"]] = _name(row.asDict())
+def _names(context: Context, numbered: Numbered, songs: Ints) -> dict[int, str]:
+    """Return the names of songs, a few hundred, by their numbers, which rise."""
+    tracks, names = context.files(datasets.TRACKS), dict[int, str]()
+    for part, rows in each_part(numbered.range_of(songs)):
+        table = tracks.read_piece(part, columns=["track_id", "title", "artist"])
+        some = table.take(pa.array(songs[rows] - numbered.firsts[part])).to_pylist()
+        names |= dict(zip(songs[rows].tolist(), map(_name, some), strict=True))
     return names
 
 

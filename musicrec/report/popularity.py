@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
+import numpy as np
+
+from musicrec.arrays import Doubles, Ints
 
 
-def count_occurrences(occurrences: DataFrame, *, tracks: DataFrame) -> DataFrame:
-    """Return `tenth, n_lists, n_songs`: how many songs of a tenth of the popularity scale stand in so many lists.
+def count_occurrences(popularity: Doubles, n_lists: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return how many songs of a tenth of the popularity scale stand in so many lists.
 
     Parameters
     ----------
-    occurrences : DataFrame
-        `schemas.OCCURRENCES`.
-    tracks : DataFrame
-        `schemas.TRACKS`; popularity 0..10 is tenth 0, NULL stays NULL.
+    popularity : float64 array, shape (n,)
+        NaN is unknown.
+    n_lists : int64 array, shape (n,)
+
+    Returns
+    -------
+    tenth, n_lists, n_songs : int64 arrays, shape (m,)
+        Popularity 0 to 10 is tenth 0, an unknown one -1.
     """
-    # `least` alone would take 9 for an unknown one.
-    known = F.col("popularity").isNotNull()
-    tenth = F.when(known, F.least(F.floor(F.col("popularity") / 10), F.lit(9))).alias("tenth")
-    songs = tracks.select("track_key", tenth).join(occurrences, on="track_key", how="left")
-    n_lists = F.coalesce("n_lists", F.lit(0)).alias("n_lists")
-    return songs.groupBy("tenth", n_lists).agg(F.count("*").alias("n_songs"))
+    tenth = np.full(len(popularity), -1, dtype=np.int64)
+    known = ~np.isnan(popularity)
+    tenth[known] = np.minimum(np.floor(popularity[known] / 10), 9)
+    pairs, n_songs = np.unique(np.stack([tenth, n_lists]), axis=1, return_counts=True)
+    return pairs[0], pairs[1], n_songs
+
+
+def add_occurrences(tenth: Ints, n_lists: Ints, n_songs: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return the sums of what `count_occurrences` returned of several shares of the songs.
+
+    Parameters
+    ----------
+    tenth, n_lists, n_songs : int64 arrays, shape (n,)
+        One after the other.
+    """
+    pairs, inverse = np.unique(np.stack([tenth, n_lists]), axis=1, return_inverse=True)
+    return pairs[0], pairs[1], np.bincount(inverse.ravel(), weights=n_songs).astype(np.int64)

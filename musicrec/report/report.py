@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyspark.sql import DataFrame
-
 from musicrec.catalog.clean import Catalog
 from musicrec.context import Context
 from musicrec.encoder.gate import Shipped
 from musicrec.encoder.sample import Songs
 from musicrec.encoder.train import Trained
+from musicrec.lists.spread import Spread
 from musicrec.report.page import render_report
 from musicrec.report.pictures import collect_pictures
 
@@ -22,7 +21,7 @@ def draw_report(
     trained: Trained,
     shipped: Shipped,
     *,
-    occurrences: DataFrame,
+    spread: Spread,
     record: dict[str, Any],
 ) -> str:
     """Return the report as HTML.
@@ -35,8 +34,8 @@ def draw_report(
         The sample.
     trained : Trained
     shipped : Shipped
-    occurrences : DataFrame
-        `schemas.OCCURRENCES` of what is published.
+    spread : Spread
+        The lists of what is published.
     record : dict
         The manifest, but for what comes after.
     """
@@ -47,7 +46,6 @@ def draw_report(
             raw_sample=songs.raw,
             history=trained.history,
             rival=shipped.rival,
-            occurrences=occurrences,
-            n_recommendations=record["counts"]["n_recommendations"],
+            spread=spread,
         )
         return render_report({**record, "stages": context.stages}, pictures)

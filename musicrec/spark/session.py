@@ -40,9 +40,6 @@ SUGGESTED = {
     "spark.ui.enabled": "false",
     # The driver collects samples only, but a large sample of vectors passes the default of 1g.
     "spark.driver.maxResultSize": "2g",
-    # The JVM interprets generated methods above 8 KB unless told otherwise; the cleaning's are larger.
-    "spark.driver.extraJavaOptions": "-XX:-DontCompileHugeMethods",
-    "spark.executor.extraJavaOptions": "-XX:-DontCompileHugeMethods",
     # A forked worker starts without importing torch again.
     "spark.python.worker.reuse": "true",
     "spark.sql.adaptive.enabled": "true",
@@ -66,6 +63,10 @@ class Machine:
         Spark runs elsewhere, and is asked by Spark Connect.
     scratch : str
         An existing directory for what Spark would put into the working directory.
+    class_archive : str or None
+        A file from which Java loads Spark's classes quicker.
+    is_for_small : bool
+        The job is over before Java's second compiler pays.
     """
 
     n_cores: int
@@ -73,6 +74,8 @@ class Machine:
     is_submitted: bool
     is_remote: bool
     scratch: str
+    class_archive: str | None = None
+    is_for_small: bool = False
 
 
 def find_session() -> SparkSession | None:
@@ -168,10 +171,19 @@ def _suggested(settings: SparkConfig, machine: Machine) -> dict[str, str]:
         **SUGGESTED,
         "spark.master": settings.master,
         "spark.driver.memory": settings.driver_memory,
+        "spark.driver.extraJavaOptions": " ".join(_java_options(machine)),
         # No table of ours stands there; Spark would make it in the working directory.
         "spark.sql.warehouse.dir": machine.scratch,
         PARTITIONS: str(_n_partitions(settings, "local[*]", n_cores=machine.n_cores)),
     }
+
+
+def _java_options(machine: Machine) -> list[str]:
+    options = ["-XX:TieredStopAtLevel=1"] if machine.is_for_small else []
+    if machine.class_archive:
+        # An archive that does not fit is no reason for a warning: Java then starts as it does without one.
+        options += [f"-XX:SharedArchiveFile={machine.class_archive}", "-Xshare:auto", "-Xlog:disable"]
+    return options
 
 
 def _n_partitions(settings: SparkConfig, master: str, *, n_cores: int) -> int:

@@ -16,6 +16,8 @@ from musicrec.errors import ConfigError
 
 SUPPORTED = ("linux", "darwin")
 STDERR = 2
+# Of 100,000 songs as Parquet.
+SMALL_BYTES = 16 * 2**20
 
 
 def check_supported() -> None:
@@ -46,6 +48,23 @@ def find_java() -> str | None:
     """Return the Java that Spark would start, None where there is none."""
     home = os.environ.get("JAVA_HOME")
     return shutil.which("java", path=os.path.join(home, "bin")) if home else shutil.which("java")
+
+
+def class_archive() -> str | None:
+    """Return the archive of the classes that Spark loads, which `scripts/warm.sh` makes; None where there is none.
+
+    Java starts quicker with it, and ignores one of another Java or Spark.
+    """
+    path = os.path.join(sys.prefix, "share", "musicrec", "spark-classes.jsa")
+    return path if os.path.exists(path) else None
+
+
+def is_small(path: str) -> bool:
+    """Return whether a local file or directory holds few bytes; what cannot be looked at is not small."""
+    if not os.path.exists(path):
+        return False
+    files = [os.path.join(at, name) for at, _, names in os.walk(path) for name in names] or [path]
+    return sum(os.path.getsize(file) for file in files) < SMALL_BYTES
 
 
 def worker_python() -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from musicrec import schemas
 from musicrec.config import load_config
 from musicrec.context import Context
 from musicrec.lists import spread
@@ -64,11 +63,9 @@ def as_plain(lists: ListFiles) -> Rows:
 
 
 def occurrences_by_id(found: spread.Spread) -> dict[str, int]:
-    rows = found.occurrences.collect()
     numbered = found.lists.numbered
-    songs = np.array([row["song"] for row in rows])
-    assert numbered.keys(songs).tolist() == [row["track_key"] for row in rows]
-    return dict(zip(numbered.ids(songs).to_pylist(), [row["n_lists"] for row in rows], strict=True))
+    n_lists = [n for part in range(numbered.n_ranges) for n in found.occurrences.range(part).tolist()]
+    return dict(zip(numbered.ids(np.arange(len(n_lists))).to_pylist(), n_lists, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +108,11 @@ def test_lists_in_many_files_get_their_guests(spark, tmp_path: Path, rows: Rows)
     assert found.figures["after"]["forgotten_share"] == pytest.approx(expected.forgotten_share)
     assert found.figures["after"]["skewness"] == pytest.approx(expected.skewness)
     assert found.figures["before"]["forgotten_share"] == pytest.approx(len(forgotten) / N)
-    assert found.occurrences.columns == schemas.OCCURRENCES.names
+    stored_rows = context.read(datasets.OCCURRENCES).toArrow()
+    assert (
+        found.lists.numbered.of_keys(stored_rows["track_key"].to_numpy())[0].tolist()
+        == stored_rows["song"].to_pylist()
+    )
 
 
 def test_where_too_many_are_in_no_list_a_draw_of_them_gets_a_place(

@@ -1,15 +1,19 @@
 """What the report is drawn from, against plain loops."""
 
+from collections import Counter
+
 import numpy as np
-import pandas as pd
 import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
 
 from musicrec.encoder.learning.baselines import Affine
 from musicrec.encoder.learning.inputs import Encodings
 from musicrec.encoder.learning.model import as_files, embed, from_files, make_linear
 from musicrec.neighbors.search.items import Items
 from musicrec.report import rival
-from musicrec.report.popularity import count_occurrences
+from musicrec.report.popularity import add_occurrences, count_occurrences
+from musicrec.report.range_tasks import most_popular
 from musicrec.spark.arrow import matrix_column
 from tests.oracles import lists_by_hand, scores_by_hand
 
@@ -49,19 +53,23 @@ def test_the_rivals_lists_are_its_nearest_other_recordings(spark) -> None:
         assert len(set(found.recordings[i]) - {recordings[row]}) == K
 
 
-def test_occurrences_are_counted_by_popularity(spark) -> None:
-    rng = np.random.default_rng(5)
-    tracks = [*zip("abcdefgh", [0.0, 5.0, 9.99, 10.0, 99.0, 100.0, None, 55.0], strict=True)]
-    counts = pd.Series(rng.choice(list("abcdefg"), 40)).value_counts()
-    occurrences = pd.DataFrame({"track_id": counts.index, "n_lists": counts.to_numpy()})
-    found = count_occurrences(
-        spark.createDataFrame(occurrences).selectExpr("xxhash64(track_id) AS track_key", "n_lists"),
-        tracks=spark.createDataFrame(tracks, "track_id string, popularity double").selectExpr(
-            "xxhash64(track_id) AS track_key", "popularity"
-        ),
-    )
-    expected: dict[tuple[int | None, int], int] = {}
-    for track_id, tenth in zip("abcdefgh", [0, 0, 0, 1, 9, 9, None, 5], strict=True):
-        key = (tenth, int(counts.get(track_id, 0)))
-        expected[key] = expected.get(key, 0) + 1
-    assert {(row["tenth"], row["n_lists"]): row["n_songs"] for row in found.collect()} == expected
+@given(
+    st.lists(st.tuples(st.one_of(st.none(), st.floats(0, 100)), st.integers(0, 3)), max_size=40),
+    st.integers(0, 40),
+)
+def test_occurrences_are_counted_by_popularity(songs: list[tuple[float | None, int]], cut: int) -> None:
+    counts = Counter((-1 if p is None else min(9, int(p // 10)), n) for p, n in songs)
+    popularity = np.array([np.nan if p is None else p for p, _ in songs])
+    n_lists = np.array([n for _, n in songs], dtype=np.int64)
+    parts = [count_occurrences(popularity[some], n_lists[some]) for some in (slice(0, cut), slice(cut, None))]
+    tenth, of_tenth, n_songs = add_occurrences(*map(np.concatenate, zip(*parts, strict=True)))
+    assert dict(zip(zip(tenth.tolist(), of_tenth.tolist(), strict=True), n_songs.tolist(), strict=True)) == counts
+
+
+def test_the_most_popular_come_first_and_unknown_ones_last() -> None:
+    popularity = np.array([5.0, np.nan, 90.0, 7.0, 99.0, 7.0])
+    rows = np.array([0, 1, 2, 3, 5])
+    keys = np.arange(6)
+    assert most_popular(popularity, keys, rows, n=2).tolist()[0] == 2
+    assert most_popular(popularity, keys, rows, n=9).tolist()[-2:] == [0, 1]
+    assert set(most_popular(popularity, keys, rows, n=3).tolist()) == {2, 3, 5}

@@ -1,11 +1,12 @@
 """A file appears whole or not at all, and what stood there before stays until then."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from musicrec.errors import StorageError
-from musicrec.storage.files import move, replacing, write_text
+from musicrec.storage.files import move, replacing, sync_files, write_text
 
 
 def test_a_file_takes_the_place_of_another_when_it_is_whole(tmp_path: Path) -> None:
@@ -51,3 +52,20 @@ def test_a_directory_does_not_move_over_another(tmp_path: Path) -> None:
     assert (tmp_path / "two" / "file.txt").read_text() == "two"
     move(tmp_path / "one", tmp_path / "three")
     assert (tmp_path / "three" / "file.txt").read_text() == "one"
+
+
+def test_what_must_outlive_a_power_failure_waits_for_file_and_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}")))
+    write_text(tmp_path / "a" / "file.txt", "text")
+    assert synced == []
+    write_text(tmp_path / "a" / "file.txt", "text", durable=True)
+    file, directory = synced
+    assert file.startswith(str(tmp_path / "a" / ".file.txt."))
+    assert directory == str(tmp_path / "a")
+    synced.clear()
+    move(tmp_path / "a", tmp_path / "b")
+    sync_files(tmp_path / "b")
+    assert synced == [str(tmp_path), str(tmp_path / "b"), str(tmp_path / "b" / "file.txt")]

@@ -1,0 +1,140 @@
+"""Ranges of songs → what the report shows of them: counts, samples, and the most popular."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+
+from musicrec.arrays import Doubles, Floats, Ints, as_shares, is_drawn
+from musicrec.lists.list_files import ListFiles, OccurrenceFiles
+from musicrec.report.popularity import count_occurrences
+from musicrec.schemas import EMBEDDINGS, LOOKS
+from musicrec.spark.arrow import numbers
+from musicrec.spark.tasks import Batches, each_number
+from musicrec.storage.rows import RowFiles
+
+_LOOKS = pa.schema(
+    {
+        "part": pa.int32(),
+        "tenth": pa.list_(pa.int64()),
+        "n_lists": pa.list_(pa.int64()),
+        "n_songs": pa.list_(pa.int64()),
+        "first_scores": pa.list_(pa.float32()),
+        "last_scores": pa.list_(pa.float32()),
+        "mapped_keys": pa.list_(pa.int64()),
+        "mapped_genres": pa.list_(pa.string()),
+        "popular": pa.list_(pa.int64()),
+        "popularity": pa.list_(pa.float64()),
+    }
+)
+MAP_SEED, SCORE_SEED, TIE_SEED = 2, 3, 5
+_COLUMNS = ["track_key", "title", "artist", "genre", "popularity"]
+
+
+@dataclass(frozen=True)
+class LookSettings:
+    """What a task needs to know.
+
+    Attributes
+    ----------
+    tracks : RowFiles
+        `schemas.TRACKS`, by range.
+    lists : ListFiles
+    occurrences : OccurrenceFiles
+    scored_share, mapped_share : float
+        0..1: about so many songs are drawn, for scores and for the map.
+    n_popular : int
+    """
+
+    tracks: RowFiles
+    lists: ListFiles
+    occurrences: OccurrenceFiles
+    scored_share: float
+    mapped_share: float
+    n_popular: int
+
+
+def as_looks(ranges: DataFrame, *, settings: LookSettings) -> DataFrame:
+    """Return `schemas.LOOKS`.
+
+    Parameters
+    ----------
+    ranges : DataFrame
+        `id`, the numbers of the ranges.
+    settings : LookSettings
+    """
+
+    def look(batches: Batches) -> Batches:
+        for part in each_number(batches):
+            yield _look(part, settings)
+
+    return ranges.mapInArrow(look, LOOKS)
+
+
+def as_mapped(pieces: DataFrame, *, numbers_of: list[int], embeddings: RowFiles, share: float) -> DataFrame:
+    """Return the `schemas.EMBEDDINGS` of the songs that are drawn for the map.
+
+    Parameters
+    ----------
+    pieces : DataFrame
+        `id`, of `numbers_of`.
+    numbers_of : list of int
+    embeddings : RowFiles
+        In pieces of these numbers.
+    share : float
+        0..1
+    """
+
+    def draw(batches: Batches) -> Batches:
+        for piece in each_number(batches):
+            rows = embeddings.read_piece(numbers_of[piece])
+            drawn = is_drawn(numbers(rows["track_key"]), share=share, seed=MAP_SEED)
+            some = rows.filter(pa.array(drawn)).combine_chunks()
+            columns = {name: some[name].combine_chunks() for name in EMBEDDINGS.names}
+            columns["embedding"] = columns["embedding"].cast(pa.list_(pa.float32()))
+            yield pa.RecordBatch.from_arrays(list(columns.values()), names=EMBEDDINGS.names)
+
+    return pieces.mapInArrow(draw, EMBEDDINGS)
+
+
+def _look(part: int, settings: LookSettings) -> pa.RecordBatch:
+    tracks = settings.tracks.read_piece(part, columns=_COLUMNS)
+    keys = numbers(tracks["track_key"])
+    popularity = numbers(pc.fill_null(tracks["popularity"], np.nan))
+    tenth, n_lists, n_songs = count_occurrences(popularity, settings.occurrences.range(part))
+    scores = settings.lists.range(part).scores[is_drawn(keys, share=settings.scored_share, seed=SCORE_SEED)]
+    mapped = np.flatnonzero(is_drawn(keys, share=settings.mapped_share, seed=MAP_SEED))
+    titled = numbers(pc.and_(pc.is_valid(tracks["title"]), pc.is_valid(tracks["artist"]))).astype(bool)
+    popular = most_popular(popularity, keys, np.flatnonzero(titled), n=settings.n_popular)
+    columns = {
+        "part": part, "tenth": tenth, "n_lists": n_lists, "n_songs": n_songs,
+        "first_scores": _taken(scores[:, :1]), "last_scores": _taken(scores[:, -1:]),
+        "mapped_keys": keys[mapped], "mapped_genres": tracks["genre"].take(pa.array(mapped)).to_pylist(),
+        "popular": settings.lists.numbered.firsts[part] + popular, "popularity": popularity[popular],
+    }  # fmt: skip
+    row = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in columns.items()}
+    return pa.RecordBatch.from_pylist([row], schema=_LOOKS)
+
+
+def most_popular(popularity: Doubles, keys: Ints, rows: Ints, *, n: int) -> Ints:
+    """Return the n of some rows that are the most popular, unknown ones last, of equal ones a draw by their keys.
+
+    Parameters
+    ----------
+    popularity : float64 array, shape (n_songs,)
+        NaN is unknown.
+    keys : int64 array, shape (n_songs,)
+    rows : int64 array, shape (m,)
+    n : int
+    """
+    order = np.lexsort((as_shares(keys[rows], seed=TIE_SEED), -popularity[rows]))
+    return rows[order[:n]]
+
+
+def _taken(scores: Floats) -> Floats:
+    found: Floats = scores[~np.isnan(scores)]
+    return found
