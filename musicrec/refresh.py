@@ -28,7 +28,7 @@ from musicrec.lists.sort import write_recommendations
 from musicrec.lists.spread import write_spread
 from musicrec.neighbors.cells import write_cells
 from musicrec.neighbors.join import write_neighbors
-from musicrec.neighbors.pack import write_packed
+from musicrec.neighbors.pack import read_embeddings, write_packed
 from musicrec.neighbors.plan import plan_cells
 from musicrec.neighbors.search.spaces import Space
 from musicrec.neighbors.start import start_workers
@@ -105,7 +105,8 @@ def _run(context: Context, header: dict[str, Any]) -> str:
     start_workers(context)
     pieces = write_features(context, catalog, trained.encodings)
     embeddings = write_embeddings(context, shipped, pieces, n_rows=n)
-    packed = write_packed(context, embeddings, n_rows=n)
+    vectors = read_embeddings(embeddings, one_per_recording=context.config.neighbors.one_per_recording)
+    packed = write_packed(context, vectors, n_rows=n)
     cell_plan = plan_cells(context, packed.sample, n_songs=n, space=Space())
     cells = write_cells(context, packed, cell_plan)
     truth = find_truth(context, cells)

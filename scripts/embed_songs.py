@@ -26,7 +26,7 @@ from musicrec.encoder.sample import draw_songs
 from musicrec.encoder.train import train
 from musicrec.launch import open_session
 from musicrec.neighbors.start import start_workers
-from musicrec.storage import runs
+from musicrec.storage import datasets, runs
 
 SEED = 1
 
@@ -43,8 +43,10 @@ def embed(session: SparkSession, config: Config, output: Path, *, repeats: int) 
         for _ in range(repeats):
             start_workers(context)
             pieces = write_features(context, catalog, trained.encodings)
-            embeddings = write_embeddings(context, shipped, pieces, n_rows=catalog.n_tracks)
-        vectors = embeddings.select(F.col("track_key").alias("id"), F.col("embedding").alias("vector"))
+            write_embeddings(context, shipped, pieces, n_rows=catalog.n_tracks)
+        vectors = context.read(datasets.EMBEDDINGS).select(
+            F.col("track_key").alias("id"), F.col("embedding").alias("vector")
+        )
         vectors.write.parquet(str(output))
     return context
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from musicrec.schemas import BLOCKS, TRUTHS, UNITS, as_row, blob_of
+from musicrec.messages import BLOCKS, TRUTHS, UNITS, as_row, blob_of
 
 WHOLE = arrays.arrays(np.int64, st.integers(0, 20), elements=st.integers(-(2**63), 2**63 - 1))
 REAL = arrays.arrays(np.float32, st.integers(0, 20), elements=st.floats(width=32, allow_nan=True))

@@ -51,7 +51,7 @@ N_KNOWN = "n_known"
 
 @dataclass(frozen=True)
 class Audited:
-    """Rows by what they are: `schemas.AUDITED_SONGS`, several of one id maybe, and `schemas.QUARANTINE`."""
+    """Rows by what they are: `messages.AUDITED_SONGS`, several of one id maybe, and `schemas.QUARANTINE`."""
 
     songs: pa.Table
     quarantine: pa.Table

@@ -15,7 +15,8 @@ from musicrec.catalog.audit import Audited, audit_rows
 from musicrec.catalog.numbered import cut_by, text_arrays
 from musicrec.catalog.twins import keep_winners
 from musicrec.config import InputConfig
-from musicrec.schemas import AUDITED, AUDITED_SONGS, QUARANTINE, TRACKS, WRITTEN_TRACKS, as_row
+from musicrec.messages import AUDITED, AUDITED_SONGS, WRITTEN_TRACKS, as_row
+from musicrec.schemas import QUARANTINE, TRACKS
 from musicrec.spark.arrow import numbers
 from musicrec.spark.tasks import Batches, by_position, each_number, numbered_pieces
 from musicrec.storage.array_files import ArrayFiles
@@ -52,7 +53,7 @@ class Rules:
 
 
 def write_audited(rows: DataFrame, *, rules: Rules, songs: ArrowFiles, quarantine: RowFiles) -> DataFrame:
-    """Write the songs, pieces in the order of their ids, and the quarantine; return `schemas.AUDITED`.
+    """Write the songs, pieces in the order of their ids, and the quarantine; return `messages.AUDITED`.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 
 from musicrec.arrays import Ints, is_drawn
 from musicrec.catalog.numbered import cut_by, each_part, text_arrays, texts_of
-from musicrec.schemas import KEY_BLOCKS, SONG_BLOCKS, WRITTEN, WRITTEN_KEYS, as_row, blob_of
+from musicrec.messages import KEY_BLOCKS, SONG_BLOCKS, WRITTEN, WRITTEN_KEYS, as_row, blob_of
 from musicrec.spark.arrow import gather_batches, numbers
 from musicrec.spark.tasks import MAX_BLOCK_ROWS, PIECE_ROWS, Batches, each_block, each_number, joined
 from musicrec.storage.array_files import ArrayFiles
@@ -38,7 +38,7 @@ def as_drawn(songs: DataFrame, *, share: float, seed: int) -> DataFrame:
 
 
 def as_song_blocks(songs: DataFrame, *, first_ids: tuple[str, ...], targets: Sequence[int]) -> DataFrame:
-    """Return `schemas.SONG_BLOCKS`.
+    """Return `messages.SONG_BLOCKS`.
 
     Parameters
     ----------
@@ -67,12 +67,12 @@ def as_song_blocks(songs: DataFrame, *, first_ids: tuple[str, ...], targets: Seq
 
 
 def write_songs(blocks: DataFrame, *, n_ranges: int, files: ArrayFiles) -> DataFrame:
-    """Write the songs of each range, in the order of their ids, and return `schemas.WRITTEN`.
+    """Write the songs of each range, in the order of their ids, and return `messages.WRITTEN`.
 
     Parameters
     ----------
     blocks : DataFrame
-        `schemas.SONG_BLOCKS`.
+        `messages.SONG_BLOCKS`.
     n_ranges : int
     files : ArrayFiles
         Gets `offsets`, `text`, `keys` and `recordings` of each range.
@@ -95,7 +95,7 @@ def write_songs(blocks: DataFrame, *, n_ranges: int, files: ArrayFiles) -> DataF
 def as_key_blocks(
     ranges: DataFrame, *, firsts: Ints, songs: ArrayFiles, first_keys: Ints, targets: Sequence[int]
 ) -> DataFrame:
-    """Return `schemas.KEY_BLOCKS` of the songs of each range.
+    """Return `messages.KEY_BLOCKS` of the songs of each range.
 
     Parameters
     ----------
@@ -126,12 +126,12 @@ def as_key_blocks(
 
 
 def write_keys(blocks: DataFrame, *, n_ranges: int, files: ArrayFiles) -> DataFrame:
-    """Write the songs of each range of keys, in the order of their keys, and return `schemas.WRITTEN_KEYS`.
+    """Write the songs of each range of keys, in the order of their keys, and return `messages.WRITTEN_KEYS`.
 
     Parameters
     ----------
     blocks : DataFrame
-        `schemas.KEY_BLOCKS`.
+        `messages.KEY_BLOCKS`.
     n_ranges : int
     files : ArrayFiles
         Gets `keys`, `numbers` and `recordings` of each range.

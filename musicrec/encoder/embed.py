@@ -8,17 +8,19 @@ from pyspark.sql import DataFrame
 from musicrec.context import Context
 from musicrec.encoder.gate import Shipped
 from musicrec.encoder.learning.model import embed, from_files
+from musicrec.messages import WRITTEN
 from musicrec.neighbors.search.warm import warm_up
-from musicrec.schemas import EMBEDDINGS, WRITTEN
+from musicrec.schemas import EMBEDDINGS
 from musicrec.spark.arrow import column_matrix, matrix_column
 from musicrec.spark.tasks import Make, Read, Write, rewrite_pieces
 from musicrec.storage import artifacts, datasets
+from musicrec.storage.rows import RowFiles
 
-READ_COLUMNS = ["track_key", "track_id", "recording_key", "features"]
+EMBED_COLUMNS = ["track_key", "track_id", "recording_key", "features"]
 
 
-def write_embeddings(context: Context, shipped: Shipped, pieces: list[int], *, n_rows: int) -> DataFrame:
-    """Write `schemas.EMBEDDINGS` of all songs and return it.
+def write_embeddings(context: Context, shipped: Shipped, pieces: list[int], *, n_rows: int) -> RowFiles:
+    """Write `schemas.EMBEDDINGS` of all songs and return the files.
 
     Parameters
     ----------
@@ -42,16 +44,16 @@ def write_embeddings(context: Context, shipped: Shipped, pieces: list[int], *, n
             context.numbers(len(pieces)),
             weights=weights,
             description=description,
-            read=lambda number: inputs.read_piece(pieces[number], columns=READ_COLUMNS),
+            read=lambda number: inputs.read_piece(pieces[number], columns=EMBED_COLUMNS),
             write=vectors.write,
         ).toArrow()
-        return context.read(datasets.EMBEDDINGS)
+        return vectors
 
 
 def write_embedded_pieces(
     pieces: DataFrame, *, weights: bytes, description: bytes, read: Read, write: Write
 ) -> DataFrame:
-    """Write `schemas.EMBEDDINGS` of the songs and return `schemas.WRITTEN`.
+    """Write `schemas.EMBEDDINGS` of the songs and return `messages.WRITTEN`.
 
     Parameters
     ----------

@@ -13,11 +13,14 @@ from musicrec.arrays import Doubles
 from musicrec.catalog.clean import Catalog
 from musicrec.context import Context
 from musicrec.encoder.learning.inputs import Encodings, encode
-from musicrec.schemas import FEATURE_VECTORS, WRITTEN
+from musicrec.messages import WRITTEN
+from musicrec.schemas import FEATURE_VECTORS
 from musicrec.songs import FEATURES, RAW_INPUTS
 from musicrec.spark.arrow import list_column, matrix_column, numbers
-from musicrec.spark.tasks import Write, write_in_pieces
+from musicrec.spark.tasks import Read, Write, rewrite_pieces
 from musicrec.storage import datasets
+
+TRACK_INPUTS = ["track_key", "track_id", "recording_key", *RAW_INPUTS]
 
 
 def write_features(context: Context, catalog: Catalog, encodings: Encodings) -> list[int]:
@@ -31,21 +34,27 @@ def write_features(context: Context, catalog: Catalog, encodings: Encodings) -> 
         Fitted on a sample.
     """
     with context.stage("features", n_rows=catalog.n_tracks):
-        write = context.files(datasets.FEATURE_VECTORS).write
-        written = write_feature_pieces(catalog.tracks, encodings=encodings, write=write).toArrow()
-        return sorted(written["piece"].to_pylist())
+        tracks, vectors = context.files(datasets.TRACKS), context.files(datasets.FEATURE_VECTORS)
+        pieces = tracks.pieces()
+        write_feature_pieces(
+            context.numbers(len(pieces)),
+            encodings=encodings,
+            read=lambda number: tracks.read_piece(pieces[number], columns=TRACK_INPUTS),
+            write=vectors.write,
+        ).toArrow()
+        return vectors.pieces()
 
 
-def write_feature_pieces(tracks: DataFrame, *, encodings: Encodings, write: Write) -> DataFrame:
-    """Write `schemas.FEATURE_VECTORS` of songs and return `schemas.WRITTEN`.
+def write_feature_pieces(pieces: DataFrame, *, encodings: Encodings, read: Read, write: Write) -> DataFrame:
+    """Write `schemas.FEATURE_VECTORS` of songs and return `messages.WRITTEN`.
 
     Parameters
     ----------
-    tracks : DataFrame
-        `schemas.TRACKS`.
+    pieces : DataFrame
+        `id`, the numbers of pieces of `schemas.TRACKS`.
     encodings : Encodings
-    write : callable
-        As for `write_in_pieces`.
+    read, write : callable
+        As for `rewrite_pieces`.
     """
 
     def encode_piece(piece: pa.Table) -> pa.Table:
@@ -54,8 +63,7 @@ def write_feature_pieces(tracks: DataFrame, *, encodings: Encodings, write: Writ
         columns = [*keys, _missing_names(raw), matrix_column(encode(raw, encodings=encodings))]
         return pa.Table.from_arrays(columns, names=FEATURE_VECTORS.names)
 
-    columns = tracks.select("track_key", "track_id", "recording_key", *RAW_INPUTS)
-    return columns.mapInArrow(write_in_pieces(lambda: encode_piece, write), WRITTEN)
+    return pieces.mapInArrow(rewrite_pieces(lambda: encode_piece, read, write), WRITTEN)
 
 
 def raw_inputs(batch: pa.RecordBatch | pa.Table) -> Doubles:

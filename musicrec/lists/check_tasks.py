@@ -15,7 +15,8 @@ from musicrec.catalog.numbered import Numbered, cut_by
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.nearest import NO_SONG, Places
 from musicrec.lists.sort import as_recommendations
-from musicrec.schemas import CHECKED, REFUSED, STATUS, WRITTEN, as_row
+from musicrec.messages import CHECKED, WRITTEN, as_row
+from musicrec.schemas import REFUSED, STATUS
 from musicrec.spark.arrow import gather_batches
 from musicrec.spark.tasks import PIECE_ROWS, Batches, each_number, each_part_of
 from musicrec.storage.rows import RowFiles
@@ -42,7 +43,7 @@ class Written:
 
 
 def write_refused(refused: DataFrame, *, numbered: Numbered, targets: Sequence[int], files: RowFiles) -> DataFrame:
-    """Write `schemas.REFUSED` by range of songs and return `schemas.WRITTEN`.
+    """Write `schemas.REFUSED` by range of songs and return `messages.WRITTEN`.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def write_refused(refused: DataFrame, *, numbered: Numbered, targets: Sequence[i
 def write_checked(ranges: DataFrame, *, lists: ListFiles, written: Written, reason: str) -> DataFrame:
     """Read the recommendations of each range back, check them, write its `schemas.STATUS`; return what was found.
 
-    `schemas.CHECKED`, a row for each range.
+    `messages.CHECKED`, a row for each range.
 
     Parameters
     ----------

@@ -16,14 +16,8 @@ from musicrec.catalog.numbered import Numbered, cut_by
 from musicrec.lists.fusion import Favorites, Fused, fuse
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.nearest import NO_SONG
-from musicrec.schemas import (
-    FAVORITE_BLOCKS,
-    FAVORITES,
-    LISTENERS,
-    USER_RECOMMENDATIONS,
-    WRITTEN_FAVORITES,
-    as_row,
-)
+from musicrec.messages import FAVORITE_BLOCKS, LISTENERS, WRITTEN_FAVORITES, as_row
+from musicrec.schemas import FAVORITES, USER_RECOMMENDATIONS
 from musicrec.spark.arrow import numbers
 from musicrec.spark.tasks import Batches, each_number, each_part_of, numbered_pieces
 from musicrec.storage.rows import RowFiles
@@ -89,7 +83,7 @@ def as_split(
     numbers_of_pieces: DataFrame, *, files: RowFiles, pieces: Sequence[int], first_users: tuple[str, ...],
     targets: Sequence[int],
 ) -> DataFrame:  # fmt: skip
-    """Return `schemas.FAVORITE_BLOCKS`.
+    """Return `messages.FAVORITE_BLOCKS`.
 
     Parameters
     ----------
@@ -117,12 +111,12 @@ def as_split(
 
 
 def write_fused(favorites: DataFrame, *, n_ranges: int, settings: FuseSettings, files: RowFiles) -> DataFrame:
-    """Write the `schemas.USER_RECOMMENDATIONS` of each range of listeners and return `schemas.LISTENERS`.
+    """Write the `schemas.USER_RECOMMENDATIONS` of each range of listeners and return `messages.LISTENERS`.
 
     Parameters
     ----------
     favorites : DataFrame
-        `schemas.FAVORITE_BLOCKS`.
+        `messages.FAVORITE_BLOCKS`.
     n_ranges : int
     settings : FuseSettings
     files : RowFiles
@@ -138,7 +132,7 @@ def write_fused(favorites: DataFrame, *, n_ranges: int, settings: FuseSettings, 
 
 
 def fuse_rows(favorites: pa.Table, settings: FuseSettings) -> tuple[dict[str, int], pa.Table]:
-    """Return the counts of `schemas.LISTENERS`, and the lists of some listeners as `schemas.USER_RECOMMENDATIONS`.
+    """Return the counts of `messages.LISTENERS`, and the lists of some listeners: `schemas.USER_RECOMMENDATIONS`.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from musicrec.context import Context, log
 from musicrec.lists import favorite_tasks
 from musicrec.lists.favorite_tasks import FuseSettings
 from musicrec.lists.list_files import ListFiles
-from musicrec.schemas import LISTENERS
+from musicrec.messages import LISTENERS
 from musicrec.spark.arrow import numbers
 from musicrec.spark.failures import input_errors
 from musicrec.spark.partitions import partition_targets

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 from musicrec.arrays import Bools, Floats, Ints, concatenate_ranges
 from musicrec.catalog.numbered import Numbered, each_part
 from musicrec.lists.nearest import SongRows
-from musicrec.schemas import MEMBER_BLOCKS, WRITTEN, as_row
+from musicrec.messages import MEMBER_BLOCKS, WRITTEN, as_row
 from musicrec.spark.arrow import numbers
 from musicrec.spark.tasks import MAX_BLOCK_ROWS, Batches, each_block, each_number, joined
 from musicrec.storage.array_files import ArrayFiles
@@ -85,7 +85,7 @@ def as_member_blocks(
     one_per_recording: bool,
     targets: Sequence[int],
 ) -> DataFrame:
-    """Return `schemas.MEMBER_BLOCKS` of the songs that share an item.
+    """Return `messages.MEMBER_BLOCKS` of the songs that share an item.
 
     Parameters
     ----------
@@ -120,12 +120,12 @@ def as_member_blocks(
 
 
 def write_members(blocks: DataFrame, *, n_ranges: int, k: int, files: ArrayFiles) -> DataFrame:
-    """Write the items of each range, as `Members` says, and return `schemas.WRITTEN`.
+    """Write the items of each range, as `Members` says, and return `messages.WRITTEN`.
 
     Parameters
     ----------
     blocks : DataFrame
-        `schemas.MEMBER_BLOCKS`.
+        `messages.MEMBER_BLOCKS`.
     n_ranges, k : int
     files : ArrayFiles
     """

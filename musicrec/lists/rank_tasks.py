@@ -13,7 +13,7 @@ from musicrec.arrays import Floats, Ints
 from musicrec.catalog.numbered import Numbered, each_part
 from musicrec.lists.members import ALL, LISTED, Members
 from musicrec.lists.nearest import Places, SongRows, choose_songs, concatenate_places, no_places, sort_candidates
-from musicrec.schemas import LIST_BLOCKS, WRITTEN, as_row
+from musicrec.messages import LIST_BLOCKS, WRITTEN, as_row
 from musicrec.spark.arrow import numbers
 from musicrec.spark.tasks import Batches, Read, each_block, each_number, joined
 from musicrec.storage.array_files import ArrayFiles
@@ -44,7 +44,7 @@ class Ranked:
 def as_list_blocks(
     units: DataFrame, *, read: Read, units_of: Sequence[int], settings: RankSettings, targets: Sequence[int]
 ) -> DataFrame:
-    """Return `schemas.LIST_BLOCKS`: the k nearest songs of each song, by range of their numbers.
+    """Return `messages.LIST_BLOCKS`: the k nearest songs of each song, by range of their numbers.
 
     Parameters
     ----------
@@ -72,12 +72,12 @@ def as_list_blocks(
 
 
 def write_ranges(blocks: DataFrame, *, firsts: Ints, k: int, files: ArrayFiles) -> DataFrame:
-    """Write the `places` and `scores` of each range of songs and return `schemas.WRITTEN`: songs with a list.
+    """Write the `places` and `scores` of each range of songs and return `messages.WRITTEN`: songs with a list.
 
     Parameters
     ----------
     blocks : DataFrame
-        `schemas.LIST_BLOCKS`.
+        `messages.LIST_BLOCKS`.
     firsts : int64 array, shape (n_ranges + 1,)
         The first number of each range.
     k : int

@@ -9,7 +9,8 @@ from musicrec.arrays import Ints
 from musicrec.context import Context
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.nearest import NO_SONG, Places
-from musicrec.schemas import RECOMMENDATIONS, WRITTEN, as_row
+from musicrec.messages import WRITTEN, as_row
+from musicrec.schemas import RECOMMENDATIONS
 from musicrec.spark.tasks import Batches, each_number
 from musicrec.storage import datasets
 from musicrec.storage.rows import RowFiles

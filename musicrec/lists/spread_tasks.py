@@ -29,7 +29,8 @@ from musicrec.lists.places import (
     find_room,
     is_among,
 )
-from musicrec.schemas import COUNTED, OCCURRENCES, OFFERS, PLACES, ROOM, TALLIES, as_row, blob_of
+from musicrec.messages import COUNTED, ROOM, TALLIES, as_row, blob_of
+from musicrec.schemas import OCCURRENCES, OFFERS, PLACES
 from musicrec.spark.arrow import numbers
 from musicrec.spark.tasks import MAX_BLOCK_ROWS, Batches, Write, each_block, each_number
 
@@ -38,7 +39,7 @@ ASKING_COLUMNS = ["host", "recording_key"]
 
 
 def as_tallies(ranges: DataFrame, *, lists: ListFiles, targets: Sequence[int]) -> DataFrame:
-    """Return `schemas.TALLIES`: in how many lists of a range songs stand, 0 where only their own is in it.
+    """Return `messages.TALLIES`: in how many lists of a range songs stand, 0 where only their own is in it.
 
     Parameters
     ----------
@@ -64,12 +65,12 @@ def as_tallies(ranges: DataFrame, *, lists: ListFiles, targets: Sequence[int]) -
 
 
 def write_occurrences(tallies: DataFrame, *, numbered: Numbered, write: Write) -> DataFrame:
-    """Write `schemas.OCCURRENCES` of each range and return `schemas.COUNTED`.
+    """Write `schemas.OCCURRENCES` of each range and return `messages.COUNTED`.
 
     Parameters
     ----------
     tallies : DataFrame
-        `schemas.TALLIES`.
+        `messages.TALLIES`.
     numbered : Numbered
     write : callable
         Stores the rows of a range.
@@ -90,7 +91,7 @@ def write_occurrences(tallies: DataFrame, *, numbered: Numbered, write: Write) -
 
 
 def gather_counted(counted: pa.Table) -> tuple[Ints, Histogram]:
-    """Return the songs that stand in no list, rising, and the histogram of all, from `schemas.COUNTED`."""
+    """Return the songs that stand in no list, rising, and the histogram of all, from `messages.COUNTED`."""
     rows = counted.sort_by("part").to_pylist()
     forgotten = np.concatenate([NOTHING, *[_numbers_of(COUNTED, row, "forgotten")[0] for row in rows]])
     histogram = add_histograms([Histogram(*_numbers_of(COUNTED, row, "n_lists", "n_songs")) for row in rows])
@@ -124,7 +125,7 @@ def gather_offers(offers: pa.Table) -> Offers:
 
 
 def as_room(ranges: DataFrame, *, read_offers: Callable[[], pa.Table], lists: ListFiles) -> DataFrame:
-    """Return `schemas.ROOM` of the offers.
+    """Return `messages.ROOM` of the offers.
 
     Parameters
     ----------
@@ -146,7 +147,7 @@ def as_room(ranges: DataFrame, *, read_offers: Callable[[], pa.Table], lists: Li
 
 
 def gather_room(room: pa.Table) -> Room:
-    """Return the arrays of `schemas.ROOM`, by offer."""
+    """Return the arrays of `messages.ROOM`, by offer."""
     table = room.sort_by("offer")
     columns = (numbers(table[name]) for name in ROOM.names)
     return Room(*columns)

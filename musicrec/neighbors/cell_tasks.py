@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from musicrec.arrays import Ints, Reals, concatenate_ranges, is_drawn
+from musicrec.messages import BLOCKS, CELLS, as_row, blob_of
 from musicrec.neighbors.search.hashing import HashFamily
 from musicrec.neighbors.search.items import Items, distinct_rows
 from musicrec.neighbors.search.kernel import pair_scores
 from musicrec.neighbors.search.spaces import Space, as_stored
 from musicrec.neighbors.search.warm import warm_up
-from musicrec.schemas import BLOCKS, CELLS, REPEATED, as_row, blob_of
+from musicrec.schemas import REPEATED
 from musicrec.spark.arrow import list_column, numbers
 from musicrec.spark.tasks import Batches, each_number
 
@@ -47,7 +48,7 @@ class CellSettings:
 def as_blocks(
     pieces: DataFrame, *, settings: CellSettings, targets: Sequence[int], read: Callable[[int], Items]
 ) -> DataFrame:
-    """Return `schemas.BLOCKS`: songs of one part, those of a piece together.
+    """Return `messages.BLOCKS`: songs of one part, those of a piece together.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ def write_parts(
     write: Callable[[int, Items], None],
     write_repeated: Callable[[int, pa.Table], None],
 ) -> DataFrame:
-    """Write the items of each cell and return `schemas.CELLS`.
+    """Write the items of each cell and return `messages.CELLS`.
 
     Catalogs are full of songs with equal vectors, and no splitter can divide them: comparing n equal songs would
     cost n squared. They meet in a cell, and become one item there, named by the smallest key.

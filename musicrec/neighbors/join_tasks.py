@@ -16,6 +16,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from musicrec.arrays import Floats, Ints
+from musicrec.messages import UNITS, as_row, blob_of
 from musicrec.neighbors.search.hashing import HashFamily, Probes
 from musicrec.neighbors.search.index import CellIndex, CellReader
 from musicrec.neighbors.search.items import Items
@@ -23,7 +24,7 @@ from musicrec.neighbors.search.kernel import Meetings, Search, as_candidates
 from musicrec.neighbors.search.spaces import Frame, Space
 from musicrec.neighbors.search.top_k import Lists
 from musicrec.neighbors.search.warm import warm_up
-from musicrec.schemas import NEIGHBORS, UNITS, as_row, blob_of
+from musicrec.schemas import NEIGHBORS
 from musicrec.spark.arrow import present_columns
 from musicrec.spark.tasks import Batches, each_number
 
@@ -58,7 +59,7 @@ class Found:
 
 
 def write_units(units: DataFrame, *, settings: JoinSettings, write: Callable[[int, Found], None]) -> DataFrame:
-    """Find and write the nearest neighbors of each item among those in the cells it asks; return `schemas.UNITS`.
+    """Find and write the nearest neighbors of each item among those in the cells it asks; return `messages.UNITS`.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ def _as_unit(unit: int, found: Found, asked: Ints) -> pa.RecordBatch:
 
 
 def asked_scores(units: list[dict[str, Any]]) -> dict[int, Floats]:
-    """Return the scores of the items asked, falling, by their keys, from rows of `schemas.UNITS`."""
+    """Return the scores of the items asked, falling, by their keys, from rows of `messages.UNITS`."""
     by_key: dict[int, Floats] = {}
     for row in units:
         keys = blob_of(UNITS, "asked_keys", row["asked_keys"])

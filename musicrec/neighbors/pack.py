@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,23 +10,40 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from musicrec.arrays import Floats, Ints, is_drawn
 from musicrec.context import Context
+from musicrec.messages import PIECES, as_row, blob_of
 from musicrec.neighbors.item_files import ItemFiles
 from musicrec.neighbors.plan import sample_share
 from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel import squared_lengths
 from musicrec.neighbors.search.spaces import as_stored
 from musicrec.neighbors.search.warm import warm_up
-from musicrec.schemas import PIECES, as_row, blob_of
 from musicrec.spark.arrow import numbers
-from musicrec.spark.tasks import Batches, numbered_pieces
+from musicrec.spark.tasks import Batches, each_number, numbered_pieces
 from musicrec.storage import datasets
+from musicrec.storage.rows import RowFiles
 
 # Shorter vectors have no direction that single precision tells.
 MIN_LENGTH = 1e-10
+EMBEDDED = ["track_key", "recording_key", "embedding"]
+
+
+@dataclass(frozen=True)
+class VectorPieces:
+    """Vectors in files that tasks read themselves.
+
+    Attributes
+    ----------
+    n : int
+        How many files, or parts of them, there are.
+    read : callable
+        Yields the rows of one in pieces, `track_key, recording_key, embedding`, each with a number of its own.
+    """
+
+    n: int
+    read: Callable[[int], Iterable[tuple[int, pa.Table]]]
 
 
 @dataclass(frozen=True)
@@ -53,24 +70,28 @@ class PackedSongs:
     survey: dict[str, Any]
 
 
-def write_packed(context: Context, embeddings: DataFrame, *, n_rows: int) -> PackedSongs:
+def write_packed(context: Context, vectors: DataFrame | VectorPieces, *, n_rows: int) -> PackedSongs:
     """Write the vectors in pieces and return them.
 
     Parameters
     ----------
     context : Context
-    embeddings : DataFrame
-        `schemas.EMBEDDINGS`; vectors of any length. Those that are not fit are counted, and are in no piece.
+    vectors : DataFrame or VectorPieces
+        `track_key, recording_key, embedding`; vectors of any length. Those that are not fit are counted, and in no
+        piece.
     n_rows : int
-        Rows of `embeddings`.
+        Rows of `vectors`.
     """
     with context.stage("pack", n_rows=n_rows):
         settings, seed = context.config.neighbors, context.config.model.seed
         files = ItemFiles(context.run.path(datasets.PACKED))
-        recording = "recording_key" if settings.one_per_recording else "track_key"
-        columns = embeddings.select("track_key", F.col(recording).alias("recording_key"), "embedding")
         share = sample_share(settings, n_songs=n_rows)
-        found = write_pieces(columns, share=share, seed=seed, write=files.write).toArrow()
+        if isinstance(vectors, VectorPieces):
+            numbers_of, read = context.numbers(vectors.n), vectors.read
+            pack = _packer(lambda batches: _read_pieces(batches, read), share, seed, files.write)
+            found = numbers_of.mapInArrow(pack, PIECES).toArrow()
+        else:
+            found = write_pieces(vectors, share=share, seed=seed, write=files.write).toArrow()
         survey = _total(found)
         written = sorted(number for number in found["piece"].to_pylist() if number is not None)
         is_whole = survey["min_dim"] == survey["max_dim"]
@@ -79,7 +100,7 @@ def write_packed(context: Context, embeddings: DataFrame, *, n_rows: int) -> Pac
 
 
 def write_pieces(vectors: DataFrame, *, share: float, seed: int, write: Callable[[int, Items], None]) -> DataFrame:
-    """Write the vectors in pieces and return `schemas.PIECES`: what is in each of them, and a sample.
+    """Write the vectors in pieces and return `messages.PIECES`: what is in each of them, and a sample.
 
     Parameters
     ----------
@@ -91,12 +112,38 @@ def write_pieces(vectors: DataFrame, *, share: float, seed: int, write: Callable
     write : callable
         Stores a piece; a second attempt of a task calls it again with the same songs.
     """
-    columns = vectors.select("track_key", "recording_key", "embedding")
-    return columns.mapInArrow(_packer(share, seed, write), PIECES)
+    columns = vectors.select(*EMBEDDED)
+    return columns.mapInArrow(_packer(numbered_pieces, share, seed, write), PIECES)
+
+
+def read_embeddings(files: RowFiles, *, one_per_recording: bool) -> VectorPieces:
+    """Return the vectors of `schemas.EMBEDDINGS`, as tasks have written them.
+
+    Parameters
+    ----------
+    files : RowFiles
+    one_per_recording : bool
+        Else each song is a recording of its own.
+    """
+    pieces = files.pieces()
+    columns = ["track_key", "recording_key" if one_per_recording else "track_key", "embedding"]
+
+    def read(number: int) -> Iterable[tuple[int, pa.Table]]:
+        table = files.read_piece(pieces[number], columns=list(dict.fromkeys(columns)))
+        yield number, pa.Table.from_arrays([table[name] for name in columns], names=EMBEDDED)
+
+    return VectorPieces(len(pieces), read)
+
+
+def _read_pieces(
+    batches: Batches, read: Callable[[int], Iterable[tuple[int, pa.Table]]]
+) -> Iterator[tuple[int, pa.Table]]:
+    for number in each_number(batches):
+        yield from read(number)
 
 
 def _total(pieces: pa.Table) -> dict[str, Any]:
-    """Return the one row, without pieces and samples, that `schemas.PIECES` add up to."""
+    """Return the one row, without pieces and samples, that `messages.PIECES` add up to."""
     counts = ("n_rows", "n_without_key", "n_empty", "n_not_finite", "n_zero")
     return {
         **{name: sum(pieces[name].to_pylist()) for name in counts},
@@ -108,17 +155,22 @@ def _total(pieces: pa.Table) -> dict[str, Any]:
 
 
 def _sample_of(pieces: pa.Table) -> Floats:
-    """Return the vectors (n, d) of the samples of `schemas.PIECES`, in the order of their keys."""
+    """Return the vectors (n, d) of the samples of `messages.PIECES`, in the order of their keys."""
     keys = blob_of(PIECES, "keys", b"".join(pieces["keys"].to_pylist()))
     values = blob_of(PIECES, "vectors", b"".join(pieces["vectors"].to_pylist()))
     vectors: Floats = values.reshape(len(keys), -1)[np.argsort(keys, kind="stable")]
     return vectors
 
 
-def _packer(share: float, seed: int, write: Callable[[int, Items], None]) -> Callable[[Batches], Batches]:
+def _packer(
+    pieces: Callable[[Batches], Iterator[tuple[int, pa.Table]]],
+    share: float,
+    seed: int,
+    write: Callable[[int, Items], None],
+) -> Callable[[Batches], Batches]:
     def pack_batches(batches: Batches) -> Batches:
         warm_up()
-        for piece, table in numbered_pieces(batches):
+        for piece, table in pieces(batches):
             column = table.column("embedding").combine_chunks()
             lengths = numbers(pa.compute.fill_null(pa.compute.list_value_length(column), 0)).astype(np.int64)
             # A missing number is no number.

@@ -9,6 +9,7 @@ import numpy as np
 from pyspark.sql import DataFrame
 
 from musicrec.arrays import Doubles, Floats, Ints
+from musicrec.messages import TRUTHS, as_row, blob_of
 from musicrec.neighbors.search.index import CellIndex, CellReader, Spans
 from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel import Meetings, Search, as_candidates
@@ -16,7 +17,6 @@ from musicrec.neighbors.search.pruning import can_hold, radii
 from musicrec.neighbors.search.spaces import Frame, Space
 from musicrec.neighbors.search.top_k import Lists
 from musicrec.neighbors.search.warm import warm_up
-from musicrec.schemas import TRUTHS, as_row, blob_of
 from musicrec.spark.tasks import Batches, each_number
 
 
@@ -42,7 +42,7 @@ class TruthSettings:
 
 
 def as_truths(shares: DataFrame, *, settings: TruthSettings) -> DataFrame:
-    """Return `schemas.TRUTHS`: for each share of the cells the nearest of its items to each query.
+    """Return `messages.TRUTHS`: for each share of the cells the nearest of its items to each query.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def as_truths(shares: DataFrame, *, settings: TruthSettings) -> DataFrame:
 
 
 def lists_of_share(row: dict[str, bytes], *, n_queries: int) -> tuple[Lists, Ints]:
-    """Return the lists of a row of `schemas.TRUTHS` and the cells of their neighbors, (n_queries, k)."""
+    """Return the lists of a row of `messages.TRUTHS` and the cells of their neighbors, (n_queries, k)."""
     keys, recordings, cells, scores = (
         blob_of(TRUTHS, name, row[name]).reshape(n_queries, -1) for name in TRUTHS.names
     )

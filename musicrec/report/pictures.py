@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyspark.sql import functions as F
 
 from musicrec.arrays import Doubles, Floats, Ints
 from musicrec.catalog.clean import Catalog
@@ -20,19 +19,18 @@ from musicrec.encoder.learning.training import Epoch
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.nearest import NO_SONG
 from musicrec.lists.spread import Spread
-from musicrec.neighbors.search.items import Items
+from musicrec.neighbors.search.items import Items, concatenate
 from musicrec.report import range_tasks
 from musicrec.report import rival as stage
 from musicrec.report.page import Example, Occurrences, Pictures
 from musicrec.report.popularity import add_occurrences
-from musicrec.report.range_tasks import LookSettings
+from musicrec.report.range_tasks import SeenSettings
 from musicrec.songs import FEATURES
 from musicrec.spark.arrow import column_matrix, numbers
 from musicrec.storage import datasets
 
 # Songs on the map and in the list of examples, scores at all ranks, and genres with a name.
 N_MAPPED, N_SCORED, N_EXAMPLES, N_LABELS = 5000, 200_000, 10, 8
-COUNTED = ("tenth", "n_lists", "n_songs")
 
 
 def collect_pictures(
@@ -57,23 +55,25 @@ def collect_pictures(
         The files of the encoder that the shipped one was compared with.
     spread : Spread
     """
-    looks, mapped_share = _looks(context, catalog, spread)
-    points, labels = _map(context, looks, share=mapped_share)
+    seen, mapped_share = _see_ranges(context, catalog, spread)
+    points, labels = _map(context, seen, share=mapped_share)
     return Pictures(
         raw_features=raw_sample[:, : len(FEATURES)],
         history=[(epoch.number, epoch.loss, epoch.held_out_score) for epoch in history],
         points=points,
         labels=labels,
-        scores=_scores(looks, k=context.config.neighbors.k),
-        examples=_examples(context, spread.lists, _popular(looks), rival),
-        occurrences=Occurrences(*add_occurrences(*(_joined(looks, name) for name in COUNTED))),
+        scores=_scores(seen, k=context.config.neighbors.k),
+        examples=_examples(context, spread.lists, _popular(seen), rival),
+        occurrences=Occurrences(
+            *add_occurrences(*(_joined(seen, name) for name in ("tenth", "n_lists", "n_songs")))
+        ),
     )
 
 
-def _looks(context: Context, catalog: Catalog, spread: Spread) -> tuple[pa.Table, float]:
-    """Return `schemas.LOOKS` by range, and the share of the songs that was drawn for the map."""
+def _see_ranges(context: Context, catalog: Catalog, spread: Spread) -> tuple[pa.Table, float]:
+    """Return `messages.SEEN` by range, and the share of the songs that was drawn for the map."""
     n = catalog.n_tracks
-    settings = LookSettings(
+    settings = SeenSettings(
         tracks=context.files(datasets.TRACKS),
         lists=spread.lists,
         occurrences=spread.occurrences,
@@ -82,27 +82,31 @@ def _looks(context: Context, catalog: Catalog, spread: Spread) -> tuple[pa.Table
         n_popular=N_EXAMPLES,
     )
     ranges = context.numbers(spread.lists.numbered.n_ranges)
-    return range_tasks.as_looks(ranges, settings=settings).toArrow().sort_by("part"), settings.mapped_share
+    return range_tasks.as_seen(ranges, settings=settings).toArrow().sort_by("part"), settings.mapped_share
 
 
-def _joined(looks: pa.Table, name: str) -> NDArray[Any]:
-    return numbers(looks[name].combine_chunks().flatten())
+def _occurrences(seen: pa.Table) -> Occurrences:
+    return Occurrences(*add_occurrences(*(_joined(seen, name) for name in ("tenth", "n_lists", "n_songs"))))
 
 
-def _scores(looks: pa.Table, *, k: int) -> dict[int, NDArray[Any]]:
+def _joined(seen: pa.Table, name: str) -> NDArray[Any]:
+    return numbers(seen[name].combine_chunks().flatten())
+
+
+def _scores(seen: pa.Table, *, k: int) -> dict[int, NDArray[Any]]:
     """Return the scores at the first and at the last rank of a sample of songs."""
-    first, last = (_joined(looks, name) for name in ("first_scores", "last_scores"))
+    first, last = (_joined(seen, name) for name in ("first_scores", "last_scores"))
     return {1: first, k: last} if k > 1 and len(last) else {1: first}
 
 
-def _popular(looks: pa.Table) -> Ints:
+def _popular(seen: pa.Table) -> Ints:
     """Return the numbers of the most popular songs: those a reader knows."""
-    songs, popularity = _joined(looks, "popular"), _joined(looks, "popularity")
+    songs, popularity = _joined(seen, "popular"), _joined(seen, "popularity")
     # Of equal ones, any: each range has drawn its own.
     return songs[np.argsort(-popularity, kind="stable")[:N_EXAMPLES]]
 
 
-def _map(context: Context, looks: pa.Table, *, share: float) -> tuple[Floats, list[str]]:
+def _map(context: Context, seen: pa.Table, *, share: float) -> tuple[Floats, list[str]]:
     files = context.files(datasets.EMBEDDINGS)
     pieces = files.pieces()
     drawn = range_tasks.as_mapped(
@@ -110,8 +114,8 @@ def _map(context: Context, looks: pa.Table, *, share: float) -> tuple[Floats, li
     ).toArrow()
     order = pc.sort_indices(drawn["track_key"])
     vectors = column_matrix(_one_chunk(drawn["embedding"].take(order)))
-    genres = looks["mapped_genres"].combine_chunks().flatten().to_pylist()
-    by_key = dict(zip(_joined(looks, "mapped_keys").tolist(), genres, strict=True))
+    genres = seen["mapped_genres"].combine_chunks().flatten().to_pylist()
+    by_key = dict(zip(_joined(seen, "mapped_keys").tolist(), genres, strict=True))
     keys = drawn["track_key"].take(order).to_pylist()
     return _principal_plane(vectors), _common_labels([by_key[key] for key in keys])
 
@@ -135,7 +139,7 @@ def _examples(context: Context, lists: ListFiles, songs: Ints, rival: tuple[byte
         return []
     numbered, found = lists.numbered, lists.of(songs)
     keys = numbered.keys(songs)
-    others = _rival_lists(context, keys, rival) if rival else {}
+    others = _rival_lists(context, numbered, songs, rival) if rival else {}
     of_rival = {
         key: numbered.of_keys(np.array([k for k, _ in places]))[0] for key, places in others.items() if places
     }
@@ -154,20 +158,30 @@ def _examples(context: Context, lists: ListFiles, songs: Ints, rival: tuple[byte
     return examples
 
 
-def _rival_lists(context: Context, asked: Ints, rival: tuple[bytes, bytes]) -> dict[int, list[tuple[int, float]]]:
+def _rival_lists(
+    context: Context, numbered: Numbered, asked: Ints, rival: tuple[bytes, bytes]
+) -> dict[int, list[tuple[int, float]]]:
     """Return the nearest songs of each asked one, (key, score) by rank, by what the encoder was compared with."""
-    settings = context.config.neighbors
-    features = context.read(datasets.FEATURE_VECTORS)
+    settings, features = context.config.neighbors, context.files(datasets.FEATURE_VECTORS)
     recording = "recording_key" if settings.one_per_recording else "track_key"
-    wanted = features.where(F.col("track_key").isin(asked.tolist()))
-    songs = stage.as_items(
-        wanted.selectExpr("track_key", f"{recording} AS recording_key", "features").toArrow().sort_by("track_key")
-    )
+    # Pieces of features are ranges of songs.
+    some = [
+        stage.as_items(features.read_piece(part), recording=recording).take(asked[rows] - numbered.firsts[part])
+        for part, rows in each_part(numbered.range_of(asked))
+    ]
+    songs = concatenate(some)
     queries = Items(songs.keys, songs.recordings, embed(from_files(*rival)[0], songs.vectors.astype(np.float32)))
     weights, description = rival
+    pieces = features.pieces()
     found = stage.merge(
         stage.as_nearest(
-            features, queries=queries, weights=weights, description=description, k=settings.k, recording=recording
+            context.numbers(len(pieces)),
+            read=lambda number: features.read_piece(pieces[number]),
+            queries=queries,
+            weights=weights,
+            description=description,
+            k=settings.k,
+            recording=recording,
         ).toArrow(),
         n_queries=len(queries),
         k=settings.k,

@@ -11,13 +11,14 @@ from pyspark.sql import DataFrame
 
 from musicrec.arrays import Doubles, Floats, Ints, as_shares, is_drawn
 from musicrec.lists.list_files import ListFiles, OccurrenceFiles
+from musicrec.messages import SEEN
 from musicrec.report.popularity import count_occurrences
-from musicrec.schemas import EMBEDDINGS, LOOKS
+from musicrec.schemas import EMBEDDINGS
 from musicrec.spark.arrow import numbers
 from musicrec.spark.tasks import Batches, each_number
 from musicrec.storage.rows import RowFiles
 
-_LOOKS = pa.schema(
+_SEEN = pa.schema(
     {
         "part": pa.int32(),
         "tenth": pa.list_(pa.int64()),
@@ -36,7 +37,7 @@ _COLUMNS = ["track_key", "title", "artist", "genre", "popularity"]
 
 
 @dataclass(frozen=True)
-class LookSettings:
+class SeenSettings:
     """What a task needs to know.
 
     Attributes
@@ -58,21 +59,21 @@ class LookSettings:
     n_popular: int
 
 
-def as_looks(ranges: DataFrame, *, settings: LookSettings) -> DataFrame:
-    """Return `schemas.LOOKS`.
+def as_seen(ranges: DataFrame, *, settings: SeenSettings) -> DataFrame:
+    """Return `messages.SEEN`.
 
     Parameters
     ----------
     ranges : DataFrame
         `id`, the numbers of the ranges.
-    settings : LookSettings
+    settings : SeenSettings
     """
 
-    def look(batches: Batches) -> Batches:
+    def see(batches: Batches) -> Batches:
         for part in each_number(batches):
-            yield _look(part, settings)
+            yield _see(part, settings)
 
-    return ranges.mapInArrow(look, LOOKS)
+    return ranges.mapInArrow(see, SEEN)
 
 
 def as_mapped(pieces: DataFrame, *, numbers_of: list[int], embeddings: RowFiles, share: float) -> DataFrame:
@@ -101,7 +102,7 @@ def as_mapped(pieces: DataFrame, *, numbers_of: list[int], embeddings: RowFiles,
     return pieces.mapInArrow(draw, EMBEDDINGS)
 
 
-def _look(part: int, settings: LookSettings) -> pa.RecordBatch:
+def _see(part: int, settings: SeenSettings) -> pa.RecordBatch:
     tracks = settings.tracks.read_piece(part, columns=_COLUMNS)
     keys = numbers(tracks["track_key"])
     popularity = numbers(pc.fill_null(tracks["popularity"], np.nan))
@@ -117,7 +118,7 @@ def _look(part: int, settings: LookSettings) -> pa.RecordBatch:
         "popular": settings.lists.numbered.firsts[part] + popular, "popularity": popularity[popular],
     }  # fmt: skip
     row = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in columns.items()}
-    return pa.RecordBatch.from_pylist([row], schema=_LOOKS)
+    return pa.RecordBatch.from_pylist([row], schema=_SEEN)
 
 
 def most_popular(popularity: Doubles, keys: Ints, rows: Ints, *, n: int) -> Ints:

@@ -13,7 +13,7 @@ from pyspark import TaskContext
 from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
-from musicrec.schemas import WRITTEN, as_row, blob_of
+from musicrec.messages import WRITTEN, as_row, blob_of
 from musicrec.spark.arrow import gather_batches, numbers
 
 Batches = Iterator[pa.RecordBatch]
@@ -87,43 +87,25 @@ def numbered_pieces(batches: Batches) -> Iterator[tuple[int, pa.Table]]:
 
 
 def rewrite_pieces(prepare: Callable[[], Make], read: Read, write: Write) -> Callable[[Batches], Batches]:
-    """Return what a task runs on `id`, numbers of pieces: it reads each, and goes on as `write_in_pieces`.
+    """Return what a task runs on `id`, numbers of pieces: it writes what is made of each, and says so.
 
-    Parameters
-    ----------
-    prepare, write : callable
-        As for `write_in_pieces`.
-    read : callable
-        Returns the rows of a piece.
-    """
-
-    def rewrite_batches(batches: Batches) -> Batches:
-        make = prepare()
-        for piece in each_number(batches):
-            yield _written(piece, make(read(piece)), write)
-
-    return rewrite_batches
-
-
-def write_in_pieces(prepare: Callable[[], Make], write: Write) -> Callable[[Batches], Batches]:
-    """Return what a task runs: it writes what is made of each piece, and yields `schemas.WRITTEN`.
+    It yields `messages.WRITTEN`.
 
     Parameters
     ----------
     prepare : callable
         Called once by each task; returns what makes the rows to be written of those of a piece.
+    read : callable
+        Returns the rows of a piece.
     write : callable
         Stores the rows of a piece; a second attempt of a task calls it again with the same rows.
     """
 
-    def write_batches(batches: Batches) -> Batches:
+    def rewrite_batches(batches: Batches) -> Batches:
         make = prepare()
-        for piece, table in numbered_pieces(batches):
-            yield _written(piece, make(table), write)
+        for piece in each_number(batches):
+            rows = make(read(piece))
+            write(piece, rows)
+            yield as_row(WRITTEN, piece=piece, n_rows=rows.num_rows)
 
-    return write_batches
-
-
-def _written(piece: int, rows: pa.Table, write: Write) -> pa.RecordBatch:
-    write(piece, rows)
-    return as_row(WRITTEN, piece=piece, n_rows=rows.num_rows)
+    return rewrite_batches

@@ -112,6 +112,20 @@ def move(source: Location, target: Location) -> None:
         _sync(Path(target).parent)
 
 
+def list_local_files(uri: str) -> list[str] | None:
+    """Return the local files of a path as Spark would read them; None where it has to say which they are.
+
+    A path is a file or a directory of files. What starts with a dot or an underscore is no data.
+    """
+    path = Path(uri.removeprefix("file://") if uri.startswith("file:///") else uri)
+    if path.is_file():
+        return [str(path)]
+    if not path.is_dir():
+        return None
+    data = sorted(each for each in path.iterdir() if not each.name.startswith((".", "_")))
+    return [str(each) for each in data] if all(each.is_file() for each in data) else None
+
+
 def drop(directory: Location) -> None:
     """Delete a directory with all that is in it; what cannot be deleted stays."""
     shutil.rmtree(directory, ignore_errors=True)

@@ -73,13 +73,12 @@ def join_vectors(session: SparkSession, config: Config, source: VectorsInput, *,
 
 def _join(context: Context, source: VectorsInput) -> dict[str, object]:
     """Write the neighbors into the run's work and return what the report says of them."""
-    rows, n_rows = read_vectors(context, source)
-    embeddings = ids.as_embeddings(rows)
+    read = read_vectors(context, source)
     with input_errors(source.uri):
-        packed = write_packed(context, embeddings, n_rows=n_rows)
+        packed = write_packed(context, read.pieces(), n_rows=read.n)
         survey = packed.survey
         if packed.n_songs:
-            check_vectors(rows, survey, source, k=context.config.neighbors.k)
+            check_vectors(read.rows, survey, source, k=context.config.neighbors.k)
     if not packed.n_songs:
         raise InputError("there are no vectors", where=source.uri, todo="check the export")
     log.info("%d vectors of %d dimensions", packed.n_songs, survey["max_dim"])
@@ -87,19 +86,20 @@ def _join(context: Context, source: VectorsInput) -> dict[str, object]:
     plan = plan_cells(context, packed.sample, n_songs=packed.n_songs, space=space)
     cells = write_cells(context, packed, plan)
     if has_repeated_keys(cells):
-        refuse_repeated_ids(rows, source)
+        refuse_repeated_ids(read.rows(), source)
     truth = find_truth(context, cells)
     family = tune_family(context, cells, truth)
-    shared = ids.shared_items(cells) if ids.has_whole_ids(rows) else None
+    shared = ids.shared_items(cells) if read.has_whole_ids else None
     if shared is not None:
         staged = context.files(datasets.STAGED_NEIGHBORS)
         write = ids.row_writer(staged, shared, context.config.neighbors.k)
         found = write_neighbors(context, cells, family, truth, write=write)
     else:
         found = write_neighbors(context, cells, family, truth)
-        numbered = write_vector_numbers(context, embeddings, n_songs=packed.n_songs)
+        songs = ids.as_embeddings(read.rows())
+        numbered = write_vector_numbers(context, songs, n_songs=packed.n_songs)
         lists = write_lists(context, cells, numbered)
-        write_rows(context, lists, whole_ids=ids.has_whole_ids(rows))
+        write_rows(context, lists, whole_ids=read.has_whole_ids)
     about = {"n_vectors": packed.n_songs, "dim": survey["max_dim"], "half_precision": survey["is_half"]}
     return {**about, **found}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,10 @@ from pyspark.sql import functions as F
 from musicrec.catalog.formats import read_counted_parquet
 from musicrec.context import Context
 from musicrec.errors import InputError
-from musicrec.neighbors.pack import MIN_LENGTH
+from musicrec.neighbors.pack import MIN_LENGTH, VectorPieces
 from musicrec.neighbors.search.spaces import Metric
 from musicrec.vectors import ids
+from musicrec.vectors.row_groups import RowGroups, find_row_groups
 
 FLOATS = ("array<float>", "array<double>")
 
@@ -28,8 +30,36 @@ class VectorsInput:
     metric: Metric
 
 
-def read_vectors(context: Context, source: VectorsInput) -> tuple[DataFrame, int]:
-    """Return `id, vector` and how many rows there are, by the files' footers.
+@dataclass(frozen=True)
+class VectorRows:
+    """Ids and vectors as they came.
+
+    Attributes
+    ----------
+    n : int
+        Rows, by the footers of the files.
+    has_whole_ids : bool
+        The ids are whole numbers, not text.
+    groups : RowGroups or None
+        Of local files, which tasks read themselves.
+    rows : callable
+        Returns `id, vector` as Spark reads them.
+    """
+
+    n: int
+    has_whole_ids: bool
+    groups: RowGroups | None
+    rows: Callable[[], DataFrame]
+
+    def pieces(self) -> DataFrame | VectorPieces:
+        """Return `track_key, recording_key, embedding`, as `write_packed` takes it."""
+        if self.groups is None:
+            return ids.as_embeddings(self.rows())
+        return VectorPieces(len(self.groups.groups), self.groups.read)
+
+
+def read_vectors(context: Context, source: VectorsInput) -> VectorRows:
+    """Return the ids and vectors, of which no vector is read yet.
 
     Raises
     ------
@@ -37,16 +67,22 @@ def read_vectors(context: Context, source: VectorsInput) -> tuple[DataFrame, int
         The files cannot be read, or the columns are not there or of another type.
     """
     with context.stage("read"):
-        return _read(context.session, source)
+        columns = {"id_column": source.id_column, "vector_column": source.vector_column}
+        groups = find_row_groups(source.uri, **columns)
+        if groups is not None:
+            has_whole_ids = groups.id_kind in ids.WHOLE_NUMBERS
+            return VectorRows(groups.n_rows, has_whole_ids, groups, lambda: _read(context.session, source)[0])
+        rows, n_rows = _read(context.session, source)
+        return VectorRows(n_rows, ids.has_whole_ids(rows), None, lambda: rows)
 
 
-def check_vectors(rows: DataFrame, found: dict[str, Any], source: VectorsInput, *, k: int) -> None:
+def check_vectors(read: Callable[[], DataFrame], found: dict[str, Any], source: VectorsInput, *, k: int) -> None:
     """Refuse vectors that cannot be compared.
 
     Parameters
     ----------
-    rows : DataFrame
-        `id, vector`.
+    read : callable
+        Returns `id, vector`, of which the bad ones are named.
     found : dict
         The survey of `PackedSongs`.
     source : VectorsInput
@@ -59,6 +95,10 @@ def check_vectors(rows: DataFrame, found: dict[str, Any], source: VectorsInput, 
         Names the first ids.
     """
     size, where = F.size(F.col("vector")), source.uri
+
+    def some(condition: Any) -> str:
+        return _some(read(), condition, where)
+
     if found["n_without_key"]:
         raise InputError(
             f"{found['n_without_key']} rows have no id", where=where, todo="drop them, or give them ids"
@@ -66,14 +106,12 @@ def check_vectors(rows: DataFrame, found: dict[str, Any], source: VectorsInput, 
     not_finite = F.exists(F.coalesce("vector", F.array()), lambda x: x.isNull() | F.isnan(x) | (F.abs(x) > 3.4e38))
     if found["n_empty"]:
         empty = F.col("vector").isNull() | (size == 0)
-        raise InputError(
-            f"{found['n_empty']} rows have no vector", where=_some(rows, empty, where), todo="drop them"
-        )
+        raise InputError(f"{found['n_empty']} rows have no vector", where=some(empty), todo="drop them")
     if found["min_dim"] != found["max_dim"]:
         shorter = size == found["min_dim"]
         raise InputError(
             f"vectors have from {found['min_dim']} to {found['max_dim']} numbers; all must have as many",
-            where=_some(rows, shorter, where),
+            where=some(shorter),
             todo="drop or correct the odd ones",
         )
     if not ids.MIN_DIM <= found["max_dim"] <= ids.MAX_DIM:
@@ -84,14 +122,14 @@ def check_vectors(rows: DataFrame, found: dict[str, Any], source: VectorsInput, 
     if found["n_not_finite"]:
         raise InputError(
             f"{found['n_not_finite']} vectors hold NaN, infinity or NULL",
-            where=_some(rows, not_finite, where),
+            where=some(not_finite),
             todo="drop or correct them",
         )
     if found["n_zero"] and source.metric == "cosine":
         zero = F.forall("vector", lambda x: F.abs(x) < MIN_LENGTH)
         raise InputError(
             f"{found['n_zero']} vectors are zero, or nearly, and have no direction",
-            where=_some(rows, zero, where),
+            where=some(zero),
             todo="drop them, or use --metric euclidean",
         )
     if k >= found["n_rows"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from musicrec import schemas
+from musicrec import messages, schemas
 from musicrec.arrays import Ints
 from musicrec.context import Context
 from musicrec.lists.list_files import ListFiles
@@ -32,9 +32,9 @@ def write_rows(context: Context, lists: ListFiles, *, whole_ids: bool) -> RowFil
             for part in each_number(batches):
                 rows = as_rows(lists, part, whole_ids=whole_ids)
                 files.write(part, rows, repeated=["id"])
-                yield schemas.as_row(schemas.WRITTEN, piece=part, n_rows=rows.num_rows)
+                yield messages.as_row(messages.WRITTEN, piece=part, n_rows=rows.num_rows)
 
-        context.numbers(lists.numbered.n_ranges).mapInArrow(write, schemas.WRITTEN).toArrow()
+        context.numbers(lists.numbered.n_ranges).mapInArrow(write, messages.WRITTEN).toArrow()
         return files
 
 

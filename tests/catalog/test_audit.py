@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec import schemas
+from musicrec import messages
 from musicrec.catalog.audit import audit_rows
 from musicrec.catalog.columns import resolve_columns
 from musicrec.catalog.hashes import hash_texts
@@ -33,7 +33,7 @@ def audit(rows: list[dict[str, Any]], *, typed: bool = False, **settings: Any) -
     source = pa.table({**arrays, "_source_file": ["file:/songs"] * len(rows)})
     columns = resolve_columns(names, wanted=TRACK_COLUMNS, configured={}, where="rows")
     audited = audit_rows(source, columns=columns, settings=InputConfig(**settings))
-    assert audited.songs.schema.names == schemas.AUDITED_SONGS.names
+    assert audited.songs.schema.names == messages.AUDITED_SONGS.names
     assert len(audited.songs) + len(audited.quarantine) == len(rows)
     winners = keep_winners(audited.songs)
     kinds = {

@@ -192,6 +192,17 @@ def test_a_row_that_stands_twice_is_refused(spark, tmp_path: Path, ids: list) ->
         run(spark, write(tmp_path / "in", ids, vectors), tmp_path / "out")
 
 
+def test_a_page_that_is_broken_is_told_by_its_file(spark, tmp_path: Path) -> None:
+    path = write(tmp_path / "vectors", whole_ids(), make_vectors()) / "part.parquet"
+    content = path.read_bytes()
+    # The header of the first page; the footer stays.
+    path.write_bytes(content[:4] + b"\xff" * 60 + content[64:])
+    with pytest.raises(InputError) as error:
+        run(spark, tmp_path / "vectors", tmp_path / "out")
+    assert "a file cannot be read" in str(error.value)
+    assert "part.parquet" in str(error.value)
+
+
 def test_a_lower_target_lowers_the_gate(spark, tmp_path: Path) -> None:
     source = write(tmp_path / "in", whole_ids(), make_vectors())
     few = (
