@@ -24,6 +24,13 @@ def hash_texts(texts: pa.StringArray, *more: pa.StringArray) -> Ints:
     return hashes.view(np.int64)
 
 
+def hash_numbers(numbers: Ints, seed: int) -> Ints:
+    """Return a hash for each number (n,) followed by `seed`, 32 bits: Spark's `xxhash64(number, seed)`."""
+    hashes = np.empty(len(numbers), dtype=np.uint64)
+    _hash_numbers(numbers.view(np.uint64), np.uint64(seed), hashes)
+    return hashes.view(np.int64)
+
+
 @compiled
 def _rotated(number: np.uint64, bits: int) -> np.uint64:
     return (number << np.uint64(bits)) | (number >> np.uint64(64 - bits))
@@ -40,6 +47,13 @@ def _word(text: NDArray[np.uint8], at: int, n_bytes: int) -> np.uint64:
     for i in range(n_bytes):
         word |= np.uint64(text[at + i]) << np.uint64(8 * i)
     return word
+
+
+@compiled
+def _finished(state: np.uint64) -> np.uint64:
+    state = (state ^ (state >> np.uint64(33))) * _P2
+    state = (state ^ (state >> np.uint64(29))) * _P3
+    return state ^ (state >> np.uint64(32))
 
 
 @compiled
@@ -69,6 +83,13 @@ def _hash(offsets: NDArray[np.int32], text: NDArray[np.uint8], hashes: NDArray[n
         while at < end:
             state = _rotated(state ^ (np.uint64(text[at]) * _P5), 11) * _P1
             at += 1
-        state = (state ^ (state >> np.uint64(33))) * _P2
-        state = (state ^ (state >> np.uint64(29))) * _P3
-        hashes[row] = state ^ (state >> np.uint64(32))
+        hashes[row] = _finished(state)
+
+
+@compiled
+def _hash_numbers(numbers: NDArray[np.uint64], last: np.uint64, hashes: NDArray[np.uint64]) -> None:
+    for row in range(len(numbers)):
+        state = np.uint64(SEED) + _P5 + np.uint64(8)
+        state = _rotated(state ^ _mixed(np.uint64(0), numbers[row]), 27) * _P1 + _P4
+        state = _finished(state) + _P5 + np.uint64(4)
+        hashes[row] = _finished(_rotated(state ^ (last * _P1), 23) * _P2 + _P3)

@@ -7,47 +7,84 @@ disturbed copies of itself.
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.arrays import Bools, Ints
+from musicrec.catalog.hashes import hash_numbers, hash_texts
+from musicrec.catalog.texts import lowered
 from musicrec.config import ModelConfig
 from musicrec.songs import RAW_INPUTS
 from musicrec.spark.arrow import numbers
+from musicrec.spark.tasks import Batches
 
 N_FOLDS = 10_000
+# What labels are made of.
+LABEL_COLUMNS = ["track_key", "recording_key", "artist", *RAW_INPUTS]
 
 
-def as_labeled(tracks: DataFrame, *, seed: int) -> DataFrame:
-    """Return keys, features and labels of songs, and the fold 0..1 of each one's artist.
+def label_songs(tracks: pa.Table, *, seed: int) -> pa.Table:
+    """Return keys, features and labels of songs by rising key, and the fold 0..1 of each one's artist.
 
     All songs of an artist share a fold, so that a split by it keeps whole artists apart; a song without an
     artist is its own.
+
+    Parameters
+    ----------
+    tracks : pyarrow.Table
+        `LABEL_COLUMNS` of `schemas.TRACKS`.
+    seed : int
     """
-    artist = F.xxhash64(F.lower("artist"))
-    whose = F.coalesce(F.when(F.col("artist").isNotNull(), artist), F.col("track_key"))
-    return tracks.select(
-        "track_key",
-        "recording_key",
-        F.when(F.col("artist").isNotNull(), artist).alias("artist_key"),
-        F.when(F.col("genre").isNotNull(), F.xxhash64(F.lower("genre"))).alias("genre_key"),
-        (F.pmod(F.xxhash64(whose, F.lit(seed)), F.lit(N_FOLDS)) / N_FOLDS).alias("fold"),
-        *RAW_INPUTS,
-    )
+    artists, genres = (hash_known(tracks[name]) for name in ("artist", "genre"))
+    whose = numbers(pc.coalesce(artists, tracks["track_key"].combine_chunks()))
+    folds = hash_numbers(whose, seed) % N_FOLDS / N_FOLDS
+    columns = {"artist_key": artists, "genre_key": genres, "fold": pa.array(folds)}
+    kept = {name: tracks[name] for name in ("track_key", "recording_key")}
+    return sort_by_key(pa.table({**kept, **columns, **{name: tracks[name] for name in RAW_INPUTS}}))
+
+
+def hash_known(texts: pa.ChunkedArray) -> pa.Int64Array:
+    """Return the hash of each text in lower case, NULL where there is none."""
+    whole = texts.combine_chunks()
+    known = numbers(whole.is_valid()).astype(bool)
+    keys = np.zeros(len(whole), dtype=np.int64)
+    keys[known] = hash_texts(lowered(pc.drop_null(whole)))
+    return pa.array(keys, mask=~known)
 
 
 def as_memberships(playlists: DataFrame) -> DataFrame:
-    """Return the distinct `track_key, playlist_key` of rows `playlist_id, track_id`."""
+    """Return the `track_key, playlist_key` of rows `playlist_id, track_id`; one may stand several times."""
     rows = playlists.where("playlist_id IS NOT NULL AND track_id IS NOT NULL")
     keys = F.xxhash64("track_id").alias("track_key"), F.xxhash64("playlist_id").alias("playlist_key")
-    return rows.select(*keys).distinct()
+    return rows.select(*keys)
 
 
 def keep_memberships(memberships: DataFrame, *, songs: DataFrame) -> DataFrame:
     """Return the memberships of the given songs."""
     return memberships.join(songs.select("track_key"), on="track_key", how="left_semi")
+
+
+def collect_memberships(memberships: DataFrame, *, songs: Ints) -> pa.Table:
+    """Return the different memberships of songs that the driver holds, as `sort_by_key`.
+
+    Parameters
+    ----------
+    memberships : DataFrame
+        `track_key, playlist_key`.
+    songs : int64 array, shape (n,)
+        Keys.
+    """
+
+    def keep(batches: Batches) -> Batches:
+        for batch in batches:
+            keys = numbers(batch.column("track_key"))
+            yield batch.filter(pa.array(np.isin(keys, songs)))
+
+    found = memberships.mapInArrow(keep, memberships.schema).toArrow()
+    return sort_by_key(found.group_by(found.column_names).aggregate([]))
 
 
 def sort_by_key(table: pa.Table) -> pa.Table:

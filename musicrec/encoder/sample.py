@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from musicrec.encoder import features, labels
 from musicrec.measures.retrieval import Collection
 from musicrec.spark.arrow import numbers
 from musicrec.spark.failures import input_errors
+from musicrec.storage import datasets
 
 PLAYLIST, GENRE = "a playlist", "the genre"
 
@@ -30,7 +32,7 @@ class Songs:
     Attributes
     ----------
     labeled : pyarrow.Table
-        `as_labeled`, by rising track_key.
+        `label_songs`.
     raw : float64 array, shape (n, 15)
         `songs.RAW_INPUTS`.
     memberships : pyarrow.Table or None
@@ -65,11 +67,18 @@ def draw_songs(context: Context, catalog: Catalog) -> Songs:
             context.config,
             n_tracks=catalog.n_tracks,
             sample_size=context.config.model.sample_size,
+            read_all=context.files(datasets.TRACKS).read,
         )
 
 
 def sample_songs(
-    session: SparkSession, tracks: DataFrame, config: Config, *, n_tracks: int, sample_size: int
+    session: SparkSession,
+    tracks: DataFrame,
+    config: Config,
+    *,
+    n_tracks: int,
+    sample_size: int,
+    read_all: Callable[[], pa.Table] | None = None,
 ) -> Songs:
     """Return a sample of the tracks, half of them drawn by the hash of their keys, half of them with a playlist.
 
@@ -83,6 +92,8 @@ def sample_songs(
         `schemas.TRACKS`, `n_tracks` of them.
     config : Config
     n_tracks, sample_size : int
+    read_all : callable, optional
+        Returns all tracks, quicker than Spark does; asked where the sample is all of them.
 
     Raises
     ------
@@ -92,15 +103,21 @@ def sample_songs(
     seed = config.model.seed
     drawn = keep_sample(tracks, key="track_key", n_rows=n_tracks, sample_size=sample_size, seed=seed)
     playlists = config.input.playlists
+    is_whole = n_tracks <= sample_size
+
+    def labeled() -> pa.Table:
+        found = read_all() if read_all and is_whole else drawn.select(*labels.LABEL_COLUMNS).toArrow()
+        return labels.label_songs(found, seed=seed)
+
     if not playlists:
-        return _as_songs(labels.as_labeled(drawn, seed=seed), None)
+        return _as_songs(labeled(), None)
     with input_errors(playlists):
         rows = read_relation(session, playlists, owner="playlist_id", settings=config.input)
         memberships = labels.as_memberships(rows)
-        if n_tracks <= sample_size:
-            return _as_songs(labels.as_labeled(drawn, seed=seed), memberships)
+        if is_whole:
+            return _as_songs(labeled(), memberships)
         # Asked three times, read once.
-        memberships = memberships.persist()
+        memberships = memberships.distinct().persist()
         try:
             whole = _of_whole_playlists(
                 memberships, tracks, drawn, n_tracks=n_tracks, n_drawn=sample_size, seed=seed
@@ -113,7 +130,7 @@ def sample_songs(
                 sample_size=sample_size,
                 seed=seed,
             )
-            return _as_songs(labels.as_labeled(drawn, seed=seed), memberships)
+            return _as_songs(labeled(), memberships)
         finally:
             memberships.unpersist()
 
@@ -135,11 +152,10 @@ def _of_whole_playlists(
     return keys
 
 
-def _as_songs(labeled: DataFrame, of_all: DataFrame | None) -> Songs:
-    table = labels.sort_by_key(labeled.toArrow())
+def _as_songs(table: pa.Table, of_all: DataFrame | None) -> Songs:
     raw, memberships = features.raw_inputs(table), None
     if of_all is not None:
-        memberships = labels.sort_by_key(labels.keep_memberships(of_all, songs=labeled).toArrow())
+        memberships = labels.collect_memberships(of_all, songs=numbers(table["track_key"]))
         if memberships.num_rows:
             song = np.searchsorted(numbers(table["track_key"]), numbers(memberships["track_key"]))
             return Songs(table, raw, memberships, song, numbers(memberships["playlist_key"]), PLAYLIST)

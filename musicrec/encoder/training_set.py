@@ -70,7 +70,7 @@ def as_training_set(
     Parameters
     ----------
     labeled : pyarrow.Table
-        `as_labeled` of the sample, by rising track_key.
+        `label_songs` of the sample.
     inputs : float32 array, shape (n, n_inputs)
         Its model inputs.
     layout : InputLayout

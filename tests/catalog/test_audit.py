@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from musicrec import messages
 from musicrec.catalog.audit import audit_rows
 from musicrec.catalog.columns import resolve_columns
-from musicrec.catalog.hashes import hash_texts
+from musicrec.catalog.hashes import hash_numbers, hash_texts
 from musicrec.catalog.texts import normalized_titles
 from musicrec.catalog.twins import keep_winners
 from musicrec.catalog.values import feature_numbers
@@ -320,3 +320,8 @@ def test_hashes_are_those_of_spark(spark) -> None:
     one, other = pa.array(texts), pa.array(texts[::-1])
     assert hash_texts(one).tolist() == rows["one"].tolist()
     assert hash_texts(one, other).tolist() == rows["both"].tolist()
+    numbers = np.array([0, 1, -1, 2**63 - 1, -(2**63), *rng.integers(-(2**63), 2**63 - 1, 50)])
+    table = spark.createDataFrame(pd.DataFrame({"number": numbers}))
+    for seed in (0, 17, 2**31 - 1):
+        found = table.selectExpr(f"xxhash64(number, {seed}) AS hash").toPandas()["hash"]
+        assert hash_numbers(numbers, seed).tolist() == found.tolist()
