@@ -35,7 +35,7 @@ from musicrec.config import InputConfig
 from musicrec.schemas import QUARANTINE, TRACKS
 from musicrec.songs import ANALYZED_FEATURES, FEATURE_RULES, FEATURES, TEXT_COLUMNS, FeatureRule
 
-MAX_ROW_LENGTH = 2000
+MAX_ROW_LENGTH, TOLD_ROWS = 2000, 4096
 # What may be wrong with a feature, after its name.
 PROBLEMS = ("not_a_number", "nan", "infinite", "out_of_range")
 REASONS = (
@@ -185,15 +185,22 @@ def _quarantine(
 ) -> pa.Table:
     place = pa.array(rows)
     told = pa.array([REASONS[reason] for reason in reasons[rows].tolist()], type=pa.string())
-    names = [name for name in given if name not in (MALFORMED, SOURCE_FILE)]
-    some = pa.table({name: _for_json(given[name].take(place)) for name in names}).to_pylist() if len(rows) else []
-    malformed = given[MALFORMED].take(place).to_pylist()
-    texts_of_rows = [
-        (_as_json(row) if text is None else text)[:MAX_ROW_LENGTH]
-        for row, text in zip(some, malformed, strict=True)
-    ]
-    columns = [ids.take(place), told, given[SOURCE_FILE].take(place), pa.array(texts_of_rows, type=pa.string())]
+    columns = [ids.take(place), told, given[SOURCE_FILE].take(place), _row_texts(given, place)]
     return pa.Table.from_arrays(columns, names=QUARANTINE.names)
+
+
+def _row_texts(given: Mapping[str, pa.Array], place: pa.Int64Array) -> pa.StringArray:
+    """Return the text of some rows: as the file has it where it could not be parsed, else as JSON."""
+    names = [name for name in given if name not in (MALFORMED, SOURCE_FILE)]
+    said = list[str]()
+    # A few at a time: as Python's objects they take many times their bytes.
+    for first in range(0, len(place), TOLD_ROWS):
+        few = place.slice(first, TOLD_ROWS)
+        some = pa.table({name: _for_json(given[name].take(few)) for name in names}).to_pylist()
+        malformed = given[MALFORMED].take(few).to_pylist()
+        texts_of_few = (_as_json(row) if text is None else text for row, text in zip(some, malformed, strict=True))
+        said += [text[:MAX_ROW_LENGTH] for text in texts_of_few]
+    return pa.array(said, type=pa.string())
 
 
 def _as_json(row: Mapping[str, Any]) -> str:

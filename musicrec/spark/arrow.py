@@ -11,17 +11,20 @@ from numpy.typing import NDArray
 
 from musicrec.arrays import Bools, Floats, Ints
 
+# A row may be of any size: a title of megabytes, a vector of thousands of numbers.
+MAX_BYTES = 256 * 2**20
+
 
 def gather_batches(batches: Iterator[pa.RecordBatch], *, n_rows: int) -> Iterator[pa.Table]:
-    """Yield the batches as tables of at least `n_rows` rows each, but for the last."""
+    """Yield the batches as tables of at least `n_rows` rows, or of `MAX_BYTES`, each, but for the last."""
     held: list[pa.RecordBatch] = []
-    n_held = 0
+    n_held = n_bytes = 0
     for batch in batches:
         held.append(batch)
-        n_held += batch.num_rows
-        if n_held >= n_rows:
+        n_held, n_bytes = n_held + batch.num_rows, n_bytes + batch.nbytes
+        if n_held >= n_rows or n_bytes >= MAX_BYTES:
             yield pa.Table.from_batches(held)
-            held, n_held = [], 0
+            held, n_held, n_bytes = [], 0, 0
     if n_held:
         yield pa.Table.from_batches(held)
 
