@@ -214,14 +214,16 @@ def test_dry_run_writes_nothing(spark, catalog, tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("n", [1, 2, 30])
 def test_small_catalogs(spark, tmp_path: Path, n: int) -> None:
     make_songs(n).to_csv(tmp_path / "songs.csv", index=False)
     snapshot = refresh(
         spark, make_config(tmp_path / "songs.csv", tmp_path / "out"), run_date=DAY, with_report=True
     )
     status = read(snapshot, "status")
-    assert status["n_recommendations"].tolist() == [n - 1] * n
+    # Too few to learn from, not too few for full lists.
+    assert status["n_recommendations"].tolist() == [min(10, n - 1)] * n
+    assert "few to learn from" in manifest_of(snapshot)["model"]["gate"]["reason"]
     if n == 1:
         assert status[["status", "reason"]].to_numpy().tolist() == [["not_recommended", "no_other_song"]]
 
