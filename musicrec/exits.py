@@ -54,6 +54,9 @@ def exit_code_of(action: Callable[[], int | None], *, debug: bool) -> int:
         return TERMINATED
     # The last resort: whatever it is, the user gets a sentence and a non-zero exit, not 200 lines of frames.
     except Exception as error:
+        if (own := _own_error(error)) is not None:
+            _log.error(without_secrets(str(own)), exc_info=debug)
+            return own.exit_code
         sentence = without_secrets(f"error: unexpected {type(error).__name__}: {_describe(error)}")
         _log.error(
             "%s\nwhere: %s\nto do: run again with --debug for the trace", sentence, STILL_LIVE, exc_info=debug
@@ -79,6 +82,15 @@ def _terminable() -> Iterator[threading.Event]:
         yield asked
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _own_error(error: Exception) -> MusicrecError | None:
+    """Return the error of ours that a task of Spark ended with, None where it was none."""
+    if "pyspark" not in sys.modules:
+        return None
+    from musicrec.spark.failures import SPARK_ERRORS, as_own_error
+
+    return as_own_error(error) if isinstance(error, SPARK_ERRORS) else None
 
 
 def _describe(error: Exception) -> str:

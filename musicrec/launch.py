@@ -83,14 +83,19 @@ def _imported_meanwhile(module: str) -> Iterator[None]:
     """Import a module beside what the block does; what is wrong with it shows where it is used."""
 
     def load() -> None:
-        with contextlib.suppress(ImportError):
+        with contextlib.suppress(Exception):
             importlib.import_module(module)
 
     loading = threading.Thread(target=load, daemon=True)
-    if module:
-        loading.start()
-    yield
-    if module:
+    # Without Java there is nothing to wait for.
+    if not module or environment.find_java() is None:
+        yield
+        return
+    loading.start()
+    try:
+        yield
+    finally:
+        # A process that ends while libraries are loaded does not end well.
         loading.join()
 
 

@@ -22,7 +22,7 @@ wait "$warming" || echo "warning: no archive of classes was made" >&2
 archive="$PWD/.venv/share/musicrec/spark-classes.jsa"
 # The second compiler takes half of a short run's CPU time and pays in long ones. A JVM for which the archive does not
 # fit goes without.
-JDK_JAVA_OPTIONS="${JDK_JAVA_OPTIONS:--XX:TieredStopAtLevel=1 -XX:SharedArchiveFile=$archive -Xshare:auto -Xlog:disable}"
+JDK_JAVA_OPTIONS="${JDK_JAVA_OPTIONS:--XX:TieredStopAtLevel=1 \"-XX:SharedArchiveFile=$archive\" -Xshare:auto -Xlog:disable}"
 export JDK_JAVA_OPTIONS
 if [ "${1:-}" = --slow ]; then
   exec .venv/bin/python -m pytest -m slow "${@:2}"

@@ -13,7 +13,7 @@ trap 'rm -rf "$work"' EXIT
 export PYSPARK_PYTHON="$PWD/.venv/bin/python"
 .venv/bin/python scripts/make_catalog.py --songs 300 --seed 1 --format csv --output "$work/catalog" >/dev/null
 # spark-submit ends with its JVM, which writes the archive last. exact_below=0: with the cells that large catalogs have.
-JDK_JAVA_OPTIONS="-XX:TieredStopAtLevel=1 -XX:ArchiveClassesAtExit=$work/classes.jsa -Xlog:disable" \
+JDK_JAVA_OPTIONS="-XX:TieredStopAtLevel=1 \"-XX:ArchiveClassesAtExit=$work/classes.jsa\" -Xlog:disable" \
   "$spark/bin/spark-submit" --driver-memory 1g jobs/refresh.py -q \
   --set "input.tracks=$work/catalog/tracks" --set "input.playlists=$work/catalog/playlists" \
   --set "input.favorites=$work/catalog/favorites" --set "output.root=$work/output" \

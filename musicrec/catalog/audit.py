@@ -70,6 +70,7 @@ def audit_rows(rows: pa.Table, *, columns: Mapping[str, str], settings: InputCon
         Rules for ids, values and text.
     """
     given = {name: _whole(rows[name]) for name in rows.column_names}
+    given = {name: texts.repaired(c) if pa.types.is_string(c.type) else c for name, c in given.items()}
     source = {name: given[column] for name, column in columns.items()}
     ids = track_ids(source.get("track_id"), given, n=rows.num_rows, settings=settings)
     found = {name: feature_numbers(source[name]) for name in FEATURES if name in source}
@@ -196,7 +197,8 @@ def _row_texts(given: Mapping[str, pa.Array], place: pa.Int64Array) -> pa.String
     # A few at a time: as Python's objects they take many times their bytes.
     for first in range(0, len(place), TOLD_ROWS):
         few = place.slice(first, TOLD_ROWS)
-        some = pa.table({name: _for_json(given[name].take(few)) for name in names}).to_pylist()
+        columns = [texts.plain_values(_for_json(given[name].take(few))) for name in names]
+        some = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
         malformed = given[MALFORMED].take(few).to_pylist()
         texts_of_few = (_as_json(row) if text is None else text for row, text in zip(some, malformed, strict=True))
         said += [text[:MAX_ROW_LENGTH] for text in texts_of_few]

@@ -98,10 +98,9 @@ def write_catalog(context: Context) -> Catalog:
 def _write_tracks(context: Context, pieces: ArrowFiles, audited: pa.Table) -> tuple[Ordered, int]:
     """Write the songs by range of ids; return them in order, and how many rows another one came before."""
     filled = [row["piece"] for row in audited.sort_by("piece").to_pylist() if row["n_songs"]]
-    ids, keys = (audited[name].combine_chunks().flatten() for name in ("drawn_ids", "drawn_keys"))
-    first_ids = choose_borders(
-        ids.to_pylist(), n_songs=sum(audited["n_songs"].to_pylist()), k=context.config.neighbors.k
-    )
+    ids, keys = clean_tasks.gather_drawn(audited)
+    n_songs = sum(audited["n_songs"].to_pylist())
+    first_ids = choose_borders(ids, n_songs=n_songs, k=context.config.neighbors.k)
     files = context.arrays(datasets.NUMBERED)
     written = clean_tasks.write_tracks(
         context.numbers(len(first_ids) + 1),
@@ -112,7 +111,7 @@ def _write_tracks(context: Context, pieces: ArrowFiles, audited: pa.Table) -> tu
         numbered=files,
     ).toArrow()
     firsts = np.concatenate([[0], np.cumsum(numbers(written.sort_by("piece")["n_rows"]))])
-    return Ordered(files, firsts, first_ids, numbers(keys)), sum(written["n_duplicates"].to_pylist())
+    return Ordered(files, firsts, first_ids, keys), sum(written["n_duplicates"].to_pylist())
 
 
 def _as_counts(audited: pa.Table) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from musicrec.arrays import as_shares
+from musicrec.arrays import Ints, as_shares
 from musicrec.catalog.audit import Audited, audit_rows
 from musicrec.catalog.numbered import cut_by, text_arrays
 from musicrec.catalog.twins import keep_winners
@@ -150,6 +150,23 @@ def _range_of(part: int, first_ids: tuple[str, ...], pieces: Iterable[pa.Table])
             if which == min(part, 1):
                 found.append(table.slice(first, last - first))
     return pa.concat_tables(found)
+
+
+def gather_drawn(audited: pa.Table) -> tuple[list[str], Ints]:
+    """Return ids and keys of a sample of all songs: one of a small piece is as likely as one of a large piece.
+
+    Parameters
+    ----------
+    audited : pyarrow.Table
+        `messages.AUDITED`: of each piece those songs of which the hash is least.
+    """
+    ids, keys = (audited[name].combine_chunks().flatten() for name in ("drawn_ids", "drawn_keys"))
+    shares = as_shares(numbers(keys), seed=0)
+    ends = np.cumsum([0, *(len(drawn) for drawn in audited["drawn_keys"].to_pylist())])
+    # Up to the least of the greatest shares, all songs of all pieces are there.
+    cut_off = [shares[ends[i + 1] - 1] for i, n in enumerate(audited["n_songs"].to_pylist()) if n > MAX_DRAWN]
+    kept = np.flatnonzero(shares <= min(cut_off, default=1.0))
+    return ids.take(pa.array(kept)).to_pylist(), numbers(keys)[kept]
 
 
 def _as_audited(piece: int, found: Audited, songs: pa.Table) -> pa.RecordBatch:

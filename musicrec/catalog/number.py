@@ -15,6 +15,7 @@ from musicrec.context import Context
 from musicrec.errors import InputError
 from musicrec.spark.arrow import numbers
 from musicrec.spark.partitions import partition_targets
+from musicrec.spark.tasks import PIECE_ROWS
 from musicrec.storage import datasets
 from musicrec.storage.array_files import ArrayFiles
 
@@ -94,7 +95,7 @@ def choose_borders(ids: Sequence[str], *, n_songs: int, k: int) -> tuple[str, ..
 
 def count_ranges(n_songs: int, *, k: int) -> int:
     """Return into how many ranges so many songs go."""
-    return max(1, -(-n_songs // max(MIN_RANGE_SONGS, ROWS_PER_FILE // k)))
+    return max(1, -(-n_songs // max(MIN_RANGE_SONGS, min(PIECE_ROWS, ROWS_PER_FILE // k))))
 
 
 def _order_songs(context: Context, songs: DataFrame, *, n_songs: int) -> Ordered:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,15 +30,40 @@ def as_texts(column: pa.Array) -> pa.StringArray:
     """Return a column of any type as text; a list of texts joined by commas."""
     kind = column.type
     if pa.types.is_string(kind):
-        return _repaired(column)
+        return repaired(column)
     if pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
-        return pa.array(_joined(value) for value in column.to_pylist()) if len(column) else no_texts(0)
+        return pa.array([_joined(value) for value in plain_values(column)], type=pa.string())
     if pa.types.is_nested(kind) or pa.types.is_map(kind):
-        said = (None if value is None else json.dumps(value, default=str) for value in column.to_pylist())
+        values = plain_values(column)
+        said = (None if value is None else json.dumps(value, default=str) for value in values)
         return pa.array(said, type=pa.string())
     if pa.types.is_binary(kind):
         return _decoded(column)
+    if pa.types.is_floating(kind):
+        return _whole_numbers(column)
     return pc.cast(column, pa.string())
+
+
+def repaired(texts: pa.StringArray) -> pa.StringArray:
+    """Return texts of which all are UTF-8: what is none becomes U+FFFD."""
+    try:
+        # Whoever wrote the file may not have written UTF-8.
+        pc.cast(pc.cast(texts, pa.binary()), pa.string())
+    except pa.ArrowInvalid:
+        return _decoded(pc.cast(texts, pa.binary()))
+    return texts
+
+
+def plain_values(column: pa.Array) -> list[Any]:
+    """Return the values of a column as Python's own, and as text those that Python has no words for."""
+    kind = column.type
+    if pa.types.is_temporal(kind):
+        # Years beyond 9999.
+        return cast("list[Any]", pc.cast(column, pa.string()).to_pylist())
+    try:
+        return cast("list[Any]", column.to_pylist())
+    except (UnicodeDecodeError, OverflowError, ValueError):
+        return [_plain_value(value) for value in column]
 
 
 def stripped(texts: pa.StringArray) -> pa.StringArray:
@@ -90,13 +116,22 @@ def _joined(value: list[str | None] | None) -> str:
     return ", ".join(part for part in value or () if part is not None)
 
 
-def _repaired(texts: pa.StringArray) -> pa.StringArray:
+def _plain_value(value: pa.Scalar) -> Any:
     try:
-        # Whoever wrote the file may not have written UTF-8.
-        pc.cast(pc.cast(texts, pa.binary()), pa.string())
-    except pa.ArrowInvalid:
-        return _decoded(pc.cast(texts, pa.binary()))
-    return texts
+        return value.as_py()
+    except (UnicodeDecodeError, OverflowError, ValueError):
+        return None
+
+
+def _whole_numbers(column: pa.FloatingPointArray) -> pa.StringArray:
+    """Return numbers as text; an id that was a whole number before it had gaps is one again, without exponent."""
+    is_whole = pc.and_(pc.equal(column, pc.floor(column)), pc.less(pc.abs(column), 2.0**53))
+    whole = pc.if_else(is_whole, column, pa.scalar(None, column.type))
+    return pc.if_else(
+        pc.fill_null(is_whole, False),
+        pc.cast(pc.cast(whole, pa.int64()), pa.string()),
+        pc.cast(column, pa.string()),
+    )
 
 
 def _decoded(column: pa.BinaryArray) -> pa.StringArray:

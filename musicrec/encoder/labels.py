@@ -18,8 +18,8 @@ from musicrec.catalog.hashes import hash_numbers, hash_texts
 from musicrec.catalog.texts import lowered
 from musicrec.config import ModelConfig
 from musicrec.songs import RAW_INPUTS
-from musicrec.spark.arrow import numbers
-from musicrec.spark.tasks import Batches
+from musicrec.spark.arrow import gather_batches, numbers
+from musicrec.spark.tasks import PIECE_ROWS, Batches
 
 N_FOLDS = 10_000
 # What labels are made of.
@@ -79,9 +79,10 @@ def collect_memberships(memberships: DataFrame, *, songs: Ints) -> pa.Table:
     """
 
     def keep(batches: Batches) -> Batches:
-        for batch in batches:
-            keys = numbers(batch.column("track_key"))
-            yield batch.filter(pa.array(np.isin(keys, songs)))
+        # A list of plays names a song as often as it was played.
+        for table in gather_batches(batches, n_rows=PIECE_ROWS):
+            known = table.filter(pa.array(np.isin(numbers(table["track_key"]), songs)))
+            yield from known.group_by(known.column_names).aggregate([]).to_batches()
 
     found = memberships.mapInArrow(keep, memberships.schema).toArrow()
     return sort_by_key(found.group_by(found.column_names).aggregate([]))

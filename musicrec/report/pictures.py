@@ -64,9 +64,7 @@ def collect_pictures(
         labels=labels,
         scores=_scores(seen, k=context.config.neighbors.k),
         examples=_examples(context, spread.lists, _popular(seen), rival),
-        occurrences=Occurrences(
-            *add_occurrences(*(_joined(seen, name) for name in ("tenth", "n_lists", "n_songs")))
-        ),
+        occurrences=_occurrences(seen),
     )
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 from pyspark.errors import PySparkException
 
-from musicrec.errors import InputError, shorten
+from musicrec.errors import InputError, MusicrecError, QualityError, StorageError, shorten
 
 FILE_IN_MESSAGE = re.compile(r"(?:file|hdfs|s3a?|gs|abfss?|dbfs):/[^\s'\",;\])]+")
 SPARK_ERRORS: tuple[type[Exception], ...] = (PySparkException,)
@@ -19,6 +19,9 @@ with suppress(ImportError):
     # A failed task reaches Python as the one or as the other, by the Java class of its cause.
     SPARK_ERRORS = (PySparkException, Py4JJavaError)
 BROKEN_FILE = ("FAILED_READ_FILE", "CANNOT_READ_FILE_FOOTER", "Could not read footer", "is not a Parquet file")
+
+# As Python's trace of a task ends with it.
+OWN_ERROR = re.compile(r"musicrec\.errors\.(\w+): error: ([^\n]*)((?:\n(?:where|to do): [^\n]*)*)")
 
 
 @contextmanager
@@ -64,6 +67,17 @@ def as_input_error(error: Exception, *, uri: str) -> InputError | None:
             todo="replace or remove the file",
         )
     return None
+
+
+def as_own_error(error: Exception) -> MusicrecError | None:
+    """Return the error of ours that a task ended with, as it was told there; None where it was none."""
+    found = list(OWN_ERROR.finditer(str(error)))
+    kinds = {kind.__name__: kind for kind in (InputError, QualityError, StorageError)}
+    if not found or found[-1].group(1) not in kinds:
+        return None
+    more = dict(line.split(": ", 1) for line in found[-1].group(3).split("\n") if line)
+    kind, what = kinds[found[-1].group(1)], found[-1].group(2)
+    return kind(what, where=more.get("where", ""), todo=more.get("to do", ""))
 
 
 def describe_error(error: Exception) -> str:

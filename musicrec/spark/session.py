@@ -29,6 +29,8 @@ REQUIRED = {
     # track_id = ID and track_id = id are two songs, but column names differ only by their letters.
     "spark.sql.caseSensitive": "false",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # Tasks know text by its small offsets.
+    "spark.sql.execution.arrow.useLargeVarTypes": "false",
 }
 
 SUGGESTED = {
@@ -84,6 +86,13 @@ def find_session() -> SparkSession | None:
         return SparkSession.active()
     except PySparkException:
         return None
+
+
+def is_local(session: SparkSession) -> bool:
+    """Return whether all of Spark is on this machine, and a path means to it what it means here."""
+    known = session.conf.getAll
+    home = str(known.get("spark.hadoop.fs.defaultFS", "file:"))
+    return str(known.get("spark.master", "")).startswith("local") and home.startswith("file:")
 
 
 def start_session(settings: SparkConfig, *, app_name: str, machine: Machine) -> SparkSession:
@@ -182,7 +191,7 @@ def _java_options(machine: Machine) -> list[str]:
     options = ["-XX:TieredStopAtLevel=1"] if machine.is_for_small else []
     if machine.class_archive:
         # An archive that does not fit is no reason for a warning: Java then starts as it does without one.
-        options += [f"-XX:SharedArchiveFile={machine.class_archive}", "-Xshare:auto", "-Xlog:disable"]
+        options += [f'"-XX:SharedArchiveFile={machine.class_archive}"', "-Xshare:auto", "-Xlog:disable"]
     return options
 
 

@@ -61,10 +61,19 @@ def class_archive() -> str | None:
 
 def is_small(path: str) -> bool:
     """Return whether a local file or directory holds few bytes; what cannot be looked at is not small."""
-    if not os.path.exists(path):
+    n_bytes = 0
+    try:
+        if os.path.isfile(path):
+            return os.path.getsize(path) < SMALL_BYTES
+        # A directory that is not there has no files, either.
+        for at, _, names in os.walk(path):
+            for name in names:
+                n_bytes += os.path.getsize(os.path.join(at, name))
+                if n_bytes >= SMALL_BYTES:
+                    return False
+    except OSError:
         return False
-    files = [os.path.join(at, name) for at, _, names in os.walk(path) for name in names] or [path]
-    return sum(os.path.getsize(file) for file in files) < SMALL_BYTES
+    return n_bytes > 0
 
 
 def worker_python() -> str:

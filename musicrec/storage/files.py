@@ -117,7 +117,10 @@ def list_local_files(uri: str) -> list[str] | None:
 
     A path is a file or a directory of files. What starts with a dot or an underscore is no data.
     """
-    path = Path(uri.removeprefix("file://") if uri.startswith("file:///") else uri)
+    if set(uri) & set("*?[]{}\\%"):
+        # A pattern to Spark, and what it reads otherwise than a file system does.
+        return None
+    path = Path(uri.removeprefix("file://") if uri.startswith("file:///") else uri).absolute()
     if path.is_file():
         return [str(path)]
     if not path.is_dir():

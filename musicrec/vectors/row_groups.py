@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from musicrec.catalog.hashes import hash_texts
+from musicrec.spark.arrow import MAX_BYTES
 from musicrec.spark.failures import BROKEN_FILE
 from musicrec.spark.tasks import PIECE_ROWS
 from musicrec.storage.files import list_local_files
@@ -49,15 +50,34 @@ class RowGroups:
         try:
             with pq.ParquetFile(path) as file:
                 columns = [self.id_column, self.vector_column]
-                batches = file.iter_batches(PIECE_ROWS, row_groups=[group], columns=columns, use_threads=False)
+                n_rows = rows_of_piece(file, group, self.vector_column)
+                batches = file.iter_batches(n_rows, row_groups=[group], columns=columns, use_threads=False)
                 for i, batch in enumerate(batches):
                     keys = _as_keys(batch.column(self.id_column))
                     vectors = batch.column(self.vector_column).cast(pa.list_(pa.float32()))
                     names = ["track_key", "recording_key", "embedding"]
                     yield number * MAX_GROUP_PIECES + i, pa.Table.from_arrays([keys, keys, vectors], names=names)
+        except pa.ArrowMemoryError:
+            raise
         except (OSError, pa.ArrowException) as error:
             # In Spark's own words, by which it is known for what it is.
             raise RuntimeError(f"{BROKEN_FILE[0]} file:{path}: {error}") from None
+
+
+def rows_of_piece(file: pq.ParquetFile, group: int, vector_column: str) -> int:
+    """Return how many rows of a row group a task takes at once: vectors may be of any length.
+
+    Parameters
+    ----------
+    file : pyarrow.parquet.ParquetFile
+    group : int
+    vector_column : str
+    """
+    rows = file.metadata.row_group(group)
+    parts = [rows.column(i) for i in range(rows.num_columns)]
+    n_values = sum(part.num_values for part in parts if part.path_in_schema.split(".")[0] == vector_column)
+    row_bytes = 8 * max(1, n_values) / max(1, rows.num_rows)
+    return max(1, min(PIECE_ROWS, int(MAX_BYTES / row_bytes)))
 
 
 def find_row_groups(uri: str, *, id_column: str, vector_column: str) -> RowGroups | None:

@@ -7,10 +7,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicrec import messages
+from musicrec.arrays import as_shares
+from musicrec.catalog import clean_tasks, texts
 from musicrec.catalog.audit import audit_rows
 from musicrec.catalog.columns import resolve_columns
 from musicrec.catalog.hashes import hash_numbers, hash_texts
@@ -325,3 +328,63 @@ def test_hashes_are_those_of_spark(spark) -> None:
     for seed in (0, 17, 2**31 - 1):
         found = table.selectExpr(f"xxhash64(number, {seed}) AS hash").toPandas()["hash"]
         assert hash_numbers(numbers, seed).tolist() == found.tolist()
+
+
+def test_text_that_is_no_utf8_is_told_and_ends_nothing() -> None:
+    """Latin-1 in a title, in a number, in a popularity, in a column that nobody asked for, and in a broken row."""
+    rows = [song(f"s{i}", note="x") for i in range(5)]
+    columns = {name: [str(row[name]).encode() for row in rows] for name in rows[0]}
+    columns["popularity"] = [b"1"] * 5
+    bad = b"caf\xe9"
+    columns["title"][0], columns["energy"][1], columns["popularity"][2], columns["note"][1] = bad, bad, bad, bad
+    columns["_malformed"] = [None, None, None, None, bad]
+    arrays = {name: pa.array(values, pa.binary()) for name, values in columns.items()}
+    broken = {
+        name: pa.StringArray.from_buffers(5, *array.buffers()[1:], array.buffers()[0], array.null_count)
+        for name, array in arrays.items()
+    }
+    table = pa.table({**broken, "_source_file": ["f"] * 5})
+    known = resolve_columns([*rows[0], "popularity"], wanted=TRACK_COLUMNS, configured={}, where="rows")
+    found = audit_rows(table, columns=known, settings=InputConfig())
+    assert found.songs["title"].to_pylist()[0] == "caf\ufffd"
+    assert found.songs["popularity"].to_pylist() == [1.0, None, 1.0]
+    refused = {row["track_id"]: row for row in found.quarantine.to_pylist()}
+    assert {name: row["reason"] for name, row in refused.items()} == {
+        "s1": "energy_not_a_number", "s4": "malformed_row",
+    }  # fmt: skip
+    assert json.loads(refused["s1"]["row"])["note"] == "caf\ufffd"
+    assert refused["s4"]["row"] == "caf\ufffd"
+
+
+def test_columns_of_any_type_can_be_told() -> None:
+    days = pa.array([10**7, None], pa.int32()).cast(pa.date32())
+    columns = {
+        "days": days, "moments": pa.array([2**62, 0], pa.int64()).cast(pa.timestamp("us")),
+        "lists": pa.array([["a", None, "b"], None]),
+        "maps": pa.array([[("k", 1)], None], pa.map_(pa.string(), pa.int8())),
+        "bytes": pa.array([b"\xff", b"x"]), "structs": pa.array([{"a": 1}, None]),
+    }  # fmt: skip
+    for name, column in columns.items():
+        assert len(texts.plain_values(column)) == 2, name
+        assert len(texts.as_texts(column)) == 2, name
+    assert texts.as_texts(columns["lists"]).to_pylist() == ["a, b", ""]
+
+
+def test_an_id_that_pandas_made_a_float_is_its_number() -> None:
+    ids = pa.array([5.0, 12345678901.0, 0.5, None, 1e300])
+    assert texts.as_texts(ids).to_pylist() == ["5", "12345678901", "0.5", None, "1e+300"]
+
+
+def test_borders_come_from_songs_not_from_pieces() -> None:
+    """A large piece with the ids 0 to 99,999 and a small one with the rest: the borders still cut evenly."""
+    n_large, n_small = 100_000, 2_000
+    keys = np.random.default_rng(0).integers(-(2**63), 2**63 - 1, n_large + n_small)
+    shares, rows = as_shares(keys, seed=0), []
+    for some in (np.arange(n_large), np.arange(n_large, n_large + n_small)):
+        drawn = some[np.argsort(shares[some], kind="stable")[: clean_tasks.MAX_DRAWN]]
+        ids = [f"{song:06d}" for song in drawn.tolist()]
+        rows.append({"n_songs": len(some), "drawn_ids": ids, "drawn_keys": keys[drawn].tolist()})
+    ids, of_ids = clean_tasks.gather_drawn(pa.Table.from_pylist(rows))
+    assert len(ids) == len(of_ids) >= clean_tasks.MAX_DRAWN
+    share = sum(int(song) >= n_large for song in ids) / len(ids)
+    assert share == pytest.approx(n_small / (n_large + n_small), abs=0.02)

@@ -6,6 +6,7 @@ import pytest
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 
+from musicrec.errors import StorageError
 from musicrec.spark import failures
 
 
@@ -25,3 +26,20 @@ def test_the_client_of_spark_connect_has_no_py4j(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "py4j.protocol", None)
     without = loaded_again()
     assert set(without.SPARK_ERRORS) == {PySparkException}
+
+
+def test_an_error_of_ours_in_a_task_keeps_its_kind(spark) -> None:
+    def fail(batches):
+        yield from batches
+        raise StorageError("cannot write: No space left on device", where="/full/part-0", todo="make room")
+
+    with pytest.raises(failures.SPARK_ERRORS) as told:
+        spark.range(1).mapInArrow(fail, "id long").count()
+    own = failures.as_own_error(told.value)
+    assert isinstance(own, StorageError)
+    assert (own.what, own.where, own.todo) == (
+        "cannot write: No space left on device",
+        "/full/part-0",
+        "make room",
+    )
+    assert failures.as_own_error(ValueError("musicrec.errors.NoSuch: error: x")) is None

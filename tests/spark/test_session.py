@@ -1,5 +1,6 @@
 """A session that runs already is used as it is: what correctness needs is set in it meanwhile, and put back."""
 
+import shlex
 from collections.abc import Iterator
 
 import pytest
@@ -85,3 +86,13 @@ def test_without_java_it_is_said_at_once() -> None:
     machine = sessions.Machine(n_cores=1, has_java=False, is_submitted=False, is_remote=False, scratch="/tmp")
     with pytest.raises(StorageError, match="Java is missing"):
         sessions.start_session(SETTINGS, app_name="tests", machine=machine)
+
+
+def test_an_archive_of_classes_may_stand_under_any_name() -> None:
+    at = sessions.Machine(2, True, False, False, "/tmp", class_archive="/my files/spark.jsa", is_for_small=True)
+    options = sessions._suggested(SETTINGS, at)["spark.driver.extraJavaOptions"]
+    assert shlex.split(options) == [
+        "-XX:TieredStopAtLevel=1", "-XX:SharedArchiveFile=/my files/spark.jsa", "-Xshare:auto", "-Xlog:disable",
+    ]  # fmt: skip
+    plain = sessions.Machine(2, True, False, False, "/tmp")
+    assert sessions._suggested(SETTINGS, plain)["spark.driver.extraJavaOptions"] == ""

@@ -63,3 +63,18 @@ def test_java_is_that_of_java_home(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     java.write_text("")
     java.chmod(0o755)
     assert environment.find_java() == str(java)
+
+
+def test_what_cannot_be_looked_at_is_not_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not environment.is_small(str(tmp_path / "nowhere"))
+    assert not environment.is_small("s3a://bucket/songs")
+    assert not environment.is_small("")
+    (tmp_path / "songs").mkdir()
+    (tmp_path / "songs" / "a.csv").write_text("x" * 100)
+    assert environment.is_small(str(tmp_path / "songs"))
+    assert environment.is_small(str(tmp_path / "songs" / "a.csv"))
+    monkeypatch.setattr(environment, "SMALL_BYTES", 100)
+    assert not environment.is_small(str(tmp_path / "songs"))
+    monkeypatch.undo()
+    (tmp_path / "songs" / ".#a.csv").symlink_to("nobody")
+    assert not environment.is_small(str(tmp_path / "songs"))

@@ -76,5 +76,17 @@ def test_what_spark_has_to_look_at(tmp_path: Path) -> None:
         *(tmp_path / name for name in ("mixed", "partitioned", "text", "none", "nowhere")),
     ):
         assert find(path) is None, path
-    for uri in (f"{tmp_path}/good/*.parquet", "s3a://bucket/vectors"):
+    write(tmp_path / "with [brackets]" / "one.parquet")
+    for uri in (f"{tmp_path}/good/*.parquet", f"{tmp_path}/with [brackets]", "s3a://bucket/vectors"):
         assert find(uri) is None
+
+
+def test_long_vectors_come_in_smaller_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_groups, "MAX_BYTES", 8 * 50 * 10)
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(50 * 95, dtype=np.float32)), 50)
+    pq.write_table(pa.table({"id": range(95), "vector": vectors}), tmp_path / "v.parquet")
+    found = find(tmp_path / "v.parquet")
+    assert found is not None
+    sizes = [len(table) for _, table in found.read(0)]
+    assert sum(sizes) == 95
+    assert max(sizes) == 10
