@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import logging
 import threading
 from collections.abc import Iterator, Sequence
@@ -34,7 +33,7 @@ def read_config(file: str | None, overrides: Sequence[str]) -> Config:
 
 @contextlib.contextmanager
 def session_for(
-    settings: SparkConfig, *, app_name: str, session: SparkSession | None = None, reads: str = "", runs: str = ""
+    settings: SparkConfig, *, app_name: str, session: SparkSession | None = None, reads: str = ""
 ) -> Iterator[SparkSession]:
     """Give a session that fits: the one that is given or running, as it is, or a new one, stopped at the end.
 
@@ -47,8 +46,6 @@ def session_for(
         Of a notebook. What correctness needs is set in it meanwhile, and put back.
     reads : str, optional
         The input, by which a new session knows whether it is for a few songs.
-    runs : str, optional
-        The module that will do the work: it is imported while Java starts.
 
     Raises
     ------
@@ -62,8 +59,7 @@ def session_for(
         with sessions.fitted(running, settings, n_cores=environment.n_cores()):
             yield running
         return
-    with _imported_meanwhile(runs):
-        opened = open_session(settings, app_name=app_name, is_for_small=environment.is_small(reads))
+    opened = open_session(settings, app_name=app_name, is_for_small=environment.is_small(reads))
     try:
         yield opened
     except Exception:
@@ -76,27 +72,6 @@ def session_for(
         stopping.join(STOP_S)
         raise
     opened.stop()
-
-
-@contextlib.contextmanager
-def _imported_meanwhile(module: str) -> Iterator[None]:
-    """Import a module beside what the block does; what is wrong with it shows where it is used."""
-
-    def load() -> None:
-        with contextlib.suppress(Exception):
-            importlib.import_module(module)
-
-    loading = threading.Thread(target=load, daemon=True)
-    # Without Java there is nothing to wait for.
-    if not module or environment.find_java() is None:
-        yield
-        return
-    loading.start()
-    try:
-        yield
-    finally:
-        # A process that ends while libraries are loaded does not end well.
-        loading.join()
 
 
 def open_session(settings: SparkConfig, *, app_name: str, is_for_small: bool = False) -> SparkSession:
