@@ -35,7 +35,7 @@ class RankSettings:
 
 @dataclass(frozen=True)
 class Ranked:
-    """Ranked of `songs` (n,)."""
+    """The lists `found` of `songs` (n,)."""
 
     songs: Ints
     found: Places

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 
@@ -9,9 +11,9 @@ from musicrec.arrays import Ints
 from musicrec.context import Context
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.nearest import NO_SONG, Places
-from musicrec.messages import WRITTEN, as_row
+from musicrec.messages import WRITTEN
 from musicrec.schemas import RECOMMENDATIONS
-from musicrec.spark.tasks import Batches, each_number
+from musicrec.spark.tasks import write_each_piece
 from musicrec.storage import datasets
 from musicrec.storage.rows import RowFiles
 
@@ -21,14 +23,8 @@ def write_recommendations(context: Context, lists: ListFiles) -> RowFiles:
     numbered = lists.numbered
     with context.stage("sort", n_rows=int(numbered.firsts[-1])):
         files = context.files(datasets.RECOMMENDATIONS)
-
-        def sort(batches: Batches) -> Batches:
-            for part in each_number(batches):
-                rows = as_recommendations(lists, part)
-                files.write(part, rows, repeated=["track_id"])
-                yield as_row(WRITTEN, piece=part, n_rows=rows.num_rows)
-
-        context.numbers(numbered.n_ranges).mapInArrow(sort, WRITTEN).toArrow()
+        write = write_each_piece(partial(as_recommendations, lists), partial(files.write, repeated=["track_id"]))
+        context.numbers(numbered.n_ranges).mapInArrow(write, WRITTEN).toArrow()
         return files
 
 

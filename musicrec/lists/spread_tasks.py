@@ -180,10 +180,10 @@ def as_song_lists(lists: ListFiles, part: int, *, of: Ints | None = None) -> Son
     of : int64 array, shape (n,), optional
         Numbers, rising, of other ranges too.
     """
-    songs, found = np.arange(*lists.numbered.firsts[part : part + 2]), lists.range(part)
+    songs = np.arange(*lists.numbered.firsts[part : part + 2])
     if of is not None:
-        some = np.flatnonzero(is_among(songs, of))
-        songs, found = songs[some], found.take(some)
+        songs = songs[is_among(songs, of)]
+    found = lists.range(part) if of is None else lists.of(songs)
     is_taken = found.places != NO_SONG
     places = found.places[is_taken].astype(np.int64)
     nothing = np.empty(0, dtype=np.int64)

@@ -103,9 +103,26 @@ def rewrite_pieces(prepare: Callable[[], Make], read: Read, write: Write) -> Cal
 
     def rewrite_batches(batches: Batches) -> Batches:
         make = prepare()
+        yield from write_each_piece(lambda piece: make(read(piece)), write)(batches)
+
+    return rewrite_batches
+
+
+def write_each_piece(make: Read, write: Write) -> Callable[[Batches], Batches]:
+    """Return what a task runs on `id`, numbers of pieces: it writes each, and yields `messages.WRITTEN`.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the rows of a piece.
+    write : callable
+        As for `rewrite_pieces`.
+    """
+
+    def write_batches(batches: Batches) -> Batches:
         for piece in each_number(batches):
-            rows = make(read(piece))
+            rows = make(piece)
             write(piece, rows)
             yield as_row(WRITTEN, piece=piece, n_rows=rows.num_rows)
 
-    return rewrite_batches
+    return write_batches

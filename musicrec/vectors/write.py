@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 
-from musicrec import messages, schemas
+from musicrec import schemas
 from musicrec.arrays import Ints
 from musicrec.context import Context
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.sort import taken
-from musicrec.spark.tasks import Batches, each_number
+from musicrec.messages import WRITTEN
+from musicrec.spark.tasks import write_each_piece
 from musicrec.storage import datasets
 from musicrec.storage.rows import RowFiles
 
@@ -27,14 +30,9 @@ def write_rows(context: Context, lists: ListFiles, *, whole_ids: bool) -> RowFil
     """
     with context.stage("write", n_rows=int(lists.numbered.firsts[-1])):
         files = context.files(datasets.STAGED_NEIGHBORS)
-
-        def write(batches: Batches) -> Batches:
-            for part in each_number(batches):
-                rows = as_rows(lists, part, whole_ids=whole_ids)
-                files.write(part, rows, repeated=["id"])
-                yield messages.as_row(messages.WRITTEN, piece=part, n_rows=rows.num_rows)
-
-        context.numbers(lists.numbered.n_ranges).mapInArrow(write, messages.WRITTEN).toArrow()
+        make = partial(as_rows, lists, whole_ids=whole_ids)
+        write = write_each_piece(make, partial(files.write, repeated=["id"]))
+        context.numbers(lists.numbered.n_ranges).mapInArrow(write, WRITTEN).toArrow()
         return files
 
 
