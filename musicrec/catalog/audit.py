@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from musicrec.arrays import Bools, Doubles
+from musicrec.arrays import Doubles
 from musicrec.catalog import texts
 from musicrec.catalog.columns import MALFORMED, SOURCE_FILE
 from musicrec.catalog.hashes import hash_texts
@@ -34,6 +34,7 @@ from musicrec.catalog.values import (
 from musicrec.config import InputConfig
 from musicrec.schemas import QUARANTINE, TRACKS
 from musicrec.songs import ANALYZED_FEATURES, FEATURE_RULES, FEATURES, TEXT_COLUMNS, FeatureRule
+from musicrec.spark.arrow import bools
 
 MAX_ROW_LENGTH, TOLD_ROWS = 2000, 4096
 # What may be wrong with a feature, after its name.
@@ -118,8 +119,8 @@ def _reasons(
         for name in reversed(problems):
             first = REASONS.index(f"{name}_{PROBLEMS[0]}")
             reasons = np.where(problems[name] > 0, first + problems[name] - 1, reasons)
-    reasons[_as_bools(pc.is_null(ids))] = REASONS.index("missing_id")
-    reasons[_as_bools(pc.is_valid(malformed))] = REASONS.index("malformed_row")
+    reasons[bools(pc.is_null(ids))] = REASONS.index("missing_id")
+    reasons[bools(pc.is_valid(malformed))] = REASONS.index("malformed_row")
     return reasons
 
 
@@ -175,7 +176,7 @@ def _songs(
 def _recording_keys(artists: pa.StringArray, titles: pa.StringArray, keys: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the hash of artist and title (n,), the song's own key (n,) where one of them is missing."""
     known = pc.and_(pc.is_valid(artists), pc.is_valid(titles))
-    rows, found = np.flatnonzero(_as_bools(known)), keys.copy()
+    rows, found = np.flatnonzero(bools(known)), keys.copy()
     some = (column.filter(known) for column in (artists, titles))
     found[rows] = hash_texts(texts.lowered(next(some)), texts.normalized_titles(next(some)))
     return found
@@ -220,8 +221,3 @@ def _plain(value: Any) -> Any:
 def _for_json(column: pa.Array) -> pa.Array:
     # 0.1 in single precision is 0.1, not 0.10000000149.
     return pc.cast(pc.cast(column, pa.string()), pa.float64()) if pa.types.is_float32(column.type) else column
-
-
-def _as_bools(column: pa.BooleanArray) -> Bools:
-    found: Bools = column.to_numpy(zero_copy_only=False).astype(bool)
-    return found

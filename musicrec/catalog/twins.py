@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from musicrec.arrays import Ints
 from musicrec.catalog.audit import N_KNOWN
 from musicrec.songs import TRACK_COLUMNS
-from musicrec.spark.arrow import numbers
+from musicrec.spark.arrow import bools, numbers
 
 
 def keep_winners(songs: pa.Table) -> pa.Table:
@@ -26,7 +26,7 @@ def keep_winners(songs: pa.Table) -> pa.Table:
     if len(ordered) < 2:
         return ordered
     ids = ordered["track_id"].combine_chunks()
-    same = numbers(pc.equal(ids.slice(1), ids.slice(0, len(ids) - 1))).astype(bool)
+    same = bools(pc.equal(ids.slice(1), ids.slice(0, len(ids) - 1)))
     if same.any():
         twin = np.concatenate([[False], same]) | np.concatenate([same, [False]])
         order = np.arange(len(ordered))

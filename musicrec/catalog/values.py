@@ -15,6 +15,7 @@ from musicrec.arrays import Bools, Doubles
 from musicrec.catalog import texts
 from musicrec.config import InputConfig
 from musicrec.songs import ID_PREFIXES
+from musicrec.spark.arrow import bools
 
 # What exports write where a number is missing.
 MISSING_NUMBERS = ("", "NA", "N/A", "null", "NULL", "None", "\\N")
@@ -45,7 +46,7 @@ def feature_numbers(column: pa.Array) -> Values:
     if not pa.types.is_string(column.type):
         return _typed_numbers(column)
     said = texts.cut(pc.utf8_trim(column, characters=" "), MAX_NUMBER_LENGTH)
-    given = _as_bools(pc.and_(pc.is_valid(said), pc.invert(texts.is_in(said, MISSING_NUMBERS))))
+    given = bools(pc.and_(pc.is_valid(said), pc.invert(texts.is_in(said, MISSING_NUMBERS))))
     values, is_number = _parsed(said)
     return Values(values, is_number & given, given)
 
@@ -125,7 +126,7 @@ def _made_id(parts: list[str]) -> str | None:
 
 
 def _typed_numbers(column: pa.Array) -> Values:
-    given = _as_bools(pc.is_valid(column))
+    given = bools(pc.is_valid(column))
     kind = column.type
     if pa.types.is_boolean(kind):
         column = pc.cast(column, pa.int8())
@@ -141,9 +142,9 @@ def _parsed(said: pa.StringArray) -> tuple[Doubles, Bools]:
     said = pc.utf8_trim_whitespace(said)
     plain = pc.fill_null(pc.match_substring_regex(said, PLAIN_NUMBER), False)
     values = np.full(len(said), np.nan)
-    is_number = _as_bools(plain)
+    is_number = bools(plain)
     values[is_number] = _as_doubles(pc.filter(said, plain))
-    odd = np.flatnonzero(~is_number & _as_bools(pc.is_valid(said)))
+    odd = np.flatnonzero(~is_number & bools(pc.is_valid(said)))
     for row in odd.tolist() if len(odd) else ():
         number = _odd_number(said[row].as_py())
         if number is not None:
@@ -166,8 +167,3 @@ def _odd_number(text: str) -> float | None:
         return sign * float(WORDS[name])
     # What Java takes for a number, as some exports hold it: 1.5f, 2d.
     return float(word[:-1]) if word[-1:] in ("d", "f") and re.match(PLAIN_NUMBER, word[:-1]) else None
-
-
-def _as_bools(column: pa.BooleanArray) -> Bools:
-    found: Bools = column.to_numpy(zero_copy_only=False).astype(bool)
-    return found

@@ -18,7 +18,7 @@ from musicrec.catalog.hashes import hash_numbers, hash_texts
 from musicrec.catalog.texts import lowered
 from musicrec.config import ModelConfig
 from musicrec.songs import RAW_INPUTS
-from musicrec.spark.arrow import gather_batches, numbers
+from musicrec.spark.arrow import bools, gather_batches, numbers
 from musicrec.spark.tasks import PIECE_ROWS, Batches
 
 N_FOLDS = 10_000
@@ -49,7 +49,7 @@ def label_songs(tracks: pa.Table, *, seed: int) -> pa.Table:
 def hash_known(texts: pa.ChunkedArray) -> pa.Int64Array:
     """Return the hash of each text in lower case, NULL where there is none."""
     whole = texts.combine_chunks()
-    known = numbers(whole.is_valid()).astype(bool)
+    known = bools(whole.is_valid())
     keys = np.zeros(len(whole), dtype=np.int64)
     keys[known] = hash_texts(lowered(pc.drop_null(whole)))
     return pa.array(keys, mask=~known)

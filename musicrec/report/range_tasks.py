@@ -14,7 +14,7 @@ from musicrec.lists.list_files import ListFiles, OccurrenceFiles
 from musicrec.messages import SEEN
 from musicrec.report.popularity import count_occurrences
 from musicrec.schemas import EMBEDDINGS
-from musicrec.spark.arrow import numbers
+from musicrec.spark.arrow import bools, numbers
 from musicrec.spark.tasks import Batches, each_number
 from musicrec.storage.rows import RowFiles
 
@@ -109,7 +109,7 @@ def _see(part: int, settings: SeenSettings) -> pa.RecordBatch:
     tenth, n_lists, n_songs = count_occurrences(popularity, settings.occurrences.range(part))
     scores = settings.lists.range(part).scores[is_drawn(keys, share=settings.scored_share, seed=SCORE_SEED)]
     mapped = np.flatnonzero(is_drawn(keys, share=settings.mapped_share, seed=MAP_SEED))
-    titled = numbers(pc.and_(pc.is_valid(tracks["title"]), pc.is_valid(tracks["artist"]))).astype(bool)
+    titled = bools(pc.and_(pc.is_valid(tracks["title"]), pc.is_valid(tracks["artist"])))
     popular = most_popular(popularity, keys, np.flatnonzero(titled), n=settings.n_popular)
     columns = {
         "part": part, "tenth": tenth, "n_lists": n_lists, "n_songs": n_songs,

@@ -70,3 +70,9 @@ def numbers(column: pa.Array) -> NDArray[Any]:
     """Return a column of numbers without NULL."""
     values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
     return values
+
+
+def bools(column: pa.Array) -> Bools:
+    """Return a column of truths without NULL."""
+    values: Bools = column.to_numpy(zero_copy_only=False).astype(bool)
+    return values
