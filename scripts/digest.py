@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from musicrec.errors import MusicrecError
 from musicrec.storage import runs
 
 TABLES = ("recommendations", "user_recommendations", "status")
+# Rows that only one of two roots has, printed at most.
+N_SHOWN = 40
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,8 @@ def digest_rows(rows: pa.Table) -> str:
     return digest.hexdigest()
 
 
-def digest_root(root: str) -> list[Digest]:
-    """Return the digests of the current snapshot's tables; one that was not published has none.
+def read_tables(root: str) -> dict[str, pa.Table]:
+    """Return the current snapshot's tables by name; one that was not published is missing.
 
     Raises
     ------
@@ -51,16 +54,28 @@ def digest_root(root: str) -> list[Digest]:
         Nothing is published there.
     """
     snapshot = runs.current_snapshot(runs.open_root(root))
-    found = []
+    files = {name: sorted((snapshot / name).glob("*.parquet")) for name in TABLES}
+    return {name: ds.dataset(some).to_table() for name, some in files.items() if some}
+
+
+def digest_root(root: str) -> list[Digest]:
+    """Return the digests of the current snapshot's tables, as `read_tables`."""
+    return [Digest(name, rows.num_rows, digest_rows(rows)) for name, rows in read_tables(root).items()]
+
+
+def differences(left: str, right: str) -> list[str]:
+    """Return a line for each row that only one of two roots has: where to begin to look for the reason."""
+    tables = [read_tables(root) for root in (left, right)]
+    lines = []
     for name in TABLES:
-        if files := sorted((snapshot / name).glob("*.parquet")):
-            rows = ds.dataset(files).to_table()
-            found.append(Digest(name, rows.num_rows, digest_rows(rows)))
-    return found
+        rows = [Counter(map(repr, found[name].to_pylist())) if name in found else Counter() for found in tables]
+        for root, only in ((left, rows[0] - rows[1]), (right, rows[1] - rows[0])):
+            lines += [f"only in {Path(root).name}: {name} {row}" for row in sorted(only)]
+    return lines
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a line per root and table: root, table, rows, digest; return 1 where roots to compare differ."""
+    """Print a line per root and table: root, table, rows, digest; return 1 where roots to compare differ, and how."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("roots", metavar="ROOT", nargs="+", help="the output.root of a run")
     parser.add_argument("--compare", action="store_true", help="exit with 1 where two roots differ")
@@ -73,10 +88,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for root, found in zip(parsed.roots, digests, strict=True):
         for digest in found:
             print(f"{Path(root).name} {digest.table} {digest.n_rows} {digest.sha256[:16]}")
-    if parsed.compare and any(found != digests[0] for found in digests):
-        print("error: the roots hold different rows", file=sys.stderr)
-        return 1
-    return 0
+    others = [root for root, found in zip(parsed.roots, digests, strict=True) if found != digests[0]]
+    if not parsed.compare or not others:
+        return 0
+    lines = differences(parsed.roots[0], others[0])
+    print("\n".join(lines[:N_SHOWN]), file=sys.stderr)
+    print(f"error: the roots hold different rows, {len(lines)} of them in one alone", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -89,3 +89,13 @@ def test_a_table_that_one_root_lacks_is_a_difference(tmp_path: Path) -> None:
 def test_a_root_without_a_snapshot_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert digest.main([publish(tmp_path / "one", ROWS), str(tmp_path / "two")]) == 1
     assert "nothing is published" in capsys.readouterr().err
+
+
+def test_rows_that_one_root_alone_has_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = publish(tmp_path / "one", ROWS), publish(tmp_path / "two", changed("rank", 2, 2))
+    assert digest.main([one, two, "--compare"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "only in one: recommendations {'track_id': 'b', 'rank': 1, 'score': 0.5}",
+        "only in two: recommendations {'track_id': 'b', 'rank': 2, 'score': 0.5}",
+        "error: the roots hold different rows, 2 of them in one alone",
+    ]
