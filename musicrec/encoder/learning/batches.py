@@ -165,6 +165,28 @@ class GroupIndex:
         row, position = _pairs(batch, self._starts)
         return row, self._slot[position]
 
+    def draw(self, own: Ints, *, n_others: int, rng: np.random.Generator) -> tuple[Ints, Floats]:
+        """Return the groups that a batch is compared with, rising, and how many groups each of them stands for.
+
+        Parameters
+        ----------
+        own : int64 array, shape (n,)
+            Groups of the batch, which are compared in any case; a group may stand several times.
+        n_others : int
+            Groups drawn of all others; all where there are no more.
+        rng : Generator
+        """
+        own = np.unique(own)
+        n_left = self.n_groups - len(own)
+        n_drawn = min(n_left, n_others)
+        # The others are numbered without the own ones: own[i] has own[i] - i others before it.
+        drawn = np.sort(rng.choice(n_left, n_drawn, replace=False, shuffle=False))
+        others = drawn + np.searchsorted(own - np.arange(len(own)), drawn, side="right")
+        groups = np.concatenate([own, others])
+        weights = np.repeat([1.0, n_left / max(n_drawn, 1)], [len(own), n_drawn]).astype(np.float32)
+        order = np.argsort(groups)
+        return groups[order], weights[order]
+
 
 def _pairs(batch: Ints, starts: Ints) -> tuple[Ints, Ints]:
     """Return the row within the batch and the position among all pairs of each of the batch's pairs."""

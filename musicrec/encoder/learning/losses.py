@@ -42,11 +42,20 @@ def contrastive_loss(vectors: Tensor, *, positives: Tensor, excluded: Tensor, te
     return per_song.mean() if len(per_song) else vectors.sum() * 0.0
 
 
-def proxy_loss(vectors: Tensor, proxies: Tensor, *, row: Tensor, column: Tensor, temperature: float) -> Tensor:
+def proxy_loss(
+    vectors: Tensor,
+    proxies: Tensor,
+    *,
+    row: Tensor,
+    column: Tensor,
+    temperature: float,
+    weights: Tensor | None = None,
+) -> Tensor:
     """Return the mean loss of songs that should be nearest to the proxies of their groups.
 
     As by Movshovitz-Attias et al. (2017, arXiv 1703.07464). A proxy is a learned vector that stands for all songs
-    of a group: each batch is compared with all groups; the contrastive loss sees those that happen to be in it.
+    of a group: each batch is compared with all groups, or a sample of them; the contrastive loss sees those that
+    happen to be in it.
 
     Parameters
     ----------
@@ -58,6 +67,9 @@ def proxy_loss(vectors: Tensor, proxies: Tensor, *, row: Tensor, column: Tensor,
         Song and group of each pair; a song without any does not count.
     temperature : float
         Divides the cosines.
+    weights : Tensor, shape (n_groups,), optional
+        How many groups each one stands for among those that a song is compared with: of a sample the sum is then,
+        on average, that of all (Jean et al. 2015, arXiv 1412.2007). None counts each once.
 
     Returns
     -------
@@ -65,7 +77,8 @@ def proxy_loss(vectors: Tensor, proxies: Tensor, *, row: Tensor, column: Tensor,
         Natural logarithms (nats).
     """
     unit, scaled = torch.nn.functional.normalize(proxies, dim=1), vectors / temperature  # (n_groups, d), (b, d)
-    totals: Tensor = _LogSumExp.apply(scaled, unit)  # type: ignore[no-untyped-call]  # (b,)
+    shift = unit.new_zeros(len(unit)) if weights is None else weights.log().to(unit.dtype)  # (n_groups,)
+    totals: Tensor = _LogSumExp.apply(scaled, unit, shift)  # type: ignore[no-untyped-call]  # (b,)
     # Pair by pair: to read them out of all products would cost a second array of their size on the way back.
     logits = (scaled.index_select(0, row) * unit.index_select(0, column)).sum(dim=1)  # (n_pairs,)
     counts = torch.bincount(row, minlength=len(vectors))  # (b,)
@@ -74,15 +87,15 @@ def proxy_loss(vectors: Tensor, proxies: Tensor, *, row: Tensor, column: Tensor,
 
 
 class _LogSumExp(torch.autograd.Function):
-    """The logarithm of the summed exponentials of a row's products, with one array of all products at a time.
+    """The logarithm of the summed exponentials of a row's products and a shift, with one array of products at a time.
 
     What the library's functions make of it fills five such arrays a step, half of the time of a training.
     """
 
     @staticmethod
-    def forward(ctx: FunctionCtx, rows: Tensor, columns: Tensor) -> Tensor:
-        """Map (b, d) and (n, d) to (b,)."""
-        products = rows @ columns.T  # (b, n)
+    def forward(ctx: FunctionCtx, rows: Tensor, columns: Tensor, shift: Tensor) -> Tensor:
+        """Map (b, d), (n, d) and (n,) to (b,)."""
+        products = torch.addmm(shift, rows, columns.T)  # (b, n)
         largest = products.amax(dim=1, keepdim=True)  # (b, 1)
         powers = products.sub_(largest).exp_()  # (b, n)
         sums = powers.sum(dim=1, keepdim=True)  # (b, 1)
@@ -91,8 +104,8 @@ class _LogSumExp(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         """Return the gradients of rows and columns."""
         rows, columns, powers, sums = ctx.saved_tensors
         share = gradient[:, None] / sums  # (b, 1)
-        return (powers @ columns) * share, powers.T @ (rows * share)  # (b, d), (n, d)
+        return (powers @ columns) * share, powers.T @ (rows * share), None  # (b, d), (n, d)

@@ -70,7 +70,7 @@ class Encoder(nn.Module):
         layers: list[nn.Module] = []
         for next_width in architecture.hidden_layers:
             layers += [nn.Linear(width, next_width), nn.LayerNorm(next_width), nn.GELU()]
-            layers += [nn.Dropout(architecture.dropout)]
+            layers += [Dropout(architecture.dropout)]
             width = next_width
         layers.append(nn.Linear(width, architecture.embedding_dim))
         self.architecture = architecture
@@ -161,6 +161,31 @@ def from_files(weights: bytes, description: bytes) -> tuple[Encoder, Encodings]:
     except RuntimeError as error:
         raise ValueError(f"the weights do not fit the description: {error}") from error
     return encoder.eval(), Encodings.from_dict(plain["encodings"])
+
+
+class Dropout(nn.Module):
+    """Hide a share of the units while training, to a 256th (Srivastava et al. 2014).
+
+    A byte decides on a unit: torch's own draws a number in double precision for each, a fifth of a training's time.
+
+    Parameters
+    ----------
+    share : float
+        0 or more, below 1.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.n_hidden = min(round(256 * share), 255)
+
+    def forward(self, units: Tensor) -> Tensor:
+        """Map (b, width) to the same shape, of the same mean."""
+        if not self.training or not self.n_hidden:
+            return units
+        n = units.numel()
+        words = torch.empty(-(-n // 8), dtype=torch.int64, device=units.device).random_(-(2**63), None)
+        kept = words.view(torch.uint8)[:n].view_as(units) >= self.n_hidden
+        return units * (kept * (256 / (256 - self.n_hidden)))
 
 
 class PeriodicEmbedding(nn.Module):

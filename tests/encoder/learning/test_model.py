@@ -6,7 +6,15 @@ import torch
 
 from musicrec.encoder.learning.baselines import Affine
 from musicrec.encoder.learning.inputs import Encodings
-from musicrec.encoder.learning.model import Architecture, Encoder, as_files, embed, from_files, make_linear
+from musicrec.encoder.learning.model import (
+    Architecture,
+    Dropout,
+    Encoder,
+    as_files,
+    embed,
+    from_files,
+    make_linear,
+)
 
 IDENTITY = Affine(np.zeros(27), np.eye(27))
 ENCODINGS = Encodings(("popularity",), (0.0,), (1.0,), 2020.5)
@@ -93,3 +101,31 @@ def test_a_linear_map_ranks_as_its_projection() -> None:
     expected = np.concatenate([projection(inputs.astype(np.float64)), np.full((300, 1), 0.1)], axis=1)
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(vectors, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.999])
+def test_dropout_hides_its_share_and_keeps_the_mean(share: float) -> None:
+    torch.manual_seed(0)
+    layer, units = Dropout(share), torch.ones(1001, 257, requires_grad=True)
+    found = layer.train()(units)
+    hidden = found == 0
+    assert float(hidden.float().mean()) == pytest.approx(min(share, 255 / 256), abs=0.003)
+    assert float(found.detach().mean()) == pytest.approx(1.0, rel=0.03 if share < 0.9 else 0.2)
+    assert len(found.detach().unique()) == (2 if share else 1)
+    found.sum().backward()
+    assert torch.equal(units.grad, found.detach())
+    # Neighbors in a row are hidden independently of each other.
+    both = (hidden[:, 1:] & hidden[:, :-1]).float().mean()
+    assert float(both) == pytest.approx(min(share, 255 / 256) ** 2, abs=0.005)
+    assert torch.equal(layer.eval()(units), units)
+
+
+def test_dropout_is_drawn_from_the_seed() -> None:
+    layer, units = Dropout(0.3).train(), torch.ones(7, 5)
+    first, second, again = [], [], []
+    for drawn, seed in ((first, 1), (second, 2), (again, 1)):
+        torch.manual_seed(seed)
+        drawn += [layer(units), layer(units)]
+    assert torch.equal(torch.stack(first), torch.stack(again))
+    assert not torch.equal(torch.stack(first), torch.stack(second))
+    assert not torch.equal(first[0], first[1])

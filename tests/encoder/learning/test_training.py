@@ -88,6 +88,40 @@ def test_proxy_loss_has_the_gradients_of_its_values() -> None:
     )
 
 
+def test_a_sample_of_the_proxies_stands_for_all_of_them() -> None:
+    """The weighted sum over a batch's own groups and a draw of the others is, on average, that over all."""
+    rng = np.random.default_rng(4)
+    n_groups, own = 200, np.array([7, 3, 7, 199])
+    values = rng.exponential(size=n_groups)
+    song = np.repeat(np.arange(n_groups), 2)
+    index = GroupIndex(Positives("playlists", 1.0, np.arange(2 * n_groups), song), allowed=song >= 0, n_max=n_groups)
+    sums = []
+    for _ in range(2000):
+        groups, weights = index.draw(own, n_others=20, rng=rng)
+        assert (np.diff(groups) > 0).all()
+        assert len(groups) == 23
+        assert np.isin(own, groups).all()
+        np.testing.assert_array_equal(weights[np.isin(groups, own)], 1.0)
+        sums.append(float(weights @ values[groups]))
+    assert np.mean(sums) == pytest.approx(values.sum(), rel=0.02)
+    assert np.std(sums) > 0.0
+    groups, weights = index.draw(own, n_others=200, rng=rng)
+    np.testing.assert_array_equal(groups, np.arange(n_groups))
+    np.testing.assert_array_equal(weights, np.ones(n_groups))
+
+
+def test_weights_count_a_proxy_several_times() -> None:
+    torch.manual_seed(0)
+    vectors, proxies = torch.randn(5, 3, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
+    row, column = torch.tensor([0, 0, 1, 3]), torch.tensor([0, 1, 1, 0])
+    weighted = proxy_loss(
+        vectors, proxies, row=row, column=column, temperature=0.2, weights=torch.tensor([1.0, 1.0, 2.0, 3.0])
+    )
+    repeated = torch.cat([proxies, proxies[2:], proxies[3:]])
+    assert float(weighted) == pytest.approx(float(proxy_loss(vectors, repeated, row=row, column=column,
+                                                             temperature=0.2)))  # fmt: skip
+
+
 def test_proxies_stand_for_the_largest_groups_of_training_songs() -> None:
     song = np.array([0, 0, 1, 1, 2, 2, 3, 4, 5])
     group = np.array([7, 8, 7, 8, 7, 9, 9, 9, 6])
