@@ -75,7 +75,7 @@ def differences(left: str, right: str) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a line per root and table: root, table, rows, digest; return 1 where roots to compare differ, and how."""
+    """Print a line per root and table: root, table, rows, digest; return 1 where roots to compare differ."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("roots", metavar="ROOT", nargs="+", help="the output.root of a run")
     parser.add_argument("--compare", action="store_true", help="exit with 1 where two roots differ")

@@ -87,7 +87,7 @@ def proxy_loss(
 
 
 class _LogSumExp(torch.autograd.Function):
-    """The logarithm of the summed exponentials of a row's products and a shift, with one array of products at a time.
+    """The logarithm of the summed exponentials of shifted products of a row, with one array of them at a time.
 
     What the library's functions make of it fills five such arrays a step, half of the time of a training.
     """

@@ -166,7 +166,7 @@ def from_files(weights: bytes, description: bytes) -> tuple[Encoder, Encodings]:
 class Dropout(nn.Module):
     """Hide a share of the units while training, to a 256th (Srivastava et al. 2014).
 
-    A byte decides on a unit: torch's own draws a number in double precision for each, a fifth of a training's time.
+    A byte decides on a unit: torch's own draws a double for each, a fifth of a training's time.
 
     Parameters
     ----------

@@ -93,8 +93,9 @@ def test_a_sample_of_the_proxies_stands_for_all_of_them() -> None:
     rng = np.random.default_rng(4)
     n_groups, own = 200, np.array([7, 3, 7, 199])
     values = rng.exponential(size=n_groups)
-    song = np.repeat(np.arange(n_groups), 2)
-    index = GroupIndex(Positives("playlists", 1.0, np.arange(2 * n_groups), song), allowed=song >= 0, n_max=n_groups)
+    songs = np.arange(2 * n_groups)
+    pairs = Positives("playlists", 1.0, songs, songs // 2)
+    index = GroupIndex(pairs, allowed=np.ones(len(songs), dtype=bool), n_max=n_groups)
     sums = []
     for _ in range(2000):
         groups, weights = index.draw(own, n_others=20, rng=rng)
