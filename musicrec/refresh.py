@@ -98,7 +98,7 @@ def _run(context: Context, header: dict[str, Any]) -> str:
     catalog = write_catalog(context)
     n = catalog.n_tracks
     numbered = write_numbers(context, catalog.ordered)
-    songs = draw_songs(context, catalog)
+    songs = draw_songs(context, catalog, numbered)
     trained = train(context, songs)
     shipped = write_encoder(context, songs, trained)
     # After training, because workers without work end after a minute.

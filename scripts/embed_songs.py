@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from musicrec.catalog.clean import write_catalog
+from musicrec.catalog.number import write_numbers
 from musicrec.config import Config, load_config
 from musicrec.context import Context
 from musicrec.encoder.embed import write_embeddings
@@ -37,7 +38,7 @@ def embed(session: SparkSession, config: Config, output: Path, *, repeats: int) 
     with runs.locked(root):
         context = Context(session, config, runs.start_run(root, run_date=datetime.now(UTC).date()))
         catalog = write_catalog(context)
-        songs = draw_songs(context, catalog)
+        songs = draw_songs(context, catalog, write_numbers(context, catalog.ordered))
         trained = train(context, songs)
         shipped = write_encoder(context, songs, trained)
         for _ in range(repeats):

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from musicrec.arrays import Ints
+from musicrec.arrays import Bools, Ints
 from musicrec.errors import QualityError
 from musicrec.spark.arrow import numbers
 from musicrec.storage.array_files import ArrayFiles
@@ -66,6 +66,20 @@ class Numbered:
                 raise QualityError("a list holds a song that the catalog does not have")
             found[rows], recordings[rows] = (column[place] for column in columns)
         return found, recordings
+
+    def knows(self, keys: Ints) -> Bools:
+        """Return which keys (n,) are those of songs."""
+
+        def find(part: int, rows: Ints) -> Bools:
+            (known,) = self.by_key.read(part, "keys")
+            if not len(known):
+                return np.zeros(len(rows), dtype=bool)
+            place = np.searchsorted(known, keys[rows]).clip(0, len(known) - 1)
+            found: Bools = known[place] == keys[rows]
+            return found
+
+        parts = np.searchsorted(self.first_keys, keys, side="right")
+        return by_part(parts, find, np.empty(len(keys), dtype=bool))
 
     def of_ids(self, ids: pa.StringArray) -> Ints:
         """Return the numbers of songs by their ids (n,), -1 for those that the catalog does not have."""

@@ -19,6 +19,7 @@ from musicrec.config import Config
 from musicrec.context import log
 from musicrec.encoder.gate import K
 from musicrec.encoder.sample import Songs, sample_songs
+from musicrec.encoder.sample_tasks import TrackRows
 from musicrec.encoder.training_set import optional_inputs
 from musicrec.errors import InputError
 from musicrec.evaluation.protocol import BASELINE, SplitResult, evaluate_split
@@ -68,7 +69,9 @@ def _load(session: SparkSession, config: Config) -> Songs:
         rows, columns = read_source(session, config.input)
         tracks = as_tracks(rows, rules=Rules(columns, config.input)).persist()
         n_tracks = tracks.count()
-    songs = sample_songs(session, tracks, config, n_tracks=n_tracks, sample_size=config.evaluate.max_songs)
+    songs = sample_songs(
+        session, TrackRows(tracks), config, n_tracks=n_tracks, sample_size=config.evaluate.max_songs
+    )
     tracks.unpersist()
     if not songs.judged_by:
         raise InputError(

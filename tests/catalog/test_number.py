@@ -32,6 +32,10 @@ def agrees(numbered: Numbered, ids: list[str], keys: np.ndarray, recordings: np.
     songs, of_songs = numbered.of_keys(keys)
     assert songs.tolist() == by_hand.tolist()
     assert of_songs.tolist() == recordings.tolist()
+    strangers = np.setdiff1d(np.concatenate([keys - 1, keys + 1, [0]]), keys)
+    assert numbered.knows(np.concatenate([strangers, keys])).tolist() == [False] * len(strangers) + [True] * len(
+        keys
+    )
     asked = [*ids, "no such id", *ids[:3]]
     expected = [*by_hand.tolist(), -1, *by_hand[:3].tolist()]
     assert numbered.of_ids(pa.array(asked, type=pa.string())).tolist() == expected

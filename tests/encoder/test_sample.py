@@ -10,8 +10,11 @@ from musicrec.catalog.clean_tasks import Rules, as_tracks
 from musicrec.catalog.sources import read_source
 from musicrec.config import Config
 from musicrec.encoder.sample import GENRE, PLAYLIST, sample_songs
+from musicrec.encoder.sample_tasks import TrackFiles, TrackRows
 from musicrec.spark.arrow import numbers
+from musicrec.storage.rows import RowFiles
 from tests.conftest import make_config
+from tests.made import make_numbered
 
 SIZE = 300
 
@@ -44,9 +47,9 @@ def test_playlists_come_whole(spark, tracks, catalog) -> None:
     songs, n_tracks = tracks
     out, _ = catalog
     config = configure(out, out / "playlists")
-    everything = sample_songs(spark, songs, config, n_tracks=n_tracks, sample_size=n_tracks)
+    everything = sample_songs(spark, TrackRows(songs), config, n_tracks=n_tracks, sample_size=n_tracks)
     assert everything.labeled.num_rows == n_tracks
-    found = sample_songs(spark, songs, config, n_tracks=n_tracks, sample_size=SIZE)
+    found = sample_songs(spark, TrackRows(songs), config, n_tracks=n_tracks, sample_size=SIZE)
     keys = numbers(found.labeled["track_key"])
     assert 0.8 * SIZE < len(set(keys.tolist())) == len(keys) < 1.2 * SIZE
     assert found.judged_by == PLAYLIST
@@ -59,16 +62,52 @@ def test_playlists_come_whole(spark, tracks, catalog) -> None:
     # Of the others came what would come of each, were songs drawn by themselves.
     assert (came / size)[~is_whole].mean() < 0.3
     # Neither partitions nor the order of rows change anything.
-    again = sample_songs(spark, songs.repartition(5), config, n_tracks=n_tracks, sample_size=SIZE)
+    again = sample_songs(spark, TrackRows(songs.repartition(5)), config, n_tracks=n_tracks, sample_size=SIZE)
     assert again.labeled.equals(found.labeled)
     np.testing.assert_array_equal(again.group, found.group)
     np.testing.assert_array_equal(again.song, found.song)
 
 
+def test_a_catalog_in_files_gives_the_same_sample(spark, tracks, catalog, tmp_path) -> None:
+    songs, n_tracks = tracks
+    out, _ = catalog
+    config = configure(out, out / "playlists")
+    expected = sample_songs(spark, TrackRows(songs), config, n_tracks=n_tracks, sample_size=SIZE)
+    table, files = songs.toArrow(), RowFiles(str(tmp_path))
+    for number in range(3):
+        files.write(7 * number, table.take(list(range(number, table.num_rows, 3))))
+    ids, keys = table["track_id"].to_pylist(), table["track_key"].to_pylist()
+    numbered = make_numbered(tmp_path, ids, keys=keys, recordings=keys, n_ranges=2)
+    in_files = TrackFiles(files, numbered, lambda n: spark.range(0, n, 1, n))
+    found = sample_songs(spark, in_files, config, n_tracks=n_tracks, sample_size=SIZE)
+    assert found.labeled.equals(expected.labeled)
+    assert found.memberships.equals(expected.memberships)
+    everything = sample_songs(spark, in_files, config, n_tracks=n_tracks, sample_size=n_tracks)
+    assert sorted(everything.labeled["track_key"].to_pylist()) == sorted(keys)
+
+
+def test_repeated_memberships_count_once(spark, tracks, tmp_path) -> None:
+    """A list of plays names a song as often as it was played."""
+    songs, n_tracks = tracks
+    ids = known_ids(songs)
+    once, often = (tmp_path / name for name in ("once", "often"))
+    for directory, n_repeats in ((once, 1), (often, 40)):
+        directory.mkdir()
+        write_playlists(directory, *[ids[i::60] * n_repeats for i in range(60)])
+    found, repeated = (
+        sample_songs(
+            spark, TrackRows(songs), configure(tmp_path, directory / "playlists.csv"),
+            n_tracks=n_tracks, sample_size=SIZE,
+        )
+        for directory in (once, often)
+    )  # fmt: skip
+    assert repeated.labeled.equals(found.labeled)
+
+
 def test_a_playlist_of_everything_leaves_room(spark, tracks, tmp_path) -> None:
     songs, n_tracks = tracks
     config = configure(tmp_path, write_playlists(tmp_path, known_ids(songs)))
-    found = sample_songs(spark, songs, config, n_tracks=n_tracks, sample_size=SIZE)
+    found = sample_songs(spark, TrackRows(songs), config, n_tracks=n_tracks, sample_size=SIZE)
     assert 0.8 * SIZE < found.labeled.num_rows < 1.2 * SIZE
 
 
@@ -76,7 +115,7 @@ def test_the_songs_of_few_playlists_all_come(spark, tracks, tmp_path) -> None:
     songs, n_tracks = tracks
     ids = known_ids(songs)
     config = configure(tmp_path, write_playlists(tmp_path, ids[:5], ids[40:44], ["of another catalog"]))
-    found = sample_songs(spark, songs, config, n_tracks=n_tracks, sample_size=SIZE)
+    found = sample_songs(spark, TrackRows(songs), config, n_tracks=n_tracks, sample_size=SIZE)
     assert sorted(np.unique(found.group, return_counts=True)[1]) == [4, 5]
     assert 0.8 * SIZE < found.labeled.num_rows < 1.2 * SIZE
 
@@ -85,6 +124,6 @@ def test_the_songs_of_few_playlists_all_come(spark, tracks, tmp_path) -> None:
 def test_without_known_playlists_songs_are_drawn_by_themselves(spark, tracks, tmp_path, ids) -> None:
     songs, n_tracks = tracks
     config = configure(tmp_path, write_playlists(tmp_path, ids) if ids else None)
-    found = sample_songs(spark, songs, config, n_tracks=n_tracks, sample_size=SIZE)
+    found = sample_songs(spark, TrackRows(songs), config, n_tracks=n_tracks, sample_size=SIZE)
     assert 0.8 * SIZE < found.labeled.num_rows < 1.2 * SIZE
     assert found.judged_by == GENRE

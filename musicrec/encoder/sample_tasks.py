@@ -1,0 +1,154 @@
+"""What tasks do for the sample: the songs of some whole playlists, and the rows of the songs that are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql.types import StructType
+
+from musicrec.arrays import Bools, Ints, as_shares, is_drawn
+from musicrec.catalog.numbered import Numbered
+from musicrec.encoder.labels import LABEL_COLUMNS, keep_memberships
+from musicrec.schemas import TRACKS
+from musicrec.spark.arrow import gather_batches, numbers
+from musicrec.spark.tasks import PIECE_ROWS, Batches, each_number
+from musicrec.storage.rows import RowFiles
+
+LABELED = StructType([TRACKS[name] for name in LABEL_COLUMNS])
+PAIR = ["playlist_key", "track_key"]
+# Added to the seed: songs, playlists and the songs of one playlist are drawn independently, and others draw by
+# the same keys.
+SONG_SEED, PLAYLIST_SEED, MEMBER_SEED = 101, 102, 103
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Which songs a sample has: those of `whole` (n,), rising keys, and of all others a `share`, by `seed`."""
+
+    whole: Ints
+    share: float
+    seed: int
+
+    def has(self, keys: Ints) -> Bools:
+        """Return whether songs are in the sample, by their keys (n,)."""
+        drawn: Bools = is_drawn(keys, share=self.share, seed=self.seed + SONG_SEED) | np.isin(keys, self.whole)
+        return drawn
+
+
+class Tracks(Protocol):
+    """The catalog, as the sample needs it."""
+
+    def known(self, memberships: DataFrame) -> DataFrame:
+        """Return the memberships of the catalog's songs."""
+        ...
+
+    def select(self, draw: Draw) -> pa.Table:
+        """Return `labels.LABEL_COLUMNS` of the songs that a draw has."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrackFiles:
+    """A catalog in files.
+
+    Attributes
+    ----------
+    files : RowFiles
+        `schemas.TRACKS`.
+    numbered : Numbered
+    numbers : callable
+        Returns a DataFrame of so many numbers, a partition each.
+    """
+
+    files: RowFiles
+    numbered: Numbered
+    numbers: Callable[[int], DataFrame]
+
+    def known(self, memberships: DataFrame) -> DataFrame:
+        """Return the memberships of the catalog's songs."""
+        numbered = self.numbered
+
+        def keep(batches: Batches) -> Batches:
+            for batch in batches:
+                yield batch.filter(pa.array(numbered.knows(numbers(batch.column("track_key")))))
+
+        return memberships.mapInArrow(keep, memberships.schema)
+
+    def select(self, draw: Draw) -> pa.Table:
+        """Return `labels.LABEL_COLUMNS` of the songs that a draw has."""
+        files, pieces = self.files, self.files.pieces()
+
+        def select(batches: Batches) -> Batches:
+            for number in each_number(batches):
+                yield from _drawn(files.read_piece(pieces[number], columns=LABEL_COLUMNS), draw).to_batches()
+
+        return self.numbers(len(pieces)).mapInArrow(select, LABELED).toArrow()
+
+
+@dataclass(frozen=True)
+class TrackRows:
+    """A catalog as a DataFrame of `schemas.TRACKS`."""
+
+    rows: DataFrame
+
+    def known(self, memberships: DataFrame) -> DataFrame:
+        """Return the memberships of the catalog's songs."""
+        return keep_memberships(memberships, songs=self.rows)
+
+    def select(self, draw: Draw) -> pa.Table:
+        """Return `labels.LABEL_COLUMNS` of the songs that a draw has."""
+
+        def select(batches: Batches) -> Batches:
+            for batch in batches:
+                yield from _drawn(pa.Table.from_batches([batch]), draw).to_batches()
+
+        return self.rows.select(*LABEL_COLUMNS).mapInArrow(select, LABELED).toArrow()
+
+
+def first_pairs(memberships: DataFrame, *, n: int, seed: int) -> Ints:
+    """Return the songs, rising, of the first `n` pairs of playlist and song in a random order of the playlists.
+
+    All of a playlist's songs follow each other, so that those of all playlists but the last are whole. Each task
+    returns its own first pairs, so none holds more, and neither partitions nor repeated rows change any.
+
+    Parameters
+    ----------
+    memberships : DataFrame
+        `track_key, playlist_key`.
+    n : int
+        At least 1.
+    seed : int
+    """
+
+    def first(batches: Batches) -> Batches:
+        held: list[pa.Table] = []
+        for table in gather_batches(batches, n_rows=PIECE_ROWS):
+            held = [_first(pa.concat_tables([*held, table.select(PAIR)]), n=n, seed=seed)]
+        for table in held:
+            yield from table.to_batches()
+
+    found = memberships.select(*PAIR).mapInArrow(first, "playlist_key long, track_key long").toArrow()
+    return np.unique(numbers(_first(found, n=n, seed=seed)["track_key"]))
+
+
+def _first(pairs: pa.Table, *, n: int, seed: int) -> pa.Table:
+    distinct = pairs.group_by(PAIR).aggregate([])
+    playlists, songs = (numbers(distinct[name]) for name in PAIR)
+    order = np.lexsort(
+        (
+            songs,
+            as_shares(songs, seed=seed + MEMBER_SEED),
+            playlists,
+            as_shares(playlists, seed=seed + PLAYLIST_SEED),
+        )
+    )
+    return distinct.select(PAIR).take(pa.array(order[:n]))
+
+
+def _drawn(tracks: pa.Table, draw: Draw) -> pa.Table:
+    return tracks.select(LABEL_COLUMNS).filter(pa.array(draw.has(numbers(tracks["track_key"]))))
