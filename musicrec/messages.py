@@ -211,6 +211,9 @@ FAVORITE_BLOCKS = _schema(
     target=IntegerType(), part=IntegerType(), user_id=StringType(), track_id=StringType(), song=LongType()
 )
 
+# A song in a playlist; nothing is unique.
+MEMBERSHIPS = _schema(track_key=LongType(), playlist_key=LongType())
+
 # A piece of favorites that a task has written, and a draw of its listeners, with their keys; `piece` is unique.
 WRITTEN_FAVORITES = _schema(
     piece=LongType(), n_rows=LongType(), users=ArrayType(StringType()), keys=ArrayType(LongType())

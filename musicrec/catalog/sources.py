@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from musicrec.catalog import formats
 from musicrec.catalog.columns import MALFORMED, SOURCE_FILE, resolve_columns
@@ -21,6 +23,30 @@ from musicrec.songs import (
 )
 from musicrec.spark import failures
 from musicrec.spark.tasks import Batches, by_position
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Who has which song: playlists or favorites.
+
+    Attributes
+    ----------
+    rows : DataFrame
+        As the source has them.
+    relate : callable
+        Makes of batches of these the texts `owner, track_id`; rows that lack one of the two are left out.
+    """
+
+    rows: DataFrame
+    relate: Callable[[Batches], Batches]
+
+    def map(self, make: Callable[[Batches], Batches], schema: StructType) -> DataFrame:
+        """Return what is made of `owner, track_id`, in the very tasks that read them.
+
+        Of maps one after the other, each would have Python workers of its own, which take seconds to start.
+        """
+        relate = self.relate
+        return self.rows.mapInArrow(lambda batches: make(relate(batches)), schema)
 
 
 def read_source(session: SparkSession, settings: InputConfig) -> tuple[DataFrame, dict[str, str]]:
@@ -44,8 +70,8 @@ def read_source(session: SparkSession, settings: InputConfig) -> tuple[DataFrame
     return rows, columns
 
 
-def read_relation(session: SparkSession, uri: str, *, owner: str, settings: InputConfig) -> DataFrame:
-    """Return the `owner, track_id` rows of playlists or favorites.
+def read_relation(session: SparkSession, uri: str, *, owner: str, settings: InputConfig) -> Relation:
+    """Return playlists or favorites.
 
     Parameters
     ----------
@@ -113,8 +139,8 @@ def _check_columns(names: list[str], columns: dict[str, str], *, settings: Input
         )
 
 
-def as_relation(rows: DataFrame, *, columns: Mapping[str, str], owner: str, settings: InputConfig) -> DataFrame:
-    """Return the text columns `owner` and `track_id` of playlists or favorites, ids as the songs have them.
+def as_relation(rows: DataFrame, *, columns: Mapping[str, str], owner: str, settings: InputConfig) -> Relation:
+    """Return playlists or favorites, with the ids of songs as these have them.
 
     Parameters
     ----------
@@ -134,11 +160,11 @@ def as_relation(rows: DataFrame, *, columns: Mapping[str, str], owner: str, sett
             owners = stripped(as_texts(given[columns[owner]]))
             source = given[columns["track_id"]] if "track_id" in columns else None
             ids = track_ids(source, given, n=batch.num_rows, settings=settings)
-            named = pc.if_else(pc.fill_null(pc.not_equal(owners, ""), False), owners, pa.scalar(None, pa.string()))
-            yield pa.RecordBatch.from_arrays([named, ids], names=[owner, "track_id"])
+            is_whole = pc.and_(pc.fill_null(pc.not_equal(owners, ""), False), pc.is_valid(ids))
+            yield pa.RecordBatch.from_arrays([owners, ids], names=[owner, "track_id"]).filter(is_whole)
 
     known = rows.where(f"{MALFORMED} IS NULL").select(*map(quoted, wanted))
-    return by_position(known).mapInArrow(relate, f"{owner} string, track_id string")
+    return Relation(by_position(known), relate)
 
 
 def quoted(name: str) -> Column:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from musicrec.arrays import Bools, Ints
 from musicrec.catalog.hashes import hash_numbers, hash_texts
+from musicrec.catalog.sources import Relation
 from musicrec.catalog.texts import lowered
 from musicrec.config import ModelConfig
+from musicrec.messages import MEMBERSHIPS
 from musicrec.songs import RAW_INPUTS
 from musicrec.spark.arrow import bools, gather_batches, numbers
 from musicrec.spark.tasks import PIECE_ROWS, Batches
@@ -55,36 +55,32 @@ def hash_known(texts: pa.ChunkedArray) -> pa.Int64Array:
     return pa.array(keys, mask=~known)
 
 
-def as_memberships(playlists: DataFrame) -> DataFrame:
-    """Return the `track_key, playlist_key` of rows `playlist_id, track_id`; one may stand several times."""
-    rows = playlists.where("playlist_id IS NOT NULL AND track_id IS NOT NULL")
-    keys = F.xxhash64("track_id").alias("track_key"), F.xxhash64("playlist_id").alias("playlist_key")
-    return rows.select(*keys)
+def as_memberships(batches: Batches) -> Batches:
+    """Yield `MEMBERSHIPS` of the texts `playlist_id, track_id`; one may stand several times."""
+    for batch in batches:
+        playlists, songs = batch.columns
+        yield pa.RecordBatch.from_arrays(
+            [pa.array(hash_texts(songs)), pa.array(hash_texts(playlists))], names=MEMBERSHIPS.names
+        )
 
 
-def keep_memberships(memberships: DataFrame, *, songs: DataFrame) -> DataFrame:
-    """Return the memberships of the given songs."""
-    return memberships.join(songs.select("track_key"), on="track_key", how="left_semi")
-
-
-def collect_memberships(memberships: DataFrame, *, songs: Ints) -> pa.Table:
+def collect_memberships(playlists: Relation, *, songs: Ints) -> pa.Table:
     """Return the different memberships of songs that the driver holds, as `sort_by_key`.
 
     Parameters
     ----------
-    memberships : DataFrame
-        `track_key, playlist_key`.
+    playlists : Relation
     songs : int64 array, shape (n,)
         Keys.
     """
 
     def keep(batches: Batches) -> Batches:
         # A list of plays names a song as often as it was played.
-        for table in gather_batches(batches, n_rows=PIECE_ROWS):
+        for table in gather_batches(as_memberships(batches), n_rows=PIECE_ROWS):
             known = table.filter(pa.array(np.isin(numbers(table["track_key"]), songs)))
             yield from known.group_by(known.column_names).aggregate([]).to_batches()
 
-    found = memberships.mapInArrow(keep, memberships.schema).toArrow()
+    found = playlists.map(keep, MEMBERSHIPS).toArrow()
     return sort_by_key(found.group_by(found.column_names).aggregate([]))
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from musicrec.arrays import Bools, Doubles, Ints
 from musicrec.catalog.clean import Catalog
 from musicrec.catalog.numbered import Numbered
-from musicrec.catalog.sources import read_relation
+from musicrec.catalog.sources import Relation, read_relation
 from musicrec.config import Config
 from musicrec.context import Context, log
 from musicrec.encoder import features, labels
@@ -104,12 +104,11 @@ def sample_songs(
     if not playlists:
         return _as_songs(_label(tracks, NOBODY, n_tracks, sample_size, seed), None)
     with input_errors(playlists):
-        rows = read_relation(session, playlists, owner="playlist_id", settings=config.input)
-        memberships = labels.as_memberships(rows)
+        relation = read_relation(session, playlists, owner="playlist_id", settings=config.input)
         whole = NOBODY
         if n_tracks > sample_size:
-            whole = first_pairs(tracks.known(memberships), n=max(1, sample_size // 2), seed=seed)
-        return _as_songs(_label(tracks, whole, n_tracks, sample_size, seed), memberships)
+            whole = first_pairs(tracks, relation, n=max(1, sample_size // 2), seed=seed)
+        return _as_songs(_label(tracks, whole, n_tracks, sample_size, seed), relation)
 
 
 def _label(tracks: Tracks, whole: Ints, n_tracks: int, sample_size: int, seed: int) -> pa.Table:
@@ -118,10 +117,10 @@ def _label(tracks: Tracks, whole: Ints, n_tracks: int, sample_size: int, seed: i
     return labels.label_songs(tracks.select(Draw(whole, share, seed)), seed=seed)
 
 
-def _as_songs(table: pa.Table, of_all: DataFrame | None) -> Songs:
+def _as_songs(table: pa.Table, playlists: Relation | None) -> Songs:
     raw, memberships = features.raw_inputs(table), None
-    if of_all is not None:
-        memberships = labels.collect_memberships(of_all, songs=numbers(table["track_key"]))
+    if playlists is not None:
+        memberships = labels.collect_memberships(playlists, songs=numbers(table["track_key"]))
         if memberships.num_rows:
             song = np.searchsorted(numbers(table["track_key"]), numbers(memberships["track_key"]))
             return Songs(table, raw, memberships, song, numbers(memberships["playlist_key"]), PLAYLIST)

@@ -13,14 +13,15 @@ from pyspark.sql.types import StructType
 
 from musicrec.arrays import Bools, Ints, as_shares, is_drawn
 from musicrec.catalog.numbered import Numbered
-from musicrec.encoder.labels import LABEL_COLUMNS, keep_memberships
+from musicrec.catalog.sources import Relation
+from musicrec.encoder.labels import LABEL_COLUMNS, as_memberships
+from musicrec.messages import MEMBERSHIPS
 from musicrec.schemas import TRACKS
 from musicrec.spark.arrow import gather_batches, numbers
 from musicrec.spark.tasks import PIECE_ROWS, Batches, each_number
 from musicrec.storage.rows import RowFiles
 
 LABELED = StructType([TRACKS[name] for name in LABEL_COLUMNS])
-PAIR = ["playlist_key", "track_key"]
 # Added to the seed: songs, playlists and the songs of one playlist are drawn independently, and others draw by
 # the same keys.
 SONG_SEED, PLAYLIST_SEED, MEMBER_SEED = 101, 102, 103
@@ -43,8 +44,8 @@ class Draw:
 class Tracks(Protocol):
     """The catalog, as the sample needs it."""
 
-    def known(self, memberships: DataFrame) -> DataFrame:
-        """Return the memberships of the catalog's songs."""
+    def map_known(self, playlists: Relation, make: Callable[[Batches], Batches]) -> DataFrame:
+        """Return `messages.MEMBERSHIPS` that are made of those of the catalog's songs."""
         ...
 
     def select(self, draw: Draw) -> pa.Table:
@@ -69,15 +70,15 @@ class TrackFiles:
     numbered: Numbered
     numbers: Callable[[int], DataFrame]
 
-    def known(self, memberships: DataFrame) -> DataFrame:
-        """Return the memberships of the catalog's songs."""
+    def map_known(self, playlists: Relation, make: Callable[[Batches], Batches]) -> DataFrame:
+        """Return `messages.MEMBERSHIPS` that are made of those of the catalog's songs."""
         numbered = self.numbered
 
         def keep(batches: Batches) -> Batches:
-            for batch in batches:
+            for batch in as_memberships(batches):
                 yield batch.filter(pa.array(numbered.knows(numbers(batch.column("track_key")))))
 
-        return memberships.mapInArrow(keep, memberships.schema)
+        return playlists.map(lambda batches: make(keep(batches)), MEMBERSHIPS)
 
     def select(self, draw: Draw) -> pa.Table:
         """Return `labels.LABEL_COLUMNS` of the songs that a draw has."""
@@ -96,9 +97,11 @@ class TrackRows:
 
     rows: DataFrame
 
-    def known(self, memberships: DataFrame) -> DataFrame:
-        """Return the memberships of the catalog's songs."""
-        return keep_memberships(memberships, songs=self.rows)
+    def map_known(self, playlists: Relation, make: Callable[[Batches], Batches]) -> DataFrame:
+        """Return `messages.MEMBERSHIPS` that are made of those of the catalog's songs."""
+        memberships = playlists.map(as_memberships, MEMBERSHIPS)
+        known = memberships.join(self.rows.select("track_key"), on="track_key", how="left_semi")
+        return known.mapInArrow(make, MEMBERSHIPS)
 
     def select(self, draw: Draw) -> pa.Table:
         """Return `labels.LABEL_COLUMNS` of the songs that a draw has."""
@@ -110,7 +113,7 @@ class TrackRows:
         return self.rows.select(*LABEL_COLUMNS).mapInArrow(select, LABELED).toArrow()
 
 
-def first_pairs(memberships: DataFrame, *, n: int, seed: int) -> Ints:
+def first_pairs(tracks: Tracks, playlists: Relation, *, n: int, seed: int) -> Ints:
     """Return the songs, rising, of the first `n` pairs of playlist and song in a random order of the playlists.
 
     All of a playlist's songs follow each other, so that those of all playlists but the last are whole. Each task
@@ -118,8 +121,9 @@ def first_pairs(memberships: DataFrame, *, n: int, seed: int) -> Ints:
 
     Parameters
     ----------
-    memberships : DataFrame
-        `track_key, playlist_key`.
+    tracks : Tracks
+        The songs that count.
+    playlists : Relation
     n : int
         At least 1.
     seed : int
@@ -128,17 +132,17 @@ def first_pairs(memberships: DataFrame, *, n: int, seed: int) -> Ints:
     def first(batches: Batches) -> Batches:
         held: list[pa.Table] = []
         for table in gather_batches(batches, n_rows=PIECE_ROWS):
-            held = [_first(pa.concat_tables([*held, table.select(PAIR)]), n=n, seed=seed)]
+            held = [_first(pa.concat_tables([*held, table]), n=n, seed=seed)]
         for table in held:
             yield from table.to_batches()
 
-    found = memberships.select(*PAIR).mapInArrow(first, "playlist_key long, track_key long").toArrow()
+    found = tracks.map_known(playlists, first).toArrow()
     return np.unique(numbers(_first(found, n=n, seed=seed)["track_key"]))
 
 
 def _first(pairs: pa.Table, *, n: int, seed: int) -> pa.Table:
-    distinct = pairs.group_by(PAIR).aggregate([])
-    playlists, songs = (numbers(distinct[name]) for name in PAIR)
+    distinct = pairs.group_by(MEMBERSHIPS.names).aggregate([])
+    songs, playlists = (numbers(distinct[name]) for name in MEMBERSHIPS.names)
     order = np.lexsort(
         (
             songs,
@@ -147,7 +151,7 @@ def _first(pairs: pa.Table, *, n: int, seed: int) -> pa.Table:
             as_shares(playlists, seed=seed + PLAYLIST_SEED),
         )
     )
-    return distinct.select(PAIR).take(pa.array(order[:n]))
+    return distinct.take(pa.array(order[:n]))
 
 
 def _drawn(tracks: pa.Table, draw: Draw) -> pa.Table:

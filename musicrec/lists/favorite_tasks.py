@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from musicrec.arrays import Ints
+from musicrec.catalog.hashes import hash_texts
 from musicrec.catalog.numbered import Numbered, cut_by
+from musicrec.catalog.sources import Relation
 from musicrec.lists.fusion import Favorites, Fused, fuse
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.nearest import NO_SONG
@@ -45,29 +46,27 @@ class FuseSettings:
     one_per_recording: bool
 
 
-def write_favorites(rows: DataFrame, *, numbered: Numbered, files: RowFiles) -> DataFrame:
-    """Write `schemas.FAVORITES` in pieces, without rows that lack one of the two, and return `WRITTEN_FAVORITES`.
+def write_favorites(relation: Relation, *, numbered: Numbered, files: RowFiles) -> DataFrame:
+    """Write `schemas.FAVORITES` in pieces and return `messages.WRITTEN_FAVORITES`.
 
     Parameters
     ----------
-    rows : DataFrame
-        `user_id, track_id`.
+    relation : Relation
+        Listeners and songs.
     numbered : Numbered
     files : RowFiles
     """
 
     def write(batches: Batches) -> Batches:
         for piece, table in numbered_pieces(batches):
-            users, ids, keys = (column.combine_chunks() for column in table.columns)
+            users, ids = (column.combine_chunks() for column in table.columns)
             songs = pa.array(numbered.of_ids(ids))
             files.write(piece, pa.Table.from_arrays([users, ids, songs], names=FAVORITES.names))
-            drawn, of_drawn = draw_users(users, numbers(keys))
+            drawn, of_drawn = draw_users(users, hash_texts(users))
             columns = [[piece], [len(ids)], [drawn.to_pylist()], [of_drawn.tolist()]]
             yield pa.RecordBatch.from_arrays(list(map(pa.array, columns)), names=WRITTEN_FAVORITES.names)
 
-    named = rows.where("user_id IS NOT NULL AND track_id IS NOT NULL")
-    keyed = named.select("user_id", "track_id", F.xxhash64("user_id").alias("key"))
-    return keyed.mapInArrow(write, WRITTEN_FAVORITES)
+    return relation.map(write, WRITTEN_FAVORITES)
 
 
 def draw_users(users: pa.StringArray, keys: Ints) -> tuple[pa.StringArray, Ints]:

@@ -38,8 +38,10 @@ def write_user_recommendations(context: Context, lists: ListFiles) -> dict[str, 
     with context.stage("favorites"):
         files = context.files(datasets.FAVORITES)
         with input_errors(config.input.favorites):
-            rows = read_relation(context.session, config.input.favorites, owner="user_id", settings=config.input)
-            written = favorite_tasks.write_favorites(rows, numbered=lists.numbered, files=files).toArrow()
+            relation = read_relation(
+                context.session, config.input.favorites, owner="user_id", settings=config.input
+            )
+            written = favorite_tasks.write_favorites(relation, numbered=lists.numbered, files=files).toArrow()
         pieces = sorted(written["piece"].to_pylist())
         first_users = _borders(written)
         n_ranges = len(first_users) + 1

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyspark.sql.types import StringType, StructField, StructType
 
 from musicrec.catalog import formats
 from musicrec.catalog.clean import write_catalog
@@ -20,6 +21,7 @@ from musicrec.storage import runs
 from tests.conftest import make_config, make_songs, refresh
 
 DAY = date(2026, 3, 4)
+RELATION = StructType([StructField("user_id", StringType()), StructField("track_id", StringType())])
 
 
 def read_in(spark, path: Path | str, tmp_path: Path, *overrides: str):
@@ -251,7 +253,8 @@ def test_relations_may_name_songs_by_made_ids_or_by_columns(spark, tmp_path: Pat
     by_columns = write(tmp_path, csv_of(songs[["artist", "title"]].assign(user_id="u")), "columns.csv")
     by_ids = write(tmp_path, csv_of(pd.DataFrame({"track_id": sorted(known), "user_id": "u"})), "ids.csv")
     for path in (by_columns, by_ids):
-        rows = read_relation(spark, str(path), owner="user_id", settings=settings).collect()
+        relation = read_relation(spark, str(path), owner="user_id", settings=settings)
+        rows = relation.map(lambda batches: batches, RELATION).collect()
         assert {row["track_id"] for row in rows} == known
     neither = write(tmp_path, "user_id,artist\nu,a\n", "neither.csv")
     with pytest.raises(InputError, match="no column for track_id"):
