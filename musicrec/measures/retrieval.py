@@ -122,15 +122,36 @@ def answer(score: Scorer, candidates: Collection, *, k: int, own_artist: bool) -
         rows = slice(start, min(start + _BLOCK_ROWS, n))
         scores = score(rows)  # (block, n)
         scores.masked_fill_(_excluded(artist, rows, own_artist=own_artist), float("-inf"))
-        # Stable: among equals the first row comes first, on any machine.
-        order = torch.sort(scores, dim=1, descending=True, stable=True)
-        allowed = order.values > float("-inf")  # (block, n)
-        relevant = torch.from_numpy(candidates.relevance(rows)).gather(1, order.indices) & allowed  # (block, n)
-        nearest.append(torch.where(allowed, order.indices, -1)[:, :k])
+        order = falling(scores)  # (block, n)
+        allowed = scores.gather(1, order) > float("-inf")  # (block, n)
+        relevant = torch.from_numpy(candidates.relevance(rows)).gather(1, order) & allowed  # (block, n)
+        nearest.append(torch.where(allowed, order, -1)[:, :k])
         parts.append(measure_lists(relevant, k=k))
     lists = torch.cat(nearest)
     padded = torch.nn.functional.pad(lists, (0, k - lists.shape[1]), value=-1)
     return Answers(padded.numpy(), ListMeasures.join(parts))
+
+
+def falling(scores: Tensor) -> Tensor:
+    """Return the order of each row's scores, the largest first; among equals the first one, on any machine.
+
+    A score and its place become one whole number: numpy sorts those several times as fast as torch sorts floats.
+
+    Parameters
+    ----------
+    scores : float32 Tensor, shape (n_rows, n)
+
+    Returns
+    -------
+    int64 Tensor, shape (n_rows, n)
+    """
+    # Plus zero: minus zero equals it, and has other bits.
+    bits = (scores.numpy() + np.float32(0)).view(np.int32)  # (n_rows, n)
+    # Floats are in the order of their bits, the negative ones in the opposite one.
+    rising = bits ^ (bits >> 31 & 0x7FFFFFFF)
+    keys = (~rising).astype(np.int64) << 32 | np.arange(scores.shape[1])
+    keys.sort(axis=1)
+    return torch.from_numpy(keys & 0xFFFFFFFF)
 
 
 def measure_lists(relevant: Tensor, *, k: int) -> ListMeasures:

@@ -4,9 +4,18 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from ir_measures import AP, P, R, Rprec, Success, nDCG
 
-from musicrec.measures.retrieval import Collection, ListMeasures, answer, by_cosine, by_value, measure_lists
+from musicrec.measures.retrieval import (
+    Collection,
+    ListMeasures,
+    answer,
+    by_cosine,
+    by_value,
+    falling,
+    measure_lists,
+)
 
 MEASURES = {
     "precision": P @ 10,
@@ -115,3 +124,16 @@ def test_everyone_gets_the_most_popular_songs() -> None:
     candidates = Collection.make(np.arange(4), song=np.arange(4), group=np.zeros(4, dtype=np.int64))
     found = answer(by_value(np.array([5.0, np.nan, 9.0, 7.0])), candidates, k=2, own_artist=False)
     assert found.nearest.tolist() == [[2, 3], [2, 3], [3, 0], [2, 0]]
+
+
+@given(
+    hnp.arrays(
+        np.float32, st.tuples(st.integers(1, 4), st.integers(1, 40)),
+        elements=st.one_of(
+            st.floats(width=32, allow_nan=False), st.sampled_from([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf])
+        ),
+    )
+)  # fmt: skip
+def test_order_is_that_of_a_stable_sort(scores: np.ndarray) -> None:
+    expected = torch.sort(torch.from_numpy(scores), dim=1, descending=True, stable=True).indices
+    assert torch.equal(falling(torch.from_numpy(scores)), expected)
