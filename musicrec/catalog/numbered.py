@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 
 from musicrec.arrays import Bools, Ints
 from musicrec.errors import QualityError
-from musicrec.spark.arrow import numbers
+from musicrec.spark.arrow import bools
 from musicrec.storage.array_files import ArrayFiles
+
+# The number of a song that the catalog does not have.
+NO_NUMBER = -1
 
 
 @dataclass(frozen=True)
@@ -58,38 +61,30 @@ class Numbered:
         QualityError
             A key is of no song.
         """
-        found, recordings = (np.empty(len(keys), dtype=np.int64) for _ in range(2))
-        for part, rows in each_part(np.searchsorted(self.first_keys, keys, side="right")):
-            known, *columns = self.by_key.read(part, "keys", "numbers", "recordings")
-            place = np.searchsorted(known, keys[rows]).clip(0, len(known) - 1)
-            if (known[place] != keys[rows]).any():
-                raise QualityError("a list holds a song that the catalog does not have")
-            found[rows], recordings[rows] = (column[place] for column in columns)
-        return found, recordings
+        songs, recordings = self._find(keys, "numbers", "recordings").T
+        if (songs == NO_NUMBER).any():
+            raise QualityError("a list holds a song that the catalog does not have")
+        return songs, recordings
 
     def knows(self, keys: Ints) -> Bools:
         """Return which keys (n,) are those of songs."""
+        known: Bools = self._find(keys, "numbers")[:, 0] != NO_NUMBER
+        return known
 
-        def find(part: int, rows: Ints) -> Bools:
-            (known,) = self.by_key.read(part, "keys")
-            if not len(known):
-                return np.zeros(len(rows), dtype=bool)
-            place = np.searchsorted(known, keys[rows]).clip(0, len(known) - 1)
-            found: Bools = known[place] == keys[rows]
-            return found
+    def of_ids(self, ids: pa.StringArray, keys: Ints) -> Ints:
+        """Return the numbers of songs by their ids (n,), -1 for those that the catalog does not have.
 
-        parts = np.searchsorted(self.first_keys, keys, side="right")
-        return by_part(parts, find, np.empty(len(keys), dtype=bool))
-
-    def of_ids(self, ids: pa.StringArray) -> Ints:
-        """Return the numbers of songs by their ids (n,), -1 for those that the catalog does not have."""
-        found = np.full(len(ids), -1, dtype=np.int64)
-        order = numbers(pc.sort_indices(ids))
-        ordered = ids.take(pa.array(order))
-        for part, first, last in cut_by(ordered, self.first_ids):
-            place = pc.index_in(ordered.slice(first, last - first), value_set=self.ids_of(part))
-            found[order[first:last]] = numbers(pc.fill_null(pc.add(place, self.firsts[part]), -1))
-        return found
+        Parameters
+        ----------
+        ids : pyarrow.StringArray
+        keys : int64 array, shape (n,)
+            The keys that songs of these ids have; by a whole number a song is found many times as fast.
+        """
+        songs = self._find(keys, "numbers")[:, 0]
+        known = np.flatnonzero(songs != NO_NUMBER)
+        is_same = pc.equal(self.ids(songs[known]), ids.take(pa.array(known)))
+        songs[known[~bools(is_same)]] = NO_NUMBER
+        return songs
 
     def recordings(self, songs: Ints) -> Ints:
         """Return the recordings of songs, by their numbers (n,)."""
@@ -116,6 +111,21 @@ class Numbered:
         """Return the range of each number (n,)."""
         ranges: Ints = np.searchsorted(self.firsts, songs, side="right") - 1
         return ranges
+
+    def _find(self, keys: Ints, *names: str) -> Ints:
+        """Return columns of `by_key`, (n, n_columns), by the keys of songs (n,); `NO_NUMBER` where there is none."""
+
+        def find(part: int, rows: Ints) -> Ints:
+            known, *columns = self.by_key.read(part, "keys", *names)
+            if not len(known):
+                return np.full((len(rows), len(names)), NO_NUMBER)
+            place = np.searchsorted(known, keys[rows]).clip(0, len(known) - 1)
+            is_known = known[place] == keys[rows]
+            return np.stack([np.where(is_known, column[place], NO_NUMBER) for column in columns], axis=1)
+
+        parts = np.searchsorted(self.first_keys, keys, side="right")
+        # Column by column, so that one of them is an array without gaps.
+        return by_part(parts, find, np.empty((len(keys), len(names)), dtype=np.int64, order="F"))
 
     def _gather(self, name: str, songs: Ints) -> Ints:
         def gather(part: int, rows: Ints) -> Ints:

@@ -60,7 +60,7 @@ def write_favorites(relation: Relation, *, numbered: Numbered, files: RowFiles) 
     def write(batches: Batches) -> Batches:
         for piece, table in numbered_pieces(batches):
             users, ids = (column.combine_chunks() for column in table.columns)
-            songs = pa.array(numbered.of_ids(ids))
+            songs = pa.array(numbered.of_ids(ids, hash_texts(ids)))
             files.write(piece, pa.Table.from_arrays([users, ids, songs], names=FAVORITES.names))
             drawn, of_drawn = draw_users(users, hash_texts(users))
             columns = [[piece], [len(ids)], [drawn.to_pylist()], [of_drawn.tolist()]]

@@ -37,8 +37,11 @@ def agrees(numbered: Numbered, ids: list[str], keys: np.ndarray, recordings: np.
         keys
     )
     asked = [*ids, "no such id", *ids[:3]]
+    # The key of another song tells nothing of an id.
+    asked_keys = np.concatenate([keys, keys[:1], keys[:3]])
     expected = [*by_hand.tolist(), -1, *by_hand[:3].tolist()]
-    assert numbered.of_ids(pa.array(asked, type=pa.string())).tolist() == expected
+    assert numbered.of_ids(pa.array(asked, type=pa.string()), asked_keys).tolist() == expected
+    assert (numbered.of_ids(pa.array(["no such id"] * len(strangers)), strangers) == -1).all()
 
 
 @given(TEXTS, st.integers(1, 5), st.integers(0, 1000))

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicrec import schemas
+from musicrec.catalog.hashes import hash_texts
 from musicrec.lists.favorite_tasks import FuseSettings, draw_users, fuse_rows
 from musicrec.lists.fusion import Favorites, fuse
 from musicrec.lists.list_files import ListFiles
@@ -26,7 +27,7 @@ RECORDING = {"x": 1, "x2": 1, "y": 2, "z": 3, "w": 4, "a": 5, "b": 6, "c": 7, "r
 @pytest.fixture(scope="module")
 def lists(tmp_path_factory: pytest.TempPathFactory) -> ListFiles:
     directory = tmp_path_factory.mktemp("lists")
-    keys = range(100, 100 + len(RECORDING))
+    keys = hash_texts(pa.array(list(RECORDING))).tolist()
     numbered = make_numbered(
         directory, list(RECORDING), keys=keys, recordings=list(RECORDING.values()), n_ranges=3
     )
@@ -36,7 +37,8 @@ def lists(tmp_path_factory: pytest.TempPathFactory) -> ListFiles:
 
 def listen(lists: ListFiles, pairs: list[tuple[str, str]], *, k: int = 10) -> pd.DataFrame:
     users, ids = (pa.array(column, type=pa.string()) for column in zip(*pairs, strict=True))
-    table = pa.table([users, ids, pa.array(lists.numbered.of_ids(ids))], names=schemas.FAVORITES.names)
+    songs = lists.numbered.of_ids(ids, hash_texts(ids))
+    table = pa.table([users, ids, pa.array(songs)], names=schemas.FAVORITES.names)
     asked = FuseSettings(lists, k=k, rank_constant=60, one_per_recording=True)
     counts, rows = fuse_rows(table, asked)
     assert rows.schema.names == schemas.USER_RECOMMENDATIONS.names
