@@ -113,7 +113,7 @@ class Numbered:
         return ranges
 
     def _find(self, keys: Ints, *names: str) -> Ints:
-        """Return columns of `by_key`, (n, n_columns), by the keys of songs (n,); `NO_NUMBER` where there is none."""
+        """Return columns of `by_key`, (n, n_columns), by the keys of songs (n,); `NO_NUMBER` where none is."""
 
         def find(part: int, rows: Ints) -> Ints:
             known, *columns = self.by_key.read(part, "keys", *names)
