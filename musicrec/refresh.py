@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from musicrec import __version__
 from musicrec.catalog.clean import Catalog, write_catalog
 from musicrec.catalog.number import write_numbers
-from musicrec.catalog.sources import check_relations, read_source
+from musicrec.catalog.sources import Relations, read_relations, read_source
 from musicrec.config import Config, config_as_dict
 from musicrec.context import Context, log, recorded
 from musicrec.encoder.embed import write_embeddings
@@ -70,8 +70,8 @@ def refresh(session: SparkSession, config: Config, *, run_date: date) -> str:
         header = _header(context, run_date)
         log.info("run %s", run.run_id)
         with recorded(context, header=header):
-            check_relations(session, config.input)
-            snapshot = _run(context, header)
+            relations = read_relations(session, config.input)
+            snapshot = _run(context, header, relations)
         runs.drop_old(root, keep_snapshots=config.output.keep_snapshots, newest=run.run_id)
     log.info("published %s", snapshot)
     return snapshot
@@ -90,15 +90,15 @@ def plan(session: SparkSession, config: Config) -> dict[str, Any]:
     runs.check_writable(root)
     with input_errors(config.input.tracks):
         rows, columns = read_source(session, config.input)
-    check_relations(session, config.input)
+    read_relations(session, config.input)
     return {"files": len(rows.inputFiles()), "columns": columns, "output": str(root.path)}
 
 
-def _run(context: Context, header: dict[str, Any]) -> str:
+def _run(context: Context, header: dict[str, Any], relations: Relations) -> str:
     catalog = write_catalog(context)
     n = catalog.n_tracks
     numbered = write_numbers(context, catalog.ordered)
-    songs = draw_songs(context, catalog, numbered)
+    songs = draw_songs(context, catalog, numbered, relations.playlists)
     trained = train(context, songs)
     shipped = write_encoder(context, songs, trained)
     # After training, because workers without work end after a minute.
@@ -115,7 +115,7 @@ def _run(context: Context, header: dict[str, Any]) -> str:
     lists = write_lists(context, cells, numbered)
     spread = write_spread(context, lists)
     recommendations = write_recommendations(context, spread.lists)
-    listeners = write_user_recommendations(context, spread.lists)
+    listeners = write_user_recommendations(context, spread.lists, relations.favorites)
     checked = write_status(context, catalog, spread.lists, recommendations)
     record = {
         **header,

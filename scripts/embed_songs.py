@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 
 from musicrec.catalog.clean import write_catalog
 from musicrec.catalog.number import write_numbers
+from musicrec.catalog.sources import read_relations
 from musicrec.config import Config, load_config
 from musicrec.context import Context
 from musicrec.encoder.embed import write_embeddings
@@ -37,8 +38,9 @@ def embed(session: SparkSession, config: Config, output: Path, *, repeats: int) 
     root = runs.open_root(config.output.root)
     with runs.locked(root):
         context = Context(session, config, runs.start_run(root, run_date=datetime.now(UTC).date()))
+        playlists = read_relations(session, config.input).playlists
         catalog = write_catalog(context)
-        songs = draw_songs(context, catalog, write_numbers(context, catalog.ordered))
+        songs = draw_songs(context, catalog, write_numbers(context, catalog.ordered), playlists)
         trained = train(context, songs)
         shipped = write_encoder(context, songs, trained)
         for _ in range(repeats):

@@ -49,6 +49,14 @@ class Relation:
         return self.rows.mapInArrow(lambda batches: make(relate(batches)), schema)
 
 
+@dataclass(frozen=True)
+class Relations:
+    """What the user gave beside the songs; None is not given."""
+
+    playlists: Relation | None
+    favorites: Relation | None
+
+
 def read_source(session: SparkSession, settings: InputConfig) -> tuple[DataFrame, dict[str, str]]:
     """Return the rows of `input.tracks` and which source column serves which canonical name.
 
@@ -104,18 +112,22 @@ def read_relation(session: SparkSession, uri: str, *, owner: str, settings: Inpu
     return as_relation(rows, columns=columns, owner=owner, settings=settings)
 
 
-def check_relations(session: SparkSession, settings: InputConfig) -> None:
-    """Look at playlists and favorites, where they are given, before hours of work that need them.
+def read_relations(session: SparkSession, settings: InputConfig) -> Relations:
+    """Return playlists and favorites, where they are given; looked at before hours of work that need them.
 
     Raises
     ------
     InputError
         As `read_relation`.
     """
-    for uri, owner in ((settings.playlists, "playlist_id"), (settings.favorites, "user_id")):
-        if uri:
-            with failures.input_errors(uri):
-                read_relation(session, uri, owner=owner, settings=settings)
+
+    def read(uri: str, owner: str) -> Relation | None:
+        if not uri:
+            return None
+        with failures.input_errors(uri):
+            return read_relation(session, uri, owner=owner, settings=settings)
+
+    return Relations(read(settings.playlists, "playlist_id"), read(settings.favorites, "user_id"))
 
 
 def _check_columns(names: list[str], columns: dict[str, str], *, settings: InputConfig) -> None:

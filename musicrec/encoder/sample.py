@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import SparkSession
 
 from musicrec.arrays import Bools, Doubles, Ints
 from musicrec.catalog.clean import Catalog
 from musicrec.catalog.numbered import Numbered
-from musicrec.catalog.sources import Relation, read_relation
+from musicrec.catalog.sources import Relation
 from musicrec.config import Config
 from musicrec.context import Context, log
 from musicrec.encoder import features, labels
@@ -59,7 +58,7 @@ class Songs:
         return Collection.make(artists, song=position[self.song[inside]], group=self.group[inside])
 
 
-def draw_songs(context: Context, catalog: Catalog, numbered: Numbered) -> Songs:
+def draw_songs(context: Context, catalog: Catalog, numbered: Numbered, playlists: Relation | None) -> Songs:
     """Return the songs that the encoder learns from and is judged by, as `sample_songs`.
 
     Parameters
@@ -68,19 +67,20 @@ def draw_songs(context: Context, catalog: Catalog, numbered: Numbered) -> Songs:
     catalog : Catalog
     numbered : Numbered
         Its songs.
+    playlists : Relation, optional
     """
     with context.stage("sample", n_rows=catalog.n_tracks):
         return sample_songs(
-            context.session,
             TrackFiles(context.files(datasets.TRACKS), numbered, context.numbers),
             context.config,
+            playlists=playlists,
             n_tracks=catalog.n_tracks,
             sample_size=context.config.model.sample_size,
         )
 
 
 def sample_songs(
-    session: SparkSession, tracks: Tracks, config: Config, *, n_tracks: int, sample_size: int
+    tracks: Tracks, config: Config, *, playlists: Relation | None, n_tracks: int, sample_size: int
 ) -> Songs:
     """Return a sample of the tracks, half of them with their playlists, the others drawn by their keys.
 
@@ -89,10 +89,10 @@ def sample_songs(
 
     Parameters
     ----------
-    session : SparkSession
     tracks : Tracks
         `n_tracks` of them; where there are no more than are wanted, the sample is all of them.
     config : Config
+    playlists : Relation, optional
     n_tracks, sample_size : int
 
     Raises
@@ -100,15 +100,14 @@ def sample_songs(
     InputError
         The playlists cannot be read.
     """
-    seed, playlists = config.model.seed, config.input.playlists
-    if not playlists:
+    seed = config.model.seed
+    if playlists is None:
         return _as_songs(_label(tracks, NOBODY, n_tracks, sample_size, seed), None)
-    with input_errors(playlists):
-        relation = read_relation(session, playlists, owner="playlist_id", settings=config.input)
+    with input_errors(config.input.playlists):
         whole = NOBODY
         if n_tracks > sample_size:
-            whole = first_pairs(tracks, relation, n=max(1, sample_size // 2), seed=seed)
-        return _as_songs(_label(tracks, whole, n_tracks, sample_size, seed), relation)
+            whole = first_pairs(tracks, playlists, n=max(1, sample_size // 2), seed=seed)
+        return _as_songs(_label(tracks, whole, n_tracks, sample_size, seed), playlists)
 
 
 def _label(tracks: Tracks, whole: Ints, n_tracks: int, sample_size: int, seed: int) -> pa.Table:

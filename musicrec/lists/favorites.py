@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from musicrec.catalog.sources import read_relation
+from musicrec.catalog.sources import Relation
 from musicrec.context import Context, log
 from musicrec.lists import favorite_tasks
 from musicrec.lists.favorite_tasks import FuseSettings
@@ -19,13 +19,16 @@ from musicrec.storage import datasets
 MAX_RANGE_FAVORITES = 250_000
 
 
-def write_user_recommendations(context: Context, lists: ListFiles) -> dict[str, int] | None:
+def write_user_recommendations(
+    context: Context, lists: ListFiles, favorites: Relation | None
+) -> dict[str, int] | None:
     """Write `schemas.USER_RECOMMENDATIONS` as they will be published; return counts, None without favorites.
 
     Parameters
     ----------
     context : Context
     lists : ListFiles
+    favorites : Relation, optional
 
     Raises
     ------
@@ -33,19 +36,16 @@ def write_user_recommendations(context: Context, lists: ListFiles) -> dict[str, 
         The favorites cannot be read.
     """
     config = context.config
-    if not config.input.favorites:
+    if favorites is None:
         return None
     with context.stage("favorites"):
         files = context.files(datasets.FAVORITES)
         with input_errors(config.input.favorites):
-            relation = read_relation(
-                context.session, config.input.favorites, owner="user_id", settings=config.input
-            )
-            written = favorite_tasks.write_favorites(relation, numbered=lists.numbered, files=files).toArrow()
+            written = favorite_tasks.write_favorites(favorites, numbered=lists.numbered, files=files).toArrow()
         pieces = sorted(written["piece"].to_pylist())
         first_users = _borders(written)
         n_ranges = len(first_users) + 1
-        favorites = favorite_tasks.as_split(
+        split = favorite_tasks.as_split(
             context.numbers(len(pieces)), files=files, pieces=pieces, first_users=first_users,
             targets=partition_targets(n_ranges),
         )  # fmt: skip
@@ -56,9 +56,7 @@ def write_user_recommendations(context: Context, lists: ListFiles) -> dict[str, 
             one_per_recording=config.neighbors.one_per_recording,
         )
         published = context.files(datasets.USER_RECOMMENDATIONS)
-        found = favorite_tasks.write_fused(
-            favorites, n_ranges=n_ranges, settings=settings, files=published
-        ).toArrow()
+        found = favorite_tasks.write_fused(split, n_ranges=n_ranges, settings=settings, files=published).toArrow()
         if not found.num_rows:
             published.write(0, favorite_tasks.NO_ROWS)
         counts = _total(found)

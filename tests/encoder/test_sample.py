@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from musicrec.catalog.clean_tasks import Rules, as_tracks
-from musicrec.catalog.sources import read_source
+from musicrec.catalog.sources import read_relations, read_source
 from musicrec.config import Config
-from musicrec.encoder.sample import GENRE, PLAYLIST, sample_songs
-from musicrec.encoder.sample_tasks import TrackFiles, TrackRows
+from musicrec.encoder.sample import GENRE, PLAYLIST, Songs, sample_songs
+from musicrec.encoder.sample_tasks import TrackFiles, TrackRows, Tracks
 from musicrec.spark.arrow import numbers
 from musicrec.storage.rows import RowFiles
 from tests.conftest import make_config
@@ -43,13 +43,18 @@ def configure(out: Path, playlists: Path | None) -> Config:
     return make_config(out, out, *([f"input.playlists={playlists}"] if playlists else []))
 
 
+def sample(spark, tracks: Tracks, config: Config, **sizes: int) -> Songs:
+    playlists = read_relations(spark, config.input).playlists
+    return sample_songs(tracks, config, playlists=playlists, **sizes)
+
+
 def test_playlists_come_whole(spark, tracks, catalog) -> None:
     songs, n_tracks = tracks
     out, _ = catalog
     config = configure(out, out / "playlists")
-    everything = sample_songs(spark, TrackRows(songs), config, n_tracks=n_tracks, sample_size=n_tracks)
+    everything = sample(spark, TrackRows(songs), config, n_tracks=n_tracks, sample_size=n_tracks)
     assert everything.labeled.num_rows == n_tracks
-    found = sample_songs(spark, TrackRows(songs), config, n_tracks=n_tracks, sample_size=SIZE)
+    found = sample(spark, TrackRows(songs), config, n_tracks=n_tracks, sample_size=SIZE)
     keys = numbers(found.labeled["track_key"])
     assert 0.8 * SIZE < len(set(keys.tolist())) == len(keys) < 1.2 * SIZE
     assert found.judged_by == PLAYLIST
@@ -62,7 +67,7 @@ def test_playlists_come_whole(spark, tracks, catalog) -> None:
     # Of the others came what would come of each, were songs drawn by themselves.
     assert (came / size)[~is_whole].mean() < 0.3
     # Neither partitions nor the order of rows change anything.
-    again = sample_songs(spark, TrackRows(songs.repartition(5)), config, n_tracks=n_tracks, sample_size=SIZE)
+    again = sample(spark, TrackRows(songs.repartition(5)), config, n_tracks=n_tracks, sample_size=SIZE)
     assert again.labeled.equals(found.labeled)
     np.testing.assert_array_equal(again.group, found.group)
     np.testing.assert_array_equal(again.song, found.song)
@@ -72,17 +77,17 @@ def test_a_catalog_in_files_gives_the_same_sample(spark, tracks, catalog, tmp_pa
     songs, n_tracks = tracks
     out, _ = catalog
     config = configure(out, out / "playlists")
-    expected = sample_songs(spark, TrackRows(songs), config, n_tracks=n_tracks, sample_size=SIZE)
+    expected = sample(spark, TrackRows(songs), config, n_tracks=n_tracks, sample_size=SIZE)
     table, files = songs.toArrow(), RowFiles(str(tmp_path))
     for number in range(3):
         files.write(7 * number, table.take(list(range(number, table.num_rows, 3))))
     ids, keys = table["track_id"].to_pylist(), table["track_key"].to_pylist()
     numbered = make_numbered(tmp_path, ids, keys=keys, recordings=keys, n_ranges=2)
     in_files = TrackFiles(files, numbered, lambda n: spark.range(0, n, 1, n))
-    found = sample_songs(spark, in_files, config, n_tracks=n_tracks, sample_size=SIZE)
+    found = sample(spark, in_files, config, n_tracks=n_tracks, sample_size=SIZE)
     assert found.labeled.equals(expected.labeled)
     assert found.memberships.equals(expected.memberships)
-    everything = sample_songs(spark, in_files, config, n_tracks=n_tracks, sample_size=n_tracks)
+    everything = sample(spark, in_files, config, n_tracks=n_tracks, sample_size=n_tracks)
     assert sorted(everything.labeled["track_key"].to_pylist()) == sorted(keys)
 
 
@@ -95,7 +100,7 @@ def test_repeated_memberships_count_once(spark, tracks, tmp_path) -> None:
         directory.mkdir()
         write_playlists(directory, *[ids[i::60] * n_repeats for i in range(60)])
     found, repeated = (
-        sample_songs(
+        sample(
             spark, TrackRows(songs), configure(tmp_path, directory / "playlists.csv"),
             n_tracks=n_tracks, sample_size=SIZE,
         )
@@ -107,7 +112,7 @@ def test_repeated_memberships_count_once(spark, tracks, tmp_path) -> None:
 def test_a_playlist_of_everything_leaves_room(spark, tracks, tmp_path) -> None:
     songs, n_tracks = tracks
     config = configure(tmp_path, write_playlists(tmp_path, known_ids(songs)))
-    found = sample_songs(spark, TrackRows(songs), config, n_tracks=n_tracks, sample_size=SIZE)
+    found = sample(spark, TrackRows(songs), config, n_tracks=n_tracks, sample_size=SIZE)
     assert 0.8 * SIZE < found.labeled.num_rows < 1.2 * SIZE
 
 
@@ -115,7 +120,7 @@ def test_the_songs_of_few_playlists_all_come(spark, tracks, tmp_path) -> None:
     songs, n_tracks = tracks
     ids = known_ids(songs)
     config = configure(tmp_path, write_playlists(tmp_path, ids[:5], ids[40:44], ["of another catalog"]))
-    found = sample_songs(spark, TrackRows(songs), config, n_tracks=n_tracks, sample_size=SIZE)
+    found = sample(spark, TrackRows(songs), config, n_tracks=n_tracks, sample_size=SIZE)
     assert sorted(np.unique(found.group, return_counts=True)[1]) == [4, 5]
     assert 0.8 * SIZE < found.labeled.num_rows < 1.2 * SIZE
 
@@ -124,6 +129,6 @@ def test_the_songs_of_few_playlists_all_come(spark, tracks, tmp_path) -> None:
 def test_without_known_playlists_songs_are_drawn_by_themselves(spark, tracks, tmp_path, ids) -> None:
     songs, n_tracks = tracks
     config = configure(tmp_path, write_playlists(tmp_path, ids) if ids else None)
-    found = sample_songs(spark, TrackRows(songs), config, n_tracks=n_tracks, sample_size=SIZE)
+    found = sample(spark, TrackRows(songs), config, n_tracks=n_tracks, sample_size=SIZE)
     assert 0.8 * SIZE < found.labeled.num_rows < 1.2 * SIZE
     assert found.judged_by == GENRE
