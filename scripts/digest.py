@@ -64,13 +64,21 @@ def digest_root(root: str) -> list[Digest]:
 
 
 def differences(left: str, right: str) -> list[str]:
-    """Return a line for each row that only one of two roots has: where to begin to look for the reason."""
+    """Return a line for each row that only one of two roots has: where to begin to look for the reason.
+
+    Where a table's columns differ, that is told, and rows are not compared.
+    """
     tables = [read_tables(root) for root in (left, right)]
     lines = []
     for name in TABLES:
-        rows = [Counter(map(repr, found[name].to_pylist())) if name in found else Counter() for found in tables]
-        for root, only in ((left, rows[0] - rows[1]), (right, rows[1] - rows[0])):
-            lines += [f"only in {Path(root).name}: {name} {row}" for row in sorted(only)]
+        one, other = (found.get(name) for found in tables)
+        if one is None or other is None or one.schema != other.schema:
+            columns = ["none" if each is None else str(each.schema).replace("\n", ", ") for each in (one, other)]
+            lines += [] if one is other else [f"{name}: {columns[0]} in {left}, {columns[1]} in {right}"]
+        elif digest_rows(one) != digest_rows(other):
+            rows = [Counter(map(repr, each.to_pylist())) for each in (one, other)]
+            for root, only in ((left, rows[0] - rows[1]), (right, rows[1] - rows[0])):
+                lines += [f"only in {root}: {name} {row}" for row in sorted(only)]
     return lines
 
 
@@ -93,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     lines = differences(parsed.roots[0], others[0])
     print("\n".join(lines[:N_SHOWN]), file=sys.stderr)
-    print(f"error: the roots hold different rows, {len(lines)} of them in one alone", file=sys.stderr)
+    print(f"error: the roots hold different rows: {len(lines)} differences", file=sys.stderr)
     return 1
 
 

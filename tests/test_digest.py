@@ -95,7 +95,19 @@ def test_rows_that_one_root_alone_has_are_printed(tmp_path: Path, capsys: pytest
     one, two = publish(tmp_path / "one", ROWS), publish(tmp_path / "two", changed("rank", 2, 2))
     assert digest.main([one, two, "--compare"]) == 1
     assert capsys.readouterr().err.splitlines() == [
-        "only in one: recommendations {'track_id': 'b', 'rank': 1, 'score': 0.5}",
-        "only in two: recommendations {'track_id': 'b', 'rank': 2, 'score': 0.5}",
-        "error: the roots hold different rows, 2 of them in one alone",
+        f"only in {one}: recommendations {{'track_id': 'b', 'rank': 1, 'score': 0.5}}",
+        f"only in {two}: recommendations {{'track_id': 'b', 'rank': 2, 'score': 0.5}}",
+        "error: the roots hold different rows: 2 differences",
     ]
+
+
+def test_other_columns_and_missing_tables_are_told(tmp_path: Path) -> None:
+    wider = ROWS.set_column(1, "rank", ROWS.column("rank").cast("int64"))
+    one, two = publish(tmp_path / "one", ROWS), publish(tmp_path / "two", wider)
+    (line,) = digest.differences(one, two)
+    assert line.startswith("recommendations: track_id: string, rank: int32")
+    assert "rank: int64" in line
+    status = tmp_path / "two/published/snapshots/2026-05-06-001/status"
+    status.mkdir()
+    pq.write_table(ROWS, status / "part-00000.parquet")
+    assert digest.differences(one, two)[1].startswith(f"status: none in {one}, track_id: string")

@@ -114,8 +114,10 @@ def _order_songs(context: Context, songs: DataFrame, *, n_songs: int) -> Ordered
 
 def _write_keys(context: Context, songs: Ordered) -> Numbered:
     n_ranges, files = len(songs.firsts) - 1, context.arrays(datasets.NUMBERED_KEYS)
-    places = np.unique(np.arange(1, n_ranges) * len(songs.drawn_keys) // n_ranges)
-    first_keys = np.unique(np.sort(songs.drawn_keys)[places[places > 0]])
+    # Each once and in order, and the least of them in the first range: none is empty, whichever key is asked for.
+    drawn = np.unique(songs.drawn_keys)
+    places = np.unique(np.arange(1, n_ranges) * len(drawn) // n_ranges)
+    first_keys = drawn[places[places > 0]]
     targets = partition_targets(len(first_keys) + 1)
     blocks = number_tasks.as_key_blocks(
         context.numbers(n_ranges), firsts=songs.firsts, songs=songs.files, first_keys=first_keys, targets=targets

@@ -117,8 +117,6 @@ class Numbered:
 
         def find(part: int, rows: Ints) -> Ints:
             known, *columns = self.by_key.read(part, "keys", *names)
-            if not len(known):
-                return np.full((len(rows), len(names)), NO_NUMBER)
             place = np.searchsorted(known, keys[rows]).clip(0, len(known) - 1)
             is_known = known[place] == keys[rows]
             return np.stack([np.where(is_known, column[place], NO_NUMBER) for column in columns], axis=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +25,7 @@ LABELED = StructType([TRACKS[name] for name in LABEL_COLUMNS])
 # Added to the seed: songs, playlists and the songs of one playlist are drawn independently, and others draw by
 # the same keys.
 SONG_SEED, PLAYLIST_SEED, MEMBER_SEED = 101, 102, 103
+N_MERGES = 8
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,9 @@ class TrackFiles:
         numbered = self.numbered
 
         def keep(batches: Batches) -> Batches:
-            for batch in as_memberships(batches):
-                yield batch.filter(pa.array(numbered.knows(numbers(batch.column("track_key")))))
+            # Many rows at once: each look opens the files of most ranges.
+            for table in gather_batches(as_memberships(batches), n_rows=PIECE_ROWS):
+                yield from table.filter(pa.array(numbered.knows(numbers(table["track_key"])))).to_batches()
 
         return playlists.map(lambda batches: make(keep(batches)), MEMBERSHIPS)
 
@@ -130,14 +132,28 @@ def first_pairs(tracks: Tracks, playlists: Relation, *, n: int, seed: int) -> In
     """
 
     def first(batches: Batches) -> Batches:
-        held: list[pa.Table] = []
-        for table in gather_batches(batches, n_rows=PIECE_ROWS):
-            held = [_first(pa.concat_tables([*held, table]), n=n, seed=seed)]
-        for table in held:
-            yield from table.to_batches()
+        yield from keep_first(gather_batches(batches, n_rows=PIECE_ROWS), n=n, seed=seed).to_batches()
 
-    found = tracks.map_known(playlists, first).toArrow()
-    return np.unique(numbers(_first(found, n=n, seed=seed)["track_key"]))
+    # Once more in a few tasks: what reaches the driver does not grow with the files.
+    found = tracks.map_known(playlists, first).repartition(N_MERGES).mapInArrow(first, MEMBERSHIPS).toArrow()
+    return np.unique(numbers(keep_first([found], n=n, seed=seed)["track_key"]))
+
+
+def keep_first(tables: Iterable[pa.Table], *, n: int, seed: int) -> pa.Table:
+    """Return the first memberships as `first_pairs` orders them, holding few more.
+
+    Parameters
+    ----------
+    tables : iterable of pyarrow.Table
+        `messages.MEMBERSHIPS`.
+    n : int
+        At most so many are returned, each once.
+    seed : int
+    """
+    held: list[pa.Table] = []
+    for table in tables:
+        held = [_first(pa.concat_tables([*held, table]), n=n, seed=seed)]
+    return held[0] if held else pa.table({name: pa.array([], pa.int64()) for name in MEMBERSHIPS.names})
 
 
 def _first(pairs: pa.Table, *, n: int, seed: int) -> pa.Table:

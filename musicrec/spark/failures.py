@@ -60,6 +60,12 @@ def as_input_error(error: Exception, *, uri: str) -> InputError | None:
         return InputError(
             "Parquet files with different types for one column", where=where, todo="rewrite them alike"
         )
+    if "FILE_NOT_EXIST" in text or "java.io.FileNotFoundException" in text:
+        return InputError(
+            "a file is gone that was there when the run began",
+            where=where,
+            todo="leave the inputs as they are while a run reads them, and run again",
+        )
     if condition.startswith("UNABLE_TO_INFER_SCHEMA") or any(sign in text for sign in BROKEN_FILE):
         return InputError(
             "a file cannot be read: it is broken or of another format",

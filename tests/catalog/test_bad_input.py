@@ -17,6 +17,7 @@ from musicrec.catalog.sources import read_relation, read_source
 from musicrec.context import Context
 from musicrec.errors import InputError, StorageError
 from musicrec.refresh import plan
+from musicrec.spark.failures import input_errors
 from musicrec.storage import runs
 from tests.conftest import make_config, make_songs, refresh
 
@@ -259,6 +260,25 @@ def test_relations_may_name_songs_by_made_ids_or_by_columns(spark, tmp_path: Pat
     neither = write(tmp_path, "user_id,artist\nu,a\n", "neither.csv")
     with pytest.raises(InputError, match="no column for track_id"):
         read_relation(spark, str(neither), owner="user_id", settings=settings)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_file_that_goes_while_it_is_read_is_told(spark, tmp_path: Path, ending: str) -> None:
+    """An export that is written anew at night takes the files away that the run has listed."""
+    directory = tmp_path / "favorites"
+    directory.mkdir()
+    rows = pd.DataFrame({"user_id": ["u", "v"], "track_id": ["a", "b"]})
+    for name in ("part-0", "part-1"):
+        path = directory / f"{name}.{ending}"
+        rows.to_parquet(path) if ending == "parquet" else rows.to_csv(path, index=False)
+    settings = make_config(tmp_path, tmp_path / "out").input
+    relation = read_relation(spark, str(directory), owner="user_id", settings=settings)
+    (directory / f"part-0.{ending}").unlink()
+    with (
+        pytest.raises(InputError, match="is gone that was there when the run began"),
+        input_errors(str(directory)),
+    ):
+        relation.map(lambda batches: batches, RELATION).collect()
 
 
 def test_source_columns_of_any_name(spark, tmp_path: Path) -> None:

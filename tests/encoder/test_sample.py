@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from musicrec.catalog.clean_tasks import Rules, as_tracks
 from musicrec.catalog.sources import read_relations, read_source
 from musicrec.config import Config
 from musicrec.encoder.sample import GENRE, PLAYLIST, Songs, sample_songs
-from musicrec.encoder.sample_tasks import TrackFiles, TrackRows, Tracks
+from musicrec.encoder.sample_tasks import TrackFiles, TrackRows, Tracks, keep_first
 from musicrec.spark.arrow import numbers
 from musicrec.storage.rows import RowFiles
 from tests.conftest import make_config
@@ -89,6 +90,23 @@ def test_a_catalog_in_files_gives_the_same_sample(spark, tracks, catalog, tmp_pa
     assert found.memberships.equals(expected.memberships)
     everything = sample(spark, in_files, config, n_tracks=n_tracks, sample_size=n_tracks)
     assert sorted(everything.labeled["track_key"].to_pylist()) == sorted(keys)
+
+
+def test_first_pairs_are_the_same_in_any_pieces() -> None:
+    rng = np.random.default_rng(6)
+    pairs = pa.table({"track_key": rng.integers(0, 400, 3000), "playlist_key": rng.integers(-5, 60, 3000)})
+    whole = keep_first([pairs], n=70, seed=3)
+    shuffled = pairs.take(rng.permutation(3000))
+    for size in (50, 999):
+        pieces = [shuffled.slice(first, size) for first in range(0, 3000, size)]
+        assert keep_first(pieces, n=70, seed=3).equals(whole)
+    assert whole.num_rows == 70
+    # All playlists but the last are whole.
+    came = set(map(tuple, zip(*whole.to_pydict().values(), strict=True)))
+    given = set(map(tuple, zip(*pairs.to_pydict().values(), strict=True)))
+    missing = {p for _, p in given - came if p in {q for _, q in came}}
+    assert len(missing) <= 1
+    assert keep_first([], n=70, seed=3).num_rows == 0
 
 
 def test_repeated_memberships_count_once(spark, tracks, tmp_path) -> None:

@@ -111,6 +111,33 @@ def test_a_sample_of_the_proxies_stands_for_all_of_them() -> None:
     np.testing.assert_array_equal(weights, np.ones(n_groups))
 
 
+def test_batches_meet_their_own_proxies_and_a_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loss of a batch, and where its gradient goes, against the definition with the same draw."""
+    monkeypatch.setattr(learner, "N_OTHERS", 3)
+    rng = np.random.default_rng(5)
+    data, _ = planted()
+    group = rng.integers(0, 50, len(data.inputs))
+    data = replace(data, positives=(Positives("playlists", 1.0, np.arange(len(group)), group),))
+    taught = learner.Learner(data, QUICK)
+    (kind,), (proxies,) = taught._kinds, taught._proxies
+    batch = np.flatnonzero(~data.validation)[:8]
+    vectors = torch.nn.functional.normalize(torch.randn(8, QUICK.embedding_dim), dim=1)
+    again = np.random.default_rng()
+    again.bit_generator.state = taught._rng.bit_generator.state
+    loss = taught._proxy_loss(vectors, kind, proxies, batch)
+    loss.backward()
+    row, own = kind.pairs(batch)
+    drawn, weights = kind.draw(own, n_others=3, rng=again)
+    assert len(drawn) == len(np.unique(own)) + 3 < kind.n_groups
+    unit = torch.nn.functional.normalize(proxies.detach(), dim=1).numpy()
+    powers = np.exp(vectors.numpy() @ unit.T / QUICK.expert.proxy_temperature)
+    shares = powers[row, own] / (powers[:, drawn] @ weights)[row]
+    # A song is of one group here.
+    assert float(loss) == pytest.approx(-np.log(shares).mean(), rel=1e-5)
+    touched = proxies.grad.abs().sum(dim=1) > 0
+    np.testing.assert_array_equal(np.flatnonzero(touched.numpy()), drawn)
+
+
 def test_weights_count_a_proxy_several_times() -> None:
     torch.manual_seed(0)
     vectors, proxies = torch.randn(5, 3, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
