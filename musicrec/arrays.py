@@ -10,6 +10,8 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Reals = NDArray[np.floating]
+# Among numbers of songs: of one that the catalog does not have, and in an empty place of a list.
+NO_SONG = -1
 
 
 def concatenate_ranges(firsts: Ints, lengths: Ints) -> Ints:

@@ -15,13 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from musicrec.arrays import Bools, Ints
+from musicrec.arrays import NO_SONG, Bools, Ints
 from musicrec.errors import QualityError
 from musicrec.spark.arrow import bools
 from musicrec.storage.array_files import ArrayFiles
-
-# The number of a song that the catalog does not have.
-NO_NUMBER = -1
 
 
 @dataclass(frozen=True)
@@ -62,13 +59,13 @@ class Numbered:
             A key is of no song.
         """
         songs, recordings = self._find(keys, "numbers", "recordings").T
-        if (songs == NO_NUMBER).any():
+        if (songs == NO_SONG).any():
             raise QualityError("a list holds a song that the catalog does not have")
         return songs, recordings
 
     def knows(self, keys: Ints) -> Bools:
         """Return which keys (n,) are those of songs."""
-        known: Bools = self._find(keys, "numbers")[:, 0] != NO_NUMBER
+        known: Bools = self._find(keys, "numbers")[:, 0] != NO_SONG
         return known
 
     def of_ids(self, ids: pa.StringArray, keys: Ints) -> Ints:
@@ -81,9 +78,9 @@ class Numbered:
             The keys that songs of these ids have; by a whole number a song is found many times as fast.
         """
         songs = self._find(keys, "numbers")[:, 0]
-        known = np.flatnonzero(songs != NO_NUMBER)
+        known = np.flatnonzero(songs != NO_SONG)
         is_same = pc.equal(self.ids(songs[known]), ids.take(pa.array(known)))
-        songs[known[~bools(is_same)]] = NO_NUMBER
+        songs[known[~bools(is_same)]] = NO_SONG
         return songs
 
     def recordings(self, songs: Ints) -> Ints:
@@ -113,13 +110,13 @@ class Numbered:
         return ranges
 
     def _find(self, keys: Ints, *names: str) -> Ints:
-        """Return columns of `by_key`, (n, n_columns), by the keys of songs (n,); `NO_NUMBER` where none is."""
+        """Return columns of `by_key`, (n, n_columns), by the keys of songs (n,); `NO_SONG` where none is."""
 
         def find(part: int, rows: Ints) -> Ints:
             known, *columns = self.by_key.read(part, "keys", *names)
             place = np.searchsorted(known, keys[rows]).clip(0, len(known) - 1)
             is_known = known[place] == keys[rows]
-            return np.stack([np.where(is_known, column[place], NO_NUMBER) for column in columns], axis=1)
+            return np.stack([np.where(is_known, column[place], NO_SONG) for column in columns], axis=1)
 
         parts = np.searchsorted(self.first_keys, keys, side="right")
         # Column by column, so that one of them is an array without gaps.

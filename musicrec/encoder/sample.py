@@ -22,7 +22,6 @@ from musicrec.spark.failures import input_errors
 from musicrec.storage import datasets
 
 PLAYLIST, GENRE = "a playlist", "the genre"
-NOBODY = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -100,26 +99,21 @@ def sample_songs(
     InputError
         The playlists cannot be read.
     """
-    seed = config.model.seed
-    if playlists is None:
-        return _as_songs(_label(tracks, NOBODY, n_tracks, sample_size, seed), None)
-    with input_errors(config.input.playlists):
-        whole = NOBODY
-        if n_tracks > sample_size:
+    seed, whole, memberships = config.model.seed, np.empty(0, dtype=np.int64), None
+    if playlists is not None and n_tracks > sample_size:
+        with input_errors(config.input.playlists):
             whole = first_pairs(tracks, playlists, n=max(1, sample_size // 2), seed=seed)
-        return _as_songs(_label(tracks, whole, n_tracks, sample_size, seed), playlists)
-
-
-def _label(tracks: Tracks, whole: Ints, n_tracks: int, sample_size: int, seed: int) -> pa.Table:
-    """Return the songs of whole playlists, and as many others as are wanted, labeled."""
     share = (sample_size - len(whole)) / max(n_tracks - len(whole), 1)
-    return labels.label_songs(tracks.select(Draw(whole, share, seed)), seed=seed)
-
-
-def _as_songs(table: pa.Table, playlists: Relation | None) -> Songs:
-    raw, memberships = features.raw_inputs(table), None
+    labeled = labels.label_songs(tracks.select(Draw(whole, share, seed)), seed=seed)
     if playlists is not None:
-        memberships = labels.collect_memberships(playlists, songs=numbers(table["track_key"]))
+        with input_errors(config.input.playlists):
+            memberships = labels.collect_memberships(playlists, songs=numbers(labeled["track_key"]))
+    return _as_songs(labeled, memberships)
+
+
+def _as_songs(table: pa.Table, memberships: pa.Table | None) -> Songs:
+    raw = features.raw_inputs(table)
+    if memberships is not None:
         if memberships.num_rows:
             song = np.searchsorted(numbers(table["track_key"]), numbers(memberships["track_key"]))
             return Songs(table, raw, memberships, song, numbers(memberships["playlist_key"]), PLAYLIST)

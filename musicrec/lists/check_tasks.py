@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 
-from musicrec.arrays import Bools, Ints
+from musicrec.arrays import NO_SONG, Bools, Ints
 from musicrec.catalog.numbered import Numbered, cut_by
 from musicrec.lists.list_files import ListFiles
-from musicrec.lists.nearest import NO_SONG, Places
+from musicrec.lists.nearest import Places
 from musicrec.lists.sort import as_recommendations
 from musicrec.messages import CHECKED, WRITTEN, as_row
 from musicrec.schemas import REFUSED, STATUS

@@ -10,13 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 
-from musicrec.arrays import Ints
+from musicrec.arrays import NO_SONG, Ints
 from musicrec.catalog.hashes import hash_texts
 from musicrec.catalog.numbered import Numbered, cut_by
 from musicrec.catalog.sources import Relation
 from musicrec.lists.fusion import Favorites, Fused, fuse
 from musicrec.lists.list_files import ListFiles
-from musicrec.lists.nearest import NO_SONG
 from musicrec.messages import FAVORITE_BLOCKS, LISTENERS, WRITTEN_FAVORITES, as_row
 from musicrec.schemas import FAVORITES, USER_RECOMMENDATIONS
 from musicrec.spark.arrow import numbers

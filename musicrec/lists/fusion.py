@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from musicrec.arrays import Floats, Ints
+from musicrec.arrays import NO_SONG, Floats, Ints
 from musicrec.compiled import compiled
-from musicrec.lists.nearest import NO_SONG, Places
+from musicrec.lists.nearest import Places
 
 # A vote of rank 1 counts this much. Whole numbers: a sum of floats would depend on its order.
 SHARE_UNIT = 10**9

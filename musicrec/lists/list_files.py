@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from musicrec.arrays import Floats, Ints
+from musicrec.arrays import NO_SONG, Floats, Ints
 from musicrec.catalog.numbered import Numbered, each_part
-from musicrec.lists.nearest import NO_SONG, Places, no_places
+from musicrec.lists.nearest import Places, no_places
 from musicrec.spark.arrow import numbers
 from musicrec.storage.array_files import ArrayFiles
 from musicrec.storage.rows import RowFiles

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.arrays import Floats, Ints
+from musicrec.arrays import NO_SONG, Floats, Ints
 from musicrec.compiled import compiled
-
-# A place that is empty: of `places`; its score is NaN.
-NO_SONG = -1
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from musicrec.arrays import Ints
+from musicrec.arrays import NO_SONG, Ints
 from musicrec.context import Context
 from musicrec.lists.list_files import ListFiles
-from musicrec.lists.nearest import NO_SONG, Places
+from musicrec.lists.nearest import Places
 from musicrec.messages import WRITTEN
 from musicrec.schemas import RECOMMENDATIONS
 from musicrec.spark.tasks import write_each_piece

@@ -10,10 +10,9 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
-from musicrec.arrays import Ints
+from musicrec.arrays import NO_SONG, Ints
 from musicrec.catalog.numbered import Numbered
 from musicrec.lists.list_files import ListFiles
-from musicrec.lists.nearest import NO_SONG
 from musicrec.lists.places import (
     NOTHING,
     Counts,

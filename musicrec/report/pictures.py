@@ -10,14 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from musicrec.arrays import Doubles, Floats, Ints
+from musicrec.arrays import NO_SONG, Doubles, Floats, Ints
 from musicrec.catalog.clean import Catalog
 from musicrec.catalog.numbered import Numbered, each_part
 from musicrec.context import Context
 from musicrec.encoder.learning.model import embed, from_files
 from musicrec.encoder.learning.training import Epoch
 from musicrec.lists.list_files import ListFiles
-from musicrec.lists.nearest import NO_SONG
 from musicrec.lists.spread import Spread
 from musicrec.neighbors.search.items import Items, concatenate
 from musicrec.report import range_tasks

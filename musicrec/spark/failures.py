@@ -60,7 +60,7 @@ def as_input_error(error: Exception, *, uri: str) -> InputError | None:
         return InputError(
             "Parquet files with different types for one column", where=where, todo="rewrite them alike"
         )
-    if "FILE_NOT_EXIST" in text or "java.io.FileNotFoundException" in text:
+    if "FILE_NOT_EXIST" in text:
         return InputError(
             "a file is gone that was there when the run began",
             where=where,

@@ -21,27 +21,37 @@ from tests.made import make_numbered
 TEXTS = st.lists(st.text(min_size=0, max_size=8), min_size=1, max_size=40, unique=True)
 
 
-def agrees(numbered: Numbered, ids: list[str], keys: np.ndarray, recordings: np.ndarray) -> None:
+def lookups(numbered: Numbered, ids: list[str], keys: np.ndarray, recordings: np.ndarray) -> tuple[dict, dict]:
+    """Return what each way to look songs up finds, and what it should."""
     order = sorted(range(len(ids)), key=ids.__getitem__)
     everyone = np.arange(len(ids))
-    assert numbered.ids(everyone).to_pylist() == [ids[i] for i in order]
-    assert numbered.keys(everyone).tolist() == keys[order].tolist()
-    assert numbered.recordings(everyone).tolist() == recordings[order].tolist()
     by_hand = np.empty(len(ids), dtype=np.int64)
     by_hand[order] = everyone
-    songs, of_songs = numbered.of_keys(keys)
-    assert songs.tolist() == by_hand.tolist()
-    assert of_songs.tolist() == recordings.tolist()
     strangers = np.setdiff1d(np.concatenate([keys - 1, keys + 1, [0]]), keys)
-    assert numbered.knows(np.concatenate([strangers, keys])).tolist() == [False] * len(strangers) + [True] * len(
-        keys
-    )
-    asked = [*ids, "no such id", *ids[:3]]
     # The key of another song tells nothing of an id.
-    asked_keys = np.concatenate([keys, keys[:1], keys[:3]])
-    expected = [*by_hand.tolist(), -1, *by_hand[:3].tolist()]
-    assert numbered.of_ids(pa.array(asked, type=pa.string()), asked_keys).tolist() == expected
-    assert (numbered.of_ids(pa.array(["no such id"] * len(strangers)), strangers) == -1).all()
+    asked, asked_keys = [*ids, "no such id", *ids[:3]], np.concatenate([keys, keys[:1], keys[:3]])
+    unknown = pa.array(["no such id"] * len(strangers))
+    found = {
+        "ids": numbered.ids(everyone),
+        "keys": numbered.keys(everyone),
+        "recordings": numbered.recordings(everyone),
+        "songs of keys": numbered.of_keys(keys)[0],
+        "recordings of keys": numbered.of_keys(keys)[1],
+        "known": numbered.knows(np.concatenate([strangers, keys])),
+        "songs of ids": numbered.of_ids(pa.array(asked, type=pa.string()), asked_keys),
+        "songs of strangers": numbered.of_ids(unknown, strangers),
+    }
+    expected = {
+        "ids": [ids[i] for i in order],
+        "keys": keys[order].tolist(),
+        "recordings": recordings[order].tolist(),
+        "songs of keys": by_hand.tolist(),
+        "recordings of keys": recordings.tolist(),
+        "known": [False] * len(strangers) + [True] * len(keys),
+        "songs of ids": [*by_hand.tolist(), -1, *by_hand[:3].tolist()],
+        "songs of strangers": [-1] * len(strangers),
+    }
+    return {name: values.tolist() for name, values in found.items()}, expected
 
 
 @given(TEXTS, st.integers(1, 5), st.integers(0, 1000))
@@ -54,7 +64,8 @@ def test_ids_keys_and_numbers_lead_to_each_other(tmp_path: Path, ids: list[str],
     numbered = make_numbered(
         tmp_path, ids, keys=keys.tolist(), recordings=recordings.tolist(), n_ranges=min(n_ranges, len(ids))
     )
-    agrees(numbered, ids, keys, recordings)
+    found, expected = lookups(numbered, ids, keys, recordings)
+    assert found == expected
 
 
 def test_a_key_of_no_song_is_refused(tmp_path: Path) -> None:
@@ -93,4 +104,5 @@ def test_spark_numbers_them_in_many_ranges(
     assert numbered.n_ranges > 10
     assert (np.diff(numbered.firsts) > 0).all()
     assert np.diff(numbered.firsts).max() < 3 * 100
-    agrees(numbered, ids, keys, recordings)
+    found, expected = lookups(numbered, ids, keys, recordings)
+    assert found == expected

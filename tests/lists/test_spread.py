@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from musicrec.arrays import NO_SONG
 from musicrec.config import load_config
 from musicrec.context import Context
 from musicrec.lists import spread
 from musicrec.lists.list_files import ListFiles
-from musicrec.lists.nearest import NO_SONG
 from musicrec.lists.places import as_histogram, measure_occurrence
 from musicrec.lists.spread import write_spread
 from musicrec.storage import datasets, runs
