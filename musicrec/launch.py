@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from pyspark.sql import SparkSession
 
@@ -33,7 +35,12 @@ def read_config(file: str | None, overrides: Sequence[str]) -> Config:
 
 @contextlib.contextmanager
 def session_for(
-    settings: SparkConfig, *, app_name: str, session: SparkSession | None = None, reads: str = ""
+    settings: SparkConfig,
+    *,
+    app_name: str,
+    session: SparkSession | None = None,
+    reads: str = "",
+    needs: str = "",
 ) -> Iterator[SparkSession]:
     """Give a session that fits: the one that is given or running, as it is, or a new one, stopped at the end.
 
@@ -46,6 +53,8 @@ def session_for(
         Of a notebook. What correctness needs is set in it meanwhile, and put back.
     reads : str, optional
         The input, by which a new session knows whether it is for a few songs.
+    needs : str, optional
+        A module that is imported while a new session starts, because it takes seconds, too.
 
     Raises
     ------
@@ -59,7 +68,13 @@ def session_for(
         with sessions.fitted(running, settings, n_cores=environment.n_cores()):
             yield running
         return
-    opened = open_session(settings, app_name=app_name, is_for_small=environment.is_small(reads))
+    with ThreadPoolExecutor(1) as beside:
+        starting = beside.submit(
+            open_session, settings, app_name=app_name, is_for_small=environment.is_small(reads)
+        )
+        if needs:
+            importlib.import_module(needs)
+        opened = starting.result()
     try:
         yield opened
     except Exception:
@@ -98,6 +113,7 @@ def open_session(settings: SparkConfig, *, app_name: str, is_for_small: bool = F
         scratch=environment.scratch(),
         class_archive=environment.class_archive(),
         is_for_small=is_for_small,
+        has_own_spark=environment.has_own_spark(),
     )
     _log.info("starting Spark")
     said: list[str] = []

@@ -31,18 +31,19 @@ from musicrec.neighbors.join import write_neighbors
 from musicrec.neighbors.pack import read_embeddings, write_packed
 from musicrec.neighbors.plan import plan_cells
 from musicrec.neighbors.search.spaces import Space
-from musicrec.neighbors.start import start_workers
+from musicrec.neighbors.search.warm import warm_up
 from musicrec.neighbors.truth import find_truth
 from musicrec.neighbors.tune import tune_family
 from musicrec.report.report import draw_report
 from musicrec.spark.failures import input_errors
+from musicrec.spark.workers import warm_workers_beside
 from musicrec.storage import runs
 from musicrec.storage.plain import without_secrets
 from musicrec.storage.publish import publish
 from musicrec.storage.runs import Root
 
 STAGES = (
-    "clean", "number", "sample", "train", "gate", "start", "features", "embed", "pack", "plan", "cells", "truth",
+    "clean", "number", "sample", "train", "gate", "features", "embed", "pack", "plan", "cells", "truth",
     "tune", "join", "rank", "spread", "sort", "favorites", "check", "report", "publish",
 )  # fmt: skip
 
@@ -70,6 +71,7 @@ def refresh(session: SparkSession, config: Config, *, run_date: date) -> str:
         header = _header(context, run_date)
         log.info("run %s", run.run_id)
         with recorded(context, header=header):
+            warm_workers_beside(session, warm_up)
             relations = read_relations(session, config.input)
             snapshot = _run(context, header, relations)
         runs.drop_old(root, keep_snapshots=config.output.keep_snapshots, newest=run.run_id)
@@ -101,8 +103,6 @@ def _run(context: Context, header: dict[str, Any], relations: Relations) -> str:
     songs = draw_songs(context, catalog, numbered, relations.playlists)
     trained = train(context, songs)
     shipped = write_encoder(context, songs, trained)
-    # After training, because workers without work end after a minute.
-    start_workers(context)
     pieces = write_features(context, catalog, trained.encodings)
     embeddings = write_embeddings(context, shipped, pieces, n_rows=n)
     vectors = read_embeddings(embeddings, one_per_recording=context.config.neighbors.one_per_recording)

@@ -8,10 +8,9 @@ to see, and read the file twice).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
@@ -19,6 +18,8 @@ from pyspark.sql.types import StringType, StructField, StructType
 from musicrec.catalog.columns import MALFORMED, SOURCE_FILE, check_no_repeats
 from musicrec.errors import InputError
 from musicrec.spark.failures import input_errors
+from musicrec.spark.session import is_local
+from musicrec.storage.files import local_sizes
 
 ENDINGS = {
     "csv": "csv",
@@ -56,14 +57,14 @@ def read_rows(session: SparkSession, uri: str, *, file_format: str, multiline: b
         No such path, an empty or broken file (named), different headers.
     """
     with input_errors(uri):
-        files = _list_files(session, uri)
+        sizes = _list_sizes(session, uri)
+        files = list(sizes)
         kind = _detect_format(files, uri=uri) if file_format == "auto" else file_format
         if kind == "parquet":
-            return read_counted_parquet(session, uri)[0]
-        empty = _list_empty(session, uri, files)
+            return _read_parquet(session, uri, sizes)
         # Writers leave empty CSV and JSON parts behind.
-        if len(empty) == len(files):
-            _refuse_empty(empty)
+        if not any(sizes.values()):
+            _refuse_empty(files)
         return _read_csv(session, uri, files, multiline=multiline) if kind == "csv" else _read_jsonl(session, uri)
 
 
@@ -76,30 +77,33 @@ def read_counted_parquet(session: SparkSession, uri: str) -> tuple[DataFrame, in
         As `read_rows`.
     """
     with input_errors(uri):
-        try:
-            # Without the merge Spark takes one file's columns for all, and those that only others have are lost.
-            rows = session.read.option("mergeSchema", "true").parquet(uri)
-            # Spark Connect looks at the files only when it is asked what is in them.
-            _ = rows.schema
-        except PySparkException:
-            # Spark says the same of no files, of empty ones and of those of another format.
-            if empty := _list_empty(session, uri, _list_files(session, uri)):
-                _refuse_empty(empty)
-            raise
-        rows = _with_source_file(rows.withColumn(MALFORMED, F.lit(None).cast("string")))
-        counts = {row[SOURCE_FILE]: row["count"] for row in rows.groupBy(SOURCE_FILE).count().collect()}
-        files = sorted(map(_one_slash, rows.inputFiles()))
-        # A file of no rows is fine, one without a footer is not.
-        if len(files) > len(counts) and (empty := _list_empty(session, uri, files)):
-            _refuse_empty(empty)
-    return rows, sum(counts.values())
+        rows = _read_parquet(session, uri, _list_sizes(session, uri))
+        return rows, rows.count()
 
 
-def _list_files(session: SparkSession, uri: str) -> list[str]:
-    files = sorted(map(_one_slash, session.read.format("binaryFile").load(uri).inputFiles()))
-    if not files:
+def _read_parquet(session: SparkSession, uri: str, sizes: Mapping[str, int]) -> DataFrame:
+    # Spark says the same of a file of no bytes as of one of another format. One of no rows is fine.
+    if empty := [file for file, n_bytes in sizes.items() if not n_bytes]:
+        _refuse_empty(empty)
+    # Without the merge Spark takes one file's columns for all, and those that only others have are lost.
+    rows = session.read.option("mergeSchema", "true").parquet(uri)
+    # Spark Connect looks at the files only when it is asked what is in them.
+    _ = rows.schema
+    return _with_source_file(rows.withColumn(MALFORMED, F.lit(None).cast("string")))
+
+
+def _list_sizes(session: SparkSession, uri: str) -> dict[str, int]:
+    """Return the bytes of each file of a path."""
+    found = local_sizes(uri) if is_local(session) else None
+    if found is None:
+        listed = session.read.format("binaryFile").load(uri)
+        # Spark plans no task for a file without bytes, so it never shows up among the rows: only in the listing.
+        filled = listed.select(F.col("_metadata.file_path").alias("path"), F.col("_metadata.file_size").alias("n"))
+        found = dict.fromkeys(map(_one_slash, listed.inputFiles()), 0)
+        found |= {_one_slash(row["path"]): row["n"] for row in filled.collect()}
+    if not found:
         raise InputError(f"no files under {uri}", todo="correct the path")
-    return files
+    return dict(sorted((_one_slash(file), n_bytes) for file, n_bytes in found.items()))
 
 
 def _one_slash(uri: str) -> str:
@@ -120,14 +124,6 @@ def _detect_format(files: Sequence[str], *, uri: str) -> str:
         where=uri,
         todo="set input.format to csv, jsonl or parquet, or use a glob such as *.parquet",
     )
-
-
-def _list_empty(session: SparkSession, uri: str, files: Sequence[str]) -> list[str]:
-    """Return those of `files` that have no bytes."""
-    # Spark plans no task for a file without bytes, so it never shows up among the rows: only in the listing.
-    sizes = session.read.format("binaryFile").load(uri).select(F.col("_metadata.file_path").alias("path"))
-    filled = {_one_slash(row["path"]) for row in sizes.collect()}
-    return [file for file in files if file not in filled]
 
 
 def _refuse_empty(files: Sequence[str]) -> NoReturn:

@@ -69,6 +69,8 @@ class Machine:
         A file from which Java loads Spark's classes quicker.
     is_for_small : bool
         The job is over before Java's second compiler pays.
+    has_own_spark : bool
+        Spark is the one of this Python, so its workers have all that this process has.
     """
 
     n_cores: int
@@ -78,6 +80,7 @@ class Machine:
     scratch: str
     class_archive: str | None = None
     is_for_small: bool = False
+    has_own_spark: bool = False
 
 
 def find_session() -> SparkSession | None:
@@ -176,8 +179,11 @@ def _set(session: SparkSession, key: str, value: str) -> None:
 
 
 def _suggested(settings: SparkConfig, machine: Machine) -> dict[str, str]:
+    # Executors elsewhere may get the package with the job, after their daemon has started.
+    is_here = machine.has_own_spark and settings.master.startswith("local")
     return {
         **SUGGESTED,
+        **({"spark.python.daemon.module": "musicrec.daemon"} if is_here else {}),
         "spark.master": settings.master,
         "spark.driver.memory": settings.driver_memory,
         "spark.driver.extraJavaOptions": " ".join(_java_options(machine)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
@@ -11,8 +12,16 @@ from pyspark.sql import SparkSession
 from musicrec.spark.failures import SPARK_ERRORS
 
 
-def warm_workers(session: SparkSession, warm_up: Callable[[], None]) -> None:
-    """Start the workers and call `warm_up` in each, which imports what takes seconds."""
+def warm_workers(session: SparkSession, warm_up: Callable[[], None], *, n: int | None = None) -> None:
+    """Start workers and call `warm_up` in each, which imports what takes seconds.
+
+    Parameters
+    ----------
+    session : SparkSession
+    warm_up : callable
+    n : int, optional
+        Of workers; by default one a slot.
+    """
 
     def warm(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         warm_up()
@@ -20,4 +29,10 @@ def warm_workers(session: SparkSession, warm_up: Callable[[], None]) -> None:
 
     # What is wrong with the workers shows again, and is told, where they do their work.
     with contextlib.suppress(*SPARK_ERRORS):
-        session.range(1000).mapInArrow(warm, "id long").count()
+        session.range(0, 1000, 1, n).mapInArrow(warm, "id long").count()
+
+
+def warm_workers_beside(session: SparkSession, warm_up: Callable[[], None]) -> None:
+    """Do the same in one worker beside what the driver does: others are forked from what that imported."""
+    # A daemon: nobody has to wait for workers that have no work yet.
+    threading.Thread(target=warm_workers, args=(session, warm_up), kwargs={"n": 1}, daemon=True).start()

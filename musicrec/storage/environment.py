@@ -81,6 +81,24 @@ def worker_python() -> str:
     return os.environ.get("PYSPARK_PYTHON", sys.executable)
 
 
+def has_own_spark() -> bool:
+    """Return whether Spark is the one that pip installed, not another that `SPARK_HOME` names."""
+    return not os.environ.get("SPARK_HOME")
+
+
+def prefer_unpacked() -> None:
+    """Import pyspark from where pip unpacked it, not from the zip files beside it, which Spark names first.
+
+    What comes from a zip is compiled anew in each process: a second and a half.
+    """
+    zipped = [
+        path
+        for path in sys.path
+        if path.endswith(".zip") and os.path.dirname(path).endswith(os.path.join("pyspark", "python", "lib"))
+    ]
+    sys.path = [path for path in sys.path if path not in zipped] + zipped
+
+
 def is_submitted() -> bool:
     """Return whether spark-submit started this process: its JVM runs already, with the launcher's options."""
     return "PYSPARK_GATEWAY_PORT" in os.environ

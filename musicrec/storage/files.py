@@ -129,6 +129,12 @@ def list_local_files(uri: str) -> list[str] | None:
     return [str(each) for each in data] if all(each.is_file() for each in data) else None
 
 
+def local_sizes(uri: str) -> dict[str, int] | None:
+    """Return the bytes of each file that `list_local_files` finds, by its URI; None where that is None."""
+    paths = list_local_files(uri)
+    return None if paths is None else {Path(path).as_uri(): Path(path).stat().st_size for path in paths}
+
+
 def drop(directory: Location) -> None:
     """Delete a directory with all that is in it; what cannot be deleted stays."""
     shutil.rmtree(directory, ignore_errors=True)

@@ -96,3 +96,15 @@ def test_an_archive_of_classes_may_stand_under_any_name() -> None:
     ]  # fmt: skip
     plain = sessions.Machine(2, True, False, False, "/tmp")
     assert sessions._suggested(SETTINGS, plain)["spark.driver.extraJavaOptions"] == ""
+
+
+@pytest.mark.parametrize(
+    ("master", "has_own_spark", "is_set"),
+    [("local[*]", True, True), ("local[*]", False, False), ("spark://host:7077", True, False)],
+)
+def test_workers_are_forked_from_ours_where_they_have_the_package(
+    master: str, *, has_own_spark: bool, is_set: bool
+) -> None:
+    settings = SETTINGS.model_copy(update={"master": master})
+    machine = sessions.Machine(2, True, False, False, "/tmp", has_own_spark=has_own_spark)
+    assert ("spark.python.daemon.module" in sessions._suggested(settings, machine)) is is_set

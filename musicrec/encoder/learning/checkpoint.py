@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from musicrec.config import ModelConfig
 from musicrec.encoder.learning.batches import TrainingSet
+from musicrec.encoder.learning.optimizer import OneCycle
 
 PLAIN = "plain"
 
@@ -52,7 +53,7 @@ def name_training(songs: TrainingSet, settings: ModelConfig) -> str:
 
 
 def pack(
-    modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer, best: dict[str, Tensor], plain: dict[str, Any]
+    modules: dict[str, nn.Module], optimizer: OneCycle, best: dict[str, Tensor], plain: dict[str, Any]
 ) -> bytes:
     """Return the state of a training.
 
@@ -60,7 +61,7 @@ def pack(
     ----------
     modules : dict
         What is trained, by name.
-    optimizer : Optimizer
+    optimizer : OneCycle
     best : dict
         The weights of the best epoch.
     plain : dict
@@ -69,10 +70,8 @@ def pack(
     tensors = {f"best/{name}": tensor for name, tensor in best.items()}
     for part, module in modules.items():
         tensors |= {f"{part}/{name}": tensor for name, tensor in module.state_dict().items()}
-    state = optimizer.state_dict()
-    for i, values in state["state"].items():
-        tensors |= {f"optimizer/{i}/{name}": tensor for name, tensor in values.items()}
-    text = json.dumps({**plain, "param_groups": state["param_groups"]}).encode()
+    tensors |= {f"optimizer/{name}": tensor for name, tensor in optimizer.state().items()}
+    text = json.dumps({**plain, "n_taken": optimizer.n_taken}).encode()
     # The generators of torch are part of the state: dropout draws from that of its device.
     tensors |= {PLAIN: torch.tensor(list(text), dtype=torch.uint8), "generator": torch.get_rng_state()}
     device = _device_of(modules)
@@ -82,7 +81,7 @@ def pack(
 
 
 def unpack(
-    content: bytes, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer
+    content: bytes, modules: dict[str, nn.Module], optimizer: OneCycle
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Restore what `pack` was given, and return the best weights and the plain rest.
 
@@ -92,7 +91,7 @@ def unpack(
         What `pack` returned.
     modules : dict
         As they were given to `pack`, with other weights; written.
-    optimizer : Optimizer
+    optimizer : OneCycle
         Written.
 
     Raises
@@ -105,11 +104,7 @@ def unpack(
         plain = json.loads(bytes(tensors[PLAIN].tolist()))
         for part, module in modules.items():
             module.load_state_dict(_below(tensors, part))
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _below(tensors, "optimizer").items():
-            i, _, field = name.partition("/")
-            state.setdefault(int(i), {})[field] = tensor
-        optimizer.load_state_dict({"state": state, "param_groups": plain.pop("param_groups")})
+        optimizer.restore(_below(tensors, "optimizer"), n_taken=plain.pop("n_taken"))
         torch.set_rng_state(tensors["generator"])
         device = _device_of(modules)
         if device.type == "cuda":

@@ -1,7 +1,4 @@
-"""An encoder with what trains it: batches, proxies, losses, hidden inputs, optimizer and schedule.
-
-The optimizer is AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101), its rate rises and falls once (Smith and
-Topin 2018, arXiv 1708.07120).
+"""An encoder with what trains it: batches, proxies, losses, hidden inputs and optimizer.
 
 Without any labels a song is compared with itself: two views in which some inputs are replaced by those of other
 songs (SCARF, Bahri et al. 2022, arXiv 2106.15147).
@@ -23,6 +20,7 @@ from musicrec.encoder.learning.batches import GroupIndex, Sampler, TrainingSet
 from musicrec.encoder.learning.checkpoint import pack, unpack
 from musicrec.encoder.learning.losses import contrastive_loss, proxy_loss
 from musicrec.encoder.learning.model import Architecture, Encoder
+from musicrec.encoder.learning.optimizer import OneCycle
 from musicrec.errors import ConfigError
 
 CORRUPTED_SHARE = 0.3
@@ -76,7 +74,7 @@ def repeatable(device: torch.device) -> Iterator[None]:
 
 
 class Learner:
-    """The encoder with what trains it: batches, proxies, optimizer and schedule."""
+    """The encoder with what trains it: batches, proxies and optimizer."""
 
     def __init__(self, songs: TrainingSet, settings: ModelConfig) -> None:
         self._songs, self._expert = songs, settings.expert
@@ -93,11 +91,11 @@ class Learner:
         ).to(self.device)  # (n_groups, embedding_dim) each
         self._modules: dict[str, nn.Module] = {"encoder": self.encoder, "proxies": self._proxies}
         parameters = [*self.encoder.parameters(), *self._proxies]
-        self._optimizer = torch.optim.AdamW(
-            parameters, lr=self._expert.learning_rate, weight_decay=self._expert.weight_decay, fused=True
-        )
-        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self._optimizer, self._expert.learning_rate, total_steps=settings.n_epochs * self._sampler.n_batches
+        self._optimizer = OneCycle(
+            parameters,
+            rate=self._expert.learning_rate,
+            weight_decay=self._expert.weight_decay,
+            n_steps=settings.n_epochs * self._sampler.n_batches,
         )
 
     def train_epoch(self) -> float:
@@ -107,10 +105,8 @@ class Learner:
         with repeatable(self.device):
             for batch in self._sampler.draw(self._rng):
                 loss = self._loss(batch)
-                self._optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 self._optimizer.step()
-                self._schedule.step()
                 losses.append(loss.detach())
         # All at once: a GPU would wait for each of them.
         return float(np.mean(torch.stack(losses).tolist()))
@@ -119,7 +115,6 @@ class Learner:
         """Return the state of the training."""
         plain = {
             "history": history,
-            "schedule": self._schedule.state_dict(),
             "generator": self._rng.bit_generator.state,
         }
         return pack(self._modules, self._optimizer, best_weights, plain)
@@ -133,7 +128,6 @@ class Learner:
             It is no state of this training.
         """
         best_weights, plain = unpack(content, self._modules, self._optimizer)
-        self._schedule.load_state_dict(plain["schedule"])
         self._rng.bit_generator.state = plain["generator"]
         return best_weights, plain["history"]
 
