@@ -49,7 +49,8 @@ stamp=".venv/musicrec-installed"
 inputs="$(cat setup.cfg pyproject.toml conf/constraints.txt; echo "$wanted")"
 if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$inputs" ]; then
   echo "installing packages into .venv"
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint conf/constraints.txt --editable "$wanted"
+  # To compile all that is installed takes longer than to install it, and most of it is never imported.
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint conf/constraints.txt --editable "$wanted"
   printf '%s' "$inputs" > "$stamp"
 fi
 # A minute once, so that each run starts in half of the time. A run that fails here fails for the user, too, and says why.
