@@ -44,7 +44,7 @@ SUGGESTED = {
     "spark.driver.maxResultSize": "2g",
     # A forked worker starts without importing torch again.
     "spark.python.worker.reuse": "true",
-    # Tasks are cut to size before: there is nothing to adapt, and each shuffle would be a job and a plan of its own.
+    # Tasks are cut to size before: there is nothing to adapt, and each shuffle would be a job of its own.
     "spark.sql.adaptive.enabled": "false",
     # To note the line of Python that each expression comes from takes twice as long as the cleaning's plan itself.
     "spark.python.sql.dataFrameDebugging.enabled": "false",

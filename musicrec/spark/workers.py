@@ -34,5 +34,11 @@ def warm_workers(session: SparkSession, warm_up: Callable[[], None], *, n: int |
 
 def warm_workers_beside(session: SparkSession, warm_up: Callable[[], None]) -> None:
     """Do the same in one worker beside what the driver does: others are forked from what that imported."""
+
+    def warm_quietly() -> None:
+        # A run that ends meanwhile takes the session with it, and says why by itself.
+        with contextlib.suppress(Exception):
+            warm_workers(session, warm_up, n=1)
+
     # A daemon: nobody has to wait for workers that have no work yet.
-    threading.Thread(target=warm_workers, args=(session, warm_up), kwargs={"n": 1}, daemon=True).start()
+    threading.Thread(target=warm_quietly, daemon=True).start()

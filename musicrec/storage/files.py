@@ -130,9 +130,13 @@ def list_local_files(uri: str) -> list[str] | None:
 
 
 def local_sizes(uri: str) -> dict[str, int] | None:
-    """Return the bytes of each file that `list_local_files` finds, by its URI; None where that is None."""
-    paths = list_local_files(uri)
-    return None if paths is None else {Path(path).as_uri(): Path(path).stat().st_size for path in paths}
+    """Return the bytes of each file that `list_local_files` finds, by its URI; None where Spark has to look."""
+    try:
+        paths = list_local_files(uri)
+        return None if paths is None else {Path(path).as_uri(): Path(path).stat().st_size for path in paths}
+    except OSError:
+        # One that went meanwhile, or may not be looked at: Spark says so.
+        return None
 
 
 def drop(directory: Location) -> None:
