@@ -194,7 +194,7 @@ def _refresh(arguments: argparse.Namespace) -> None:
     config = read_config(arguments.config, arguments.overrides)
     _check_output(config.output.root)
     reads = config.input.tracks
-    with session_for(config.spark, app_name="musicrec refresh", reads=reads, needs="musicrec.refresh") as session:
+    with session_for(config.spark, app_name="musicrec refresh", reads=reads) as session:
         from musicrec.refresh import plan, refresh
 
         if arguments.dry_run:
@@ -213,9 +213,7 @@ def _neighbors(arguments: argparse.Namespace) -> None:
     )
     _check_output(config.output.root)
     reads = arguments.vectors
-    with session_for(
-        config.spark, app_name="musicrec neighbors", reads=reads, needs="musicrec.vectors.join"
-    ) as session:
+    with session_for(config.spark, app_name="musicrec neighbors", reads=reads) as session:
         from musicrec.vectors.join import join_vectors
         from musicrec.vectors.read import VectorsInput
 
@@ -234,9 +232,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     # Looked up before minutes of work.
     section = open_section(arguments.write, "quality") if arguments.write else None
     reads = config.input.tracks
-    with session_for(
-        config.spark, app_name="musicrec evaluate", reads=reads, needs="musicrec.evaluation.evaluate"
-    ) as session:
+    with session_for(config.spark, app_name="musicrec evaluate", reads=reads) as session:
         from musicrec.evaluation.evaluate import evaluate
         from musicrec.evaluation.table import as_text
 

@@ -29,14 +29,22 @@ PRELOADED = (
 )
 
 
-def serve() -> None:
-    """Import, then wait for Spark's wishes."""
+def preload() -> None:
+    """Import what tasks need, without starting a thread."""
     environment.prefer_unpacked()
+    environment.use_one_thread()
     for name in PRELOADED:
         importlib.import_module(name)
     from musicrec.neighbors.search.warm import warm_up
 
     warm_up()
+
+
+def serve() -> None:
+    """Import, then wait for Spark's wishes."""
+    # The first that Spark reads from stdout is the port.
+    with environment.stdout_as_stderr():
+        preload()
     from pyspark.daemon import manager
 
     manager()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import logging
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from pyspark.sql import SparkSession
 
@@ -35,12 +33,7 @@ def read_config(file: str | None, overrides: Sequence[str]) -> Config:
 
 @contextlib.contextmanager
 def session_for(
-    settings: SparkConfig,
-    *,
-    app_name: str,
-    session: SparkSession | None = None,
-    reads: str = "",
-    needs: str = "",
+    settings: SparkConfig, *, app_name: str, session: SparkSession | None = None, reads: str = ""
 ) -> Iterator[SparkSession]:
     """Give a session that fits: the one that is given or running, as it is, or a new one, stopped at the end.
 
@@ -53,8 +46,6 @@ def session_for(
         Of a notebook. What correctness needs is set in it meanwhile, and put back.
     reads : str, optional
         The input, by which a new session knows whether it is for a few songs.
-    needs : str, optional
-        A module that is imported while a new session starts, because it takes seconds, too.
 
     Raises
     ------
@@ -68,13 +59,7 @@ def session_for(
         with sessions.fitted(running, settings, n_cores=environment.n_cores()):
             yield running
         return
-    with ThreadPoolExecutor(1) as beside:
-        starting = beside.submit(
-            open_session, settings, app_name=app_name, is_for_small=environment.is_small(reads)
-        )
-        if needs:
-            importlib.import_module(needs)
-        opened = starting.result()
+    opened = open_session(settings, app_name=app_name, is_for_small=environment.is_small(reads))
     try:
         yield opened
     except Exception:
@@ -113,7 +98,7 @@ def open_session(settings: SparkConfig, *, app_name: str, is_for_small: bool = F
         scratch=environment.scratch(),
         class_archive=environment.class_archive(),
         is_for_small=is_for_small,
-        has_own_spark=environment.has_own_spark(),
+        can_fork_workers=environment.can_fork_workers(),
     )
     _log.info("starting Spark")
     said: list[str] = []

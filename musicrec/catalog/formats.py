@@ -18,7 +18,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 from musicrec.catalog.columns import MALFORMED, SOURCE_FILE, check_no_repeats
 from musicrec.errors import InputError
 from musicrec.spark.failures import input_errors
-from musicrec.spark.session import is_local
+from musicrec.spark.session import lists_files_here
 from musicrec.storage.files import local_sizes
 
 ENDINGS = {
@@ -68,6 +68,21 @@ def read_rows(session: SparkSession, uri: str, *, file_format: str, multiline: b
         return _read_csv(session, uri, files, multiline=multiline) if kind == "csv" else _read_jsonl(session, uri)
 
 
+def find_files(session: SparkSession, uri: str) -> list[str]:
+    """Return the URIs of the files of a path, in order, as Spark finds them.
+
+    Raises
+    ------
+    InputError
+        There are none, or the path cannot be read.
+    """
+    with input_errors(uri):
+        files = sorted(set(map(_one_slash, _list(session, uri).inputFiles())))
+    if not files:
+        raise InputError(f"no files under {uri}", todo="correct the path")
+    return files
+
+
 def read_counted_parquet(session: SparkSession, uri: str) -> tuple[DataFrame, int]:
     """Return the rows of Parquet files as `read_rows`, and how many they are by their footers.
 
@@ -94,16 +109,21 @@ def _read_parquet(session: SparkSession, uri: str, sizes: Mapping[str, int]) -> 
 
 def _list_sizes(session: SparkSession, uri: str) -> dict[str, int]:
     """Return the bytes of each file of a path."""
-    found = local_sizes(uri) if is_local(session) else None
-    if found is None:
-        listed = session.read.format("binaryFile").load(uri)
-        # Spark plans no task for a file without bytes, so it never shows up among the rows: only in the listing.
-        filled = listed.select(F.col("_metadata.file_path").alias("path"), F.col("_metadata.file_size").alias("n"))
-        found = dict.fromkeys(map(_one_slash, listed.inputFiles()), 0)
-        found |= {_one_slash(row["path"]): row["n"] for row in filled.collect()}
-    if not found:
-        raise InputError(f"no files under {uri}", todo="correct the path")
-    return dict(sorted((_one_slash(file), n_bytes) for file, n_bytes in found.items()))
+    files = find_files(session, uri)
+    # To ask a file system for a file's size is quicker than a job.
+    sizes = local_sizes(files) if lists_files_here(session) else None
+    if sizes is not None:
+        return sizes
+    # Spark plans no task for a file without bytes, so it never shows up among the rows: only in the listing.
+    filled = _list(session, uri).select(
+        F.col("_metadata.file_path").alias("path"), F.col("_metadata.file_size").alias("n")
+    )
+    return dict.fromkeys(files, 0) | {_one_slash(row["path"]): row["n"] for row in filled.collect()}
+
+
+def _list(session: SparkSession, uri: str) -> DataFrame:
+    # Of all formats this one alone looks into no file.
+    return session.read.format("binaryFile").load(uri)
 
 
 def _one_slash(uri: str) -> str:

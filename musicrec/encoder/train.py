@@ -112,12 +112,13 @@ def _checkpoints(context: Context) -> Checkpoints:
 
     def read(name: str) -> bytes | None:
         runs = (str(run / datasets.MODEL.path) for run in work.iterdir())
-        kept = artifacts.find_checkpoint(runs, name=name)
-        if kept is not None:
-            log.info("going on with the training of a run that failed")
-        return kept
+        return artifacts.find_checkpoint(runs, name=name)
 
-    return Checkpoints(read, lambda name, content: artifacts.save_checkpoint(model, name=name, content=content))
+    return Checkpoints(
+        read,
+        lambda name, content: artifacts.save_checkpoint(model, name=name, content=content),
+        on_restored=lambda: log.info("going on with the training of a run that failed"),
+    )
 
 
 def _log_epoch(epoch: Epoch) -> None:

@@ -44,11 +44,15 @@ SUGGESTED = {
     "spark.driver.maxResultSize": "2g",
     # A forked worker starts without importing torch again.
     "spark.python.worker.reuse": "true",
-    # Tasks are cut to size before: there is nothing to adapt, and each shuffle would be a job of its own.
-    "spark.sql.adaptive.enabled": "false",
     # To note the line of Python that each expression comes from takes twice as long as the cleaning's plan itself.
     "spark.python.sql.dataFrameDebugging.enabled": "false",
     "spark.log.level": "ERROR",
+}
+
+# Where all of Spark is on this machine, and nobody else has started it.
+SUGGESTED_HERE = {
+    # Tasks are cut to size before: there is little to adapt, and each shuffle would be a job of its own.
+    "spark.sql.adaptive.enabled": "false",
 }
 
 
@@ -70,8 +74,8 @@ class Machine:
         A file from which Java loads Spark's classes quicker.
     is_for_small : bool
         The job is over before Java's second compiler pays.
-    has_own_spark : bool
-        Spark is the one of this Python, so its workers have all that this process has.
+    can_fork_workers : bool
+        Workers on this machine can be forked from a process that has imported what tasks need.
     """
 
     n_cores: int
@@ -81,7 +85,7 @@ class Machine:
     scratch: str
     class_archive: str | None = None
     is_for_small: bool = False
-    has_own_spark: bool = False
+    can_fork_workers: bool = False
 
 
 def find_session() -> SparkSession | None:
@@ -92,11 +96,10 @@ def find_session() -> SparkSession | None:
         return None
 
 
-def is_local(session: SparkSession) -> bool:
-    """Return whether all of Spark is on this machine, and a path means to it what it means here."""
-    known = session.conf.getAll
-    home = str(known.get("spark.hadoop.fs.defaultFS", "file:"))
-    return str(known.get("spark.master", "")).startswith("local") and home.startswith("file:")
+def lists_files_here(session: SparkSession) -> bool:
+    """Return whether it is this machine's files that the session lists as local; not so with Spark Connect."""
+    # A session of Spark Connect is of another class.
+    return isinstance(session, SparkSession)
 
 
 def start_session(settings: SparkConfig, *, app_name: str, machine: Machine) -> SparkSession:
@@ -180,11 +183,12 @@ def _set(session: SparkSession, key: str, value: str) -> None:
 
 
 def _suggested(settings: SparkConfig, machine: Machine) -> dict[str, str]:
+    is_here = settings.master.startswith("local") and not (machine.is_submitted or machine.is_remote)
     # Executors elsewhere may get the package with the job, after their daemon has started.
-    is_here = machine.has_own_spark and settings.master.startswith("local")
+    daemon = {"spark.python.daemon.module": "musicrec.daemon"} if machine.can_fork_workers else {}
     return {
         **SUGGESTED,
-        **({"spark.python.daemon.module": "musicrec.daemon"} if is_here else {}),
+        **({**SUGGESTED_HERE, **daemon} if is_here else {}),
         "spark.master": settings.master,
         "spark.driver.memory": settings.driver_memory,
         "spark.driver.extraJavaOptions": " ".join(_java_options(machine)),

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from musicrec.errors import ConfigError
 
 SUPPORTED = ("linux", "darwin")
-STDERR = 2
+STDOUT, STDERR = 1, 2
 # Of 100,000 songs as Parquet.
 SMALL_BYTES = 16 * 2**20
 
@@ -81,9 +81,19 @@ def worker_python() -> str:
     return os.environ.get("PYSPARK_PYTHON", sys.executable)
 
 
-def has_own_spark() -> bool:
-    """Return whether Spark is the one that pip installed, not another that `SPARK_HOME` names."""
-    return not os.environ.get("SPARK_HOME")
+def can_fork_workers() -> bool:
+    """Return whether what this process can import, a process that Spark forks its workers from can, too.
+
+    They run the same Python, and Spark is the one that pip installed there. Not on macOS, where what libraries
+    start on being imported may not live through a fork.
+    """
+    is_own = worker_python() == sys.executable and not os.environ.get("SPARK_HOME")
+    return is_own and sys.platform == "linux"
+
+
+def use_one_thread() -> None:
+    """Let libraries that are imported from now on multiply with one thread: a fork loses all others."""
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
 
 def prefer_unpacked() -> None:
@@ -124,6 +134,20 @@ def make_scratch(prefix: str) -> str:
     directory = tempfile.mkdtemp(prefix=prefix)
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     return directory
+
+
+@contextlib.contextmanager
+def stdout_as_stderr() -> Iterator[None]:
+    """Send to stderr what is written to stdout meanwhile, by libraries, too."""
+    sys.stdout.flush()
+    stdout = os.dup(STDOUT)
+    os.dup2(STDERR, STDOUT)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(stdout, STDOUT)
+        os.close(stdout)
 
 
 @contextlib.contextmanager

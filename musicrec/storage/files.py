@@ -11,8 +11,9 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from musicrec.errors import StorageError
 
@@ -112,30 +113,20 @@ def move(source: Location, target: Location) -> None:
         _sync(Path(target).parent)
 
 
-def list_local_files(uri: str) -> list[str] | None:
-    """Return the local files of a path as Spark would read them; None where it has to say which they are.
-
-    A path is a file or a directory of files. What starts with a dot or an underscore is no data.
-    """
-    if set(uri) & set("*?[]{}\\%"):
-        # A pattern to Spark, and what it reads otherwise than a file system does.
+def local_paths(uris: Iterable[str]) -> list[str] | None:
+    """Return the paths of files by their URIs; None where one is not of a local file."""
+    parts = [urlsplit(uri) for uri in uris]
+    if any(part.scheme != "file" or part.netloc for part in parts):
         return None
-    path = Path(uri.removeprefix("file://") if uri.startswith("file:///") else uri).absolute()
-    if path.is_file():
-        return [str(path)]
-    if not path.is_dir():
-        return None
-    data = sorted(each for each in path.iterdir() if not each.name.startswith((".", "_")))
-    return [str(each) for each in data] if all(each.is_file() for each in data) else None
+    return [unquote(part.path) for part in parts]
 
 
-def local_sizes(uri: str) -> dict[str, int] | None:
-    """Return the bytes of each file that `list_local_files` finds, by its URI; None where Spark has to look."""
+def local_sizes(uris: Sequence[str]) -> dict[str, int] | None:
+    """Return the bytes of each file by its URI; None where one is not local, or cannot be looked at."""
+    paths = local_paths(uris)
     try:
-        paths = list_local_files(uri)
-        return None if paths is None else {Path(path).as_uri(): Path(path).stat().st_size for path in paths}
+        return None if paths is None else {u: os.stat(path).st_size for u, path in zip(uris, paths, strict=True)}
     except OSError:
-        # One that went meanwhile, or may not be looked at: Spark says so.
         return None
 
 

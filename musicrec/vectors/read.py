@@ -9,12 +9,13 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from musicrec.catalog.formats import read_counted_parquet
+from musicrec.catalog.formats import find_files, read_counted_parquet
 from musicrec.context import Context
 from musicrec.errors import InputError
 from musicrec.neighbors.pack import MIN_LENGTH, VectorPieces
 from musicrec.neighbors.search.spaces import Metric
-from musicrec.spark.session import is_local
+from musicrec.spark.session import lists_files_here
+from musicrec.storage.files import local_paths
 from musicrec.vectors import ids
 from musicrec.vectors.row_groups import RowGroups, find_row_groups
 
@@ -69,9 +70,8 @@ def read_vectors(context: Context, source: VectorsInput) -> VectorRows:
     """
     with context.stage("read"):
         columns = {"id_column": source.id_column, "vector_column": source.vector_column}
-        # Elsewhere a path without a scheme may be one of another file system.
-        is_here = is_local(context.session) or source.uri.startswith("file:///")
-        groups = find_row_groups(source.uri, **columns) if is_here else None
+        paths = local_paths(find_files(context.session, source.uri)) if lists_files_here(context.session) else None
+        groups = find_row_groups(paths, **columns) if paths else None
         if groups is not None:
             has_whole_ids = groups.id_kind in ids.WHOLE_NUMBERS
             return VectorRows(groups.n_rows, has_whole_ids, groups, lambda: _read(context.session, source)[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,6 @@ from musicrec.catalog.hashes import hash_texts
 from musicrec.spark.arrow import MAX_BYTES
 from musicrec.spark.failures import BROKEN_FILE
 from musicrec.spark.tasks import PIECE_ROWS
-from musicrec.storage.files import list_local_files
 
 # Footers that the driver reads; of more files Spark's tasks read them.
 MAX_FILES = 1000
@@ -80,16 +79,15 @@ def rows_of_piece(file: pq.ParquetFile, group: int, vector_column: str) -> int:
     return max(1, min(PIECE_ROWS, int(MAX_BYTES / row_bytes)))
 
 
-def find_row_groups(uri: str, *, id_column: str, vector_column: str) -> RowGroups | None:
+def find_row_groups(paths: Sequence[str], *, id_column: str, vector_column: str) -> RowGroups | None:
     """Return the row groups of local files that are all alike; None where Spark has to look at them.
 
     Parameters
     ----------
-    uri : str
+    paths : sequence of str
     id_column, vector_column : str
     """
-    paths = list_local_files(uri)
-    if paths is None or not 0 < len(paths) <= MAX_FILES:
+    if len(paths) > MAX_FILES:
         return None
     groups, kinds, n_rows = list[tuple[str, int]](), set[tuple[str, str]](), 0
     try:

@@ -13,6 +13,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from musicrec.catalog import formats
 from musicrec.catalog.clean import write_catalog
+from musicrec.catalog.formats import find_files
 from musicrec.catalog.sources import read_relation, read_source
 from musicrec.context import Context
 from musicrec.errors import InputError, StorageError
@@ -57,6 +58,15 @@ def csv_of(songs: pd.DataFrame) -> str:
 
 def test_no_such_path(spark, tmp_path: Path) -> None:
     assert "no such path" in refused(spark, tmp_path / "nowhere.csv", tmp_path)
+
+
+def test_what_is_hidden_is_no_data(spark, tmp_path: Path) -> None:
+    assert "no files under" in refused(spark, write(tmp_path, "track_id\n1\n", "_songs.csv"), tmp_path)
+    (tmp_path / "many").mkdir()
+    good = write(tmp_path / "many", "track_id\n1\n", "songs 50%.csv")
+    for name in ("_SUCCESS", ".songs.csv.crc", "_songs.parquet"):
+        write(tmp_path / "many", "x", name)
+    assert find_files(spark, str(tmp_path / "many")) == [good.as_uri().replace("file:///", "file:/")]
 
 
 @pytest.mark.parametrize("name", ["songs.csv", "songs.parquet", "songs.jsonl"])

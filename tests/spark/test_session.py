@@ -99,12 +99,18 @@ def test_an_archive_of_classes_may_stand_under_any_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("master", "has_own_spark", "is_set"),
-    [("local[*]", True, True), ("local[*]", False, False), ("spark://host:7077", True, False)],
-)
-def test_workers_are_forked_from_ours_where_they_have_the_package(
-    master: str, *, has_own_spark: bool, is_set: bool
+    ("master", "is_submitted", "is_remote", "can_fork_workers", "daemon", "adaptive"),
+    [("local[*]", False, False, True, "musicrec.daemon", "false"),
+     ("local[*]", False, False, False, None, "false"),
+     ("local[*]", True, False, True, None, None),
+     ("local[*]", False, True, True, None, None),
+     ("spark://host:7077", False, False, True, None, None)],
+)  # fmt: skip
+def test_what_only_fits_where_all_of_spark_is_ours(
+    master: str, *, is_submitted: bool, is_remote: bool, can_fork_workers: bool, daemon: str, adaptive: str
 ) -> None:
     settings = SETTINGS.model_copy(update={"master": master})
-    machine = sessions.Machine(2, True, False, False, "/tmp", has_own_spark=has_own_spark)
-    assert ("spark.python.daemon.module" in sessions._suggested(settings, machine)) is is_set
+    machine = sessions.Machine(2, True, is_submitted, is_remote, "/tmp", can_fork_workers=can_fork_workers)
+    suggested = sessions._suggested(settings, machine)
+    assert suggested.get("spark.python.daemon.module") == daemon
+    assert suggested.get("spark.sql.adaptive.enabled") == adaptive

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from musicrec.errors import StorageError
-from musicrec.storage.files import local_sizes, move, replacing, sync_files, write_text
+from musicrec.storage.files import local_paths, local_sizes, move, replacing, sync_files, write_text
 
 
 def test_a_file_takes_the_place_of_another_when_it_is_whole(tmp_path: Path) -> None:
@@ -71,26 +71,23 @@ def test_what_must_outlive_a_power_failure_waits_for_file_and_directory(
     assert synced == [str(tmp_path), str(tmp_path / "b"), str(tmp_path / "b" / "file.txt")]
 
 
-def test_local_sizes_are_those_of_the_data(tmp_path: Path) -> None:
-    (tmp_path / "a b.csv").write_text("x\n1\n")
+def test_local_files_are_known_by_their_uris(tmp_path: Path) -> None:
+    (tmp_path / "a b#?%é.csv").write_text("x\n1\n")
     (tmp_path / "empty.csv").touch()
-    (tmp_path / ".hidden").write_text("no data")
-    (tmp_path / "_SUCCESS").touch()
-    (tmp_path / "linked.csv").symlink_to(tmp_path / "a b.csv")
-    sizes = local_sizes(str(tmp_path))
-    assert sizes == {
-        f"{tmp_path.as_uri()}/a%20b.csv": 4,
-        f"{tmp_path.as_uri()}/empty.csv": 0,
-        f"{tmp_path.as_uri()}/linked.csv": 4,
-    }
+    (tmp_path / "linked.csv").symlink_to(tmp_path / "a b#?%é.csv")
+    uris = [path.as_uri() for path in sorted(tmp_path.iterdir())]
+    short = [uri.replace("file:///", "file:/") for uri in uris]
+    assert local_paths(uris) == local_paths(short) == [str(path) for path in sorted(tmp_path.iterdir())]
+    assert local_sizes(short) == dict(zip(short, [4, 0, 4], strict=True))
+    assert local_sizes([]) == {}
 
 
-@pytest.mark.parametrize("name", ["gone.csv", "*.csv", "50%25.csv"])
-def test_what_spark_has_to_look_at_has_no_local_sizes(tmp_path: Path, name: str) -> None:
-    (tmp_path / "a.csv").write_text("x\n1\n")
-    assert local_sizes(str(tmp_path / name)) is None
+@pytest.mark.parametrize("uri", ["s3a://bucket/a.csv", "file://host/a.csv", "/a.csv", "hdfs:/a.csv"])
+def test_files_elsewhere_have_no_local_paths(uri: str) -> None:
+    assert local_paths(["file:/a.csv", uri]) is None
+    assert local_sizes([uri]) is None
 
 
-def test_a_directory_of_directories_is_for_spark_to_look_at(tmp_path: Path) -> None:
-    (tmp_path / "day=1").mkdir()
-    assert local_sizes(str(tmp_path)) is None
+def test_a_file_that_went_has_no_size(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").touch()
+    assert local_sizes([(tmp_path / name).as_uri() for name in ("a.csv", "gone.csv")]) is None

@@ -31,12 +31,15 @@ class Checkpoints:
         Takes the name of a training and returns what was last kept of it, or None.
     write : callable
         Takes a name and what is to be kept.
+    on_restored : callable
+        Called where a training goes on from what was kept.
     seconds : float
         The least time between two of them.
     """
 
     read: Callable[[str], bytes | None]
     write: Callable[[str, bytes], None]
+    on_restored: Callable[[], None] = lambda: None
     seconds: float = 30.0
 
 

@@ -105,9 +105,10 @@ def _start(
     torch.manual_seed(settings.seed)
     progress = _Progress(Learner(songs, settings), checkpoints, name)
     kept = checkpoints.read(name) if checkpoints else None
-    if kept is not None:
+    if checkpoints and kept is not None:
         try:
             progress.restore(kept)
+            checkpoints.on_restored()
         except ValueError:
             # A broken file costs what it had saved, not the run. Some of it may have been taken over.
             torch.manual_seed(settings.seed)

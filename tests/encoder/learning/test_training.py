@@ -133,7 +133,7 @@ def test_batches_meet_their_own_proxies_and_a_draw(monkeypatch: pytest.MonkeyPat
     powers = np.exp(vectors.numpy() @ unit.T / QUICK.expert.proxy_temperature)
     shares = powers[row, own] / (powers[:, drawn] @ weights)[row]
     # A song is of one group here.
-    assert float(loss) == pytest.approx(-np.log(shares).mean(), rel=1e-5)
+    assert float(loss.detach()) == pytest.approx(-np.log(shares).mean(), rel=1e-5)
     touched = proxies.grad.abs().sum(dim=1) > 0
     np.testing.assert_array_equal(np.flatnonzero(touched.numpy()), drawn)
 
@@ -351,9 +351,12 @@ def test_a_training_that_was_cut_goes_on_as_if_it_had_not_been() -> None:
     with pytest.raises(CutError):
         train_encoder(data, settings=QUICK, on_epoch=stop, checkpoints=checkpoints)
     seen: list[int] = []
+    restored: list[bool] = []
+    checkpoints = replace(checkpoints, on_restored=lambda: restored.append(True))
     again, resumed = train_encoder(
         data, settings=QUICK, on_epoch=lambda epoch: seen.append(epoch.number), checkpoints=checkpoints
     )
+    assert restored == [True]
     assert seen == list(range(6, QUICK.n_epochs + 1))
     assert [epoch.held_out_score for epoch in resumed] == [epoch.held_out_score for epoch in history]
     for name, tensor in whole.state_dict().items():
@@ -392,7 +395,7 @@ def test_a_broken_checkpoint_costs_no_training() -> None:
         checkpoints=Checkpoints(others.get, others.__setitem__, seconds=0),
     )
     for broken in (content[:-100], *others.values(), b"nothing"):
-        checkpoints = Checkpoints(lambda _, broken=broken: broken, lambda *_: None)
+        checkpoints = Checkpoints(lambda _, broken=broken: broken, lambda *_: None, on_restored=pytest.fail)
         encoder, history = train_encoder(data, settings=quick, on_epoch=lambda _: None, checkpoints=checkpoints)
         assert len(history) == 3
         for name, tensor in whole.state_dict().items():
