@@ -1,7 +1,7 @@
 """Measure on generated songs, and print Markdown tables, or write them into a section of a document.
 
-`refresh` gives wall time, CPU time and peak memory of each stage of the nightly run. `neighbors` compares the
-neighbor join with its peers (scripts/peers.py): each at the cheapest setting that reaches a recall.
+`refresh` gives wall and CPU time, Spark jobs, shuffle and peak memory of each stage of the nightly run, and draws
+them as a flame graph. `neighbors` compares the join with its peers (scripts/peers.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from comparison import OURS, Outcome, Task, load_task, run_all
 from comparison_table import table_lines
-from nightly import make_catalog, night_lines, run_night
+from nightly import make_catalog, night_lines, profile_night, run_night
 from peers import PACKAGES, PEERS
 from vector_sets import MAKERS, SONG_LIKE, make_data
 
@@ -36,6 +36,9 @@ def refresh(arguments: argparse.Namespace) -> int:
             run_night(catalog, Path(scratch) / f"run-{i}", memory=memory, overrides=arguments.overrides)
             for i in range(arguments.repeats)
         ]
+        if arguments.profile:
+            root = Path(scratch) / "profiled"
+            profile_night(catalog, root, arguments.profile, memory=memory, overrides=arguments.overrides)
     text = "\n".join(night_lines(nights, n_songs=arguments.songs, memory=memory))
     print(f"\n{text}")
     if section:
@@ -118,6 +121,9 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     nightly = commands.add_parser("refresh", parents=[shared], help="time the nightly run, stage by stage")
     nightly.add_argument("--section", default="nightly", metavar="NAME", help="nightly by default")
     nightly.add_argument("--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE")
+    nightly.add_argument(
+        "--profile", type=Path, metavar="FILE", help="run once more and write a flame graph of Python, an SVG"
+    )
     nightly.set_defaults(run=refresh)
 
     join = commands.add_parser("neighbors", parents=[shared], help="compare the neighbor join with its peers")

@@ -1,4 +1,4 @@
-"""The nightly run on a generated catalog, watched: wall time, CPU time and memory of each stage."""
+"""The nightly run on a generated catalog, watched: wall and CPU time, jobs, shuffle and memory of each stage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from watching import GIB, Finished, run_watched, seconds_of
+from event_log import EventLog, logging_into, read_events
+from flame_graph import profiled
+from watching import GIB, MIB, Finished, run_watched, seconds_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,11 +24,13 @@ FOUND = ("hash_family", "recall_at_k", "recall_lower_95", "copies_per_item", "pa
 
 @dataclass(frozen=True)
 class StageFigures:
-    """What a stage took; memory is the peak of all processes together, in bytes."""
+    """What a stage took; memory is the peak of all processes together; shuffle and memory in bytes."""
 
     stage: str
     seconds: float
     cpu_s: float
+    n_jobs: int
+    shuffled: int
     peak: int
     failed: bool = False
 
@@ -46,7 +50,7 @@ def make_catalog(out: Path, *, n_songs: int) -> None:
 
 
 def run_night(catalog: Path, root: Path, *, memory: str, overrides: list[str]) -> Night:
-    """Run the refresh in a process of its own.
+    """Run the refresh in a process of its own, watched.
 
     Parameters
     ----------
@@ -59,6 +63,36 @@ def run_night(catalog: Path, root: Path, *, memory: str, overrides: list[str]) -
     overrides : list of str
         As `--set` takes them.
     """
+    events = root.with_name(f"{root.name}-events")
+    events.mkdir()
+    job = _run(_command(catalog, root, memory=memory, overrides=overrides), environment=logging_into(events))
+    manifest = json.loads((Path(job.out.strip().splitlines()[-1]) / "manifest.json").read_text())
+    return Night(stage_figures(manifest["stages"], job, read_events(events)), manifest["neighbors"])
+
+
+def profile_night(catalog: Path, root: Path, picture: Path, *, memory: str, overrides: list[str]) -> None:
+    """Run the refresh in a process of its own, and write a flame graph of it and its workers.
+
+    Parameters
+    ----------
+    catalog, root : path
+        As for `run_night`.
+    picture : path
+        An SVG file.
+    memory, overrides
+        As for `run_night`.
+    """
+    _run(profiled(_command(catalog, root, memory=memory, overrides=overrides), picture), environment={})
+
+
+def _run(command: list[str], *, environment: dict[str, str]) -> Finished:
+    job = run_watched(command, environment=environment)
+    if job.returncode:
+        raise SystemExit(f"the refresh failed with exit code {job.returncode}:\n{job.err[-2000:]}")
+    return job
+
+
+def _command(catalog: Path, root: Path, *, memory: str, overrides: list[str]) -> list[str]:
     settings = [
         f"input.tracks={catalog / 'tracks'}",
         f"input.playlists={catalog / 'playlists'}",
@@ -70,31 +104,32 @@ def run_night(catalog: Path, root: Path, *, memory: str, overrides: list[str]) -
     command = [sys.executable, str(ROOT / "jobs/refresh.py")]
     for setting in settings:
         command += ["--set", setting]
-    job = run_watched(command)
-    if job.returncode:
-        raise SystemExit(f"the refresh failed with exit code {job.returncode}:\n{job.err[-2000:]}")
-    manifest = json.loads((Path(job.out.strip().splitlines()[-1]) / "manifest.json").read_text())
-    return Night(stage_figures(manifest["stages"], job), manifest["neighbors"])
+    return command
 
 
-def stage_figures(stages: list[dict[str, Any]], job: Finished) -> list[StageFigures]:
-    """Return what each stage of a record took, and the whole process, from its start to its end."""
+def stage_figures(stages: list[dict[str, Any]], job: Finished, events: EventLog) -> list[StageFigures]:
+    """Return what each stage of a record took, and the whole process, from its start to its end.
+
+    Parameters
+    ----------
+    stages : list of dict
+        Of the manifest.
+    job : Finished
+    events : EventLog
+        Of the same run.
+    """
+
+    def took(name: str, start: float, stop: float, *, failed: bool) -> StageFigures:
+        cpu_s, peak = job.watch.cpu_s(start, stop), job.watch.peak(start, stop)
+        n_jobs, shuffled = events.n_jobs(start, stop), events.shuffled(start, stop)
+        return StageFigures(name, stop - start, cpu_s, n_jobs, shuffled, peak, failed)
+
     figures = []
     for stage in stages:
         started = seconds_of(stage["started_at"])
-        span = (started, started + stage["seconds"])
-        figures.append(
-            StageFigures(
-                stage["stage"],
-                stage["seconds"],
-                job.watch.cpu_s(*span),
-                job.watch.peak(*span),
-                failed=stage.get("failed", False),
-            )
-        )
-    span = (job.started, job.ended)
-    total = StageFigures(ALL_STAGES, job.ended - job.started, job.watch.cpu_s(*span), job.watch.peak(*span))
-    return [*figures, total]
+        failed = stage.get("failed", False)
+        figures.append(took(stage["stage"], started, started + stage["seconds"], failed=failed))
+    return [*figures, took(ALL_STAGES, job.started, job.ended, failed=False)]
 
 
 def night_lines(nights: list[Night], *, n_songs: int, memory: str) -> list[str]:
@@ -111,8 +146,8 @@ def night_lines(nights: list[Night], *, n_songs: int, memory: str) -> list[str]:
     return [
         f"{n_songs:,} songs, {psutil.cpu_count()} cores, a driver of {memory}, median of {len(nights)} run(s)",
         "",
-        "| stage | wall, s | songs/s | CPU, s | peak memory, GB |",
-        "|---|---:|---:|---:|---:|",
+        "| stage | wall, s | songs/s | CPU, s | jobs | shuffle, MB | peak memory, GB |",
+        "|---|---:|---:|---:|---:|---:|---:|",
         *[_stage_line(stage.stage, nights, n_songs=n_songs) for stage in nights[0].stages],
         "",
         "| join | |",
@@ -129,6 +164,8 @@ def _stage_line(name: str, nights: list[Night], *, n_songs: int) -> str:
         f"{seconds:.1f}",
         f"{n_songs / max(seconds, 0.01):,.0f}",
         f"{statistics.median(run.cpu_s for run in runs):.1f}",
+        f"{max(run.n_jobs for run in runs)}",
+        f"{max(run.shuffled for run in runs) / MIB:,.0f}",
         f"{max(run.peak for run in runs) / GIB:.1f}",
     ]
     return f"| {' | '.join(cells)} |"

@@ -16,7 +16,7 @@ from datetime import datetime
 import numpy as np
 import psutil
 
-GIB = 2**30
+GIB, MIB = 2**30, 2**20
 
 
 class ProcessWatch:

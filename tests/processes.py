@@ -63,13 +63,15 @@ def run_job(command: list[str], *overrides: str, **environment: str) -> subproce
     )
 
 
-def run_in_turn(lines: Mapping[str, Sequence[str]], directory: Path) -> dict[str, Ended]:
+def run_in_turn(
+    lines: Mapping[str, Sequence[str]], directory: Path, environment: Mapping[str, str]
+) -> dict[str, Ended]:
     """Run jobs/refresh.py once for each of the named command lines; the process ends as the last of them."""
     given = json.dumps([list(line) for line in lines.values()])
     finished = subprocess.run(
         [sys.executable, "-c", IN_TURN, REFRESH, str(directory), given],
         stdout=subprocess.DEVNULL,
-        env=own_environment(),
+        env={**own_environment(), **environment},
         timeout=400,
         check=False,
     )

@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
-from musicrec.errors import ConfigError
+from musicrec.errors import ConfigError, StorageError
 from musicrec.storage.sections import open_section
 from tests.conftest import ROOT
 from tests.test_benchmark import JOB
 
-benchmark, comparison, growth, nightly, scaling, vector_sets, watching = map(
+benchmark, comparison, event_log, flame_graph, growth, nightly, scaling, vector_sets, watching = map(
     importlib.import_module,
-    ("benchmark", "comparison", "growth", "nightly", "scaling", "vector_sets", "watching"),
-)
+    ("benchmark", "comparison", "event_log", "flame_graph", "growth", "nightly", "scaling", "vector_sets",
+     "watching"),
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def run(script: Any, monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
 
 
 NIGHT = """
-import json, sys
+import json, os, sys
 from datetime import UTC, datetime
 from pathlib import Path
 started = datetime.now(UTC)
@@ -58,6 +59,14 @@ stages = [
 ]
 found = dict(hash_family="exact", recall_at_k=1.0, recall_lower_95=0.9, copies_per_item=1, pairs_per_item=2.5, k=3)
 (root / "manifest.json").write_text(json.dumps({"stages": stages, "neighbors": found}))
+log = Path(next(word for word in os.environ["PYSPARK_SUBMIT_ARGS"].split() if "eventLog.dir=" in word)[26:])
+at = 1000 * started.timestamp()
+job = {"Event": "SparkListenerJobStart", "Submission Time": at + 100}
+task = {"Event": "SparkListenerTaskEnd", "Task Info": {"Finish Time": at + 1400},
+        "Task Metrics": {"Shuffle Write Metrics": {"Shuffle Bytes Written": 3 * 2**20}}}
+lost = {"Event": "SparkListenerTaskEnd", "Task Info": {"Finish Time": at + 1400}}
+(log / "appstatus").touch()
+(log / "events_1").write_text("\\n".join(map(json.dumps, [job, task, lost, {"Event": "SparkListenerLogStart"}])))
 print("noise\\n" + str(root))
 """
 
@@ -73,9 +82,9 @@ def test_a_night_is_written_by_stage(
     assert run(benchmark, monkeypatch, "refresh", "--songs", "300", "--repeats", "2", "--write", str(page)) == 0
     lines = section(page, "nightly")
     assert re.fullmatch(r"300 songs, \d+ cores, a driver of 8g, median of 2 run\(s\)", lines[0])
-    assert re.fullmatch(r"\| clean \| 1\.5 \| 200 \| \d+\.\d \| \d+\.\d \|", lines[4])
-    assert lines[5].startswith("| tune (failed) | 0.2 | 1,200 |")
-    assert lines[6].startswith("| altogether | ")
+    assert re.fullmatch(r"\| clean \| 1\.5 \| 200 \| \d+\.\d \| 1 \| 3 \| \d+\.\d \|", lines[4])
+    assert re.fullmatch(r"\| tune \(failed\) \| 0\.2 \| 1,200 \| \d+\.\d \| 1 \| 0 \| \d+\.\d \|", lines[5])
+    assert re.fullmatch(r"\| altogether \| .* \| 1 \| 3 \| \d+\.\d \|", lines[6])
     assert len({line.count("|") for line in lines[2:7]}) == 1
     assert "| pairs_per_item | 2.5 |" in lines
     command = "python scripts/benchmark.py refresh --songs 300 --repeats 2 --write DIR/page.md"
@@ -93,8 +102,18 @@ def test_a_stage_is_watched_from_its_start_to_its_end() -> None:
         {"stage": "clean", "seconds": 1.5, "started_at": "1970-01-01T00:01:40+00:00"},
         {"stage": "train", "seconds": 2.0, "started_at": "1970-01-01T02:01:42+02:00"},
     ]
-    figures = [(each.stage, each.cpu_s, each.peak / gib) for each in nightly.stage_figures(stages, job)]
-    assert figures == [("clean", 2.5, 1.0), ("train", 1.0, 3.0), ("altogether", 4.0, 3.0)]
+    events = event_log.EventLog(jobs=(100.5, 101.0, 103.0, 109.0), shuffles=((101.4, 5), (101.6, 7)))
+    figures = [
+        (each.stage, each.cpu_s, each.peak / gib, each.n_jobs, each.shuffled)
+        for each in nightly.stage_figures(stages, job, events)
+    ]
+    assert figures == [("clean", 2.5, 1.0, 2, 5), ("train", 1.0, 3.0, 1, 0), ("altogether", 4.0, 3.0, 3, 12)]
+
+
+def test_what_no_profiler_is_there_for_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flame_graph.shutil, "which", lambda *_, **__: None)
+    with pytest.raises(StorageError, match="py-spy is not installed"):
+        flame_graph.profiled(["true"], Path("picture.svg"))
 
 
 def test_the_join_is_written_beside_its_peers(tmp_path: Path, page: Path, monkeypatch: pytest.MonkeyPatch) -> None:

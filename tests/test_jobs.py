@@ -1,11 +1,13 @@
 """The jobs as processes: exit codes, and a kill half-way. At the top, because all rooms are in it."""
 
+import importlib
 import json
+import math
 import os
 import signal
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pytest
@@ -23,15 +25,20 @@ from tests.processes import (
     wait_for,
 )
 
+event_log = importlib.import_module("event_log")
+
 TODAY = date(2026, 5, 6)
+# Each costs a quarter of a second, however few songs there are.
+MAX_JOBS = 30
 
 
 class Published(NamedTuple):
-    """Songs, the root that holds their lists, and how each command line ended."""
+    """Songs, the root that holds their lists, how each command line ended, and what Spark noted of all."""
 
     songs: Path
     root: Path
     ended: dict[str, Ended]
+    events: Any
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +61,11 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
         ],
         "no such songs": ["--dry-run", *settings_of("input.tracks=/nowhere/songs.csv", new)],
     }  # fmt: skip
+    events = directory / "events"
+    events.mkdir()
     with runs.locked(runs.open_root(str(held))):
-        return Published(songs, root, run_in_turn(lines, directory))
+        ended = run_in_turn(lines, directory, event_log.logging_into(events))
+    return Published(songs, root, ended, event_log.read_events(events))
 
 
 def own_lines(stderr: str) -> list[str]:
@@ -85,6 +95,12 @@ def test_wrong_usage_is_2_and_success_0(published: Published) -> None:
     assert codes == {"an unknown option": 2, "no date": 2, "success": 0}
 
 
+def test_a_night_is_a_few_jobs(published: Published) -> None:
+    assert 5 < published.events.n_jobs(0, math.inf) <= MAX_JOBS
+    assert published.events.shuffled(0, math.inf) > 0
+    assert published.events.n_jobs(0, 0) == published.events.shuffled(0, 0) == 0
+
+
 def test_nothing_that_fails_shows_frames_of_java(published: Published) -> None:
     assert not [name for name, ended in published.ended.items() if "\tat " in ended.stderr]
 
@@ -92,7 +108,7 @@ def test_nothing_that_fails_shows_frames_of_java(published: Published) -> None:
 def test_a_killed_run_leaves_the_old_snapshot_and_the_next_succeeds(
     spark, published: Published, tmp_path: Path
 ) -> None:
-    songs, root, _ = published
+    songs, root = published.songs, published.root
     before, lists = runs.current_snapshot(runs.open_root(str(root))), recommendations(root)
     paths = (f"input.tracks={songs}", f"output.root={root}")
     job = start_job([*PYTHON_JOB, "--run-date", str(TODAY)], *paths, log=tmp_path / "log")
