@@ -93,7 +93,7 @@ def plan(session: SparkSession, config: Config) -> dict[str, Any]:
     with input_errors(config.input.tracks):
         rows, columns = read_source(session, config.input)
     read_relations(session, config.input)
-    return {"files": len(rows.inputFiles()), "columns": columns, "output": str(root.path)}
+    return {"files": len(rows.files), "columns": columns, "output": str(root.path)}
 
 
 def _run(context: Context, header: dict[str, Any], relations: Relations) -> str:

@@ -90,7 +90,7 @@ def write_catalog(context: Context) -> Catalog:
             n_tracks=counts["n_tracks"],
             counts=counts,
             columns=columns,
-            files=sorted(rows.inputFiles())[:1000],
+            files=list(rows.files[:1000]),
             ordered=ordered,
         )
 

@@ -12,13 +12,15 @@ from pyspark.sql import DataFrame
 
 from musicrec.arrays import Ints, as_shares
 from musicrec.catalog.audit import Audited, audit_rows
+from musicrec.catalog.columns import MALFORMED, SOURCE_FILE
+from musicrec.catalog.given_rows import GivenRows
 from musicrec.catalog.numbered import cut_by, text_arrays
 from musicrec.catalog.twins import keep_winners
 from musicrec.config import InputConfig
 from musicrec.messages import AUDITED, AUDITED_SONGS, WRITTEN_TRACKS, as_row
 from musicrec.schemas import QUARANTINE, TRACKS
 from musicrec.spark.arrow import numbers
-from musicrec.spark.tasks import Batches, by_position, each_number, numbered_pieces
+from musicrec.spark.tasks import Batches, each_number, numbered_pieces
 from musicrec.storage.array_files import ArrayFiles
 from musicrec.storage.arrow_files import ArrowFiles
 from musicrec.storage.rows import RowFiles
@@ -47,25 +49,28 @@ class Rules:
     columns: Mapping[str, str]
     settings: InputConfig
 
+    def all_columns(self, rows: GivenRows) -> list[str]:
+        """Return the names of the columns that rows are audited by: all, for the quarantine."""
+        return [*rows.names, MALFORMED, SOURCE_FILE]
+
     def audited(self, rows: pa.Table, names: Sequence[str]) -> Audited:
         """Return what the rows are, as `audit_rows`, given the names of their columns."""
         return audit_rows(rows.rename_columns(names), columns=self.columns, settings=self.settings)
 
 
-def write_audited(rows: DataFrame, *, rules: Rules, songs: ArrowFiles, quarantine: RowFiles) -> DataFrame:
+def write_audited(rows: GivenRows, *, rules: Rules, songs: ArrowFiles, quarantine: RowFiles) -> DataFrame:
     """Write the songs, pieces in the order of their ids, and the quarantine; return `messages.AUDITED`.
 
     Parameters
     ----------
-    rows : DataFrame
-        The source's columns, `_malformed` and `_source_file`.
+    rows : GivenRows
     rules : Rules
     songs : ArrowFiles
         Gets `audit.Audited.songs` of the pieces that have any.
     quarantine : RowFiles
         Gets `schemas.QUARANTINE` of the pieces that have any.
     """
-    names = rows.columns
+    names = rules.all_columns(rows)
 
     def write(batches: Batches) -> Batches:
         for piece, table in numbered_pieces(batches):
@@ -77,7 +82,7 @@ def write_audited(rows: DataFrame, *, rules: Rules, songs: ArrowFiles, quarantin
                 quarantine.write(piece, found.quarantine)
             yield _as_audited(piece, found, different)
 
-    return by_position(rows).mapInArrow(write, AUDITED)
+    return rows.map(write, AUDITED, columns=names)
 
 
 def write_tracks(
@@ -119,16 +124,15 @@ def write_tracks(
     return ranges.mapInArrow(write, WRITTEN_TRACKS)
 
 
-def as_tracks(rows: DataFrame, *, rules: Rules) -> DataFrame:
+def as_tracks(rows: GivenRows, *, rules: Rules) -> DataFrame:
     """Return `schemas.TRACKS`, without writing them: for a catalog that one session looks at.
 
     Parameters
     ----------
-    rows : DataFrame
-        The source's columns, `_malformed` and `_source_file`.
+    rows : GivenRows
     rules : Rules
     """
-    names = rows.columns
+    names = rules.all_columns(rows)
 
     def keep(batches: Batches) -> Batches:
         for _, table in numbered_pieces(batches):
@@ -139,7 +143,7 @@ def as_tracks(rows: DataFrame, *, rules: Rules) -> DataFrame:
         if held:
             yield from keep_winners(pa.Table.from_batches(held)).select(TRACKS.names).to_batches()
 
-    songs = by_position(rows).mapInArrow(keep, AUDITED_SONGS)
+    songs = rows.map(keep, AUDITED_SONGS, columns=names)
     return songs.repartition("track_key").mapInArrow(settle, TRACKS)
 
 

@@ -16,10 +16,12 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from musicrec.catalog.columns import MALFORMED, SOURCE_FILE, check_no_repeats
+from musicrec.catalog.given_rows import GivenRows, LocalRows, SparkRows, can_read_here, one_slash
+from musicrec.catalog.row_groups import RowGroups, find_row_groups
 from musicrec.errors import InputError
 from musicrec.spark.failures import input_errors
 from musicrec.spark.session import lists_files_here
-from musicrec.storage.files import local_sizes
+from musicrec.storage.files import local_paths, local_sizes
 
 ENDINGS = {
     "csv": "csv",
@@ -33,7 +35,7 @@ ENDINGS = {
 }
 
 
-def read_rows(session: SparkSession, uri: str, *, file_format: str, multiline: bool) -> DataFrame:
+def read_rows(session: SparkSession, uri: str, *, file_format: str, multiline: bool) -> GivenRows:
     """Return the rows of a file, directory or glob.
 
     Parameters
@@ -47,9 +49,8 @@ def read_rows(session: SparkSession, uri: str, *, file_format: str, multiline: b
 
     Returns
     -------
-    DataFrame
-        The source's columns (text for CSV and JSON, the file's own types for Parquet), `_malformed` and
-        `_source_file`.
+    GivenRows
+        With the source's columns: text for CSV and JSON, the file's own types for Parquet.
 
     Raises
     ------
@@ -60,12 +61,35 @@ def read_rows(session: SparkSession, uri: str, *, file_format: str, multiline: b
         sizes = _list_sizes(session, uri)
         files = list(sizes)
         kind = _detect_format(files, uri=uri) if file_format == "auto" else file_format
-        if kind == "parquet":
-            return _read_parquet(session, uri, sizes)
+        if kind == "parquet" and (groups := find_local_groups(session, files)) and can_read_here(groups):
+            return LocalRows(groups.schema.names, files, session, groups)
         # Writers leave empty CSV and JSON parts behind.
-        if not any(sizes.values()):
+        if kind != "parquet" and not any(sizes.values()):
             _refuse_empty(files)
-        return _read_csv(session, uri, files, multiline=multiline) if kind == "csv" else _read_jsonl(session, uri)
+        rows = {
+            "parquet": lambda: _read_parquet(session, uri, sizes),
+            "csv": lambda: _read_csv(session, uri, files, multiline=multiline),
+            "jsonl": lambda: _read_jsonl(session, uri),
+        }[kind]()
+        names = [name for name in rows.columns if name not in (MALFORMED, SOURCE_FILE)]
+        return SparkRows(names, files, rows)
+
+
+def find_local_groups(
+    session: SparkSession, files: Sequence[str], *, columns: Sequence[str] | None = None
+) -> RowGroups | None:
+    """Return the row groups that tasks can read themselves, as `find_row_groups`; None where Spark has to read.
+
+    Parameters
+    ----------
+    session : SparkSession
+    files : sequence of str
+        URIs.
+    columns : sequence of str, optional
+        That are wanted.
+    """
+    paths = local_paths(files) if lists_files_here(session) else None
+    return find_row_groups(paths, columns=columns) if paths else None
 
 
 def find_files(session: SparkSession, uri: str) -> list[str]:
@@ -77,7 +101,7 @@ def find_files(session: SparkSession, uri: str) -> list[str]:
         There are none, or the path cannot be read.
     """
     with input_errors(uri):
-        files = sorted(set(map(_one_slash, _list(session, uri).inputFiles())))
+        files = sorted(set(_list(session, uri).inputFiles()))
     if not files:
         raise InputError(f"no files under {uri}", todo="correct the path")
     return files
@@ -118,17 +142,13 @@ def _list_sizes(session: SparkSession, uri: str) -> dict[str, int]:
     filled = _list(session, uri).select(
         F.col("_metadata.file_path").alias("path"), F.col("_metadata.file_size").alias("n")
     )
-    return dict.fromkeys(files, 0) | {_one_slash(row["path"]): row["n"] for row in filled.collect()}
+    n_bytes = {one_slash(row["path"]): row["n"] for row in filled.collect()}
+    return {file: n_bytes.get(one_slash(file), 0) for file in files}
 
 
 def _list(session: SparkSession, uri: str) -> DataFrame:
     # Of all formats this one alone looks into no file.
     return session.read.format("binaryFile").load(uri)
-
-
-def _one_slash(uri: str) -> str:
-    # Spark writes a local file as file:///a in one place and as file:/a in another.
-    return re.sub(r"^file:/+", "file:/", uri)
 
 
 def _detect_format(files: Sequence[str], *, uri: str) -> str:

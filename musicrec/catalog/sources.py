@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from musicrec.catalog import formats
-from musicrec.catalog.columns import MALFORMED, SOURCE_FILE, resolve_columns
+from musicrec.catalog.columns import MALFORMED, resolve_columns
+from musicrec.catalog.given_rows import GivenRows
 from musicrec.catalog.texts import as_texts, stripped
 from musicrec.catalog.values import track_ids
 from musicrec.config import InputConfig
@@ -22,7 +22,7 @@ from musicrec.songs import (
     TRACK_COLUMNS,
 )
 from musicrec.spark import failures
-from musicrec.spark.tasks import Batches, by_position
+from musicrec.spark.tasks import Batches
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,16 @@ class Relation:
 
     Attributes
     ----------
-    rows : DataFrame
+    rows : GivenRows
         As the source has them.
+    columns : list of str
+        That are needed.
     relate : callable
         Makes of batches of these the texts `owner, track_id`; rows that lack one of the two are left out.
     """
 
-    rows: DataFrame
+    rows: GivenRows
+    columns: list[str]
     relate: Callable[[Batches], Batches]
 
     def map(self, make: Callable[[Batches], Batches], schema: StructType) -> DataFrame:
@@ -46,7 +49,7 @@ class Relation:
         Of maps one after the other, each would have Python workers of its own, which take seconds to start.
         """
         relate = self.relate
-        return self.rows.mapInArrow(lambda batches: make(relate(batches)), schema)
+        return self.rows.map(lambda batches: make(relate(batches)), schema, columns=self.columns)
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Relations:
     favorites: Relation | None
 
 
-def read_source(session: SparkSession, settings: InputConfig) -> tuple[DataFrame, dict[str, str]]:
+def read_source(session: SparkSession, settings: InputConfig) -> tuple[GivenRows, dict[str, str]]:
     """Return the rows of `input.tracks` and which source column serves which canonical name.
 
     Raises
@@ -72,7 +75,7 @@ def read_source(session: SparkSession, settings: InputConfig) -> tuple[DataFrame
     rows = formats.read_rows(
         session, settings.tracks, file_format=settings.format, multiline=settings.csv_multiline
     )
-    names = [name for name in rows.columns if name not in (MALFORMED, SOURCE_FILE)]
+    names = list(rows.names)
     columns = resolve_columns(names, wanted=TRACK_COLUMNS, configured=settings.columns, where=settings.tracks)
     _check_columns(names, columns, settings=settings)
     return rows, columns
@@ -96,7 +99,7 @@ def read_relation(session: SparkSession, uri: str, *, owner: str, settings: Inpu
         The files cannot be read, or one of the two columns is not there.
     """
     rows = formats.read_rows(session, uri, file_format=settings.format, multiline=settings.csv_multiline)
-    names = [name for name in rows.columns if name not in (MALFORMED, SOURCE_FILE)]
+    names = list(rows.names)
     # input.columns and input.id_from are written for the songs; they count here where this file has such columns.
     if not set(settings.id_from) <= set(names):
         settings = settings.model_copy(update={"id_from": ()})
@@ -151,20 +154,19 @@ def _check_columns(names: list[str], columns: dict[str, str], *, settings: Input
         )
 
 
-def as_relation(rows: DataFrame, *, columns: Mapping[str, str], owner: str, settings: InputConfig) -> Relation:
+def as_relation(rows: GivenRows, *, columns: Mapping[str, str], owner: str, settings: InputConfig) -> Relation:
     """Return playlists or favorites, with the ids of songs as these have them.
 
     Parameters
     ----------
-    rows : DataFrame
-        The source's columns.
+    rows : GivenRows
     columns : mapping
         Canonical name -> source name; holds `owner`, and `track_id` unless `settings.id_from` makes it.
     owner : str
         "playlist_id" or "user_id".
     settings : InputConfig
     """
-    wanted = dict.fromkeys([*columns.values(), *settings.id_from])
+    wanted = [*dict.fromkeys([*columns.values(), *settings.id_from]), MALFORMED]
 
     def relate(batches: Batches) -> Batches:
         for batch in batches:
@@ -172,13 +174,8 @@ def as_relation(rows: DataFrame, *, columns: Mapping[str, str], owner: str, sett
             owners = stripped(as_texts(given[columns[owner]]))
             source = given[columns["track_id"]] if "track_id" in columns else None
             ids = track_ids(source, given, n=batch.num_rows, settings=settings)
-            is_whole = pc.and_(pc.fill_null(pc.not_equal(owners, ""), False), pc.is_valid(ids))
+            has_both = pc.and_(pc.fill_null(pc.not_equal(owners, ""), False), pc.is_valid(ids))
+            is_whole = pc.and_(has_both, pc.is_null(given[MALFORMED]))
             yield pa.RecordBatch.from_arrays([owners, ids], names=[owner, "track_id"]).filter(is_whole)
 
-    known = rows.where(f"{MALFORMED} IS NULL").select(*map(quoted, wanted))
-    return Relation(by_position(known), relate)
-
-
-def quoted(name: str) -> Column:
-    """Return a column of the source by its name, whatever characters that has."""
-    return F.col("`" + name.replace("`", "``") + "`")
+    return Relation(rows, wanted, relate)

@@ -18,6 +18,7 @@ with suppress(ImportError):
 
     # A failed task reaches Python as the one or as the other, by the Java class of its cause.
     SPARK_ERRORS = (PySparkException, Py4JJavaError)
+GONE_FILE = "FILE_NOT_EXIST"
 BROKEN_FILE = ("FAILED_READ_FILE", "CANNOT_READ_FILE_FOOTER", "Could not read footer", "is not a Parquet file")
 
 # As Python's trace of a task ends with it.
@@ -60,7 +61,7 @@ def as_input_error(error: Exception, *, uri: str) -> InputError | None:
         return InputError(
             "Parquet files with different types for one column", where=where, todo="rewrite them alike"
         )
-    if "FILE_NOT_EXIST" in text:
+    if GONE_FILE in text:
         return InputError(
             "a file is gone that was there when the run began",
             where=where,

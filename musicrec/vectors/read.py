@@ -9,15 +9,13 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from musicrec.catalog.formats import find_files, read_counted_parquet
+from musicrec.catalog.formats import find_files, find_local_groups, read_counted_parquet
 from musicrec.context import Context
 from musicrec.errors import InputError
 from musicrec.neighbors.pack import MIN_LENGTH, VectorPieces
 from musicrec.neighbors.search.spaces import Metric
-from musicrec.spark.session import lists_files_here
-from musicrec.storage.files import local_paths
 from musicrec.vectors import ids
-from musicrec.vectors.row_groups import RowGroups, find_row_groups
+from musicrec.vectors.vector_files import VectorFiles, as_vector_files
 
 FLOATS = ("array<float>", "array<double>")
 
@@ -42,22 +40,22 @@ class VectorRows:
         Rows, by the footers of the files.
     has_whole_ids : bool
         The ids are whole numbers, not text.
-    groups : RowGroups or None
-        Of local files, which tasks read themselves.
+    files : VectorFiles or None
+        Local ones, which tasks read themselves.
     rows : callable
         Returns `id, vector` as Spark reads them.
     """
 
     n: int
     has_whole_ids: bool
-    groups: RowGroups | None
+    files: VectorFiles | None
     rows: Callable[[], DataFrame]
 
     def pieces(self) -> DataFrame | VectorPieces:
         """Return `track_key, recording_key, embedding`, as `write_packed` takes it."""
-        if self.groups is None:
+        if self.files is None:
             return ids.as_embeddings(self.rows())
-        return VectorPieces(len(self.groups.groups), self.groups.read)
+        return VectorPieces(len(self.files.groups.groups), self.files.read)
 
 
 def read_vectors(context: Context, source: VectorsInput) -> VectorRows:
@@ -69,12 +67,12 @@ def read_vectors(context: Context, source: VectorsInput) -> VectorRows:
         The files cannot be read, or the columns are not there or of another type.
     """
     with context.stage("read"):
-        columns = {"id_column": source.id_column, "vector_column": source.vector_column}
-        paths = local_paths(find_files(context.session, source.uri)) if lists_files_here(context.session) else None
-        groups = find_row_groups(paths, **columns) if paths else None
-        if groups is not None:
-            has_whole_ids = groups.id_kind in ids.WHOLE_NUMBERS
-            return VectorRows(groups.n_rows, has_whole_ids, groups, lambda: _read(context.session, source)[0])
+        uris, columns = find_files(context.session, source.uri), (source.id_column, source.vector_column)
+        groups = find_local_groups(context.session, uris, columns=columns)
+        files = as_vector_files(groups) if groups else None
+        if files is not None:
+            has_whole_ids = files.id_kind in ids.WHOLE_NUMBERS
+            return VectorRows(files.groups.n_rows, has_whole_ids, files, lambda: _read(context.session, source)[0])
         rows, n_rows = _read(context.session, source)
         return VectorRows(n_rows, ids.has_whole_ids(rows), None, lambda: rows)
 

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from musicrec.vectors import row_groups
-from musicrec.vectors.row_groups import RowGroups, find_row_groups
+from musicrec.catalog.row_groups import find_row_groups
+from musicrec.vectors import vector_files
+from musicrec.vectors.vector_files import VectorFiles, as_vector_files
 
 IDS = pa.array(["a", None, "é", "b"])
 VECTORS = pa.array([[0.5, 1.0], [0.0, 2.0], None, [3.0, -1.0]], type=pa.list_(pa.float64()))
@@ -20,18 +21,19 @@ def write(path: Path, ids: pa.Array = IDS, vectors: pa.Array = VECTORS, **names:
     return path
 
 
-def find(path: Path) -> RowGroups | None:
+def find(path: Path) -> VectorFiles | None:
     paths = [str(each) for each in sorted(path.iterdir())] if path.is_dir() else [str(path)]
-    return find_row_groups(paths, id_column="id", vector_column="vector")
+    groups = find_row_groups(paths, columns=["id", "vector"])
+    return as_vector_files(groups) if groups else None
 
 
 def test_rows_come_in_pieces_with_numbers_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_groups, "PIECE_ROWS", 2)
+    monkeypatch.setattr(vector_files, "PIECE_ROWS", 2)
     write(tmp_path / "d" / "one.parquet")
     write(tmp_path / "d" / "two.anything")
     found = find(tmp_path / "d")
     assert found is not None
-    assert (found.n_rows, len(found.groups), found.id_kind, found.vector_kind) == (8, 4, "string", "array<double>")
+    assert (found.groups.n_rows, len(found.groups.groups), found.id_kind) == (8, 4, "string")
     pieces = dict(piece for number in range(4) for piece in found.read(number))
     assert len(pieces) == 6
     table = pa.concat_tables(pieces.values())
@@ -73,7 +75,7 @@ def test_what_spark_has_to_look_at(tmp_path: Path) -> None:
 
 
 def test_long_vectors_come_in_smaller_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_groups, "MAX_BYTES", 8 * 50 * 10)
+    monkeypatch.setattr(vector_files, "MAX_BYTES", 8 * 50 * 10)
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(50 * 95, dtype=np.float32)), 50)
     pq.write_table(pa.table({"id": range(95), "vector": vectors}), tmp_path / "v.parquet")
     found = find(tmp_path / "v.parquet")

@@ -1,0 +1,84 @@
+"""Local Parquet files that tasks read themselves, a row group at a time: no row then passes through the JVM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from musicrec.spark.failures import BROKEN_FILE, GONE_FILE
+
+# Footers that the driver reads; of more files Spark's tasks read them.
+MAX_FILES = 1000
+
+
+@dataclass(frozen=True)
+class RowGroups:
+    """The row groups of files that are alike.
+
+    Attributes
+    ----------
+    groups : tuple of (str, int)
+        File, and number of the row group in it.
+    schema : pyarrow.Schema
+        Of the wanted columns, as the files have them.
+    n_rows : int
+    """
+
+    groups: tuple[tuple[str, int], ...]
+    schema: pa.Schema
+    n_rows: int
+
+    @contextmanager
+    def opened(self, number: int) -> Iterator[tuple[pq.ParquetFile, int]]:
+        """Give the file of a row group, and the number of the group in it.
+
+        Raises
+        ------
+        RuntimeError
+            It cannot be read: in Spark's own words, by which `spark.failures` knows it for what it is.
+        """
+        path, group = self.groups[number]
+        try:
+            with pq.ParquetFile(path) as file:
+                yield file, group
+        except pa.ArrowMemoryError:
+            raise
+        except FileNotFoundError as error:
+            raise RuntimeError(f"{GONE_FILE} file:{path}: {error}") from None
+        except (OSError, pa.ArrowException) as error:
+            raise RuntimeError(f"{BROKEN_FILE[0]} file:{path}: {error}") from None
+
+
+def find_row_groups(paths: Sequence[str], *, columns: Sequence[str] | None = None) -> RowGroups | None:
+    """Return the row groups of local files that are alike; None where Spark has to look at them.
+
+    Parameters
+    ----------
+    paths : sequence of str
+    columns : sequence of str, optional
+        That are wanted, each of one name; by default all.
+    """
+    if not 0 < len(paths) <= MAX_FILES:
+        return None
+    groups, schemas, n_rows = list[tuple[str, int]](), list[pa.Schema](), 0
+    try:
+        for path in paths:
+            with pq.ParquetFile(path) as file:
+                found = file.schema_arrow.remove_metadata()
+                schemas.append(found if columns is None else pa.schema([found.field(name) for name in columns]))
+                groups += [(path, group) for group in range(file.num_row_groups)]
+                n_rows += file.metadata.num_rows
+    except (OSError, pa.ArrowException, KeyError):
+        return None
+    if any(_kinds(schema) != _kinds(schemas[0]) for schema in schemas):
+        return None
+    return RowGroups(tuple(groups), schemas[0], n_rows)
+
+
+def _kinds(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
+    # Whether NULL is allowed, and what a writer noted of a column, makes no difference.
+    return [(field.name, field.type) for field in schema]
