@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from musicrec.catalog.columns import MALFORMED, SOURCE_FILE, check_no_repeats
-from musicrec.catalog.given_rows import GivenRows, LocalRows, SparkRows, can_read_here, one_slash
+from musicrec.catalog.given_rows import GivenRows, as_local_rows, can_read_here, one_slash
 from musicrec.catalog.row_groups import RowGroups, find_row_groups
 from musicrec.errors import InputError
 from musicrec.spark.failures import input_errors
@@ -62,7 +62,7 @@ def read_rows(session: SparkSession, uri: str, *, file_format: str, multiline: b
         files = list(sizes)
         kind = _detect_format(files, uri=uri) if file_format == "auto" else file_format
         if kind == "parquet" and (groups := find_local_groups(session, files)) and can_read_here(groups):
-            return LocalRows(groups.schema.names, files, session, groups)
+            return as_local_rows(session, files, groups)
         # Writers leave empty CSV and JSON parts behind.
         if kind != "parquet" and not any(sizes.values()):
             _refuse_empty(files)
@@ -72,7 +72,7 @@ def read_rows(session: SparkSession, uri: str, *, file_format: str, multiline: b
             "jsonl": lambda: _read_jsonl(session, uri),
         }[kind]()
         names = [name for name in rows.columns if name not in (MALFORMED, SOURCE_FILE)]
-        return SparkRows(names, files, rows)
+        return GivenRows(names, files, rows)
 
 
 def find_local_groups(

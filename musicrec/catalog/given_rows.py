@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,12 +18,13 @@ from musicrec.spark.partitions import default_partitions
 from musicrec.spark.tasks import Batches, by_position, each_number
 from musicrec.storage.files import local_paths
 
-BATCH_ROWS = 32_768
+READ_ROWS = 32_768
 # Of a task, where there are more rows than tasks to keep all cores busy.
 TASK_ROWS = 2**20
 
 
-class GivenRows(Protocol):
+@dataclass(frozen=True)
+class GivenRows:
     """Rows of files.
 
     Attributes
@@ -33,17 +33,16 @@ class GivenRows(Protocol):
         The source's columns, without `_malformed` and `_source_file`, which all rows have, too.
     files : sequence of str
         URIs, in order.
+    given : DataFrame
+        What Spark gives to tasks: the rows, or `id`, numbers of row groups.
+    groups : RowGroups or None
+        Of local files, which tasks read themselves.
     """
 
-    @property
-    def names(self) -> Sequence[str]:
-        """The source's columns."""
-        ...
-
-    @property
-    def files(self) -> Sequence[str]:
-        """URIs."""
-        ...
+    names: Sequence[str]
+    files: Sequence[str]
+    given: DataFrame
+    groups: RowGroups | None = None
 
     def map(self, make: Callable[[Batches], Batches], schema: StructType, *, columns: Sequence[str]) -> DataFrame:
         """Return what tasks make of the rows.
@@ -57,39 +56,28 @@ class GivenRows(Protocol):
         columns : sequence of str
             That are wanted.
         """
-        ...
-
-
-@dataclass(frozen=True)
-class SparkRows:
-    """Rows as Spark reads them: `GivenRows`."""
-
-    names: Sequence[str]
-    files: Sequence[str]
-    rows: DataFrame
-
-    def map(self, make: Callable[[Batches], Batches], schema: StructType, *, columns: Sequence[str]) -> DataFrame:
-        """Return what `GivenRows` says."""
-        return by_position(self.rows.select(*map(quoted, columns))).mapInArrow(make, schema)
-
-
-@dataclass(frozen=True)
-class LocalRows:
-    """Rows of local Parquet files: `GivenRows`."""
-
-    names: Sequence[str]
-    files: Sequence[str]
-    session: SparkSession
-    groups: RowGroups
-
-    def map(self, make: Callable[[Batches], Batches], schema: StructType, *, columns: Sequence[str]) -> DataFrame:
-        """Return what `GivenRows` says."""
-        groups, n = self.groups, len(self.groups.groups)
+        if self.groups is None:
+            return by_position(self.given.select(*map(quoted, columns))).mapInArrow(make, schema)
+        groups = self.groups
         # By its path, the URI that Spark says a row comes from.
         uris = dict(zip(local_paths(self.files) or [], map(one_slash, self.files), strict=True))
-        n_tasks = max(1, min(n, max(default_partitions(self.session), groups.n_rows // TASK_ROWS)))
-        numbers = self.session.range(0, n, 1, n_tasks)
-        return numbers.mapInArrow(lambda batches: make(_read(batches, groups, columns, uris)), schema)
+        return self.given.mapInArrow(lambda batches: make(_read(batches, groups, columns, uris)), schema)
+
+
+def as_local_rows(session: SparkSession, files: Sequence[str], groups: RowGroups) -> GivenRows:
+    """Return rows that tasks read themselves.
+
+    Parameters
+    ----------
+    session : SparkSession
+    files : sequence of str
+        URIs.
+    groups : RowGroups
+        Of these files.
+    """
+    n = len(groups.groups)
+    n_tasks = max(1, min(n, max(default_partitions(session), groups.n_rows // TASK_ROWS)))
+    return GivenRows(groups.schema.names, files, session.range(0, n, 1, n_tasks), groups)
 
 
 def can_read_here(groups: RowGroups) -> bool:
@@ -121,7 +109,7 @@ def _read(
     for number in each_number(batches):
         uri = uris[groups.groups[number][0]]
         with groups.opened(number) as (file, group):
-            for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=stored, use_threads=False):
+            for batch in file.iter_batches(READ_ROWS, row_groups=[group], columns=stored, use_threads=False):
                 yield _in_order(batch, columns, uri=uri)
 
 

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from musicrec.arrays import NO_SONG, Bools, Ints
+from musicrec.catalog.key_search import NOWHERE, find_keys
 from musicrec.errors import QualityError
 from musicrec.spark.arrow import bools
 from musicrec.storage.array_files import ArrayFiles
@@ -114,8 +115,8 @@ class Numbered:
 
         def find(part: int, rows: Ints) -> Ints:
             known, *columns = self.by_key.read(part, "keys", *names)
-            place = np.searchsorted(known, keys[rows]).clip(0, len(known) - 1)
-            is_known = known[place] == keys[rows]
+            place = find_keys(known, keys[rows])
+            is_known = place != NOWHERE
             return np.stack([np.where(is_known, column[place], NO_SONG) for column in columns], axis=1)
 
         parts = np.searchsorted(self.first_keys, keys, side="right")
@@ -132,15 +133,17 @@ class Numbered:
 
 
 def each_part(parts: Ints) -> Iterator[tuple[int, Ints]]:
-    """Yield each part (n,) that occurs, with its rows."""
+    """Yield each part (n,) that occurs, 0 or more, with its rows."""
     if not len(parts):
         return
     if (parts == parts[0]).all():
         yield int(parts[0]), np.arange(len(parts))
         return
-    order = np.argsort(parts, kind="stable")
-    names, starts = np.unique(parts[order], return_index=True)
-    yield from zip(names.tolist(), np.split(order, starts[1:]), strict=True)
+    counts = np.bincount(parts)
+    names = np.flatnonzero(counts)
+    # numpy sorts short numbers by their digits, several times as fast.
+    order = np.argsort(parts.astype(np.int16) if len(counts) <= 2**15 else parts, kind="stable")
+    yield from zip(names.tolist(), np.split(order, np.cumsum(counts[names])[:-1]), strict=True)
 
 
 def by_part(parts: Ints, read: Callable[[int, Ints], NDArray[Any]], values: NDArray[Any]) -> NDArray[Any]:

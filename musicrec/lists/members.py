@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from musicrec.arrays import Bools, Floats, Ints, concatenate_ranges
+from musicrec.catalog.key_search import NOWHERE, find_keys
 from musicrec.catalog.numbered import Numbered, each_part
 from musicrec.lists.nearest import SongRows
 from musicrec.messages import MEMBER_BLOCKS, WRITTEN, as_row
@@ -71,8 +72,8 @@ class Members:
         for part, rows in each_part(self.numbered.range_of(items)):
             if part in self.parts:
                 known, *found = self.files.read(part, "items", *columns)
-                place = np.searchsorted(known, items[rows]).clip(0, len(known) - 1)
-                is_here = known[place] == items[rows]
+                place = find_keys(known, items[rows])
+                is_here = place != NOWHERE
                 yield rows[is_here], place[is_here], found
 
 

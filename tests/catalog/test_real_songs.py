@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from musicrec.catalog.formats import MALFORMED, read_rows
-from musicrec.catalog.given_rows import SparkRows
 from tests.catalog.test_bad_input import read_in
 from tests.conftest import FMA, TIDYTUESDAY
 
@@ -22,8 +21,7 @@ def test_every_row_is_a_song_or_a_duplicate(spark, tmp_path: Path) -> None:
 
 def test_line_breaks_inside_real_quotes(spark) -> None:
     rows = read_rows(spark, str(FMA), file_format="auto", multiline=True)
-    assert isinstance(rows, SparkRows)
-    found = rows.rows.toPandas()
+    found = rows.given.toPandas()
     assert len(found) == 17_734
     assert found[MALFORMED].isna().all()
     with gzip.open(FMA, "rt", encoding="utf-8-sig", newline="") as file:
