@@ -176,9 +176,8 @@ def _why_not_judged(songs: Songs, *, n_queries: int) -> str:
 
 def _count_queries(candidates: Collection) -> int:
     """Return how many songs have a right answer by another artist."""
-    same_artist = candidates.artists[:, None] == candidates.artists[None, :]
-    relevant = candidates.relevance(slice(0, len(candidates.artists))) & ~same_artist
-    return int(relevant.any(axis=1).sum())
+    query, song = candidates.relevance(slice(0, len(candidates.artists))).nonzero()
+    return len(np.unique(query[candidates.artists[query] != candidates.artists[song]]))
 
 
 def _simple_methods(learned: TrainingSet, *, seed: int) -> dict[str, Encoder]:

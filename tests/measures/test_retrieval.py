@@ -1,3 +1,5 @@
+from random import Random
+
 import ir_measures
 import numpy as np
 import pytest
@@ -13,8 +15,7 @@ from musicrec.measures.retrieval import (
     answer,
     by_cosine,
     by_value,
-    falling,
-    measure_lists,
+    measure_places,
 )
 
 MEASURES = {
@@ -101,11 +102,15 @@ def test_fewer_songs_than_places() -> None:
     assert found.measures.recall.tolist() == found.measures.ndcg.tolist() == [1.0] * 3
 
 
+def measured(relevant: np.ndarray, k: int) -> ListMeasures:
+    """Return what rankings are worth of which (n_queries, n) says where they are right."""
+    return measure_places(relevant.sum(axis=1), np.nonzero(relevant)[1], k=k)
+
+
 @given(st.lists(st.lists(st.booleans(), min_size=12, max_size=12), min_size=1, max_size=8))
 def test_perfect_order_is_worth_most(rows: list[list[bool]]) -> None:
-    relevant = torch.tensor(rows)
-    found = measure_lists(relevant, k=10)
-    best = measure_lists(torch.sort(relevant.int(), dim=1, descending=True).values.bool(), k=10)
+    relevant = np.array(rows)
+    found, best = measured(relevant, k=10), measured(-np.sort(-relevant.astype(int)) == 1, k=10)
     for name, values in vars(found).items():
         assert ((values >= 0) & (values <= 1)).all(), name
         assert (values <= getattr(best, name) + 1e-12).all(), name
@@ -115,9 +120,9 @@ def test_perfect_order_is_worth_most(rows: list[list[bool]]) -> None:
 
 
 def test_no_query_with_a_right_answer() -> None:
-    found = measure_lists(torch.zeros(3, 5, dtype=torch.bool), k=2)
+    found = measured(np.zeros((3, 5), dtype=bool), k=2)
     assert found.precision.shape == (0,)
-    assert ListMeasures.join([found, measure_lists(torch.ones(1, 5, dtype=torch.bool), k=2)]).hit.tolist() == [1.0]
+    assert ListMeasures.join([found, measured(np.ones((1, 5), dtype=bool), k=2)]).hit.tolist() == [1.0]
 
 
 def test_everyone_gets_the_most_popular_songs() -> None:
@@ -128,12 +133,29 @@ def test_everyone_gets_the_most_popular_songs() -> None:
 
 @given(
     hnp.arrays(
-        np.float32, st.tuples(st.integers(1, 4), st.integers(1, 40)),
+        np.float32, st.integers(1, 9).map(lambda n: (n, n)),
         elements=st.one_of(
             st.floats(width=32, allow_nan=False), st.sampled_from([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf])
         ),
-    )
+    ),
+    st.integers(1, 12), st.booleans(), st.randoms(use_true_random=False),
 )  # fmt: skip
-def test_order_is_that_of_a_stable_sort(scores: np.ndarray) -> None:
-    expected = torch.sort(torch.from_numpy(scores), dim=1, descending=True, stable=True).indices
-    assert torch.equal(falling(torch.from_numpy(scores)), expected)
+def test_order_and_places_are_those_of_a_stable_sort(
+    scores: np.ndarray, k: int, own_artist: bool, random: Random
+) -> None:
+    n = len(scores)
+    artists, group = np.array([[random.randrange(4) for _ in range(n)] for _ in range(2)])
+    candidates = Collection.make(artists, song=np.arange(n), group=group)
+    found = answer(lambda rows: torch.from_numpy(scores[rows]), candidates, k=k, own_artist=own_artist)
+    allowed = (~np.eye(n, dtype=bool) if own_artist else artists[:, None] != artists[None, :]) & (scores > -np.inf)
+    precision = []
+    for query in range(n):
+        order = np.argsort(-scores[query], kind="stable")
+        listed = order[allowed[query, order]]
+        assert found.nearest[query].tolist() == (listed.tolist() + [-1] * k)[:k]
+        right = group[listed] == group[query]
+        if right.any():
+            hits = np.cumsum(right)[right] / (np.flatnonzero(right) + 1)
+            precision.append((right[:k].sum() / k, hits.mean()))
+    measures = (found.measures.precision, found.measures.average_precision)
+    np.testing.assert_allclose(np.stack(measures, axis=1), np.array(precision).reshape(-1, 2), atol=1e-12)
