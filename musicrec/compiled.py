@@ -20,5 +20,5 @@ def compiled(function: Function) -> Function:
     try:
         return cast(Function, njit(cache=True, nogil=True, fastmath=FAST)(function))
     except RuntimeError:
-        # From a zip on a machine without a home directory there is no place to keep it: seconds per worker.
+        # From a zip on a machine without a home directory there is no place to keep it (`storage.kernel_cache`).
         return cast(Function, njit(nogil=True, fastmath=FAST)(function))

@@ -129,6 +129,24 @@ def scratch() -> str:
     return tempfile.gettempdir()
 
 
+def cache_path(name: str) -> str:
+    """Return where something is kept from one run to the next that can be made anew."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(os.environ.get("NUMBA_CACHE_DIR") or os.path.join(home, "musicrec"), name)
+
+
+def make_writable(directory: str) -> None:
+    """Make a directory where there is none.
+
+    Raises
+    ------
+    OSError
+        It cannot be made or written.
+    """
+    os.makedirs(directory, exist_ok=True)
+    tempfile.TemporaryFile(dir=directory).close()
+
+
 def make_scratch(prefix: str) -> str:
     """Return a new temporary directory, which goes when this process ends."""
     directory = tempfile.mkdtemp(prefix=prefix)
