@@ -30,8 +30,9 @@ def refresh(arguments: argparse.Namespace) -> int:
     """Time the nightly run on a generated catalog."""
     section = _section(arguments)
     with tempfile.TemporaryDirectory(prefix="musicrec-benchmark-") as scratch:
-        catalog, memory = Path(scratch) / "catalog", arguments.driver_memory
-        make_catalog(catalog, n_songs=arguments.songs)
+        memory, catalog = arguments.driver_memory, (arguments.keep or Path(scratch)) / f"catalog-{arguments.songs}"
+        if not catalog.exists():
+            make_catalog(catalog, n_songs=arguments.songs)
         nights = [
             run_night(catalog, Path(scratch) / f"run-{i}", memory=memory, overrides=arguments.overrides)
             for i in range(arguments.repeats)
@@ -116,6 +117,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     shared.add_argument("--songs", type=int, default=1_000_000, metavar="N")
     shared.add_argument("--repeats", type=int, default=1, metavar="N")
     shared.add_argument("--driver-memory", default="8g", metavar="SIZE")
+    shared.add_argument("--keep", type=Path, metavar="DIR", help="leave made data here and use what is here")
     shared.add_argument("--write", metavar="FILE", help="replace a section of this document, too")
 
     nightly = commands.add_parser("refresh", parents=[shared], help="time the nightly run, stage by stage")
@@ -142,7 +144,6 @@ def _add_join_options(join: argparse.ArgumentParser) -> None:
         help=f"of {', '.join([SONG_LIKE, *MAKERS])}",
     )  # fmt: skip
     join.add_argument("--vectors", type=Path, metavar="DIR", help="Parquet (id, vector) instead of made data")
-    join.add_argument("--keep", type=Path, metavar="DIR", help="leave made data here and use what is here")
     join.add_argument("--recalls", type=_shares, default=[0.95, 0.98, 0.99], metavar="SHARE,...")
     join.add_argument(
         "--peers", type=_names([*PEERS]), default=["hnswlib", "faiss-ivf", "faiss-hnsw", "brute"],

@@ -1,7 +1,7 @@
 """Where machine code is kept of compiled loops that come from a zip file, as `spark-submit --py-files` takes it.
 
-numba keeps it by the place of the zip, and Spark puts the zip elsewhere in each run: each machine would compile all of
-it anew, in each run. Here it is kept by the source itself.
+numba keeps it by the place of the zip, and Spark puts the zip elsewhere in each run: each machine would compile it
+anew, in each run. Here it is kept by the source itself.
 """
 
 from __future__ import annotations
