@@ -98,8 +98,8 @@ def write_ranges(blocks: DataFrame, *, firsts: Ints, k: int, files: ArrayFiles) 
 
 def rank_items(
     items: Ints, recordings: Ints, neighbors: SongRows, scores: Floats, settings: RankSettings
-) -> Ranked:
-    """Return the lists of the songs of some items.
+) -> Iterator[Ranked]:
+    """Yield the lists of the songs of some items, of at most `CHUNK_SONGS` at once: an item may be of any number.
 
     Parameters
     ----------
@@ -118,10 +118,11 @@ def rank_items(
         asking = members.expand(items, recordings, columns=ALL)
     candidates, scores = sort_candidates(candidates, scores)
     rows = np.repeat(np.arange(len(items)), np.diff(asking.starts))
-    found = choose_songs(
-        candidates, scores, rows=rows, songs=asking.songs, recordings=asking.recordings, k=settings.k
-    )
-    return Ranked(asking.songs, found)
+    for first in range(0, len(rows), CHUNK_SONGS):
+        some = slice(first, first + CHUNK_SONGS)
+        songs, own = asking.songs[some], asking.recordings[some]
+        found = choose_songs(candidates, scores, rows=rows[some], songs=songs, recordings=own, k=settings.k)
+        yield Ranked(songs, found)
 
 
 def _with_members(
@@ -152,7 +153,7 @@ def _rank_unit(table: pa.Table, settings: RankSettings) -> Iterator[Ranked]:
         items, recordings = _of_keys(numbers(chunk["item_key"]), settings)
         neighbors = SongRows(starts, *_of_keys(numbers(listed.flatten()), settings))
         scores = numbers(chunk["scores"].combine_chunks().flatten())
-        yield rank_items(items, recordings, neighbors, scores, settings)
+        yield from rank_items(items, recordings, neighbors, scores, settings)
 
 
 def _of_keys(keys: Ints, settings: RankSettings) -> tuple[Ints, Ints]:

@@ -184,8 +184,10 @@ class Dropout(nn.Module):
             return units
         n = units.numel()
         words = torch.empty(-(-n // 8), dtype=torch.int64, device=units.device).random_(-(2**63), None)
-        kept = words.view(torch.uint8)[:n].view_as(units) >= self.n_hidden
-        return units * (kept * (256 / (256 - self.n_hidden)))
+        kept = torch.empty(units.shape, device=units.device)
+        # Ones and zeros at once: truths would have to be turned into them, which takes as long as to draw them.
+        torch.ge(words.view(torch.uint8)[:n].view_as(units), self.n_hidden, out=kept)
+        return units * kept.mul_(256 / (256 - self.n_hidden))
 
 
 class PeriodicEmbedding(nn.Module):
