@@ -30,7 +30,6 @@ DOING = {
     "train": "training the encoder",
     "gate": "judging the encoder",
     "start": "starting Python workers",
-    "features": "preparing features",
     "embed": "embedding songs",
     "read": "reading vectors",
     "pack": "packing vectors",

@@ -16,7 +16,6 @@ PRELOADED = (
     "musicrec.catalog.clean_tasks",
     "musicrec.catalog.number_tasks",
     "musicrec.encoder.embed",
-    "musicrec.encoder.features",
     "musicrec.encoder.sample_tasks",
     "musicrec.lists.check_tasks",
     "musicrec.lists.favorite_tasks",

@@ -16,7 +16,6 @@ from musicrec.catalog.sources import Relations, read_relations, read_source
 from musicrec.config import Config, config_as_dict
 from musicrec.context import Context, log, recorded
 from musicrec.encoder.embed import write_embeddings
-from musicrec.encoder.features import write_features
 from musicrec.encoder.gate import write_encoder
 from musicrec.encoder.learning.learner import find_device
 from musicrec.encoder.sample import Songs, draw_songs
@@ -28,7 +27,6 @@ from musicrec.lists.sort import write_recommendations
 from musicrec.lists.spread import write_spread
 from musicrec.neighbors.cells import write_cells
 from musicrec.neighbors.join import write_neighbors
-from musicrec.neighbors.pack import read_embeddings, write_packed
 from musicrec.neighbors.plan import plan_cells
 from musicrec.neighbors.search.spaces import Space
 from musicrec.neighbors.search.warm import warm_up
@@ -43,7 +41,7 @@ from musicrec.storage.publish import publish
 from musicrec.storage.runs import Root
 
 STAGES = (
-    "clean", "number", "sample", "train", "gate", "features", "embed", "pack", "plan", "cells", "truth",
+    "clean", "number", "sample", "train", "gate", "embed", "plan", "cells", "truth",
     "tune", "join", "rank", "spread", "sort", "favorites", "check", "report", "publish",
 )  # fmt: skip
 
@@ -103,10 +101,7 @@ def _run(context: Context, header: dict[str, Any], relations: Relations) -> str:
     songs = draw_songs(context, catalog, numbered, relations.playlists)
     trained = train(context, songs)
     shipped = write_encoder(context, songs, trained)
-    pieces = write_features(context, catalog, trained.encodings)
-    embeddings = write_embeddings(context, shipped, pieces, n_rows=n)
-    vectors = read_embeddings(embeddings, one_per_recording=context.config.neighbors.one_per_recording)
-    packed = write_packed(context, vectors, n_rows=n)
+    packed = write_embeddings(context, catalog, shipped)
     cell_plan = plan_cells(context, packed.sample, n_songs=n, space=Space())
     cells = write_cells(context, packed, cell_plan)
     truth = find_truth(context, cells)
@@ -126,7 +121,7 @@ def _run(context: Context, header: dict[str, Any], relations: Relations) -> str:
         "occurrence": spread.figures,
         **({"favorites": listeners} if listeners is not None else {}),
     }
-    report = draw_report(context, catalog, songs, trained, shipped, spread=spread, record=record)
+    report = draw_report(context, catalog, songs, trained, shipped, packed=packed, spread=spread, record=record)
     with context.stage("publish"):
         finished = datetime.now(UTC).isoformat(timespec="seconds")
         manifest = {**record, "finished_at": finished, "stages": context.stages}

@@ -46,15 +46,6 @@ TRACKS = StructType(
 # An input row that is no song. Nothing is unique. `row` is the row as JSON, cut to a bounded length.
 QUARANTINE = _schema(track_id=StringType(), reason=StringType(), source_file=StringType(), row=StringType())
 
-# A song's model inputs; track_key is unique. `imputed` names the features that were missing.
-FEATURE_VECTORS = _schema(
-    track_key=LongType(),
-    track_id=StringType(),
-    recording_key=LongType(),
-    imputed=ArrayType(StringType()),
-    features=ArrayType(FloatType()),
-)
-
 # A song's unit vector; track_key is unique. The values are exact in half precision.
 EMBEDDINGS = _schema(
     track_key=LongType(),

@@ -22,7 +22,6 @@ from musicrec.catalog.sources import read_relations
 from musicrec.config import Config, load_config
 from musicrec.context import Context
 from musicrec.encoder.embed import write_embeddings
-from musicrec.encoder.features import write_features
 from musicrec.encoder.gate import write_encoder
 from musicrec.encoder.sample import draw_songs
 from musicrec.encoder.train import train
@@ -45,8 +44,7 @@ def embed(session: SparkSession, config: Config, output: Path, *, repeats: int) 
         shipped = write_encoder(context, songs, trained)
         for _ in range(repeats):
             start_workers(context)
-            pieces = write_features(context, catalog, trained.encodings)
-            write_embeddings(context, shipped, pieces, n_rows=catalog.n_tracks)
+            write_embeddings(context, catalog, shipped)
         vectors = context.read(datasets.EMBEDDINGS).select(
             F.col("track_key").alias("id"), F.col("embedding").alias("vector")
         )

@@ -71,7 +71,7 @@ def test_real_executors_from_the_packaged_zip_and_one_is_killed(spark, songs: Pa
     assert all("musicrec.zip" in line for line in found)
     paths = (f"input.tracks={songs}", f"output.root={tmp_path / 'cluster'}")
     job = start_job([*cluster, str(ROOT / "jobs/refresh.py")], *paths, log=tmp_path / "log")
-    wait_for(job, tmp_path / "cluster", "work/*/features/part-*")
+    wait_for(job, tmp_path / "cluster", "work/*/embeddings/part-*")
     before = executors(job)
     assert len(before) == 2
     victim = min(before, key=lambda process: process.pid)

@@ -112,7 +112,7 @@ def test_a_killed_run_leaves_the_old_snapshot_and_the_next_succeeds(
     before, lists = runs.current_snapshot(runs.open_root(str(root))), recommendations(root)
     paths = (f"input.tracks={songs}", f"output.root={root}")
     job = start_job([*PYTHON_JOB, "--run-date", str(TODAY)], *paths, log=tmp_path / "log")
-    wait_for(job, root, "work/*-002/features")
+    wait_for(job, root, "work/*-002/model")
     os.killpg(job.pid, signal.SIGKILL)
     assert job.wait() == -signal.SIGKILL
     assert runs.current_snapshot(runs.open_root(str(root))) == before

@@ -1,82 +1,77 @@
-"""Embed: model inputs → unit vectors, over the whole catalog."""
+"""Embed: tracks → inputs → unit vectors, over the whole catalog, as Parquet and packed for the join."""
 
 from __future__ import annotations
 
-import pyarrow as pa
-from pyspark.sql import DataFrame
+from collections.abc import Iterable
 
+import pyarrow as pa
+
+from musicrec.catalog.clean import Catalog
 from musicrec.context import Context
+from musicrec.encoder.features import TRACK_INPUTS, raw_inputs
 from musicrec.encoder.gate import Shipped
+from musicrec.encoder.learning.inputs import encode
 from musicrec.encoder.learning.model import embed, from_files
-from musicrec.messages import WRITTEN
-from musicrec.neighbors.search.warm import warm_up
+from musicrec.neighbors.pack import EMBEDDED, PackedSongs, VectorPieces, pack_vectors
 from musicrec.schemas import EMBEDDINGS
-from musicrec.spark.arrow import column_matrix, matrix_column
-from musicrec.spark.tasks import Make, Read, Write, rewrite_pieces
+from musicrec.spark.arrow import matrix_column
 from musicrec.storage import artifacts, datasets
 from musicrec.storage.rows import RowFiles
 
-EMBED_COLUMNS = ["track_key", "track_id", "recording_key", "features"]
 
-
-def write_embeddings(context: Context, shipped: Shipped, pieces: list[int], *, n_rows: int) -> RowFiles:
-    """Write `schemas.EMBEDDINGS` of all songs and return the files.
+def write_embeddings(context: Context, catalog: Catalog, shipped: Shipped) -> PackedSongs:
+    """Write `schemas.EMBEDDINGS` of all songs, and return them packed.
 
     Parameters
     ----------
     context : Context
+    catalog : Catalog
     shipped : Shipped
-    pieces : list of int
-        Of the songs' features.
-    n_rows : int
-        Songs in all pieces.
 
     Raises
     ------
     StorageError
         The encoder's files are not those that were saved.
     """
-    with context.stage("embed", n_rows=n_rows):
+    with context.stage("embed", n_rows=catalog.n_tracks):
         # Read again and compared with their digests: what embeds the catalog is what was saved.
         weights, description = artifacts.load_encoder(context.run.path(datasets.MODEL), digests=shipped.digests)
-        inputs, vectors = context.files(datasets.FEATURE_VECTORS), context.files(datasets.EMBEDDINGS)
-        write_embedded_pieces(
-            context.numbers(len(pieces)),
+        vectors = as_vectors(
+            context.files(datasets.TRACKS),
+            context.files(datasets.EMBEDDINGS),
             weights=weights,
             description=description,
-            read=lambda number: inputs.read_piece(pieces[number], columns=EMBED_COLUMNS),
-            write=vectors.write,
-        ).toArrow()
-        return vectors
+            one_per_recording=context.config.neighbors.one_per_recording,
+        )
+        return pack_vectors(context, vectors, n_rows=catalog.n_tracks)
 
 
-def write_embedded_pieces(
-    pieces: DataFrame, *, weights: bytes, description: bytes, read: Read, write: Write
-) -> DataFrame:
-    """Write `schemas.EMBEDDINGS` of the songs and return `messages.WRITTEN`.
+def as_vectors(
+    tracks: RowFiles, embeddings: RowFiles, *, weights: bytes, description: bytes, one_per_recording: bool
+) -> VectorPieces:
+    """Return the vectors of songs, each of which is written when it is first there.
 
     Parameters
     ----------
-    pieces : DataFrame
-        `id`, the numbers of pieces of `schemas.FEATURE_VECTORS`.
+    tracks : RowFiles
+        `schemas.TRACKS`.
+    embeddings : RowFiles
+        Gets `schemas.EMBEDDINGS`, in pieces of the same numbers.
     weights, description : bytes
         The encoder's two files; a few hundred KB, so they travel with the task.
-    read, write : callable
-        As for `rewrite_pieces`.
+    one_per_recording : bool
+        Else each song is a recording of its own.
     """
+    pieces = tracks.pieces()
+    names = ["track_key", "recording_key" if one_per_recording else "track_key", "embedding"]
 
-    def prepare() -> Make:
-        # A worker per core is at work already; more threads would fight over the cores.
-        warm_up()
-        encoder, _ = from_files(weights, description)
+    def read(number: int) -> Iterable[tuple[int, pa.Table]]:
+        encoder, encodings = from_files(weights, description)
+        songs = tracks.read_piece(pieces[number], columns=TRACK_INPUTS)
+        vectors = matrix_column(embed(encoder, encode(raw_inputs(songs), encodings=encodings)))
+        keys = [songs.column(name) for name in ("track_key", "track_id", "recording_key")]
+        rows = pa.Table.from_arrays([*keys, vectors], names=EMBEDDINGS.names)
+        embeddings.write(pieces[number], rows)
+        yield number, pa.Table.from_arrays([rows[name] for name in names], names=EMBEDDED)
 
-        def embed_piece(piece: pa.Table) -> pa.Table:
-            vectors = embed(encoder, column_matrix(piece.column("features").combine_chunks()))
-            keys = [piece.column(name) for name in ("track_key", "track_id", "recording_key")]
-            columns = [*keys, matrix_column(vectors)]
-            return pa.Table.from_arrays(columns, names=EMBEDDINGS.names)
-
-        return embed_piece
-
-    # Read and written without the JVM, in half of the time.
-    return pieces.mapInArrow(rewrite_pieces(prepare, read, write), WRITTEN)
+    return VectorPieces(len(pieces), read)

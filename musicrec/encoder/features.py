@@ -1,4 +1,4 @@
-"""Features: tracks → model inputs, one vector per song, with the names of the features that were missing."""
+"""Columns of tracks as numbers: what encodings make a song's model inputs of."""
 
 from __future__ import annotations
 
@@ -7,63 +7,12 @@ import hashlib
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame
 
 from musicrec.arrays import Doubles
-from musicrec.catalog.clean import Catalog
-from musicrec.context import Context
-from musicrec.encoder.learning.inputs import Encodings, encode
-from musicrec.messages import WRITTEN
-from musicrec.schemas import FEATURE_VECTORS
-from musicrec.songs import FEATURES, RAW_INPUTS
-from musicrec.spark.arrow import list_column, matrix_column, numbers
-from musicrec.spark.tasks import Read, Write, rewrite_pieces
-from musicrec.storage import datasets
+from musicrec.songs import RAW_INPUTS
+from musicrec.spark.arrow import numbers
 
 TRACK_INPUTS = ["track_key", "track_id", "recording_key", *RAW_INPUTS]
-
-
-def write_features(context: Context, catalog: Catalog, encodings: Encodings) -> list[int]:
-    """Write `schemas.FEATURE_VECTORS` of all songs; return the numbers of the pieces.
-
-    Parameters
-    ----------
-    context : Context
-    catalog : Catalog
-    encodings : Encodings
-        Fitted on a sample.
-    """
-    with context.stage("features", n_rows=catalog.n_tracks):
-        tracks, vectors = context.files(datasets.TRACKS), context.files(datasets.FEATURE_VECTORS)
-        pieces = tracks.pieces()
-        write_feature_pieces(
-            context.numbers(len(pieces)),
-            encodings=encodings,
-            read=lambda number: tracks.read_piece(pieces[number], columns=TRACK_INPUTS),
-            write=vectors.write,
-        ).toArrow()
-        return vectors.pieces()
-
-
-def write_feature_pieces(pieces: DataFrame, *, encodings: Encodings, read: Read, write: Write) -> DataFrame:
-    """Write `schemas.FEATURE_VECTORS` of songs and return `messages.WRITTEN`.
-
-    Parameters
-    ----------
-    pieces : DataFrame
-        `id`, the numbers of pieces of `schemas.TRACKS`.
-    encodings : Encodings
-    read, write : callable
-        As for `rewrite_pieces`.
-    """
-
-    def encode_piece(piece: pa.Table) -> pa.Table:
-        raw = raw_inputs(piece)
-        keys = [piece.column(name) for name in ("track_key", "track_id", "recording_key")]
-        columns = [*keys, _missing_names(raw), matrix_column(encode(raw, encodings=encodings))]
-        return pa.Table.from_arrays(columns, names=FEATURE_VECTORS.names)
-
-    return pieces.mapInArrow(rewrite_pieces(lambda: encode_piece, read, write), WRITTEN)
 
 
 def raw_inputs(batch: pa.RecordBatch | pa.Table) -> Doubles:
@@ -109,13 +58,3 @@ def _part(column: pa.Array | pa.ChunkedArray, start: int, stop: int) -> Doubles:
 def _floats(column: pa.Array | pa.ChunkedArray) -> Doubles:
     values: Doubles = column.to_numpy(zero_copy_only=False).astype(np.float64)
     return values
-
-
-def _missing_names(raw: Doubles) -> pa.ListArray:
-    missing = np.isnan(raw[:, : len(FEATURES)])
-    names = np.array(FEATURES, dtype=object)[np.nonzero(missing)[1]]
-    return list_column(names, missing.sum(axis=1)) if len(names) else _empty_lists(len(raw))
-
-
-def _empty_lists(n: int) -> pa.ListArray:
-    return pa.ListArray.from_arrays(pa.array(np.zeros(n + 1, dtype=np.int32)), pa.array([], type=pa.string()))

@@ -19,7 +19,7 @@ from musicrec.spark.tasks import Batches, Read, each_block, each_number, joined
 from musicrec.storage.array_files import ArrayFiles
 
 # Items whose candidates a task holds at once, and songs whose lists it does.
-CHUNK_ITEMS, CHUNK_SONGS = 16_384, 131_072
+CHUNK_ITEMS, CHUNK_SONGS = 65_536, 131_072
 NO_SONGS = np.empty(0, dtype=np.int64)
 
 

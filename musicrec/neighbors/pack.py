@@ -23,7 +23,6 @@ from musicrec.neighbors.search.warm import warm_up
 from musicrec.spark.arrow import numbers
 from musicrec.spark.tasks import Batches, each_number, numbered_pieces
 from musicrec.storage import datasets
-from musicrec.storage.rows import RowFiles
 
 # Shorter vectors have no direction that single precision tells.
 MIN_LENGTH = 1e-10
@@ -56,8 +55,10 @@ class PackedSongs:
     pieces : list of int
         The numbers of the files.
     n_songs : int
+    sample_keys : int64 array, shape (n,)
+        Of the songs that leaders come from, rising.
     sample : float32 array, shape (n, d)
-        The vectors that leaders come from, in the order of their keys.
+        Their vectors.
     survey : dict
         What was found: `n_rows`, `n_without_key`, `n_empty`, `n_not_finite`, `n_zero`, `min_dim`, `max_dim`,
         `max_norm`, and `is_half` where all values are exact in half precision.
@@ -66,11 +67,24 @@ class PackedSongs:
     files: ItemFiles
     pieces: list[int]
     n_songs: int
+    sample_keys: Ints
     sample: Floats
     survey: dict[str, Any]
 
 
 def write_packed(context: Context, vectors: DataFrame | VectorPieces, *, n_rows: int) -> PackedSongs:
+    """Write the vectors in pieces, as a stage of its own, and return them.
+
+    Parameters
+    ----------
+    context, vectors, n_rows
+        As for `pack_vectors`.
+    """
+    with context.stage("pack", n_rows=n_rows):
+        return pack_vectors(context, vectors, n_rows=n_rows)
+
+
+def pack_vectors(context: Context, vectors: DataFrame | VectorPieces, *, n_rows: int) -> PackedSongs:
     """Write the vectors in pieces and return them.
 
     Parameters
@@ -82,21 +96,21 @@ def write_packed(context: Context, vectors: DataFrame | VectorPieces, *, n_rows:
     n_rows : int
         Rows of `vectors`.
     """
-    with context.stage("pack", n_rows=n_rows):
-        settings, seed = context.config.neighbors, context.config.model.seed
-        files = ItemFiles(context.run.path(datasets.PACKED))
-        share = sample_share(settings, n_songs=n_rows)
-        if isinstance(vectors, VectorPieces):
-            numbers_of, read = context.numbers(vectors.n), vectors.read
-            pack = _packer(lambda batches: _read_pieces(batches, read), share, seed, files.write)
-            found = numbers_of.mapInArrow(pack, PIECES).toArrow()
-        else:
-            found = write_pieces(vectors, share=share, seed=seed, write=files.write).toArrow()
-        survey = _total(found)
-        written = sorted(number for number in found["piece"].to_pylist() if number is not None)
-        is_whole = survey["min_dim"] == survey["max_dim"]
-        sample = _sample_of(found) if written and is_whole else np.empty((0, 0), dtype=np.float32)
-        return PackedSongs(files, written, survey["n_rows"], sample, survey)
+    settings, seed = context.config.neighbors, context.config.model.seed
+    files = ItemFiles(context.run.path(datasets.PACKED))
+    share = sample_share(settings, n_songs=n_rows)
+    if isinstance(vectors, VectorPieces):
+        numbers_of, read = context.numbers(vectors.n), vectors.read
+        pack = _packer(lambda batches: _read_pieces(batches, read), share, seed, files.write)
+        found = numbers_of.mapInArrow(pack, PIECES).toArrow()
+    else:
+        found = write_pieces(vectors, share=share, seed=seed, write=files.write).toArrow()
+    survey = _total(found)
+    written = sorted(number for number in found["piece"].to_pylist() if number is not None)
+    is_whole = survey["min_dim"] == survey["max_dim"]
+    no_sample = np.empty(0, dtype=np.int64), np.empty((0, 0), dtype=np.float32)
+    keys, sample = _sample_of(found) if written and is_whole else no_sample
+    return PackedSongs(files, written, survey["n_rows"], keys, sample, survey)
 
 
 def write_pieces(vectors: DataFrame, *, share: float, seed: int, write: Callable[[int, Items], None]) -> DataFrame:
@@ -114,25 +128,6 @@ def write_pieces(vectors: DataFrame, *, share: float, seed: int, write: Callable
     """
     columns = vectors.select(*EMBEDDED)
     return columns.mapInArrow(_packer(numbered_pieces, share, seed, write), PIECES)
-
-
-def read_embeddings(files: RowFiles, *, one_per_recording: bool) -> VectorPieces:
-    """Return the vectors of `schemas.EMBEDDINGS`, as tasks have written them.
-
-    Parameters
-    ----------
-    files : RowFiles
-    one_per_recording : bool
-        Else each song is a recording of its own.
-    """
-    pieces = files.pieces()
-    columns = ["track_key", "recording_key" if one_per_recording else "track_key", "embedding"]
-
-    def read(number: int) -> Iterable[tuple[int, pa.Table]]:
-        table = files.read_piece(pieces[number], columns=list(dict.fromkeys(columns)))
-        yield number, pa.Table.from_arrays([table[name] for name in columns], names=EMBEDDED)
-
-    return VectorPieces(len(pieces), read)
 
 
 def _read_pieces(
@@ -154,12 +149,12 @@ def _total(pieces: pa.Table) -> dict[str, Any]:
     }
 
 
-def _sample_of(pieces: pa.Table) -> Floats:
-    """Return the vectors (n, d) of the samples of `messages.PIECES`, in the order of their keys."""
+def _sample_of(pieces: pa.Table) -> tuple[Ints, Floats]:
+    """Return the keys (n,), rising, and the vectors (n, d) of the samples of `messages.PIECES`."""
     keys = blob_of(PIECES, "keys", b"".join(pieces["keys"].to_pylist()))
     values = blob_of(PIECES, "vectors", b"".join(pieces["vectors"].to_pylist()))
-    vectors: Floats = values.reshape(len(keys), -1)[np.argsort(keys, kind="stable")]
-    return vectors
+    order = np.argsort(keys, kind="stable")
+    return keys[order], values.reshape(len(keys), -1)[order]
 
 
 def _packer(

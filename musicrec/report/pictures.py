@@ -7,25 +7,25 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from musicrec.arrays import NO_SONG, Doubles, Floats, Ints
+from musicrec.arrays import NO_SONG, Doubles, Floats, Ints, is_drawn
 from musicrec.catalog.clean import Catalog
 from musicrec.catalog.numbered import Numbered, each_part
 from musicrec.context import Context
-from musicrec.encoder.learning.model import embed, from_files
+from musicrec.encoder.features import TRACK_INPUTS
+from musicrec.encoder.learning.model import from_files
 from musicrec.encoder.learning.training import Epoch
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.spread import Spread
-from musicrec.neighbors.search.items import Items, concatenate
+from musicrec.neighbors.pack import PackedSongs
 from musicrec.report import range_tasks
 from musicrec.report import rival as stage
 from musicrec.report.page import Example, Occurrences, Pictures
 from musicrec.report.popularity import add_occurrences
 from musicrec.report.range_tasks import SeenSettings
 from musicrec.songs import FEATURES
-from musicrec.spark.arrow import column_matrix, numbers
+from musicrec.spark.arrow import numbers
 from musicrec.storage import datasets
 
 # Songs on the map and in the list of examples, scores at all ranks, and genres with a name.
@@ -39,6 +39,7 @@ def collect_pictures(
     raw_sample: Doubles,
     history: list[Epoch],
     rival: tuple[bytes, bytes] | None,
+    packed: PackedSongs,
     spread: Spread,
 ) -> Pictures:
     """Return what `render_report` draws, from samples of bounded size.
@@ -52,10 +53,12 @@ def collect_pictures(
     history : list of Epoch
     rival : tuple of bytes, or None
         The files of the encoder that the shipped one was compared with.
+    packed : PackedSongs
+        The songs' vectors.
     spread : Spread
     """
     seen, mapped_share = _see_ranges(context, catalog, spread)
-    points, labels = _map(context, seen, share=mapped_share)
+    points, labels = _map(packed, seen, share=mapped_share, seed=context.config.model.seed)
     return Pictures(
         raw_features=raw_sample[:, : len(FEATURES)],
         history=[(epoch.number, epoch.loss, epoch.held_out_score) for epoch in history],
@@ -76,6 +79,7 @@ def _see_ranges(context: Context, catalog: Catalog, spread: Spread) -> tuple[pa.
         occurrences=spread.occurrences,
         scored_share=min(1.0, N_SCORED / context.config.neighbors.k / n),
         mapped_share=min(1.0, N_MAPPED / n),
+        map_seed=context.config.model.seed,
         n_popular=N_EXAMPLES,
     )
     ranges = context.numbers(spread.lists.numbered.n_ranges)
@@ -103,18 +107,13 @@ def _popular(seen: pa.Table) -> Ints:
     return songs[np.argsort(-popularity, kind="stable")[:N_EXAMPLES]]
 
 
-def _map(context: Context, seen: pa.Table, *, share: float) -> tuple[Floats, list[str]]:
-    files = context.files(datasets.EMBEDDINGS)
-    pieces = files.pieces()
-    drawn = range_tasks.as_mapped(
-        context.numbers(len(pieces)), numbers_of=pieces, embeddings=files, share=share
-    ).toArrow()
-    order = pc.sort_indices(drawn["track_key"])
-    vectors = column_matrix(_one_chunk(drawn["embedding"].take(order)))
+def _map(packed: PackedSongs, seen: pa.Table, *, share: float, seed: int) -> tuple[Floats, list[str]]:
+    # Of the songs that leaders come from, drawn in the same way, and of which there are more.
+    drawn = np.flatnonzero(is_drawn(packed.sample_keys, share=share, seed=seed))
     genres = seen["mapped_genres"].combine_chunks().flatten().to_pylist()
     by_key = dict(zip(_joined(seen, "mapped_keys").tolist(), genres, strict=True))
-    keys = drawn["track_key"].take(order).to_pylist()
-    return _principal_plane(vectors), _common_labels([by_key[key] for key in keys])
+    labels = _common_labels([by_key[key] for key in packed.sample_keys[drawn].tolist()])
+    return _principal_plane(packed.sample[drawn]), labels
 
 
 def _principal_plane(vectors: Floats) -> Floats:
@@ -159,21 +158,20 @@ def _rival_lists(
     context: Context, numbered: Numbered, asked: Ints, rival: tuple[bytes, bytes]
 ) -> dict[int, list[tuple[int, float]]]:
     """Return the nearest songs of each asked one, (key, score) by rank, by what the encoder was compared with."""
-    settings, features = context.config.neighbors, context.files(datasets.FEATURE_VECTORS)
+    settings, tracks = context.config.neighbors, context.files(datasets.TRACKS)
     recording = "recording_key" if settings.one_per_recording else "track_key"
-    # Pieces of features are ranges of songs.
-    some = [
-        stage.as_items(features.read_piece(part), recording=recording).take(asked[rows] - numbered.firsts[part])
+    (weights, description), (encoder, encodings) = rival, from_files(*rival)
+    # Pieces of tracks are ranges of songs.
+    songs = pa.concat_tables(
+        tracks.read_piece(part, columns=TRACK_INPUTS).take(pa.array(asked[rows] - numbered.firsts[part]))
         for part, rows in each_part(numbered.range_of(asked))
-    ]
-    songs = concatenate(some)
-    queries = Items(songs.keys, songs.recordings, embed(from_files(*rival)[0], songs.vectors.astype(np.float32)))
-    weights, description = rival
-    pieces = features.pieces()
+    )
+    queries = stage.as_items(songs, encoder, encodings, recording=recording)
+    pieces = tracks.pieces()
     found = stage.merge(
         stage.as_nearest(
             context.numbers(len(pieces)),
-            read=lambda number: features.read_piece(pieces[number]),
+            read=lambda number: tracks.read_piece(pieces[number], columns=TRACK_INPUTS),
             queries=queries,
             weights=weights,
             description=description,
@@ -205,7 +203,3 @@ def _names(context: Context, numbered: Numbered, songs: Ints) -> dict[int, str]:
 def _name(row: dict[str, Any]) -> str:
     known = [str(part) for part in (row["title"], row["artist"]) if part]
     return " – ".join(known) or str(row["track_id"])
-
-
-def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)

@@ -13,7 +13,6 @@ from musicrec.arrays import Doubles, Floats, Ints, as_shares, is_drawn
 from musicrec.lists.list_files import ListFiles, OccurrenceFiles
 from musicrec.messages import SEEN
 from musicrec.report.popularity import count_occurrences
-from musicrec.schemas import EMBEDDINGS
 from musicrec.spark.arrow import bools, numbers
 from musicrec.spark.tasks import Batches, each_number
 from musicrec.storage.rows import RowFiles
@@ -32,7 +31,7 @@ _SEEN = pa.schema(
         "popularity": pa.list_(pa.float64()),
     }
 )
-MAP_SEED, SCORE_SEED, TIE_SEED = 2, 3, 5
+SCORE_SEED, TIE_SEED = 3, 5
 _COLUMNS = ["track_key", "title", "artist", "genre", "popularity"]
 
 
@@ -48,6 +47,8 @@ class SeenSettings:
     occurrences : OccurrenceFiles
     scored_share, mapped_share : float
         0..1: about so many songs are drawn, for scores and for the map.
+    map_seed : int
+        By which songs are drawn for the map.
     n_popular : int
     """
 
@@ -56,6 +57,7 @@ class SeenSettings:
     occurrences: OccurrenceFiles
     scored_share: float
     mapped_share: float
+    map_seed: int
     n_popular: int
 
 
@@ -76,39 +78,13 @@ def as_seen(ranges: DataFrame, *, settings: SeenSettings) -> DataFrame:
     return ranges.mapInArrow(see, SEEN)
 
 
-def as_mapped(pieces: DataFrame, *, numbers_of: list[int], embeddings: RowFiles, share: float) -> DataFrame:
-    """Return the `schemas.EMBEDDINGS` of the songs that are drawn for the map.
-
-    Parameters
-    ----------
-    pieces : DataFrame
-        `id`, of `numbers_of`.
-    numbers_of : list of int
-    embeddings : RowFiles
-        In pieces of these numbers.
-    share : float
-        0..1
-    """
-
-    def draw(batches: Batches) -> Batches:
-        for piece in each_number(batches):
-            rows = embeddings.read_piece(numbers_of[piece])
-            drawn = is_drawn(numbers(rows["track_key"]), share=share, seed=MAP_SEED)
-            some = rows.filter(pa.array(drawn)).combine_chunks()
-            columns = {name: some[name].combine_chunks() for name in EMBEDDINGS.names}
-            columns["embedding"] = columns["embedding"].cast(pa.list_(pa.float32()))
-            yield pa.RecordBatch.from_arrays(list(columns.values()), names=EMBEDDINGS.names)
-
-    return pieces.mapInArrow(draw, EMBEDDINGS)
-
-
 def _see(part: int, settings: SeenSettings) -> pa.RecordBatch:
     tracks = settings.tracks.read_piece(part, columns=_COLUMNS)
     keys = numbers(tracks["track_key"])
     popularity = numbers(pc.fill_null(tracks["popularity"], np.nan))
     tenth, n_lists, n_songs = count_occurrences(popularity, settings.occurrences.range(part))
     scores = settings.lists.range(part).scores[is_drawn(keys, share=settings.scored_share, seed=SCORE_SEED)]
-    mapped = np.flatnonzero(is_drawn(keys, share=settings.mapped_share, seed=MAP_SEED))
+    mapped = np.flatnonzero(is_drawn(keys, share=settings.mapped_share, seed=settings.map_seed))
     titled = bools(pc.and_(pc.is_valid(tracks["title"]), pc.is_valid(tracks["artist"])))
     popular = most_popular(popularity, keys, np.flatnonzero(titled), n=settings.n_popular)
     columns = {

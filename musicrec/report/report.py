@@ -10,6 +10,7 @@ from musicrec.encoder.gate import Shipped
 from musicrec.encoder.sample import Songs
 from musicrec.encoder.train import Trained
 from musicrec.lists.spread import Spread
+from musicrec.neighbors.pack import PackedSongs
 from musicrec.report.page import render_report
 from musicrec.report.pictures import collect_pictures
 
@@ -21,6 +22,7 @@ def draw_report(
     trained: Trained,
     shipped: Shipped,
     *,
+    packed: PackedSongs,
     spread: Spread,
     record: dict[str, Any],
 ) -> str:
@@ -34,6 +36,8 @@ def draw_report(
         The sample.
     trained : Trained
     shipped : Shipped
+    packed : PackedSongs
+        The songs' vectors.
     spread : Spread
         The lists of what is published.
     record : dict
@@ -46,6 +50,7 @@ def draw_report(
             raw_sample=songs.raw,
             history=trained.history,
             rival=shipped.rival,
+            packed=packed,
             spread=spread,
         )
         return render_report({**record, "stages": context.stages}, pictures)

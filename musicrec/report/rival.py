@@ -6,14 +6,16 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from musicrec.encoder.learning.model import embed, from_files
+from musicrec.encoder.features import raw_inputs
+from musicrec.encoder.learning.inputs import Encodings, encode
+from musicrec.encoder.learning.model import Encoder, embed, from_files
 from musicrec.messages import NEAREST, as_row, blob_of
 from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel import exact_nearest
 from musicrec.neighbors.search.spaces import Space
 from musicrec.neighbors.search.top_k import Lists, best_of
 from musicrec.neighbors.search.warm import warm_up
-from musicrec.spark.arrow import column_matrix, numbers
+from musicrec.spark.arrow import numbers
 from musicrec.spark.tasks import Batches, Read, each_number
 
 # Songs that are compared at once.
@@ -30,7 +32,7 @@ def as_nearest(
     pieces : DataFrame
         `id`, the numbers of the pieces.
     read : callable
-        Returns the `schemas.FEATURE_VECTORS` of a piece.
+        Returns the `schemas.TRACKS` of a piece, of `features.TRACK_INPUTS`.
     queries : Items
         A few songs, with their vectors by this encoder.
     weights, description : bytes
@@ -42,30 +44,31 @@ def as_nearest(
 
     def find(batches: Batches) -> Batches:
         warm_up()
-        encoder, _ = from_files(weights, description)
+        encoder, encodings = from_files(weights, description)
         for number in each_number(batches):
-            songs = as_items(read(number), recording=recording)
-            for first in range(0, len(songs), COMPARED_ROWS):
-                some = songs.take(slice(first, first + COMPARED_ROWS))
-                items = Items(some.keys, some.recordings, embed(encoder, some.vectors.astype(np.float32)))
+            songs = read(number)
+            for first in range(0, songs.num_rows, COMPARED_ROWS):
+                items = as_items(songs.slice(first, COMPARED_ROWS), encoder, encodings, recording=recording)
                 found = exact_nearest(queries, items, k=k, space=Space())
                 yield as_row(NEAREST, keys=found.keys, recordings=found.recordings, scores=found.scores)
 
     return pieces.mapInArrow(find, NEAREST)
 
 
-def as_items(features: pa.Table, *, recording: str) -> Items:
-    """Return songs with their inputs in place of vectors.
+def as_items(songs: pa.Table, encoder: Encoder, encodings: Encodings, *, recording: str) -> Items:
+    """Return songs with their vectors.
 
     Parameters
     ----------
-    features : pyarrow.Table
-        `schemas.FEATURE_VECTORS`.
+    songs : pyarrow.Table
+        `schemas.TRACKS`.
+    encoder : Encoder
+    encodings : Encodings
     recording : str
         The column of their recordings.
     """
-    inputs = column_matrix(features.column("features").combine_chunks())
-    return Items(numbers(features.column("track_key")), numbers(features.column(recording)), inputs)
+    vectors = embed(encoder, encode(raw_inputs(songs), encodings=encodings))
+    return Items(numbers(songs.column("track_key")), numbers(songs.column(recording)), vectors)
 
 
 def merge(nearest: pa.Table, *, n_queries: int, k: int) -> Lists:

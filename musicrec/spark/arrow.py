@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from musicrec.arrays import Bools, Floats, Ints
+from musicrec.arrays import Bools, Ints
 
 # A row may be of any size: a title of megabytes, a vector of thousands of numbers.
 MAX_BYTES = 256 * 2**20
@@ -45,25 +45,6 @@ def matrix_column(matrix: NDArray[Any]) -> pa.FixedSizeListArray:
     """Return the rows of (n, d) as Arrow lists."""
     # A fixed size is written a fifth faster than lists that each say theirs.
     return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(matrix).reshape(-1)), matrix.shape[1])
-
-
-def column_matrix(column: pa.Array) -> Floats:
-    """Return Arrow lists of one length as (n, d), without a copy.
-
-    Raises
-    ------
-    ValueError
-        The lists differ in length or hold NULL.
-    """
-    flat = column.flatten()
-    if column.null_count or flat.null_count or (len(column) and len(flat) % len(column)):
-        raise ValueError("vectors must have one length and no NULL")
-    if not isinstance(column, pa.FixedSizeListArray):
-        lengths = np.diff(column.offsets.to_numpy())
-        if len(column) and (lengths != lengths[0]).any():
-            raise ValueError(f"vectors must have one length, found {lengths.min()} to {lengths.max()}")
-    matrix: Floats = flat.to_numpy(zero_copy_only=False).reshape(len(column), -1)
-    return matrix
 
 
 def numbers(column: pa.Array) -> NDArray[Any]:

@@ -17,7 +17,6 @@ from musicrec.messages import WRITTEN, as_row, blob_of
 from musicrec.spark.arrow import gather_batches, numbers
 
 Batches = Iterator[pa.RecordBatch]
-Make = Callable[[pa.Table], pa.Table]
 Read = Callable[[int], pa.Table]
 Write = Callable[[int, pa.Table], None]
 
@@ -86,28 +85,6 @@ def numbered_pieces(batches: Batches) -> Iterator[tuple[int, pa.Table]]:
         yield first + i, table
 
 
-def rewrite_pieces(prepare: Callable[[], Make], read: Read, write: Write) -> Callable[[Batches], Batches]:
-    """Return what a task runs on `id`, numbers of pieces: it writes what is made of each, and says so.
-
-    It yields `messages.WRITTEN`.
-
-    Parameters
-    ----------
-    prepare : callable
-        Called once by each task; returns what makes the rows to be written of those of a piece.
-    read : callable
-        Returns the rows of a piece.
-    write : callable
-        Stores the rows of a piece; a second attempt of a task calls it again with the same rows.
-    """
-
-    def rewrite_batches(batches: Batches) -> Batches:
-        make = prepare()
-        yield from write_each_piece(lambda piece: make(read(piece)), write)(batches)
-
-    return rewrite_batches
-
-
 def write_each_piece(make: Read, write: Write) -> Callable[[Batches], Batches]:
     """Return what a task runs on `id`, numbers of pieces: it writes each, and yields `messages.WRITTEN`.
 
@@ -116,7 +93,7 @@ def write_each_piece(make: Read, write: Write) -> Callable[[Batches], Batches]:
     make : callable
         Returns the rows of a piece.
     write : callable
-        As for `rewrite_pieces`.
+        Stores the rows of a piece; a second attempt of a task calls it again with the same rows.
     """
 
     def write_batches(batches: Batches) -> Batches:

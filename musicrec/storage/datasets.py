@@ -55,7 +55,6 @@ NUMBERED = Dataset("numbered")
 NUMBERED_KEYS = Dataset("numbered-keys")
 # encoder
 MODEL = Dataset("model")
-FEATURE_VECTORS = Dataset("features", "FEATURE_VECTORS")
 EMBEDDINGS = Dataset("embeddings", "EMBEDDINGS")
 # neighbors
 PACKED = Dataset("packed")

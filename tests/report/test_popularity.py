@@ -7,31 +7,37 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from musicrec.catalog.texts import no_texts
+from musicrec.encoder.features import raw_inputs
 from musicrec.encoder.learning.baselines import Affine
-from musicrec.encoder.learning.inputs import Encodings
+from musicrec.encoder.learning.inputs import encode, fit_encodings
 from musicrec.encoder.learning.model import as_files, embed, from_files, make_linear
 from musicrec.neighbors.search.items import Items
 from musicrec.report import rival
 from musicrec.report.popularity import add_occurrences, count_occurrences
 from musicrec.report.range_tasks import most_popular
-from musicrec.spark.arrow import matrix_column
+from musicrec.songs import FEATURES
 from tests.oracles import lists_by_hand, scores_by_hand
 
-N, DIM, K = 500, 5, 4
-ENCODINGS = Encodings((), (), (), 0.0)
+N, K = 500, 4
 
 
 def test_the_rivals_lists_are_its_nearest_other_recordings(spark) -> None:
     rng = np.random.default_rng(2)
-    inputs = rng.standard_normal((N, DIM)).astype(np.float32)
+    table = pa.table({name: rng.random(N) for name in (*FEATURES, "popularity")})
+    table = table.append_column("release_date", no_texts(N)).append_column("genre", no_texts(N))
+    raw = raw_inputs(table)
+    encodings = fit_encodings(raw, optional=[])
+    inputs = encode(raw, encodings=encodings)
+    width = inputs.shape[1]
     # Keys are hashes, of either sign; every recording has two releases.
     keys, recordings = rng.permutation(np.arange(-N, N, 2)), np.repeat(np.arange(-N // 4, N // 4), 2)
     weights, description = as_files(
-        make_linear(Affine(np.zeros(DIM), rng.standard_normal((DIM, 3)))), encodings=ENCODINGS
+        make_linear(Affine(np.zeros(width), rng.standard_normal((width, 3)))), encodings=encodings
     )
     vectors = embed(from_files(weights, description)[0], inputs)
     rows = np.arange(0, N, 50)
-    table = pa.table({"track_key": keys, "recording_key": recordings, "features": matrix_column(inputs)})
+    table = table.append_column("track_key", pa.array(keys)).append_column("recording_key", pa.array(recordings))
     found = rival.merge(
         rival.as_nearest(
             spark.range(0, 3, 1, 3),
