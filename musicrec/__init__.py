@@ -26,14 +26,6 @@ environment.set_default("OMP_WAIT_POLICY", "PASSIVE")
 # Read when a GPU's matrix products are first made: without it they may be summed in another order each time.
 environment.set_default("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
-if ".zip" in __file__:
-    # Read when numba is imported: its own way with zip files, left out here, compiles in each run anew.
-    environment.set_default(
-        "NUMBA_CACHE_LOCATOR_CLASSES",
-        "musicrec.storage.kernel_cache.PackedKernels,"
-        "UserProvidedCacheLocator,InTreeCacheLocator,UserWideCacheLocator,IPythonCacheLocator",
-    )
-
 _FUNCTIONS = {"refresh": "musicrec.interface", "neighbors": "musicrec.interface", "similar": "musicrec.query"}
 
 

@@ -32,7 +32,10 @@ def refresh(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="musicrec-benchmark-") as scratch:
         memory, catalog = arguments.driver_memory, (arguments.keep or Path(scratch)) / f"catalog-{arguments.songs}"
         if not catalog.exists():
-            make_catalog(catalog, n_songs=arguments.songs)
+            # Under another name until it is whole.
+            part = catalog.with_name(f"{catalog.name}.part")
+            make_catalog(part, n_songs=arguments.songs)
+            part.rename(catalog)
         nights = [
             run_night(catalog, Path(scratch) / f"run-{i}", memory=memory, overrides=arguments.overrides)
             for i in range(arguments.repeats)

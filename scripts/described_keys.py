@@ -59,7 +59,7 @@ COUNTS = (
 
 MODEL = (
     Key("model/objective", "what made songs alike: `playlists`, `labels`, `all`, `self_supervised`, or `none`"),
-    Key("model/inputs[]", "names of the encoder's inputs, in the order of `features`"),
+    Key("model/inputs[]", "names of the encoder's inputs, in their order"),
     Key("model/n_sampled", "songs of the sample"),
     Key("model/history[]/epoch", "1-based", "where an encoder was trained"),
     Key("model/history[]/loss", "mean over the batches", "where an encoder was trained"),

@@ -54,7 +54,6 @@ COLUMNS = {
     "quarantine.track_id": "the id, where the row has one",
     "source_file": "the file that the row stands in",
     "row": "the row as JSON, or its text where it could not be parsed; the first 2,000 characters",
-    "features": "inputs of the encoder, without unit; their order is `model.inputs` in the manifest",
     "embedding": "the vector, of length 1; its values are exact in half precision",
     "item_key": "the smallest `track_key` of the songs with this vector",
     "self_score": "score of the song with those that share its vector",

@@ -89,7 +89,10 @@ def find_local_groups(
         That are wanted.
     """
     paths = local_paths(files) if lists_files_here(session) else None
-    return find_row_groups(paths, columns=columns) if paths else None
+    # To Spark a directory such as day=1 is a column.
+    if not paths or any("=" in path.rpartition("/")[0] for path in paths):
+        return None
+    return find_row_groups(paths, columns=columns)
 
 
 def find_files(session: SparkSession, uri: str) -> list[str]:
@@ -101,7 +104,8 @@ def find_files(session: SparkSession, uri: str) -> list[str]:
         There are none, or the path cannot be read.
     """
     with input_errors(uri):
-        files = sorted(set(_list(session, uri).inputFiles()))
+        # Spark lists summaries such as _metadata, too, and reads past them.
+        files = sorted({file for file in _list(session, uri).inputFiles() if _is_data(file.rpartition("/")[2])})
     if not files:
         raise InputError(f"no files under {uri}", todo="correct the path")
     return files
@@ -144,6 +148,10 @@ def _list_sizes(session: SparkSession, uri: str) -> dict[str, int]:
     )
     n_bytes = {one_slash(row["path"]): row["n"] for row in filled.collect()}
     return {file: n_bytes.get(one_slash(file), 0) for file in files}
+
+
+def _is_data(name: str) -> bool:
+    return not name.startswith(".") and (not name.startswith("_") or "=" in name)
 
 
 def _list(session: SparkSession, uri: str) -> DataFrame:

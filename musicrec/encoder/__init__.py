@@ -1,1 +1,1 @@
-"""Tracks → embeddings: sample, train, gate, features, embed."""
+"""Tracks → embeddings: sample, train, gate, embed."""

@@ -14,11 +14,12 @@ _BEYOND = np.int64(2**63 - 1)
 
 
 def as_keys(scores: Floats) -> NDArray[np.int32]:
-    """Return whole numbers (n_rows, n) in the opposite order of the scores, equal for equal ones."""
+    """Return whole numbers (n_rows, n) in the opposite order of scores, equal for equal ones; of NaN `NEVER`."""
     # Plus zero: minus zero equals it, and has other bits.
     bits = (scores + np.float32(0)).view(np.int32)  # (n_rows, n)
     # Floats are in the order of their bits, the negative ones in the opposite one.
     keys: NDArray[np.int32] = ~(bits ^ (bits >> 31 & 0x7FFFFFFF))
+    keys[np.isnan(scores)] = NEVER
     return keys
 
 

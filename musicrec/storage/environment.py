@@ -84,11 +84,11 @@ def worker_python() -> str:
 def can_fork_workers() -> bool:
     """Return whether what this process can import, a process that Spark forks its workers from can, too.
 
-    They run the same Python, and Spark is the one that pip installed there. Not on macOS, where what libraries
-    start on being imported may not live through a fork.
+    They run the same Python, and Spark is the one that pip installed there, with no settings from elsewhere. Not
+    on macOS, where what libraries start on being imported may not live through a fork.
     """
-    is_own = worker_python() == sys.executable and not os.environ.get("SPARK_HOME")
-    return is_own and sys.platform == "linux"
+    is_own = not (os.environ.get("SPARK_HOME") or os.environ.get("SPARK_CONF_DIR"))
+    return is_own and worker_python() == sys.executable and sys.platform == "linux"
 
 
 def use_one_thread() -> None:

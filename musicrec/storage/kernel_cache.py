@@ -1,24 +1,25 @@
 """Where machine code is kept of compiled loops that come from a zip file, as `spark-submit --py-files` takes it.
 
 numba keeps it by the place of the zip, and Spark puts the zip elsewhere in each run: each machine would compile it
-anew, in each run. Here it is kept by the source itself.
+anew, in each run. Here it is kept by what is in the zip, all of it: loops hold constants of other files.
 """
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from musicrec.storage import environment
+from musicrec.storage.files import sha256_of
 
 
 class PackedKernels:
-    """A locator of numba, for functions of this package in a zip file: NUMBA_CACHE_LOCATOR_CLASSES names it."""
+    """A locator of numba, for functions in a zip file; `compiled` names it."""
 
-    def __init__(self, line: int, source: bytes) -> None:
-        self._line, self._digest = line, hashlib.sha256(source).hexdigest()
+    def __init__(self, line: int, digest: str) -> None:
+        self._line, self._digest = line, digest
 
     @classmethod
     def from_function(cls, function: Callable[..., Any], path: str) -> PackedKernels | None:
@@ -30,12 +31,11 @@ class PackedKernels:
         path : str
             Of its source.
         """
-        package = __name__.partition(".")[0]
-        if ".zip" not in path or function.__module__.partition(".")[0] != package:
+        archive = getattr(sys.modules[function.__module__].__loader__, "archive", "")
+        if not archive or not path.startswith(archive):
             return None
-        loader: Any = sys.modules[function.__module__].__loader__
-        locator = cls(function.__code__.co_firstlineno, loader.get_data(path))
         try:
+            locator = cls(function.__code__.co_firstlineno, _digest_of(archive))
             locator.ensure_cache_path()
         except OSError:
             return None
@@ -50,9 +50,14 @@ class PackedKernels:
         return environment.cache_path(f"kernels-{self._digest[:16]}")
 
     def get_source_stamp(self) -> str:
-        """Return what changes with the source."""
+        """Return what changes with the zip."""
         return self._digest
 
     def get_disambiguator(self) -> str:
         """Return what tells apart functions of one name in one file."""
         return str(self._line)
+
+
+@cache
+def _digest_of(archive: str) -> str:
+    return sha256_of(archive)

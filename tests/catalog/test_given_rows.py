@@ -1,5 +1,6 @@
 """Rows that tasks read themselves are those that Spark reads, whatever the files hold."""
 
+import os
 from datetime import date
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from musicrec.catalog import formats, given_rows
 from musicrec.catalog.given_rows import can_read_here
 from musicrec.catalog.row_groups import find_row_groups
 from musicrec.catalog.sources import read_relation
+from musicrec.errors import InputError
 from tests.catalog.test_bad_input import RELATION, read_in, refused
 from tests.conftest import make_config, make_songs
 
@@ -120,6 +122,21 @@ def test_what_spark_may_read_otherwise_is_left_to_spark(tmp_path: Path, name: st
         assert can_read_here(groups) is (path.name == "plain.parquet")
 
 
+def test_a_directory_that_is_a_column_is_left_to_spark(spark, tmp_path: Path) -> None:
+    directory = tmp_path / "songs"
+    for year in (1999, 2001):
+        (directory / f"year={year}").mkdir(parents=True)
+        songs = make_songs(30).assign(track_id=[f"{year}-{i}" for i in range(30)])
+        songs.drop(columns="release_date", errors="ignore").to_parquet(directory / f"year={year}" / "one.parquet")
+    rows = formats.read_rows(spark, str(directory), file_format="auto", multiline=True)
+    assert rows.groups is None
+    assert "year" in rows.names
+    catalog, counts = read_in(spark, directory, tmp_path)
+    assert counts["n_tracks"] == 60
+    found = {(row["track_id"][:4], row["release_year"]) for row in catalog.tracks.collect()}
+    assert found == {("1999", 1999), ("2001", 2001)}
+
+
 def test_files_that_differ_are_left_to_spark(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), tmp_path / "one.parquet")
     paths = [str(tmp_path / "one.parquet")]
@@ -133,11 +150,36 @@ def test_files_that_differ_are_left_to_spark(tmp_path: Path) -> None:
 
 
 def test_a_page_that_is_broken_is_told_by_its_file(spark, tmp_path: Path) -> None:
-    path = tmp_path / "songs.parquet"
+    path = tmp_path / "my songs, 50%.parquet"
     make_songs(200).to_parquet(path, index=False, compression=None)
     content = bytearray(path.read_bytes())
     content[4:400] = b"\xff" * 396
     path.write_bytes(bytes(content))
     message = refused(spark, path, tmp_path)
     assert "a file cannot be read" in message
-    assert str(path) in message
+    assert f"where: {path.as_uri().replace('file:///', 'file:/')}\n" in message
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_not_called_broken(tmp_path: Path) -> None:
+    path = tmp_path / "songs.parquet"
+    make_songs(20).to_parquet(path)
+    groups = find_row_groups([str(path)])
+    assert groups is not None
+    path.chmod(0)
+    with pytest.raises(InputError, match="Permission denied"), groups.opened(0):
+        pass
+
+
+def test_summaries_of_a_directory_are_no_data(spark, tmp_path: Path) -> None:
+    directory = tmp_path / "songs"
+    directory.mkdir()
+    table = pa.Table.from_pandas(make_songs(50), preserve_index=False)
+    found: list[pq.FileMetaData] = []
+    pq.write_table(table, directory / "one.parquet", metadata_collector=found)
+    found[0].set_file_path("one.parquet")
+    pq.write_metadata(table.schema, directory / "_metadata", metadata_collector=found)
+    pq.write_metadata(table.schema, directory / "_common_metadata")
+    assert formats.find_files(spark, str(directory)) == [(directory / "one.parquet").as_uri()]
+    _, counts = read_in(spark, directory, tmp_path)
+    assert counts["n_rows"] == 50

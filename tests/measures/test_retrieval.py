@@ -119,6 +119,14 @@ def test_perfect_order_is_worth_most(rows: list[list[bool]]) -> None:
     np.testing.assert_allclose(best.ndcg, 1)
 
 
+def test_a_score_that_is_no_number_answers_nobody() -> None:
+    candidates = Collection.make(np.arange(3), song=np.arange(3), group=np.zeros(3, dtype=np.int64))
+    scores = np.array([[0, np.nan, 0.5]] * 3, dtype=np.float32)
+    found = answer(lambda rows: torch.from_numpy(scores[rows]), candidates, k=2, own_artist=True)
+    assert found.nearest.tolist() == [[2, -1], [2, 0], [0, -1]]
+    assert found.measures.hit.tolist() == [1.0, 1.0, 1.0]
+
+
 def test_no_query_with_a_right_answer() -> None:
     found = measured(np.zeros((3, 5), dtype=bool), k=2)
     assert found.precision.shape == (0,)
