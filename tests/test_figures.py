@@ -44,6 +44,8 @@ def run(script: Any, monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     return code
 
 
+MAKE_NOTHING = "import pathlib, sys; pathlib.Path(sys.argv[-1]).mkdir()"
+
 NIGHT = """
 import json, os, sys
 from datetime import UTC, datetime
@@ -74,7 +76,7 @@ print("noise\\n" + str(root))
 def test_a_night_is_written_by_stage(
     tmp_path: Path, page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for directory, name, text in (("jobs", "refresh.py", NIGHT), ("scripts", "make_catalog.py", "")):
+    for directory, name, text in (("jobs", "refresh.py", NIGHT), ("scripts", "make_catalog.py", MAKE_NOTHING)):
         (tmp_path / directory).mkdir()
         (tmp_path / directory / name).write_text(text)
     monkeypatch.setattr(nightly, "ROOT", tmp_path)

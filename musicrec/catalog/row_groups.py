@@ -15,7 +15,7 @@ from musicrec.spark.failures import BROKEN_FILE, GONE_FILE
 
 # Footers that the driver reads; of more files Spark's tasks read them.
 MAX_FILES = 1000
-BUFFER_BYTES = 2**20
+READ_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class RowGroups:
         uri = f"file:{quote(path)}"
         try:
             # Without a buffer's size all of a column's bytes in a group are held at once.
-            with pq.ParquetFile(path, buffer_size=BUFFER_BYTES) as file:
+            with pq.ParquetFile(path, buffer_size=READ_BYTES) as file:
                 yield file, group
         except pa.ArrowMemoryError:
             raise
