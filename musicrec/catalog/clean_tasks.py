@@ -12,7 +12,6 @@ from pyspark.sql import DataFrame
 
 from musicrec.arrays import Ints, as_shares
 from musicrec.catalog.audit import Audited, audit_rows
-from musicrec.catalog.columns import MALFORMED, SOURCE_FILE
 from musicrec.catalog.given_rows import GivenRows
 from musicrec.catalog.numbered import cut_by, text_arrays
 from musicrec.catalog.twins import keep_winners
@@ -49,10 +48,6 @@ class Rules:
     columns: Mapping[str, str]
     settings: InputConfig
 
-    def all_columns(self, rows: GivenRows) -> list[str]:
-        """Return the names of the columns that rows are audited by: all, for the quarantine."""
-        return [*rows.names, MALFORMED, SOURCE_FILE]
-
     def audited(self, rows: pa.Table, names: Sequence[str]) -> Audited:
         """Return what the rows are, as `audit_rows`, given the names of their columns."""
         return audit_rows(rows.rename_columns(names), columns=self.columns, settings=self.settings)
@@ -70,7 +65,7 @@ def write_audited(rows: GivenRows, *, rules: Rules, songs: ArrowFiles, quarantin
     quarantine : RowFiles
         Gets `schemas.QUARANTINE` of the pieces that have any.
     """
-    names = rules.all_columns(rows)
+    names = rows.all_names
 
     def write(batches: Batches) -> Batches:
         for piece, table in numbered_pieces(batches):
@@ -132,7 +127,7 @@ def as_tracks(rows: GivenRows, *, rules: Rules) -> DataFrame:
     rows : GivenRows
     rules : Rules
     """
-    names = rules.all_columns(rows)
+    names = rows.all_names
 
     def keep(batches: Batches) -> Batches:
         for _, table in numbered_pieces(batches):

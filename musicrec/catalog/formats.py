@@ -61,16 +61,18 @@ def read_rows(session: SparkSession, uri: str, *, file_format: str, multiline: b
         sizes = _list_sizes(session, uri)
         files = list(sizes)
         kind = _detect_format(files, uri=uri) if file_format == "auto" else file_format
-        if kind == "parquet" and (groups := find_local_groups(session, files)) and can_read_here(groups):
-            return as_local_rows(session, files, groups)
-        # Writers leave empty CSV and JSON parts behind.
-        if kind != "parquet" and not any(sizes.values()):
+        if kind == "parquet":
+            groups = find_local_groups(session, files)
+            if groups and can_read_here(groups):
+                return as_local_rows(session, files, groups)
+            rows = _read_parquet(session, uri, sizes)
+        elif not any(sizes.values()):
+            # Some empty parts are no trouble: writers of CSV and JSON leave them behind.
             _refuse_empty(files)
-        rows = {
-            "parquet": lambda: _read_parquet(session, uri, sizes),
-            "csv": lambda: _read_csv(session, uri, files, multiline=multiline),
-            "jsonl": lambda: _read_jsonl(session, uri),
-        }[kind]()
+        elif kind == "csv":
+            rows = _read_csv(session, uri, files, multiline=multiline)
+        else:
+            rows = _read_jsonl(session, uri)
         names = [name for name in rows.columns if name not in (MALFORMED, SOURCE_FILE)]
         return GivenRows(names, files, rows)
 

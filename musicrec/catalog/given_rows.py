@@ -44,6 +44,11 @@ class GivenRows:
     given: DataFrame
     groups: RowGroups | None = None
 
+    @property
+    def all_names(self) -> list[str]:
+        """All columns, `_malformed` and `_source_file` last."""
+        return [*self.names, MALFORMED, SOURCE_FILE]
+
     def map(self, make: Callable[[Batches], Batches], schema: StructType, *, columns: Sequence[str]) -> DataFrame:
         """Return what tasks make of the rows.
 
