@@ -1,7 +1,8 @@
 """Run a process and watch what it and all its children (JVM, Python workers) take.
 
-Memory is summed four times a second; a page that several processes share counts once (proportional set size, where
-the system tells it, else resident size).
+Memory is summed up to four times a second; a page that several processes share counts once (proportional set size,
+where the system tells it, else resident size). To count pages stops who uses them: of a dozen processes that would
+take a tenth of a core, and make slower what is to be timed.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import numpy as np
 import psutil
 
 GIB, MIB = 2**30, 2**20
+# Between two samples, at least, and by how many times a sample's own time.
+INTERVAL_S, REST = 0.25, 50
 
 
 class ProcessWatch:
     """Samples memory and CPU time of a process and its children until it is told to stop.
 
-    A child that lives shorter than a quarter second may be missed.
+    A child that lives shorter than the time between two samples may be missed.
     """
 
     def __init__(self, pid: int) -> None:
@@ -51,8 +54,11 @@ class ProcessWatch:
         return float(used[1] - used[0])
 
     def _watch(self) -> None:
-        while not self._done.wait(0.25):
+        wait_s = INTERVAL_S
+        while not self._done.wait(wait_s):
+            started = time.perf_counter()
             size = self._sample()
+            wait_s = max(INTERVAL_S, REST * (time.perf_counter() - started))
             self.samples.append((time.time(), size, sum(self._cpu_s.values())))
 
     def _sample(self) -> int:
