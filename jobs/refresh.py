@@ -5,7 +5,7 @@
 
 import sys
 
-from musicrec.cli import main
+from musicrec.cli import run_command
 
 if __name__ == "__main__":
-    sys.exit(main(["refresh", *sys.argv[1:]]))
+    run_command(["refresh", *sys.argv[1:]])

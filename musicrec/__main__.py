@@ -1,8 +1,6 @@
 """`python -m musicrec` is the `musicrec` command."""
 
-import sys
-
-from musicrec.cli import main
+from musicrec.cli import run_command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command()

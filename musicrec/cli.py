@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from musicrec import __version__, console, exits
 from musicrec.storage import environment
@@ -19,7 +18,12 @@ from musicrec.storage import environment
 Command = Callable[[argparse.Namespace], int | None]
 
 
-def main(arguments: list[str] | None = None) -> int:
+def run_command(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run `main` as all that this process is for."""
+    environment.end_process(main(arguments))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, do what it says and return the exit code."""
     parsed = make_parser().parse_args(arguments)
     with console.showing(parsed.log, level=parsed.level):
@@ -266,7 +270,3 @@ def _config(arguments: argparse.Namespace) -> None:
     # A file that is given is checked, whatever is printed.
     config = load_config(files=files, overrides=arguments.overrides)
     console.show_result(without_secrets(resolved_toml(config)) if arguments.resolved else describe_config())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

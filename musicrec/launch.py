@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 from musicrec.config import Config, SparkConfig, load_config
 from musicrec.errors import StorageError
 from musicrec.spark import session as sessions
+from musicrec.spark.workers import warm_workers_beside
 from musicrec.storage import environment
 
 _log = logging.getLogger("musicrec")
@@ -61,6 +62,8 @@ def session_for(
         return
     opened = open_session(settings, app_name=app_name, is_for_small=environment.is_small(reads))
     try:
+        # The driver's own imports take as long.
+        warm_workers_beside(opened, _warm_up)
         yield opened
     except Exception:
         opened.stop()
@@ -72,6 +75,12 @@ def session_for(
         stopping.join(STOP_S)
         raise
     opened.stop()
+
+
+def _warm_up() -> None:
+    from musicrec.neighbors.search.warm import warm_up  # what it imports, the worker needs and not yet the driver
+
+    warm_up()
 
 
 def open_session(settings: SparkConfig, *, app_name: str, is_for_small: bool = False) -> SparkSession:

@@ -172,12 +172,12 @@ LIST_BLOCKS = _schema(target=IntegerType(), part=IntegerType(), songs=ROWS, plac
 # of n rows: int64 numbers of songs, int64 numbers of lists.
 TALLIES = _schema(target=IntegerType(), part=IntegerType(), songs=KEYS, n_lists=KEYS)
 
-# A range of numbers, `part` is unique. Blobs: int64 numbers of its songs that stand in no list, rising; int64
-# numbers of lists, and how many of its songs stand in so many.
-COUNTED = _schema(part=IntegerType(), forgotten=KEYS, n_lists=KEYS, n_songs=KEYS)
+# A range of numbers, `part` is unique. Blobs: int64 numbers of lists, and how many of its songs stand in so many.
+COUNTED = _schema(part=IntegerType(), n_lists=KEYS, n_songs=KEYS)
 
-# What an offer costs, by its number: nothing where the host's list has room, else the place of `removed`.
-ROOM = _schema(offer=LongType(), has_room=BooleanType(), removed=LongType())
+# A list that a song, `guest`, which stands in none, may come into, that of `host`; both are numbers of songs, and
+# (guest, host) is unique. It costs nothing where the list has room, else the place of `removed`, -1 where it has.
+OFFERS = _schema(guest=LongType(), score=FloatType(), host=LongType(), has_room=BooleanType(), removed=LongType())
 
 # A range of numbers, `part` is unique: what its songs got, and what is wrong with how many lists, by an example.
 CHECKED = _schema(

@@ -29,12 +29,10 @@ from musicrec.neighbors.cells import write_cells
 from musicrec.neighbors.join import write_neighbors
 from musicrec.neighbors.plan import plan_cells
 from musicrec.neighbors.search.spaces import Space
-from musicrec.neighbors.search.warm import warm_up
 from musicrec.neighbors.truth import find_truth
 from musicrec.neighbors.tune import tune_family
 from musicrec.report.report import draw_report
 from musicrec.spark.failures import input_errors
-from musicrec.spark.workers import warm_workers_beside
 from musicrec.storage import runs
 from musicrec.storage.plain import without_secrets
 from musicrec.storage.publish import publish
@@ -69,7 +67,6 @@ def refresh(session: SparkSession, config: Config, *, run_date: date) -> str:
         header = _header(context, run_date)
         log.info("run %s", run.run_id)
         with recorded(context, header=header):
-            warm_workers_beside(session, warm_up)
             relations = read_relations(session, config.input)
             snapshot = _run(context, header, relations)
         runs.drop_old(root, keep_snapshots=config.output.keep_snapshots, newest=run.run_id)

@@ -67,9 +67,6 @@ NEIGHBORS = _schema(
 # In how many lists a song stands; `song`, its number, is unique, and so is track_key.
 OCCURRENCES = _schema(song=LongType(), track_key=LongType(), n_lists=LongType())
 
-# A list that a song, which stands in none, may come into; (guest, host), numbers of songs, is unique.
-OFFERS = _schema(guest=LongType(), recording_key=LongType(), score=FloatType(), host=LongType())
-
 # A place in the list of `host` for `guest`, which no list holds; both, numbers of songs, are unique. `removed`
 # makes room, -1 where the list has room.
 PLACES = _schema(host=LongType(), removed=LongType(), guest=LongType(), score=FloatType())

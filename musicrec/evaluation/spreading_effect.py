@@ -24,7 +24,7 @@ from musicrec.lists.places import (
     choose_places,
     count_places,
     find_offers,
-    find_room,
+    find_wishes,
     measure_occurrence,
 )
 from musicrec.measures.retrieval import Collection
@@ -89,15 +89,13 @@ def _as_lists(songs: Songs, vectors: Floats, *, k: int) -> SongLists:
 def _spread(lists: SongLists, owners: Ints, *, k: int) -> tuple[Ints, Ints]:
     """Return the places of the spread lists, in any order: whose list, and the song."""
     counts = count_places(lists.songs, lists.places)
-    offers = find_offers(lists, counts.songs[counts.n_lists == 0])
-    offers = offers.take(np.lexsort((offers.guests, offers.hosts)))
-    room = find_room(lists, offers.hosts, offers.recordings, k=k)
-    chosen = choose_places(offers, room, counts.of(room.removed))
-    hosts, guests = offers.hosts[room.offers[chosen]], offers.guests[room.offers[chosen]]
-    gone = chosen[~room.has_room[chosen]]
+    wishes = find_wishes(lists, counts.songs[counts.n_lists == 0])
+    offers = find_offers(wishes, lists, k=k)
+    chosen = offers.take(choose_places(offers, counts.of(offers.removed)))
+    gone = chosen.take(np.flatnonzero(~chosen.has_room))
     n = len(lists.songs)
-    stays = ~np.isin(owners * n + lists.places, offers.hosts[room.offers[gone]] * n + room.removed[gone])
-    return np.concatenate([owners[stays], hosts]), np.concatenate([lists.places[stays], guests])
+    stays = ~np.isin(owners * n + lists.places, gone.hosts * n + gone.removed)
+    return np.concatenate([owners[stays], chosen.hosts]), np.concatenate([lists.places[stays], chosen.guests])
 
 
 def _precision(owners: Ints, places: Ints, songs: Songs, *, test: Bools, k: int) -> float:

@@ -8,10 +8,12 @@ list of a song that they list themselves reaches them for sure, and leaves all o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from musicrec.arrays import Bools, Floats, Ints, concatenate_ranges
+from musicrec.arrays import NO_SONG, Bools, Floats, Ints, concatenate_ranges
 
 # Songs of its own list that a forgotten song asks for a place.
 N_ASKED = 5
@@ -48,7 +50,7 @@ class Counts:
     Attributes
     ----------
     songs : int64 array, shape (n,)
-        Keys, rising.
+        Rising.
     n_lists : int64 array, shape (n,)
     """
 
@@ -72,16 +74,16 @@ class Histogram:
 
 
 @dataclass(frozen=True)
-class Offers:
-    """Lists that a forgotten song may come into.
+class Wishes:
+    """Lists that forgotten songs would come into.
 
     Attributes
     ----------
     guests, recordings : int64 arrays, shape (n,)
-        Keys of the forgotten songs, and their recordings.
+        The forgotten songs, and their recordings.
     scores : float32 array, shape (n,)
     hosts : int64 array, shape (n,)
-        Keys of the songs whose lists they are.
+        The songs whose lists they are.
     """
 
     guests: Ints
@@ -89,28 +91,33 @@ class Offers:
     scores: Floats
     hosts: Ints
 
-    def take(self, rows: Ints) -> Offers:
-        """Return some of the offers."""
-        return Offers(self.guests[rows], self.recordings[rows], self.scores[rows], self.hosts[rows])
-
 
 @dataclass(frozen=True)
-class Room:
-    """What offers cost.
+class Offers:
+    """Lists that forgotten songs may come into, and what it costs.
 
     Attributes
     ----------
-    offers : int64 array, shape (n,)
-        Rows of `Offers`.
+    guests : int64 array, shape (n,)
+        The forgotten songs.
+    scores : float32 array, shape (n,)
+    hosts : int64 array, shape (n,)
+        The songs whose lists they are.
     has_room : bool array, shape (n,)
         The host's list is not full, and nothing is removed.
     removed : int64 array, shape (n,)
-        Else the key of the song that is; 0 where there is room.
+        Else the song that is; `NO_SONG` where there is room.
     """
 
-    offers: Ints
+    guests: Ints
+    scores: Floats
+    hosts: Ints
     has_room: Bools
     removed: Ints
+
+    def take(self, rows: Ints) -> Offers:
+        """Return some of the offers."""
+        return Offers(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
 @dataclass(frozen=True)
@@ -155,89 +162,87 @@ def is_among(keys: Ints, rising: Ints) -> Bools:
     return found
 
 
-def find_offers(lists: SongLists, forgotten: Ints) -> Offers:
-    """Return the offers of the first `N_ASKED` of each forgotten song's list.
+def find_wishes(lists: SongLists, forgotten: Ints) -> Wishes:
+    """Return the wishes of forgotten songs: to come into the lists of the first `N_ASKED` in their own.
 
     Parameters
     ----------
     lists : SongLists
-        Those of a share of the songs.
+        With those of the forgotten songs.
     forgotten : int64 array, shape (m,)
-        Keys, rising.
+        Rising.
     """
     rows = np.flatnonzero(is_among(lists.songs, forgotten))
     lengths = np.minimum(np.diff(lists.starts)[rows], N_ASKED)
     row, position = np.repeat(rows, lengths), concatenate_ranges(lists.starts[rows], lengths)
-    return Offers(lists.songs[row], lists.recordings[row], lists.scores[position], lists.places[position])
+    return Wishes(lists.songs[row], lists.recordings[row], lists.scores[position], lists.places[position])
 
 
-def find_room(lists: SongLists, hosts: Ints, recordings: Ints, *, k: int) -> Room:
-    """Return what the offers to these lists cost.
+def find_offers(wishes: Wishes, lists: SongLists, *, k: int) -> Offers:
+    """Return what the wishes cost.
 
     What makes room is the other release of the guest's recording, else the last place where the list is full.
 
     Parameters
     ----------
+    wishes : Wishes
     lists : SongLists
-        Those of a share of the songs, each recording once.
-    hosts, recordings : int64 arrays, shape (n,)
-        Of the offers: whose lists are asked, rising, and the guests' recordings.
+        Those of the hosts, by rising song, each recording once; a host that is not among them has no list.
     k : int
         Places of a full list, at least 1.
     """
-    rows = np.flatnonzero(is_among(lists.songs, hosts))
-    first = np.searchsorted(hosts, lists.songs[rows], side="left")
-    n_offers = np.searchsorted(hosts, lists.songs[rows], side="right") - first
-    row, offer = np.repeat(rows, n_offers), concatenate_ranges(first, n_offers)
+    wish = np.flatnonzero(is_among(wishes.hosts, lists.songs))
+    row = np.searchsorted(lists.songs, wishes.hosts[wish])
     start, length = lists.starts[row], np.diff(lists.starts)[row]
     is_full = length >= k
     removed = start + length - 1
-    # The place of each offer's sibling, if any.
+    # The place of each guest's sibling, if any.
     pair, position = np.repeat(np.arange(len(row)), length), concatenate_ranges(start, length)
-    same = lists.place_recordings[position] == recordings[offer][pair]
+    same = lists.place_recordings[position] == wishes.recordings[wish][pair]
     removed[pair[same]] = position[same]
     is_full[pair[same]] = True
-    songs = np.zeros(len(row), dtype=np.int64)
+    songs = np.full(len(row), NO_SONG, dtype=np.int64)
     songs[is_full] = lists.places[removed[is_full]]
-    return Room(offer, ~is_full, songs)
+    return Offers(wishes.guests[wish], wishes.scores[wish], wishes.hosts[wish], ~is_full, songs)
 
 
-def choose_places(offers: Offers, room: Room, n_lists: Ints) -> Ints:
-    """Return the rows of `room` that get their place, rising: each host and each guest at most once.
+def best_offers(offers: Offers) -> Offers:
+    """Return the offers that can be chosen, of those that cost a host the same the best, whatever else is offered.
+
+    A song that many are near to gets many offers, the whole catalog's where all songs are equal.
+    """
+    order = np.lexsort((offers.guests, -offers.scores, offers.removed, offers.has_room, offers.hosts))
+    ordered = offers.take(order)
+    is_first = np.ones(len(order), dtype=bool)
+    is_first[1:] = _differs(ordered.hosts) | _differs(ordered.has_room) | _differs(ordered.removed)
+    return offers.take(np.sort(order[is_first]))
+
+
+def choose_places(offers: Offers, n_lists: Ints) -> Ints:
+    """Return the rows of the offers that get their place, rising: each host and each guest at most once.
 
     Parameters
     ----------
     offers : Offers
-    room : Room
-        What they cost.
     n_lists : int64 array, shape (n,)
         In how many lists the songs to be removed stand; a song never leaves the only one that holds it.
     """
-    guests, hosts = offers.guests[room.offers], offers.hosts[room.offers]
-    best_first = np.lexsort((hosts, guests, -offers.scores[room.offers]))
-    left = best_first[(room.has_room | (n_lists > 1))[best_first]]
+    guests, hosts, has_room = offers.guests, offers.hosts, offers.has_room
+    best_first = np.lexsort((hosts, guests, -offers.scores))
+    left = best_first[(has_room | (n_lists > 1))[best_first]]
     left = left[_count_before(hosts[left]) == 0]
     left = left[_count_before(guests[left]) == 0]
     # One list more must hold a removed song than it leaves.
-    full = left[~room.has_room[left]]
-    spared = full[_count_before(room.removed[full]) + 1 < n_lists[full]]
-    return np.sort(np.concatenate([left[room.has_room[left]], spared]))
+    full = left[~has_room[left]]
+    spared = full[_count_before(offers.removed[full]) + 1 < n_lists[full]]
+    return np.sort(np.concatenate([left[has_room[left]], spared]))
 
 
-def count_changes(offers: Offers, room: Room, chosen: Ints) -> Counts:
-    """Return by how much the numbers of lists change that hold songs.
-
-    Parameters
-    ----------
-    offers : Offers
-    room : Room
-        What they cost.
-    chosen : int64 array, shape (n_chosen,)
-        Rows of `room`.
-    """
-    come = offers.guests[room.offers[chosen]]
-    gone, n = np.unique(room.removed[chosen[~room.has_room[chosen]]], return_counts=True)
-    return add_counts([Counts(np.unique(come), np.ones(len(come), dtype=np.int64)), Counts(gone, -n)])
+def count_changes(chosen: Offers) -> Counts:
+    """Return by how much the numbers of lists change that hold songs, where these offers get their place."""
+    gone, n = np.unique(chosen.removed[~chosen.has_room], return_counts=True)
+    return add_counts([Counts(np.unique(chosen.guests), np.ones(len(chosen.guests), dtype=np.int64)),
+                       Counts(gone, -n)])  # fmt: skip
 
 
 def as_histogram(n_lists: Ints) -> Histogram:
@@ -276,6 +281,11 @@ def measure_occurrence(histogram: Histogram, *, n_songs: int) -> Occurrence:
     third = float(weight @ (number - mean) ** 3) - rest * mean**3
     n_listed = int(histogram.n_songs[histogram.n_lists > 0].sum())
     return Occurrence(1 - n_listed / n_songs, third / variance**1.5 if variance > 1e-12 else 0.0)
+
+
+def _differs(values: NDArray[Any]) -> Bools:
+    """Return which of the values, from the second on, are not the one before."""
+    return np.asarray(values[1:] != values[:-1])
 
 
 def _count_before(groups: Ints) -> Ints:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from musicrec.arrays import Ints, as_shares
+from musicrec.arrays import Ints, is_drawn
 from musicrec.catalog.numbered import Numbered, each_part
 from musicrec.context import Context, log
 from musicrec.lists import spread_tasks
@@ -46,12 +46,16 @@ class Spread:
 
 @dataclass(frozen=True)
 class _Counted:
-    """The counts of each range of numbers in `files`, the songs in no list, rising, and the histogram of all."""
+    """The counts of each range of numbers in `files`, and the histogram of all."""
 
     files: RowFiles
     parts: list[int]
-    forgotten: Ints
     histogram: Histogram
+
+    @property
+    def n_forgotten(self) -> int:
+        """Songs in no list."""
+        return int(self.histogram.n_songs[self.histogram.n_lists == 0].sum())
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def write_spread(context: Context, lists: ListFiles) -> Spread:
         occurrences = OccurrenceFiles(counted.files)
         if context.config.neighbors.spread:
             found["after"] = found["before"]
-            if len(counted.forgotten):
+            if counted.n_forgotten:
                 places = _find_places(context, lists, counted)
                 found["after"] = measure_occurrence(places.histogram, n_songs=n_songs)
                 lists = lists.with_guests(places.guests)
@@ -99,48 +103,46 @@ def _count(context: Context, lists: ListFiles) -> _Counted:
         context.numbers(numbered.n_ranges), lists=lists, targets=partition_targets(numbered.n_ranges)
     )
     found = spread_tasks.write_occurrences(tallies, numbered=numbered, write=written.write).toArrow()
-    forgotten, histogram = spread_tasks.gather_counted(found)
-    return _Counted(written, sorted(found["part"].to_pylist()), forgotten, histogram)
+    return _Counted(written, sorted(found["part"].to_pylist()), spread_tasks.gather_counted(found))
 
 
 def _find_places(context: Context, lists: ListFiles, counted: _Counted) -> _Places:
-    ranges = context.numbers(lists.numbered.n_ranges)
-    forgotten = _drawn(counted.forgotten)
-    offered = (
-        spread_tasks.as_offers(ranges, forgotten=forgotten, lists=lists)
-        .toArrow()
-        .sort_by([("host", "ascending"), ("guest", "ascending")])
-    )
-    offers, stored = spread_tasks.gather_offers(offered), context.files(datasets.OFFERS)
-    stored.write(0, offered)
-    room = spread_tasks.gather_room(
-        spread_tasks.as_room(
-            ranges,
-            read_offers=partial(stored.read_piece, 0, columns=spread_tasks.ASKING_COLUMNS),
+    offers = spread_tasks.gather_offers(
+        spread_tasks.as_offers(
+            context.numbers(lists.numbered.n_ranges),
+            read_forgotten=partial(
+                _read_forgotten, OccurrenceFiles(counted.files), lists.numbered, _drawn_share(counted.n_forgotten)
+            ),
             lists=lists,
         ).toArrow()
     )
-    counts = _counts_of(counted, np.unique(room.removed))
-    chosen = choose_places(offers, room, counts.of(room.removed))
-    change = count_changes(offers, room, chosen)
+    counts = _counts_of(counted, np.unique(offers.removed))
+    chosen = offers.take(choose_places(offers, counts.of(offers.removed)))
+    change = count_changes(chosen)
     # The guests are not among them: they stand in no list yet.
     before = counts.of(change.songs)
     after = before + change.n_lists
     changed = pa.table([change.songs, lists.numbered.keys(change.songs), after], names=OCCURRENCES.names)
     return _Places(
-        _write_by_range(context, datasets.PLACES, spread_tasks.make_places(offers, room, chosen), lists.numbered),
+        _write_by_range(context, datasets.PLACES, spread_tasks.make_places(chosen), lists.numbered),
         _write_by_range(context, datasets.CHANGED, changed, lists.numbered),
         changed_histogram(counted.histogram, before=before, after=after),
     )
 
 
-def _drawn(forgotten: Ints) -> Ints:
-    """Return the songs in no list that get a place: all, or a draw of as many as the driver can hold."""
-    if len(forgotten) <= MAX_FORGOTTEN:
-        return forgotten
-    log.warning("%d songs in no list are too many: %d get no place", len(forgotten),
-                len(forgotten) - MAX_FORGOTTEN)  # fmt: skip
-    return np.sort(forgotten[np.argsort(as_shares(forgotten, seed=0), kind="stable")[:MAX_FORGOTTEN]])
+def _drawn_share(n_forgotten: int) -> float:
+    """Return the share of the songs in no list that get a place: all, or as many as the driver can hold."""
+    if n_forgotten <= MAX_FORGOTTEN:
+        return 1.0
+    log.warning("%d songs in no list are too many: about %d get no place", n_forgotten,
+                n_forgotten - MAX_FORGOTTEN)  # fmt: skip
+    return MAX_FORGOTTEN / n_forgotten
+
+
+def _read_forgotten(occurrences: OccurrenceFiles, numbered: Numbered, share: float, part: int) -> Ints:
+    """Return a share of the songs of a range that stand in no list, rising."""
+    songs: Ints = numbered.firsts[part] + np.flatnonzero(occurrences.range(part) == 0)
+    return songs[is_drawn(songs, share=share, seed=0)]
 
 
 def _write_by_range(context: Context, dataset: Dataset, rows: pa.Table, numbered: Numbered) -> RangeFiles:

@@ -14,27 +14,25 @@ from musicrec.arrays import NO_SONG, Ints
 from musicrec.catalog.numbered import Numbered
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.places import (
-    NOTHING,
     Counts,
     Histogram,
     Offers,
-    Room,
     SongLists,
     add_counts,
     add_histograms,
     as_histogram,
+    best_offers,
     count_places,
     find_offers,
-    find_room,
-    is_among,
+    find_wishes,
 )
-from musicrec.messages import COUNTED, ROOM, TALLIES, as_row, blob_of
-from musicrec.schemas import OCCURRENCES, OFFERS, PLACES
-from musicrec.spark.arrow import numbers
+from musicrec.messages import COUNTED, OFFERS, TALLIES, as_row, blob_of
+from musicrec.schemas import OCCURRENCES, PLACES
+from musicrec.spark.arrow import bools, numbers
 from musicrec.spark.tasks import MAX_BLOCK_ROWS, Batches, Write, each_block, each_number
 
-# What tasks read of the offers of all songs.
-ASKING_COLUMNS = ["host", "recording_key"]
+# Forgotten songs whose wishes a task holds at once, and the lists of the songs that they ask.
+FORGOTTEN_ROWS = 32_768
 
 
 def as_tallies(ranges: DataFrame, *, lists: ListFiles, targets: Sequence[int]) -> DataFrame:
@@ -50,8 +48,9 @@ def as_tallies(ranges: DataFrame, *, lists: ListFiles, targets: Sequence[int]) -
     """
 
     def tally(part: int) -> Iterator[pa.RecordBatch]:
-        found = as_song_lists(lists, part)
-        counts = count_places(found.songs, found.places)
+        places = lists.range(part).places
+        songs = np.arange(*lists.numbered.firsts[part : part + 2])
+        counts = count_places(songs, places[places != NO_SONG].astype(np.int64))
         ends = np.searchsorted(counts.songs, lists.numbered.firsts).tolist()
         for owner, target in enumerate(targets):
             for first in range(ends[owner], ends[owner + 1], MAX_BLOCK_ROWS):
@@ -81,114 +80,61 @@ def write_occurrences(tallies: DataFrame, *, numbered: Numbered, write: Write) -
             keys = numbered.keys(counts.songs)
             write(part, pa.table([counts.songs, keys, counts.n_lists], names=OCCURRENCES.names))
             histogram = as_histogram(counts.n_lists)
-            forgotten = counts.songs[counts.n_lists == 0]
-            yield as_row(
-                COUNTED, part=part, forgotten=forgotten, n_lists=histogram.n_lists, n_songs=histogram.n_songs
-            )
+            yield as_row(COUNTED, part=part, n_lists=histogram.n_lists, n_songs=histogram.n_songs)
 
     return tallies.repartition(numbered.n_ranges, "target").mapInArrow(count, COUNTED)
 
 
-def gather_counted(counted: pa.Table) -> tuple[Ints, Histogram]:
-    """Return the songs that stand in no list, rising, and the histogram of all, from `messages.COUNTED`."""
-    rows = counted.sort_by("part").to_pylist()
-    forgotten = np.concatenate([NOTHING, *[_numbers_of(COUNTED, row, "forgotten")[0] for row in rows]])
-    histogram = add_histograms([Histogram(*_numbers_of(COUNTED, row, "n_lists", "n_songs")) for row in rows])
-    return forgotten, histogram
+def gather_counted(counted: pa.Table) -> Histogram:
+    """Return in how many lists the songs of all ranges stand, from `messages.COUNTED`."""
+    rows = counted.to_pylist()
+    return add_histograms([Histogram(*_numbers_of(COUNTED, row, "n_lists", "n_songs")) for row in rows])
 
 
-def as_offers(ranges: DataFrame, *, forgotten: Ints, lists: ListFiles) -> DataFrame:
-    """Return `schemas.OFFERS` of the forgotten songs.
+def as_offers(ranges: DataFrame, *, read_forgotten: Callable[[int], Ints], lists: ListFiles) -> DataFrame:
+    """Return `messages.OFFERS` of forgotten songs, of each range no more than can be chosen.
 
     Parameters
     ----------
     ranges : DataFrame
         `id`, the numbers of the ranges.
-    forgotten : int64 array, shape (n,)
-        Numbers, rising.
+    read_forgotten : callable
+        Returns the songs of a range that are to get a place, rising.
     lists : ListFiles
     """
+    return ranges.mapInArrow(_each(lambda part: offers_of(read_forgotten(part), lists)), OFFERS)
 
-    def offer(part: int) -> Iterator[pa.RecordBatch]:
-        found = find_offers(as_song_lists(lists, part, of=forgotten), forgotten)
-        columns = map(pa.array, (found.guests, found.recordings, found.scores, found.hosts))
-        yield pa.RecordBatch.from_arrays(list(columns), names=OFFERS.names)
 
-    return ranges.mapInArrow(_each(offer), OFFERS)
+def offers_of(forgotten: Ints, lists: ListFiles) -> Batches:
+    """Yield the `messages.OFFERS` of songs, by their numbers (n,), of some at a time: of those wishes are held."""
+    for first in range(0, len(forgotten), FORGOTTEN_ROWS):
+        some = forgotten[first : first + FORGOTTEN_ROWS]
+        wishes = find_wishes(as_song_lists(lists, some), some)
+        offers = best_offers(find_offers(wishes, as_song_lists(lists, np.unique(wishes.hosts)), k=lists.k))
+        columns = (offers.guests, offers.scores, offers.hosts, offers.has_room, offers.removed)
+        yield pa.RecordBatch.from_arrays(list(map(pa.array, columns)), names=OFFERS.names)
 
 
 def gather_offers(offers: pa.Table) -> Offers:
-    """Return the arrays of `schemas.OFFERS`, row by row."""
-    columns = (numbers(offers[name]) for name in ("guest", "recording_key", "score", "host"))
-    return Offers(*columns)
+    """Return the offers of all ranges that can be chosen, from `messages.OFFERS`."""
+    guests, scores, hosts, removed = (numbers(offers[name]) for name in ("guest", "score", "host", "removed"))
+    return best_offers(Offers(guests, scores, hosts, bools(offers["has_room"]), removed))
 
 
-def as_room(ranges: DataFrame, *, read_offers: Callable[[], pa.Table], lists: ListFiles) -> DataFrame:
-    """Return `messages.ROOM` of the offers.
-
-    Parameters
-    ----------
-    ranges : DataFrame
-        `id`, the numbers of the ranges.
-    read_offers : callable
-        Returns `ASKING_COLUMNS` of all offers, by host: they are too many to travel with each task.
-    lists : ListFiles
-    """
-
-    def make_room(part: int) -> Iterator[pa.RecordBatch]:
-        offers = read_offers()
-        hosts, recordings = (numbers(offers[name]) for name in ASKING_COLUMNS)
-        room = find_room(as_song_lists(lists, part, of=hosts), hosts, recordings, k=lists.k)
-        columns = [pa.array(each) for each in (room.offers, room.has_room, room.removed)]
-        yield pa.RecordBatch.from_arrays(columns, names=ROOM.names)
-
-    return ranges.mapInArrow(_each(make_room), ROOM)
-
-
-def gather_room(room: pa.Table) -> Room:
-    """Return the arrays of `messages.ROOM`, by offer."""
-    table = room.sort_by("offer")
-    columns = (numbers(table[name]) for name in ROOM.names)
-    return Room(*columns)
-
-
-def make_places(offers: Offers, room: Room, chosen: Ints) -> pa.Table:
-    """Return `schemas.PLACES` of some rows of `room`, by host.
-
-    Parameters
-    ----------
-    offers : Offers
-    room : Room
-    chosen : int64 array, shape (n,)
-        Rows of `room`.
-    """
-    rows = offers.take(room.offers[chosen])
-    removed = np.where(room.has_room[chosen], NO_SONG, room.removed[chosen])
-    order = np.argsort(rows.hosts)
-    columns = (each[order] for each in (rows.hosts, removed, rows.guests, rows.scores))
+def make_places(chosen: Offers) -> pa.Table:
+    """Return `schemas.PLACES` of the offers that get their place, by host."""
+    order = np.argsort(chosen.hosts)
+    columns = (each[order] for each in (chosen.hosts, chosen.removed, chosen.guests, chosen.scores))
     return pa.Table.from_arrays([pa.array(column) for column in columns], names=PLACES.names)
 
 
-def as_song_lists(lists: ListFiles, part: int, *, of: Ints | None = None) -> SongLists:
-    """Return the lists of a range, or those of some of its songs, with the recordings of all places.
-
-    Parameters
-    ----------
-    lists : ListFiles
-    part : int
-    of : int64 array, shape (n,), optional
-        Numbers, rising, of other ranges too.
-    """
-    songs = np.arange(*lists.numbered.firsts[part : part + 2])
-    if of is not None:
-        songs = songs[is_among(songs, of)]
-    found = lists.range(part) if of is None else lists.of(songs)
+def as_song_lists(lists: ListFiles, songs: Ints) -> SongLists:
+    """Return the lists of songs, by their numbers (n,), with the recordings of all places."""
+    found = lists.of(songs)
     is_taken = found.places != NO_SONG
     places = found.places[is_taken].astype(np.int64)
-    nothing = np.empty(0, dtype=np.int64)
-    # Recordings are looked up for few lists only.
-    recordings, of_places = (nothing, nothing) if of is None else map(lists.numbered.recordings, (songs, places))
     starts = np.concatenate([[0], np.cumsum(is_taken.sum(axis=1))])
+    recordings, of_places = map(lists.numbered.recordings, (songs, places))
     return SongLists(songs, recordings, starts, places, of_places, found.scores[is_taken])
 
 

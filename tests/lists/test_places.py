@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 
 from musicrec.lists.places import (
     Offers,
-    Room,
     SongLists,
     add_counts,
     as_histogram,
+    best_offers,
     changed_histogram,
     choose_places,
     count_changes,
     count_places,
     find_offers,
-    find_room,
+    find_wishes,
     measure_occurrence,
 )
 
@@ -38,42 +38,57 @@ def make_lists(songs, recordings, lists) -> SongLists:
     )
 
 
-def find(shares: list[SongLists], *, k: int):
-    """Return counts, offers, room and what is chosen, as tasks and driver find them."""
+def taken(lists: SongLists, songs) -> SongLists:
+    """Return the lists of some songs that have one, rising."""
+    rows = np.flatnonzero(np.isin(lists.songs, songs))
+    rows = rows[np.argsort(lists.songs[rows])]
+    cuts = [slice(*lists.starts[row : row + 2]) for row in rows]
+    joined = (
+        np.concatenate([getattr(lists, name)[:0], *[getattr(lists, name)[cut] for cut in cuts]])
+        for name in ("places", "place_recordings", "scores")
+    )
+    starts = np.concatenate([[0], np.cumsum(np.diff(lists.starts)[rows])])
+    return SongLists(lists.songs[rows], lists.recordings[rows], starts, *joined)
+
+
+def find(lists: SongLists, *, k: int, n_shares: int = 1, reduce=best_offers):
+    """Return counts, offers and what is chosen, as tasks and driver find them."""
+    cuts = np.array_split(lists.songs, n_shares)
+    shares = [taken(lists, cut) for cut in cuts]
     counts = add_counts([count_places(share.songs, share.places) for share in shares])
     forgotten = counts.songs[counts.n_lists == 0]
-    found = [find_offers(share, forgotten) for share in shares]
-    offers = Offers(
-        *(np.concatenate([getattr(each, name) for each in found]) for name in Offers.__dataclass_fields__)
-    )
-    offers = offers.take(np.lexsort((offers.guests, offers.hosts)))
-    rooms = [find_room(share, offers.hosts, offers.recordings, k=k) for share in shares]
-    room = Room(*(np.concatenate([getattr(each, name) for each in rooms]) for name in Room.__dataclass_fields__))
-    order = np.argsort(room.offers)
-    room = Room(room.offers[order], room.has_room[order], room.removed[order])
-    return counts, offers, room, choose_places(offers, room, counts.of(room.removed))
+    found = []
+    for share in shares:
+        wishes = find_wishes(share, forgotten)
+        found.append(reduce(find_offers(wishes, taken(lists, wishes.hosts), k=k)))
+    names = Offers.__dataclass_fields__
+    offers = reduce(Offers(*(np.concatenate([getattr(each, name) for each in found]) for name in names)))
+    return counts, offers, offers.take(choose_places(offers, counts.of(offers.removed)))
 
 
-def applied(lists: dict, offers: Offers, room: Room, chosen) -> dict:
+def applied(lists: dict, chosen: Offers) -> dict:
     """Return the lists (score, song) by rank after spreading."""
     spread = {song: list(places) for song, places in lists.items()}
-    for row in chosen.tolist():
-        offer = room.offers[row]
-        host = spread[int(offers.hosts[offer])]
-        if not room.has_room[row]:
+    for row in range(len(chosen.guests)):
+        host = spread[int(chosen.hosts[row])]
+        if not chosen.has_room[row]:
             held = [song for _, song in host]
-            del host[held.index(int(room.removed[row]))]
-        host.append((float(offers.scores[offer]), int(offers.guests[offer])))
+            del host[held.index(int(chosen.removed[row]))]
+        host.append((float(chosen.scores[row]), int(chosen.guests[row])))
         host.sort(key=lambda place: -place[0])
     return spread
+
+
+def placed(chosen: Offers) -> set[tuple]:
+    return set(zip(*(getattr(chosen, name).tolist() for name in Offers.__dataclass_fields__), strict=True))
 
 
 def spread(named: dict[str, list[tuple[float, str]]], *, k: int) -> dict[str, list[str]]:
     number = {name: i for i, name in enumerate(NAMES)}
     lists = {number[song]: [(score, number[o]) for score, o in places] for song, places in named.items()}
     recordings = [RECORDINGS[name] for name in NAMES]
-    _, offers, room, chosen = find([make_lists([*lists], recordings, [*lists.values()])], k=k)
-    found = applied(lists, offers, room, chosen)
+    _, _, chosen = find(make_lists([*lists], recordings, [*lists.values()]), k=k)
+    found = applied(lists, chosen)
     return {NAMES[song]: [NAMES[other] for _, other in places] for song, places in found.items()}
 
 
@@ -158,14 +173,17 @@ def test_promises_hold_whatever_the_shares(n: int, k: int, releases: float, n_sh
         if rng.random() < 0.9
     }
     songs = sorted({*lists} | {other for places in lists.values() for _, other in places})
-    cuts = np.array_split(rng.permutation(np.array(list(lists), dtype=np.int64)), n_shares)
-    shares = [make_lists(cut, recordings, [lists[song] for song in cut]) for cut in map(np.ndarray.tolist, cuts)]
-    counts, offers, room, chosen = find(shares, k=k)
-    whole = find([make_lists([*lists], recordings, [*lists.values()])], k=k)
-    np.testing.assert_array_equal(chosen, whole[3])
-    np.testing.assert_array_equal(room.removed, whole[2].removed)
+    shuffled = rng.permutation(np.array(list(lists), dtype=np.int64)).tolist()
+    whole = make_lists(shuffled, recordings, [lists[song] for song in shuffled])
+    counts, offers, chosen = find(whole, k=k, n_shares=n_shares)
+    # Offers that are left out could not be chosen, and to a host come no more than its list has places, and one.
+    _, all_offers, chosen_of_all = find(whole, k=k, reduce=lambda offers: offers)
+    assert placed(chosen) == placed(chosen_of_all)
+    assert placed(offers) <= placed(all_offers)
+    for host, n_offers in zip(*np.unique(offers.hosts, return_counts=True), strict=True):
+        assert n_offers <= len(lists[int(host)]) + 1
 
-    after = applied(lists, offers, room, chosen)
+    after = applied(lists, chosen)
     before_count, after_count = (
         {song: sum(song == other for places in each.values() for _, other in places) for song in songs}
         for each in (lists, after)
@@ -180,7 +198,7 @@ def test_promises_hold_whatever_the_shares(n: int, k: int, releases: float, n_sh
     # Who was listed still is; a guest comes into one list.
     assert all(after_count[song] for song, count in before_count.items() if count)
     assert all(after_count[song] <= 1 for song, count in before_count.items() if not count)
-    changes = count_changes(offers, room, chosen)
+    changes = count_changes(chosen)
     assert dict(zip(changes.songs.tolist(), changes.n_lists.tolist(), strict=True)) == {
         song: after_count[song] - before_count[song] for song in songs if after_count[song] != before_count[song]
     }
@@ -200,7 +218,7 @@ def test_promises_hold_whatever_the_shares(n: int, k: int, releases: float, n_sh
 
 def test_hardly_a_song_is_forgotten() -> None:
     lists, recordings = random_lists(400, 5, n_recordings=400_000, dim=12, rng=np.random.default_rng(0))
-    counts, _, _, chosen = find([make_lists([*lists], recordings, [*lists.values()])], k=5)
+    counts, _, chosen = find(make_lists([*lists], recordings, [*lists.values()]), k=5)
     n_forgotten = int((counts.n_lists == 0).sum())
     assert n_forgotten > 4
-    assert len(chosen) > 0.75 * n_forgotten
+    assert len(chosen.guests) > 0.75 * n_forgotten

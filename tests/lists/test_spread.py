@@ -123,8 +123,8 @@ def test_where_too_many_are_in_no_list_a_draw_of_them_gets_a_place(
     found = write_spread(context, stored(context, rows))
     after = as_plain(found.lists)
     new = {other for song in rows for other, _ in after[song]} - {o for places in rows.values() for o, _ in places}
-    assert 0 < len(new) <= 5
-    # By hash, not the first by id.
+    # About as many, by hash and not the first by id.
+    assert 0 < len(new) <= 10
     forgotten = sorted(rows.keys() - {other for places in rows.values() for other, _ in places})
     assert not new <= set(forgotten[:5])
 

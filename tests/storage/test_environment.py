@@ -78,3 +78,23 @@ def test_what_cannot_be_looked_at_is_not_small(tmp_path: Path, monkeypatch: pyte
     monkeypatch.undo()
     (tmp_path / "songs" / ".#a.csv").symlink_to("nobody")
     assert not environment.is_small(str(tmp_path / "songs"))
+
+
+LAST_WORDS = """
+import atexit, sys
+from musicrec.storage import environment
+atexit.register(lambda: print("gone"))
+print("said", end=" ")
+environment.end_process(int(sys.argv[1]))
+"""
+
+
+def test_a_process_that_ends_at_once_says_all_and_leaves_nothing() -> None:
+    done = subprocess.run([sys.executable, "-c", LAST_WORDS, "3"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "said gone\n", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
+def test_what_cannot_be_said_is_no_success() -> None:
+    with open("/dev/full", "w") as full:
+        assert subprocess.run([sys.executable, "-c", LAST_WORDS, "0"], stdout=full).returncode == 1

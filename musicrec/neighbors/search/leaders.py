@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from musicrec.arrays import Floats, Ints
+from musicrec.neighbors.search.items import distinct_rows
 
 N_ROUNDS = 8
 _BLOCK_ROWS = 4096
@@ -73,7 +74,7 @@ def fit_leaders(vectors: Floats, *, n_leaders: int, seed: int, spherical: bool =
     nearest, _ = _assign(points, first)  # (n,)
     groups = []
     for group in range(len(first)):
-        own = points[nearest == group]  # (n_own, d)
+        own = _items_of(points[nearest == group])  # (n_own, d)
         n_leaders_own = max(1, round(n_leaders * len(own) / len(points)))
         groups.append(_fit(own, n_leaders_own, seed=seed + group, spherical=spherical) if len(own) else own)
     return Leaders(torch.cat(groups).numpy(), first.numpy(), np.cumsum([0, *map(len, groups)]))
@@ -99,6 +100,12 @@ def negative_half_squares(points: Tensor) -> Tensor:
     """Return (n,) of (n, d): a product plus this orders points by their distance."""
     halves: Tensor = (points * points).sum(dim=1) / -2
     return halves
+
+
+def _items_of(points: Tensor) -> Tensor:
+    """Return the points, each once where most are equal to others: cells hold items, which songs may share."""
+    different = distinct_rows(points.numpy()).firsts
+    return points[torch.from_numpy(different)] if 2 * len(different) < len(points) else points
 
 
 def _fit(points: Tensor, n_leaders: int, *, seed: int, spherical: bool) -> Tensor:
