@@ -131,7 +131,7 @@ def as_tracks(rows: GivenRows, *, rules: Rules) -> DataFrame:
 
     def keep(batches: Batches) -> Batches:
         for _, table in numbered_pieces(batches):
-            yield from rules.audited(table, names).songs.to_batches()
+            yield from keep_winners(rules.audited(table, names).songs).to_batches()
 
     def settle(batches: Batches) -> Batches:
         held = [batch for batch in batches if batch.num_rows]
