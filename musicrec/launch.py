@@ -17,7 +17,7 @@ from musicrec.storage import environment
 
 _log = logging.getLogger("musicrec")
 
-# How long a session that was interrupted may take to stop; it ends with this process at the latest.
+# How long a session may take to stop, and its workers to start; both end with this process at the latest.
 STOP_S = 20
 
 
@@ -58,14 +58,17 @@ def session_for(
     running = session or sessions.find_session()
     if running is not None:
         with sessions.fitted(running, settings, n_cores=environment.n_cores()):
+            warm_workers_beside(running, _warm_up)
             yield running
         return
     opened = open_session(settings, app_name=app_name, is_for_small=environment.is_small(reads))
+    # The driver's own imports take as long.
+    warming = warm_workers_beside(opened, _warm_up)
     try:
-        # The driver's own imports take as long.
-        warm_workers_beside(opened, _warm_up)
         yield opened
     except Exception:
+        # Of a session that ends with a task, Java would have much to say.
+        warming.join(STOP_S)
         opened.stop()
         raise
     except BaseException:
@@ -74,6 +77,7 @@ def session_for(
         stopping.start()
         stopping.join(STOP_S)
         raise
+    warming.join(STOP_S)
     opened.stop()
 
 

@@ -30,9 +30,10 @@ os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 # Both processes end together where the longest files come first, then those of Spark, and the rest fills up.
 LONGEST = (
-    "test_documents.py",
-    "test_refresh.py", "test_cluster.py", "test_jobs.py", "vectors/test_join.py", "catalog/test_bad_input.py",
-    "neighbors/test_join.py", "catalog/test_audit.py", "encoder/test_sample.py", "neighbors/test_memory.py",
+    "test_cluster.py", "test_documents.py", "test_refresh.py", "test_jobs.py", "test_bounded.py",
+    "test_package.py", "evaluation/test_evaluate.py", "test_exits.py", "vectors/test_join.py",
+    "catalog/test_bad_input.py", "neighbors/test_join.py", "catalog/test_audit.py", "encoder/test_sample.py",
+    "neighbors/test_memory.py",
 )  # fmt: skip
 
 

@@ -32,8 +32,14 @@ def warm_workers(session: SparkSession, warm_up: Callable[[], None], *, n: int |
         session.range(0, 1000, 1, n).mapInArrow(warm, "id long").count()
 
 
-def warm_workers_beside(session: SparkSession, warm_up: Callable[[], None]) -> None:
-    """Do the same in one worker beside what the driver does: others are forked from what that imported."""
+def warm_workers_beside(session: SparkSession, warm_up: Callable[[], None]) -> threading.Thread:
+    """Do the same in one worker beside what the driver does: others are forked from what that imported.
+
+    Returns
+    -------
+    Thread
+        It ends when the worker is warm.
+    """
 
     def warm_quietly() -> None:
         # A run that ends meanwhile takes the session with it, and says why by itself.
@@ -41,4 +47,6 @@ def warm_workers_beside(session: SparkSession, warm_up: Callable[[], None]) -> N
             warm_workers(session, warm_up, n=1)
 
     # A daemon: nobody has to wait for workers that have no work yet.
-    threading.Thread(target=warm_quietly, daemon=True).start()
+    warming = threading.Thread(target=warm_quietly, daemon=True)
+    warming.start()
+    return warming
