@@ -5,7 +5,7 @@
 
 import sys
 
-from musicrec.cli import run_command
+from musicrec.cli import main
 
 if __name__ == "__main__":
-    run_command(["evaluate", *sys.argv[1:]])
+    sys.exit(main(["evaluate", *sys.argv[1:]]))

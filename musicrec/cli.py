@@ -198,7 +198,8 @@ def _refresh(arguments: argparse.Namespace) -> None:
     config = read_config(arguments.config, arguments.overrides)
     _check_output(config.output.root)
     reads = config.input.tracks
-    with session_for(config.spark, app_name="musicrec refresh", reads=reads) as session:
+    has_tasks = not arguments.dry_run
+    with session_for(config.spark, app_name="musicrec refresh", reads=reads, has_tasks=has_tasks) as session:
         from musicrec.refresh import plan, refresh
 
         if arguments.dry_run:
@@ -270,3 +271,7 @@ def _config(arguments: argparse.Namespace) -> None:
     # A file that is given is checked, whatever is printed.
     config = load_config(files=files, overrides=arguments.overrides)
     console.show_result(without_secrets(resolved_toml(config)) if arguments.resolved else describe_config())
+
+
+if __name__ == "__main__":
+    run_command()

@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from musicrec.config import Config, SparkConfig, load_config
 from musicrec.errors import StorageError
 from musicrec.spark import session as sessions
-from musicrec.spark.workers import warm_workers_beside
+from musicrec.spark.workers import Warming, warm_workers_beside
 from musicrec.storage import environment
 
 _log = logging.getLogger("musicrec")
@@ -34,7 +34,12 @@ def read_config(file: str | None, overrides: Sequence[str]) -> Config:
 
 @contextlib.contextmanager
 def session_for(
-    settings: SparkConfig, *, app_name: str, session: SparkSession | None = None, reads: str = ""
+    settings: SparkConfig,
+    *,
+    app_name: str,
+    session: SparkSession | None = None,
+    reads: str = "",
+    has_tasks: bool = True,
 ) -> Iterator[SparkSession]:
     """Give a session that fits: the one that is given or running, as it is, or a new one, stopped at the end.
 
@@ -47,6 +52,8 @@ def session_for(
         Of a notebook. What correctness needs is set in it meanwhile, and put back.
     reads : str, optional
         The input, by which a new session knows whether it is for a few songs.
+    has_tasks : bool
+        Python workers will be needed: a new session starts one beside the driver's own imports.
 
     Raises
     ------
@@ -58,27 +65,29 @@ def session_for(
     running = session or sessions.find_session()
     if running is not None:
         with sessions.fitted(running, settings, n_cores=environment.n_cores()):
-            warm_workers_beside(running, _warm_up)
             yield running
         return
     opened = open_session(settings, app_name=app_name, is_for_small=environment.is_small(reads))
-    # The driver's own imports take as long.
-    warming = warm_workers_beside(opened, _warm_up)
+    warming = warm_workers_beside(opened, _warm_up) if has_tasks else None
     try:
         yield opened
     except Exception:
-        # Of a session that ends with a task, Java would have much to say.
-        warming.join(STOP_S)
-        opened.stop()
+        _close(opened, warming)
         raise
     except BaseException:
         # This thread's connection to the JVM may wait for an answer: another thread has its own.
-        stopping = threading.Thread(target=opened.stop, daemon=True)
-        stopping.start()
-        stopping.join(STOP_S)
+        closing = threading.Thread(target=_close, args=(opened, warming), daemon=True)
+        closing.start()
+        closing.join(STOP_S)
         raise
-    warming.join(STOP_S)
-    opened.stop()
+    _close(opened, warming)
+
+
+def _close(session: SparkSession, warming: Warming | None) -> None:
+    # Of a session that ends with a task, Java would have much to say.
+    if warming:
+        warming.end(limit_s=STOP_S)
+    session.stop()
 
 
 def _warm_up() -> None:
@@ -116,7 +125,7 @@ def open_session(settings: SparkConfig, *, app_name: str, is_for_small: bool = F
     _log.info("starting Spark")
     said: list[str] = []
     try:
-        with environment.held_back() as said:
+        with environment.held_back() as said, environment.deferred_signals():
             return sessions.start_session(settings, app_name=app_name, machine=machine)
     except StorageError as error:
         # What Java says of its own failure is the better reason.

@@ -24,8 +24,6 @@ QUICK = ["model.n_epochs=2", "model.hidden_layers=[16]", "model.embedding_dim=8"
 # Runs command lines of one job after each other in one process: Java starts once for all, sessions come and go.
 IN_TURN = """
 import json, os, runpy, sys
-from musicrec.storage import environment
-environment.end_process = sys.exit  # the process has more than one job
 job, directory, lines = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 codes = []
 for number, line in enumerate(lines):

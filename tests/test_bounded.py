@@ -36,11 +36,16 @@ def write_catalog(directory: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the shares of processes in memory are Linux's")
-def test_a_night_of_equal_songs_equal_ids_and_one_great_listener_fits_its_memory(tmp_path: Path) -> None:
+def test_a_night_of_equal_songs_equal_ids_and_one_great_listener_fits_its_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     watching = importlib.import_module("watching")
+    # Nothing is timed: look as often as it goes.
+    monkeypatch.setattr(watching, "REST", 1)
     write_catalog(tmp_path)
     paths = (f"input.tracks={tmp_path / 'tracks'}", f"input.favorites={tmp_path / 'favorites.parquet'}")
-    night = watching.run_watched([*PYTHON_JOB, *settings_of(*paths, f"output.root={tmp_path / 'out'}")])
+    settings = settings_of(*paths, f"output.root={tmp_path / 'out'}", "spark.master=local[2]")
+    night = watching.run_watched([*PYTHON_JOB, *settings])
     assert night.returncode == 0, night.err[-3000:]
     manifest = json.loads((Path(night.out.strip()) / "manifest.json").read_text())
     n_songs = N_EQUAL + 1

@@ -34,6 +34,10 @@ class Places:
         """Return some of the lists, in this order."""
         return Places(self.places[rows], self.scores[rows])
 
+    def first(self, k: int) -> Places:
+        """Return the first k places of each list."""
+        return Places(self.places[:, :k], self.scores[:, :k])
+
 
 def no_places(n: int, *, k: int) -> Places:
     """Return n empty lists."""

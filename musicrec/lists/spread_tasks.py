@@ -14,6 +14,7 @@ from musicrec.arrays import NO_SONG, Ints
 from musicrec.catalog.numbered import Numbered
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.places import (
+    N_ASKED,
     Counts,
     Histogram,
     Offers,
@@ -31,8 +32,8 @@ from musicrec.schemas import OCCURRENCES, PLACES
 from musicrec.spark.arrow import bools, numbers
 from musicrec.spark.tasks import MAX_BLOCK_ROWS, Batches, Write, each_block, each_number
 
-# Forgotten songs whose wishes a task holds at once, and the lists of the songs that they ask.
-FORGOTTEN_ROWS = 32_768
+# Places of the lists that forgotten songs ask: a task holds so many at once.
+ASKED_PLACES = 1_600_000
 
 
 def as_tallies(ranges: DataFrame, *, lists: ListFiles, targets: Sequence[int]) -> DataFrame:
@@ -107,9 +108,10 @@ def as_offers(ranges: DataFrame, *, read_forgotten: Callable[[int], Ints], lists
 
 def offers_of(forgotten: Ints, lists: ListFiles) -> Batches:
     """Yield the `messages.OFFERS` of songs, by their numbers (n,), of some at a time: of those wishes are held."""
-    for first in range(0, len(forgotten), FORGOTTEN_ROWS):
-        some = forgotten[first : first + FORGOTTEN_ROWS]
-        wishes = find_wishes(as_song_lists(lists, some), some)
+    n_rows = max(1, ASKED_PLACES // (N_ASKED * lists.k))
+    for first in range(0, len(forgotten), n_rows):
+        some = forgotten[first : first + n_rows]
+        wishes = find_wishes(as_song_lists(lists, some, k=N_ASKED), some)
         offers = best_offers(find_offers(wishes, as_song_lists(lists, np.unique(wishes.hosts)), k=lists.k))
         columns = (offers.guests, offers.scores, offers.hosts, offers.has_room, offers.removed)
         yield pa.RecordBatch.from_arrays(list(map(pa.array, columns)), names=OFFERS.names)
@@ -128,9 +130,18 @@ def make_places(chosen: Offers) -> pa.Table:
     return pa.Table.from_arrays([pa.array(column) for column in columns], names=PLACES.names)
 
 
-def as_song_lists(lists: ListFiles, songs: Ints) -> SongLists:
-    """Return the lists of songs, by their numbers (n,), with the recordings of all places."""
-    found = lists.of(songs)
+def as_song_lists(lists: ListFiles, songs: Ints, *, k: int | None = None) -> SongLists:
+    """Return lists with the recordings of their places.
+
+    Parameters
+    ----------
+    lists : ListFiles
+    songs : int64 array, shape (n,)
+        Numbers.
+    k : int, optional
+        Only the first k places of each.
+    """
+    found = lists.of(songs).first(k or lists.k)
     is_taken = found.places != NO_SONG
     places = found.places[is_taken].astype(np.int64)
     starts = np.concatenate([[0], np.cumsum(is_taken.sum(axis=1))])

@@ -6,11 +6,13 @@ import atexit
 import contextlib
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
+from types import FrameType
 from typing import NoReturn
 
 from musicrec.errors import ConfigError
@@ -161,16 +163,51 @@ def end_process(code: int) -> NoReturn:
     Parameters
     ----------
     code : int
-        The exit code; 1 in place of 0 where what was written last does not reach stdout.
+        The exit code; 1 in place of 0 where what was written last does not get out.
     """
     # What was registered goes as it would: temporary directories, and what libraries hold.
     atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
+    # None where the process was started with the descriptor closed.
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
             stream.flush()
         except (OSError, ValueError):
             code = code or 1
     os._exit(code)
+
+
+@contextlib.contextmanager
+def deferred_signals() -> Iterator[None]:
+    """Let SIGINT and SIGTERM wait for the end of the block; a second one does not.
+
+    Java that is left alone while it starts stays for good. What the block makes of the signals is undone: Spark's
+    own handler of SIGINT ends its jobs, and what then fails hides why.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    noted: list[int] = []
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def note(number: int, _: FrameType | None) -> None:
+        noted.append(number)
+        if len(noted) > 1:
+            restore()
+            signal.raise_signal(number)
+
+    for number in numbers:
+        signal.signal(number, note)
+    try:
+        yield
+    finally:
+        restore()
+        if len(noted) == 1:
+            signal.raise_signal(noted[0])
 
 
 @contextlib.contextmanager

@@ -23,24 +23,25 @@ files = ArrayFiles(directory)
 places = np.broadcast_to(np.arange(k, dtype=np.int32), (n, k))
 files.write(0, places=places, scores=np.ones((n, k), dtype=np.float32), recordings=np.arange(n))
 lists = ListFiles(files, Numbered(files, files, np.array([0, n]), (), np.array([], dtype=np.int64)), k)
-def offer(n_rows, n_songs):
-    spread_tasks.FORGOTTEN_ROWS = n_rows
+def offer(n_places, n_songs):
+    spread_tasks.ASKED_PLACES = n_places
     return list(spread_tasks.offers_of(np.arange(k, n_songs), lists))
-offer(100, 1000)  # what is loaded once is not the task's
+offer(100 * k, k + 1000)  # what is loaded once is not the task's
 used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_DATA, (used + limit * 2**20,) * 2)
-found = offer(32_768, n)
+found = offer(1_600_000, n)
 print(len(found), sum(map(len, found)), flush=True)
-offer(n, n)
+offer(10 * n * k, n)
 print("more fits")
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
-def test_songs_in_no_list_ask_for_their_places_a_few_at_a_time(tmp_path) -> None:
-    n, k, enough_mb = 1_000_000, 10, 300
+@pytest.mark.parametrize(("n", "k"), [(1_000_000, 10), (10_000, 1000)])
+def test_songs_in_no_list_ask_for_their_places_a_few_at_a_time(tmp_path, n: int, k: int) -> None:
+    enough_mb = 300
     done = run(SPREAD, tmp_path, n, k, enough_mb)
-    n_batches = -(-(n - k) // 32_768)
+    n_batches = -(-(n - k) // (1_600_000 // (5 * k)))
     # Five songs are asked, and of each full list the last place is the cheapest.
     assert done.stdout.split() == [str(n_batches), str(5 * n_batches)], done.stderr[-2000:]
     ran_out_of_memory(done)

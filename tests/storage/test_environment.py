@@ -1,7 +1,9 @@
 """What programs say while they start is kept from stderr; what they say later is not."""
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,35 @@ def test_a_process_that_ends_at_once_says_all_and_leaves_nothing() -> None:
 def test_what_cannot_be_said_is_no_success() -> None:
     with open("/dev/full", "w") as full:
         assert subprocess.run([sys.executable, "-c", LAST_WORDS, "0"], stdout=full).returncode == 1
+
+
+@pytest.mark.parametrize("closed", ["sys.stdout", "sys.stderr"])
+def test_a_closed_descriptor_changes_no_exit_code(closed: str) -> None:
+    code = f"import sys; {closed} = None; from musicrec.storage import environment; environment.end_process(2)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 2
+
+
+# Waits for a line before the block ends; what comes meanwhile is told after it.
+DEFERRED = """
+import signal, sys
+from musicrec.storage import environment
+try:
+    with environment.deferred_signals():
+        print("begun", flush=True)
+        sys.stdin.readline()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print("done", flush=True)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("n_signals", "said"), [(0, "done\n"), (1, "done\ninterrupted\n"), (2, "interrupted\n")])
+def test_a_signal_waits_for_the_end_and_a_second_one_does_not(n_signals: int, said: str) -> None:
+    with subprocess.Popen([sys.executable, "-c", DEFERRED], stdin=-1, stdout=-1, text=True) as child:
+        assert child.stdout
+        assert child.stdout.readline() == "begun\n"
+        for _ in range(n_signals):
+            child.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+        assert child.communicate("\n", timeout=30)[0] == said
