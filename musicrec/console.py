@@ -44,8 +44,7 @@ def showing(look: str, *, level: int, stream: TextIO | None = None) -> Iterator[
     """
     root, own = logging.getLogger(), logging.getLogger("musicrec")
     handler, before = make_handler(look, stream or sys.stderr), own.level
-    # What py4j says of a connection that was cut, with its trace, is the consequence of what is told anyway.
-    handler.addFilter(lambda record: not record.name.startswith("py4j"))
+    handler.addFilter(_is_news)
     root.addHandler(handler)
     own.setLevel(level)
     try:
@@ -54,6 +53,12 @@ def showing(look: str, *, level: int, stream: TextIO | None = None) -> Iterator[
         own.setLevel(before)
         root.removeHandler(handler)
         handler.close()
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Say no of py4j's traces: a connection that was cut is the consequence of what is told anyway."""
+    # Some of it it says in nobody's name.
+    return not record.name.startswith("py4j") and "/py4j/" not in record.pathname
 
 
 def make_handler(look: str, stream: TextIO) -> logging.Handler:

@@ -7,8 +7,9 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
+from typing import Any
 
 from musicrec.errors import MusicrecError, shorten
 from musicrec.storage.plain import without_secrets
@@ -17,6 +18,7 @@ _log = logging.getLogger("musicrec")
 
 UNEXPECTED, USAGE = 1, 2
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 STILL_LIVE = "what was published before is still live"
 
 
@@ -40,8 +42,8 @@ def exit_code_of(action: Callable[[], int | None], *, debug: bool) -> int:
                 return action() or 0
             except Exception:
                 # What goes to pieces while the process is being ended is no news.
-                if asked.is_set():
-                    raise Terminated from None
+                if asked:
+                    raise asked[0]() from None
                 raise
     except MusicrecError as error:
         _log.error(without_secrets(str(error)), exc_info=debug)
@@ -65,23 +67,36 @@ def exit_code_of(action: Callable[[], int | None], *, debug: bool) -> int:
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[threading.Event]:
-    """Let SIGTERM end the block as an exception does, so that what it holds is freed; a second one kills."""
-    asked = threading.Event()
+def _terminable() -> Iterator[list[type[BaseException]]]:
+    """Let SIGINT and SIGTERM end the block as an exception does, so that what it holds is freed.
 
-    def end(_: int, __: FrameType | None) -> None:
-        asked.set()
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        raise Terminated
+    The second one ends it as Python and the system do.
+
+    Yields
+    ------
+    list of type
+        Of the exceptions that were raised so.
+    """
+    asked: list[type[BaseException]] = []
+
+    def end(number: int, _: FrameType | None) -> None:
+        _restore(DEFAULTS)
+        asked.append(KeyboardInterrupt if number == signal.SIGINT else Terminated)
+        raise asked[-1]
 
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
-    before = signal.signal(signal.SIGTERM, end)
+    before = {number: signal.signal(number, end) for number in DEFAULTS}
     try:
         yield asked
     finally:
-        signal.signal(signal.SIGTERM, before)
+        _restore(before)
+
+
+def _restore(handlers: Mapping[signal.Signals, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def _own_error(error: Exception) -> MusicrecError | None:

@@ -136,6 +136,16 @@ def test_a_connection_that_was_cut_is_no_news() -> None:
     shown = io.StringIO()
     with console.showing("text", level=console.NORMAL, stream=shown):
         logging.getLogger("py4j.clientserver").error("Exception while sending command.", exc_info=True)
+        in_nobodys_name = (
+            "root",
+            logging.ERROR,
+            "/lib/py4j/java_gateway.py",
+            1,
+            "while sending command",
+            None,
+            None,
+        )
+        logging.getLogger().handle(logging.LogRecord(*in_nobodys_name))
         logging.getLogger("someone.else").warning("beware")
     assert "sending" not in shown.getvalue()
     assert "warning: beware" in shown.getvalue()
