@@ -136,15 +136,21 @@ def cut_units(starts: Ints, cost: Doubles, *, n_units: int, max_rows: int) -> In
     cost : float64 array, shape (n_cells,)
         Of one item of each cell.
     n_units : int
-        Units of equal cost, of which those with more than `max_rows` rows are cut further.
+        About so many units of equal cost; more, in steps of a quarter, where they would have too many rows. A step
+        is a round of all cores, where there are four units for each: one unit more would keep one of them busy.
     max_rows : int
-        At least 1.
+        At least 1. Units that would still have more are cut further.
     """
     so_far = np.concatenate([[0.0], np.cumsum(np.diff(starts) * cost)])
     if so_far[-1] <= 0:
         return starts[[0, -1]] if starts[-1] > starts[0] else starts[:1]
-    even = np.interp(np.linspace(0.0, so_far[-1], n_units + 1), so_far, starts)
-    bounds = np.unique(np.rint(even).astype(np.int64))
+    step = max(1, n_units // 4)
+    fewest = max(n_units, -(-int(starts[-1] - starts[0]) // (max_rows * step)) * step)
+    for n in range(fewest, 2 * fewest + 1, step):
+        even = np.interp(np.linspace(0.0, so_far[-1], n + 1), so_far, starts)
+        bounds = np.unique(np.rint(even).astype(np.int64))
+        if np.diff(bounds).max(initial=0) <= max_rows:
+            break
     cuts = [
         np.linspace(first, last, -(-(last - first) // max_rows) + 1)[:-1]
         for first, last in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
