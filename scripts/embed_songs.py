@@ -62,7 +62,9 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.output.exists():
         parser.error(f"{arguments.output} exists")
-    with tempfile.TemporaryDirectory(prefix="musicrec-embed-", dir=arguments.output.absolute().parent) as scratch:
+    parent = arguments.output.absolute().parent
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="musicrec-embed-", dir=parent) as scratch:
         catalog = Path(scratch) / "catalog"
         make_catalog(catalog, n_songs=arguments.songs, seed=SEED, file_format="parquet")
         overrides = [
