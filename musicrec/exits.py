@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from musicrec.errors import MusicrecError, shorten
+from musicrec.storage import environment
 from musicrec.storage.plain import without_secrets
 
 _log = logging.getLogger("musicrec")
@@ -80,21 +81,22 @@ def _terminable() -> Iterator[list[type[BaseException]]]:
     asked: list[type[BaseException]] = []
 
     def end(number: int, _: FrameType | None) -> None:
-        _restore(DEFAULTS)
+        _set_handlers({number: DEFAULTS[number] for number in before})
         asked.append(KeyboardInterrupt if number == signal.SIGINT else Terminated)
         raise asked[-1]
 
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
-    before = {number: signal.signal(number, end) for number in DEFAULTS}
+    before = environment.heeded_signals()
+    _set_handlers(dict.fromkeys(before, end))
     try:
         yield asked
     finally:
-        _restore(before)
+        _set_handlers(before)
 
 
-def _restore(handlers: Mapping[signal.Signals, Any]) -> None:
+def _set_handlers(handlers: Mapping[signal.Signals, Any]) -> None:
     for number, handler in handlers.items():
         signal.signal(number, handler)
 

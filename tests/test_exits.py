@@ -70,8 +70,9 @@ def test_what_an_action_returns_is_the_code() -> None:
 
 
 WAITING = """
-import sys, time
+import signal, sys, time
 from musicrec import console, exits
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the process that tests may ignore it
 
 def action():
     try:

@@ -13,7 +13,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from musicrec.errors import ConfigError
 
@@ -176,6 +176,12 @@ def end_process(code: int) -> NoReturn:
     os._exit(code)
 
 
+def heeded_signals() -> dict[signal.Signals, Any]:
+    """Return the handlers of SIGINT and SIGTERM, but of none that the process was told to ignore (`nohup`)."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    return {number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN}
+
+
 @contextlib.contextmanager
 def deferred_signals() -> Iterator[None]:
     """Let SIGINT and SIGTERM wait for the end of the block; a second one does not.
@@ -186,8 +192,7 @@ def deferred_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in numbers}
+    before = heeded_signals()
     noted: list[int] = []
 
     def restore() -> None:
@@ -200,7 +205,7 @@ def deferred_signals() -> Iterator[None]:
             restore()
             signal.raise_signal(number)
 
-    for number in numbers:
+    for number in before:
         signal.signal(number, note)
     try:
         yield

@@ -112,6 +112,8 @@ def test_a_closed_descriptor_changes_no_exit_code(closed: str) -> None:
 DEFERRED = """
 import signal, sys
 from musicrec.storage import environment
+# The process that tests may have been told to ignore it.
+signal.signal(signal.SIGINT, {handler})
 try:
     with environment.deferred_signals():
         print("begun", flush=True)
@@ -123,9 +125,18 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize(("n_signals", "said"), [(0, "done\n"), (1, "done\ninterrupted\n"), (2, "interrupted\n")])
-def test_a_signal_waits_for_the_end_and_a_second_one_does_not(n_signals: int, said: str) -> None:
-    with subprocess.Popen([sys.executable, "-c", DEFERRED], stdin=-1, stdout=-1, text=True) as child:
+@pytest.mark.parametrize(
+    ("handler", "n_signals", "said"),
+    [
+        ("signal.default_int_handler", 0, "done\n"),
+        ("signal.default_int_handler", 1, "done\ninterrupted\n"),
+        ("signal.default_int_handler", 2, "interrupted\n"),
+        ("signal.SIG_IGN", 2, "done\n"),
+    ],
+)
+def test_a_signal_waits_for_the_end_and_a_second_one_does_not(handler: str, n_signals: int, said: str) -> None:
+    code = DEFERRED.format(handler=handler)
+    with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True) as child:
         assert child.stdout
         assert child.stdout.readline() == "begun\n"
         for _ in range(n_signals):
