@@ -7,9 +7,8 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
 
 from musicrec.errors import MusicrecError, shorten
 from musicrec.storage import environment
@@ -81,24 +80,20 @@ def _terminable() -> Iterator[list[type[BaseException]]]:
     asked: list[type[BaseException]] = []
 
     def end(number: int, _: FrameType | None) -> None:
-        _set_handlers({number: DEFAULTS[number] for number in before})
+        environment.set_handlers({number: DEFAULTS[number] for number in heeded})
         asked.append(KeyboardInterrupt if number == signal.SIGINT else Terminated)
         raise asked[-1]
 
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
-    before = environment.heeded_signals()
-    _set_handlers(dict.fromkeys(before, end))
+    before = environment.signal_handlers()
+    heeded = environment.heeded(before)
+    environment.set_handlers(dict.fromkeys(heeded, end))
     try:
         yield asked
     finally:
-        _set_handlers(before)
-
-
-def _set_handlers(handlers: Mapping[signal.Signals, Any]) -> None:
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+        environment.set_handlers(before)
 
 
 def _own_error(error: Exception) -> MusicrecError | None:

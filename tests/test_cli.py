@@ -49,7 +49,7 @@ def test_similar_prints_the_published_list(root: Path, capsys: pytest.CaptureFix
 
 
 def test_similar_understands_a_uri_and_starts_no_jvm(root: Path) -> None:
-    command = [sys.executable, "-m", "musicrec", "similar", "spotify:track:song-0001", "--root", str(root)]
+    command = [sys.executable, "-m", "musicrec.cli", "similar", "spotify:track:song-0001", "--root", str(root)]
     environment = {"PATH": "", "JAVA_HOME": "/nowhere", "HOME": os.environ.get("HOME", "/")}
     finished = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert finished.returncode == 0, finished.stderr

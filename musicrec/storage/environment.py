@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -176,10 +176,20 @@ def end_process(code: int) -> NoReturn:
     os._exit(code)
 
 
-def heeded_signals() -> dict[signal.Signals, Any]:
-    """Return the handlers of SIGINT and SIGTERM, but of none that the process was told to ignore (`nohup`)."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    return {number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN}
+def signal_handlers() -> dict[signal.Signals, Any]:
+    """Return the handlers of SIGINT and SIGTERM."""
+    return {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+
+def set_handlers(handlers: Mapping[signal.Signals, Any]) -> None:
+    """Set handlers of signals."""
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def heeded(handlers: Mapping[signal.Signals, Any]) -> list[signal.Signals]:
+    """Return the signals that the process was not told to ignore, as `nohup` does."""
+    return [number for number, handler in handlers.items() if handler != signal.SIG_IGN]
 
 
 @contextlib.contextmanager
@@ -192,25 +202,20 @@ def deferred_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = heeded_signals()
+    before = signal_handlers()
     noted: list[int] = []
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
     def note(number: int, _: FrameType | None) -> None:
         noted.append(number)
         if len(noted) > 1:
-            restore()
+            set_handlers(before)
             signal.raise_signal(number)
 
-    for number in before:
-        signal.signal(number, note)
+    set_handlers(dict.fromkeys(heeded(before), note))
     try:
         yield
     finally:
-        restore()
+        set_handlers(before)
         if len(noted) == 1:
             signal.raise_signal(noted[0])
 

@@ -118,8 +118,9 @@ try:
     with environment.deferred_signals():
         print("begun", flush=True)
         sys.stdin.readline()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         print("done", flush=True)
+    print(signal.getsignal(signal.SIGINT) is {handler})
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 """
@@ -128,10 +129,10 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize(
     ("handler", "n_signals", "said"),
     [
-        ("signal.default_int_handler", 0, "done\n"),
+        ("signal.default_int_handler", 0, "done\nTrue\n"),
         ("signal.default_int_handler", 1, "done\ninterrupted\n"),
         ("signal.default_int_handler", 2, "interrupted\n"),
-        ("signal.SIG_IGN", 2, "done\n"),
+        ("signal.SIG_IGN", 2, "done\nTrue\n"),
     ],
 )
 def test_a_signal_waits_for_the_end_and_a_second_one_does_not(handler: str, n_signals: int, said: str) -> None:
