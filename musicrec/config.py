@@ -6,6 +6,7 @@ only an expert turns has a table of its own, `[section.expert]`.
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import importlib.resources
 import json
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from musicrec.config_layers import ConfigPath, merge_layers, parse_override, path_text, read_layer
 from musicrec.config_renames import RENAMED, translate
@@ -27,6 +28,20 @@ Count = Annotated[int, Field(ge=1)]
 Width = Annotated[int, Field(ge=1, le=65_536)]
 Weight = Annotated[float, Field(ge=0.0)]
 AboveZero = Annotated[float, Field(gt=0.0)]
+
+
+def _known_encoding(name: str) -> str:
+    """Return an encoding by the name that Python has for it."""
+    try:
+        return name if name == "auto" else codecs.lookup(name).name
+    except LookupError:
+        raise ValueError(
+            "no such encoding; known are utf-8, cp1252, latin-1, utf-16 and all others of Python"
+        ) from None
+
+
+Encoding = Annotated[str, AfterValidator(_known_encoding)]
+Delimiter = Annotated[str, Field(pattern=r"^[\x09\x20-\x7e]?$", description="one character, or empty")]
 # The description stands for a pattern where people read its range.
 MemorySize = Annotated[str, Field(pattern=r"^\d+[mgMG]$", description="a whole number, then m or g")]
 
@@ -49,10 +64,17 @@ class InputConfig(Section):
     tracks: str = ""
     format: Literal["auto", "csv", "jsonl", "parquet"] = "auto"
     columns: dict[str, str] = Field(default_factory=dict)
+    playlist_columns: dict[str, str] = Field(default_factory=dict)
+    favorite_columns: dict[str, str] = Field(default_factory=dict)
+    units: dict[str, Literal["percent", "share", "ms", "s", "min"]] = Field(default_factory=dict)
     id_from: tuple[str, ...] = ()
     playlists: str = ""
     favorites: str = ""
     csv_multiline: bool = True
+    csv_delimiter: Delimiter = ""
+    csv_names: tuple[str, ...] = ()
+    encoding: Encoding = "auto"
+    decimal: Literal["auto", ".", ","] = "auto"
     invalid_values: Literal["quarantine", "missing"] = "quarantine"
     min_features: Annotated[int, Field(ge=1, le=12)] = 6
     max_quarantine_share: Share = 0.1

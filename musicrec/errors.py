@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-MAX_LINE_LENGTH = 300
+MAX_LINE_LENGTH, MAX_TODO_LENGTH = 300, 1000
 
 
 def shorten(text: str, *, length: int = MAX_LINE_LENGTH) -> str:
@@ -33,7 +33,8 @@ class MusicrecError(Exception):
     def __str__(self) -> str:
         lines = [f"error: {shorten(self.what)}"]
         lines += [f"where: {shorten(self.where)}"] if self.where else []
-        lines += [f"to do: {shorten(self.todo)}"] if self.todo else []
+        # A line to copy is worth nothing where it is cut.
+        lines += [f"to do: {shorten(self.todo, length=MAX_TODO_LENGTH)}"] if self.todo else []
         return "\n".join(lines)
 
 

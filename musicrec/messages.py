@@ -88,6 +88,9 @@ WRITTEN_KEYS = _schema(piece=LongType(), n_rows=LongType(), n_repeated=LongType(
 
 WRITTEN_TRACKS = _schema(piece=LongType(), n_rows=LongType(), n_duplicates=LongType())
 
+# The columns of a piece of a file: `path` is its URI or its number.
+SOURCE_KEYS = _schema(path=StringType(), piece=LongType(), names=ArrayType(StringType()))
+
 # A piece of the input: its rows, those that another one of their id came before, its different songs, and how many
 # rows were refused for what reason. `drawn_ids` and `drawn_keys` are of some of the songs.
 AUDITED = _schema(

@@ -86,9 +86,16 @@ def plan(session: SparkSession, config: Config) -> dict[str, Any]:
     root = runs.open_root(config.output.root)
     runs.check_writable(root)
     with input_errors(config.input.tracks):
-        rows, columns = read_source(session, config.input)
-    read_relations(session, config.input)
-    return {"files": len(rows.files), "columns": columns, "output": str(root.path)}
+        source = read_source(session, config.input)
+    relations = read_relations(session, config.input)
+    given = {"songs": source, "playlists": relations.playlists, "favorites": relations.favorites}
+    said = {name: "; ".join(one.said) for name, one in given.items() if one is not None and one.said}
+    return {
+        "files": len(source.rows.files),
+        "columns": source.meaning.serving,
+        **said,
+        "output": str(root.path),
+    }
 
 
 def _run(context: Context, header: dict[str, Any], relations: Relations) -> str:

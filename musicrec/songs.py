@@ -5,6 +5,7 @@ The cleaning, the encodings, the evaluation and the generator of catalogs share 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -51,12 +52,20 @@ ANALYZED_FEATURES = ("danceability", "valence", "speechiness", "tempo")
 TEXT_COLUMNS = ("title", "artist", "album", "genre")
 TRACK_COLUMNS = ("track_id", *TEXT_COLUMNS, "release_date", "popularity", "explicit", *FEATURES)
 
-# What may stand before an id.
-ID_PREFIXES = ("spotify:track:", "https://open.spotify.com/track/")
+# Shares of 1; percent in some exports.
+SHARES = tuple(rule.name for rule in FEATURE_RULES if (rule.low, rule.high, rule.whole) == (0.0, 1.0, False))
+
+# Links to a song and URIs of it, as players and services share them.
+LINK = re.compile(
+    r"(?:spotify:(?://)?(?:user:[^:]+:)?|(?:https?://)?(?:open|play)\.spotify\.com/(?:intl-[\w-]+/)?(?:embed/)?)"
+    r"track[:/]([^/?#&\s]+)(?:[/?#&].*)?",
+    re.IGNORECASE | re.DOTALL,
+)
+# A file of a listener's own, which no catalog has.
+LOCAL_PREFIX = "spotify:local:"
 
 
 def bare_id(text: str) -> str:
-    """Return an id as `clean` makes it of one with a prefix."""
-    for prefix in ID_PREFIXES:
-        text = text.removeprefix(prefix)
-    return text
+    """Return an id as `clean` makes it of a link or a URI."""
+    found = LINK.fullmatch(text.strip())
+    return found.group(1) if found else text

@@ -111,10 +111,11 @@ ROW_REASONS = {
     "malformed_row": "the row could not be parsed",
     "missing_id": "it has no id, and `input.id_from` makes none",
     "too_few_features": "fewer known features than `input.min_features`",
+    "local_file": "the same, of a file of a listener's own (`spotify:local:...`)",
+    "id_too_long": "its id has more than 1,000 characters",
 }
 FEATURE_REASONS = {
     "not_a_number": "text that is no number",
-    "nan": "NaN",
     "infinite": "infinite",
     "out_of_range": "outside of the range of the feature, or not whole where it must be",
 }
@@ -255,7 +256,7 @@ def _reasons() -> str:
     return (
         f"{_lines('| status | meaning |', status)}\n{_lines('| reason | of | meaning |', without)}\n"
         f"`<feature>` is one of the twelve: {names}.\n"
-        'With `input.invalid_values = "missing"` those four do not occur. '
+        'With `input.invalid_values = "missing"` those three do not occur. '
         "Rows without an id stand in `quarantine` only.\n"
     )
 

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from musicrec.arrays import Doubles
 from musicrec.catalog import texts
-from musicrec.catalog.columns import MALFORMED, SOURCE_FILE
+from musicrec.catalog.columns import MALFORMED, SOURCE_FILE, YEAR
 from musicrec.catalog.hashes import hash_texts
 from musicrec.catalog.values import (
     Values,
     explicit_of,
-    feature_numbers,
+    features_of,
     no_numbers,
     popularity_of,
     release_dates,
@@ -33,18 +33,22 @@ from musicrec.catalog.values import (
 )
 from musicrec.config import InputConfig
 from musicrec.schemas import QUARANTINE, TRACKS
-from musicrec.songs import ANALYZED_FEATURES, FEATURE_RULES, FEATURES, TEXT_COLUMNS, FeatureRule
+from musicrec.songs import ANALYZED_FEATURES, FEATURE_RULES, FEATURES, LOCAL_PREFIX, TEXT_COLUMNS, FeatureRule
 from musicrec.spark.arrow import bools
 
 MAX_ROW_LENGTH, TOLD_ROWS = 2000, 4096
+# An id is longer than this in nobody's catalog.
+MAX_ID_LENGTH = 1000
 # What may be wrong with a feature, after its name.
-PROBLEMS = ("not_a_number", "nan", "infinite", "out_of_range")
+PROBLEMS = ("not_a_number", "infinite", "out_of_range")
 REASONS = (
     "",
     "malformed_row",
     "missing_id",
     *(f"{rule.name}_{problem}" for rule in FEATURE_RULES for problem in PROBLEMS),
     "too_few_features",
+    "local_file",
+    "id_too_long",
 )
 # Of songs, beside the columns of `schemas.TRACKS`: how many features are known.
 N_KNOWN = "n_known"
@@ -70,16 +74,19 @@ def audit_rows(rows: pa.Table, *, columns: Mapping[str, str], settings: InputCon
     settings : InputConfig
         Rules for ids, values and text.
     """
-    given = {name: _whole(rows[name]) for name in rows.column_names}
+    given = {name: whole(rows[name]) for name in rows.column_names}
     given = {name: texts.repaired(c) if pa.types.is_string(c.type) else c for name, c in given.items()}
     source = {name: given[column] for name, column in columns.items()}
     ids = track_ids(source.get("track_id"), given, n=rows.num_rows, settings=settings)
-    found = {name: feature_numbers(source[name]) for name in FEATURES if name in source}
+    found = {name: features_of(name, source[name], settings=settings) for name in FEATURES if name in source}
     problems = {rule.name: _problems(rule, found[rule.name]) for rule in FEATURE_RULES if rule.name in found}
     reasons = _reasons(given[MALFORMED], ids, problems, settings=settings)
     values = _known_values(found, problems, n=rows.num_rows)
     n_known = np.sum([~np.isnan(column) for column in values.values()], axis=0)
-    reasons[(reasons == 0) & (n_known < settings.min_features)] = REASONS.index("too_few_features")
+    has_few = (reasons == 0) & (n_known < settings.min_features)
+    reasons[has_few] = REASONS.index("too_few_features")
+    is_local = bools(pc.fill_null(pc.starts_with(ids, LOCAL_PREFIX), False))
+    reasons[has_few & is_local] = REASONS.index("local_file")
     kept, refused = np.flatnonzero(reasons == 0), np.flatnonzero(reasons)
     some = {name: column.take(pa.array(kept)) for name, column in source.items()}
     return Audited(
@@ -88,10 +95,11 @@ def audit_rows(rows: pa.Table, *, columns: Mapping[str, str], settings: InputCon
     )
 
 
-def _whole(column: pa.ChunkedArray) -> pa.Array:
+def whole(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array, of its values."""
     one = column.combine_chunks()
-    whole = pa.concat_arrays(one.chunks) if isinstance(one, pa.ChunkedArray) else one
-    return whole.dictionary_decode() if pa.types.is_dictionary(whole.type) else whole
+    plain = pa.concat_arrays(one.chunks) if isinstance(one, pa.ChunkedArray) else one
+    return plain.dictionary_decode() if pa.types.is_dictionary(plain.type) else plain
 
 
 def _problems(rule: FeatureRule, found: Values) -> NDArray[np.int8]:
@@ -104,8 +112,8 @@ def _problems(rule: FeatureRule, found: Values) -> NDArray[np.int8]:
         if rule.whole:
             within &= values == np.floor(values)
     problems = np.select(
-        [found.given & ~found.is_number, ~found.is_number, np.isnan(values), np.isinf(values), ~within],
-        [1, 0, 2, 3, 4],
+        [found.given & ~found.is_number, ~found.is_number, np.isinf(values), ~within],
+        [1, 0, 2, 3],
     )
     return problems.astype(np.int8)
 
@@ -120,6 +128,9 @@ def _reasons(
             first = REASONS.index(f"{name}_{PROBLEMS[0]}")
             reasons = np.where(problems[name] > 0, first + problems[name] - 1, reasons)
     reasons[bools(pc.is_null(ids))] = REASONS.index("missing_id")
+    reasons[bools(pc.fill_null(pc.greater(pc.utf8_length(ids), MAX_ID_LENGTH), False))] = REASONS.index(
+        "id_too_long"
+    )
     reasons[bools(pc.is_valid(malformed))] = REASONS.index("malformed_row")
     return reasons
 
@@ -157,6 +168,9 @@ def _songs(
         name: short_texts(source[name], settings=settings) if name in source else none for name in TEXT_COLUMNS
     }
     dates = release_dates(source["release_date"]) if "release_date" in source else none
+    if YEAR in source:
+        # It serves where there is no date that can be read.
+        dates = pc.coalesce(dates, release_dates(source[YEAR]))
     keys = hash_texts(ids)
     columns = {
         "track_key": pa.array(keys),
@@ -165,7 +179,9 @@ def _songs(
         **said,
         "release_date": dates,
         "release_year": pc.cast(pc.utf8_slice_codeunits(dates, start=0, stop=4), pa.int32()),
-        "popularity": popularity_of(source["popularity"]) if "popularity" in source else pa.nulls(n, pa.float64()),
+        "popularity": popularity_of(source["popularity"], settings=settings)
+        if "popularity" in source
+        else pa.nulls(n, pa.float64()),
         "explicit": explicit_of(source["explicit"]) if "explicit" in source else pa.nulls(n, pa.bool_()),
         **{name: pa.array(values[name][rows], from_pandas=True) for name in FEATURES},
         N_KNOWN: pa.array(n_known[rows].astype(np.int32)),
@@ -187,13 +203,19 @@ def _quarantine(
 ) -> pa.Table:
     place = pa.array(rows)
     told = pa.array([REASONS[reason] for reason in reasons[rows].tolist()], type=pa.string())
-    columns = [ids.take(place), told, given[SOURCE_FILE].take(place), _row_texts(given, place)]
+    columns = [
+        texts.cut(ids.take(place), MAX_ID_LENGTH),
+        told,
+        given[SOURCE_FILE].take(place),
+        _row_texts(given, place),
+    ]
     return pa.Table.from_arrays(columns, names=QUARANTINE.names)
 
 
 def _row_texts(given: Mapping[str, pa.Array], place: pa.Int64Array) -> pa.StringArray:
     """Return the text of some rows: as the file has it where it could not be parsed, else as JSON."""
-    names = [name for name in given if name not in (MALFORMED, SOURCE_FILE)]
+    # What was made of several columns is shown by these.
+    names = [name for name in given if not name.startswith("⟨")]
     said = list[str]()
     # A few at a time: as Python's objects they take many times their bytes.
     for first in range(0, len(place), TOLD_ROWS):

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from musicrec.catalog import clean_tasks
-from musicrec.catalog.clean_tasks import Rules
+from musicrec.catalog.meanings import looks_like
 from musicrec.catalog.number import Ordered, choose_borders
-from musicrec.catalog.sources import read_source
-from musicrec.config import InputConfig
+from musicrec.catalog.sources import Source, read_source
 from musicrec.context import Context, log
-from musicrec.errors import InputError, QualityError
+from musicrec.errors import InputError, QualityError, shorten
+from musicrec.songs import FEATURES
 from musicrec.spark.arrow import numbers
 from musicrec.spark.failures import input_errors
 from musicrec.storage import datasets
@@ -67,14 +68,15 @@ def write_catalog(context: Context) -> Catalog:
         pieces = ArrowFiles(context.run.path(datasets.SONGS))
         quarantine = context.files(datasets.QUARANTINE)
         with input_errors(settings.tracks):
-            rows, columns = read_source(context.session, settings)
-            audited = clean_tasks.write_audited(
-                rows, rules=Rules(columns, settings), songs=pieces, quarantine=quarantine
-            ).toArrow()
+            source = read_source(context.session, settings)
+            for sentence in source.said:
+                log.info(sentence)
+            audited = clean_tasks.write_audited(source, songs=pieces, quarantine=quarantine).toArrow()
         counts = _as_counts(audited)
         if not counts["n_quarantined"]:
             quarantine.write(0, clean_tasks.NO_QUARANTINE)
-        _check_counts(counts, settings=settings, quarantine_path=context.run.path(datasets.QUARANTINE))
+        _check_counts(counts, source, quarantine_path=context.run.path(datasets.QUARANTINE))
+        _tell_malformed(context, counts)
         ordered, n_duplicates = _write_tracks(context, pieces, audited)
         drop(pieces.directory)
         counts["n_duplicates"] += n_duplicates
@@ -89,8 +91,8 @@ def write_catalog(context: Context) -> Catalog:
             quarantine=context.read(datasets.QUARANTINE),
             n_tracks=counts["n_tracks"],
             counts=counts,
-            columns=columns,
-            files=list(rows.files[:1000]),
+            columns=source.meaning.serving,
+            files=list(source.rows.files[:1000]),
             ordered=ordered,
         )
 
@@ -128,18 +130,40 @@ def _as_counts(audited: pa.Table) -> dict[str, Any]:
     }
 
 
-def _check_counts(counts: dict[str, Any], *, settings: InputConfig, quarantine_path: str) -> None:
+def _check_counts(counts: dict[str, Any], source: Source, *, quarantine_path: str) -> None:
+    settings = source.meaning.settings
     reasons = ", ".join(f"{reason} {n}" for reason, n in list(counts["quarantine_reasons"].items())[:4])
     if not counts["n_rows"]:
         raise InputError("the input has no rows", where=settings.tracks, todo="check the export")
+    n_rows = source.rows.n_rows
+    if n_rows is not None and n_rows != counts["n_rows"]:
+        raise InputError(
+            f"the files hold {n_rows} rows, but {counts['n_rows']} were read", where=settings.tracks,
+            todo="leave the inputs as they are while a run reads them, and run again",
+        )  # fmt: skip
     share = counts["n_quarantined"] / counts["n_rows"]
     if share > settings.max_quarantine_share or not counts["n_tracks"]:
+        guesses = [
+            f"{name} {guess}"
+            for name in FEATURES
+            if name in source.meaning.columns and (guess := looks_like(name, source.rows.sample, source.meaning))
+        ]
         raise InputError(
             f"{counts['n_quarantined']} of {counts['n_rows']} rows are no usable song ({share:.1%}; at most "
             f"{settings.max_quarantine_share:.1%} is allowed): {reasons}",
             where=f"{settings.tracks}; the rows with their reasons: {quarantine_path}",
-            todo="correct the export, or raise input.max_quarantine_share",
+            todo="; ".join([*guesses[:4], "correct the export, or raise input.max_quarantine_share"]),
         )
+
+
+def _tell_malformed(context: Context, counts: dict[str, Any]) -> None:
+    """Name some of the rows that could not be read: they are lost until somebody looks at them."""
+    n = counts["quarantine_reasons"].get("malformed_row", 0)
+    if n:
+        malformed = context.read(datasets.QUARANTINE).where("reason = 'malformed_row'")
+        for first in malformed.orderBy("source_file", F.length("row"), "row").limit(1).collect():
+            file, told = first["source_file"].rsplit("/", 1)[-1], shorten(first["row"], length=120)
+            log.warning("%d %s could not be read, such as %s, %s", n, "row" if n == 1 else "rows", file, told)
 
 
 def _check_sums(counts: dict[str, Any], *, n_tracks: int, n_quarantined: int) -> None:

@@ -11,9 +11,10 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from musicrec.arrays import Ints, as_shares
-from musicrec.catalog.audit import Audited, audit_rows
-from musicrec.catalog.given_rows import GivenRows
+from musicrec.catalog.audit import Audited, audit_rows, whole
 from musicrec.catalog.numbered import cut_by, text_arrays
+from musicrec.catalog.sources import Source
+from musicrec.catalog.texts import as_texts, coalesced
 from musicrec.catalog.twins import keep_winners
 from musicrec.config import InputConfig
 from musicrec.messages import AUDITED, AUDITED_SONGS, WRITTEN_TRACKS, as_row
@@ -43,29 +44,40 @@ _AUDITED = pa.schema(
 
 @dataclass(frozen=True)
 class Rules:
-    """What a task needs to know of a source: canonical name -> source name, and the rules."""
+    """What a task needs to know of a source: canonical name -> source names, and the rules."""
 
-    columns: Mapping[str, str]
+    columns: Mapping[str, tuple[str, ...]]
     settings: InputConfig
 
     def audited(self, rows: pa.Table, names: Sequence[str]) -> Audited:
         """Return what the rows are, as `audit_rows`, given the names of their columns."""
-        return audit_rows(rows.rename_columns(names), columns=self.columns, settings=self.settings)
+        rows, columns = rows.rename_columns(names), dict[str, str]()
+        for name, sources in self.columns.items():
+            columns[name] = sources[0]
+            if len(sources) > 1:
+                columns[name] = f"⟨{name}⟩"
+                several = [as_texts(whole(rows[source])) for source in sources]
+                rows = rows.append_column(columns[name], coalesced(several))
+        return audit_rows(rows, columns=columns, settings=self.settings)
 
 
-def write_audited(rows: GivenRows, *, rules: Rules, songs: ArrowFiles, quarantine: RowFiles) -> DataFrame:
+def rules_of(source: Source) -> Rules:
+    """Return what a task needs to know of a source."""
+    return Rules(source.meaning.columns, source.meaning.settings)
+
+
+def write_audited(source: Source, *, songs: ArrowFiles, quarantine: RowFiles) -> DataFrame:
     """Write the songs, pieces in the order of their ids, and the quarantine; return `messages.AUDITED`.
 
     Parameters
     ----------
-    rows : GivenRows
-    rules : Rules
+    source : Source
     songs : ArrowFiles
         Gets `audit.Audited.songs` of the pieces that have any.
     quarantine : RowFiles
         Gets `schemas.QUARANTINE` of the pieces that have any.
     """
-    names = rows.all_names
+    names, rules = source.names, rules_of(source)
 
     def write(batches: Batches) -> Batches:
         for piece, table in numbered_pieces(batches):
@@ -77,7 +89,7 @@ def write_audited(rows: GivenRows, *, rules: Rules, songs: ArrowFiles, quarantin
                 quarantine.write(piece, found.quarantine)
             yield _as_audited(piece, found, different)
 
-    return rows.map(write, AUDITED, columns=names)
+    return source.rows.map(write, AUDITED, columns=names)
 
 
 def write_tracks(
@@ -119,15 +131,9 @@ def write_tracks(
     return ranges.mapInArrow(write, WRITTEN_TRACKS)
 
 
-def as_tracks(rows: GivenRows, *, rules: Rules) -> DataFrame:
-    """Return `schemas.TRACKS`, without writing them: for a catalog that one session looks at.
-
-    Parameters
-    ----------
-    rows : GivenRows
-    rules : Rules
-    """
-    names = rows.all_names
+def as_tracks(source: Source) -> DataFrame:
+    """Return `schemas.TRACKS`, without writing them: for a catalog that one session looks at."""
+    names, rules = source.names, rules_of(source)
 
     def keep(batches: Batches) -> Batches:
         for _, table in numbered_pieces(batches):
@@ -138,7 +144,7 @@ def as_tracks(rows: GivenRows, *, rules: Rules) -> DataFrame:
         if held:
             yield from keep_winners(pa.Table.from_batches(held)).select(TRACKS.names).to_batches()
 
-    songs = rows.map(keep, AUDITED_SONGS, columns=names)
+    songs = source.rows.map(keep, AUDITED_SONGS, columns=names)
     return songs.repartition("track_key").mapInArrow(settle, TRACKS)
 
 

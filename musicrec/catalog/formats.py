@@ -1,8 +1,7 @@
-"""Read the user's files with declared types; read and write our own Parquet datasets.
+"""Which files a path means, of which format they are, and who reads them: our tasks, or Spark.
 
-Column names come from the file's header, keys or footer, types never do: CSV and JSON are read as text and
-parsed by the cleaning, which knows what each value must be (`inferSchema` would guess from what it happens
-to see, and read the file twice).
+Column names come from the files, types never do: CSV and JSON are read as text and parsed by the cleaning, which
+knows what each value must be.
 """
 
 from __future__ import annotations
@@ -10,18 +9,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
+from urllib.parse import unquote
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType
 
-from musicrec.catalog.columns import MALFORMED, SOURCE_FILE, check_no_repeats
-from musicrec.catalog.given_rows import GivenRows, as_local_rows, can_read_here, one_slash
+from musicrec.catalog.columns import MALFORMED, SOURCE_FILE
+from musicrec.catalog.given_rows import GivenRows, quoted
+from musicrec.catalog.parquet_rows import as_parquet_rows
 from musicrec.catalog.row_groups import RowGroups, find_row_groups
+from musicrec.catalog.text_files import SAMPLE_ROWS
+from musicrec.catalog.text_rows import as_remote_rows, as_text_rows
+from musicrec.config import InputConfig
 from musicrec.errors import InputError
 from musicrec.spark.failures import input_errors
-from musicrec.spark.session import lists_files_here
-from musicrec.storage.files import local_paths, local_sizes
+from musicrec.spark.session import has_own_files, lists_files_here
+from musicrec.storage import byte_files, environment
 
 ENDINGS = {
     "csv": "csv",
@@ -33,19 +36,21 @@ ENDINGS = {
     "parquet": "parquet",
     "pq": "parquet",
 }
+FORMATS = {"csv": "CSV", "jsonl": "JSON", "parquet": "Parquet"}
+SPREADSHEETS = ("xlsx", "xls", "xlsm", "ods", "numbers")
+PACKED_ENDING = r"\.(?:gz|bz2|zst|lz4|snappy)$"
 
 
-def read_rows(session: SparkSession, uri: str, *, file_format: str, multiline: bool) -> GivenRows:
+def read_rows(session: SparkSession, uri: str, settings: InputConfig) -> GivenRows:
     """Return the rows of a file, directory or glob.
 
     Parameters
     ----------
+    session : SparkSession
     uri : str
-        Anything that Spark reads.
-    file_format : {"auto", "csv", "jsonl", "parquet"}
-        "auto" goes by the endings of the files.
-    multiline : bool
-        CSV fields may hold line breaks.
+        A local path that exists, a pattern of such, or anything that Spark reads.
+    settings : InputConfig
+        `format`, and how CSV is written where the files do not tell.
 
     Returns
     -------
@@ -55,26 +60,31 @@ def read_rows(session: SparkSession, uri: str, *, file_format: str, multiline: b
     Raises
     ------
     InputError
-        No such path, an empty or broken file (named), different headers.
+        No such path, or a file (named) that is empty, broken or of another format.
     """
     with input_errors(uri):
-        sizes = _list_sizes(session, uri)
-        files = list(sizes)
-        kind = _detect_format(files, uri=uri) if file_format == "auto" else file_format
-        if kind == "parquet":
-            groups = find_local_groups(session, files)
-            if groups and can_read_here(groups):
-                return as_local_rows(session, files, groups)
-            rows = _read_parquet(session, uri, sizes)
-        elif not any(sizes.values()):
-            # Some empty parts are no trouble: writers of CSV and JSON leave them behind.
-            _refuse_empty(files)
-        elif kind == "csv":
-            rows = _read_csv(session, uri, files, multiline=multiline)
+        files = find_files(session, uri)
+        kind, files, left_out = choose_files(files, settings.format, uri=uri)
+        path = _local(session, uri)
+        if path is None:
+            rows = _read_remote(session, uri, kind, files, settings)
         else:
-            rows = _read_jsonl(session, uri)
-        names = [name for name in rows.columns if name not in (MALFORMED, SOURCE_FILE)]
-        return GivenRows(names, files, rows)
+            sizes = {file: byte_files.size_of(_path_of(file)) for file in files}
+            empty = [file for file, size in sizes.items() if not size]
+            if empty and (kind == "parquet" or len(empty) == len(files)):
+                _refuse_empty(empty)
+            # Some empty parts are no trouble: writers of CSV and JSON leave them behind.
+            left_out = [*left_out, *empty]
+            paths = [_path_of(file) for file in files if sizes[file]]
+            if kind == "parquet":
+                rows = as_parquet_rows(session, paths, root=path)
+            else:
+                rows = as_text_rows(session, paths, kind, root=path, settings=settings)
+        if left_out:
+            names = ", ".join(file.rsplit("/", 1)[-1] for file in left_out[:5])
+            more = f" and {len(left_out) - 5} more" if len(left_out) > 5 else ""
+            rows = rows.with_said(f"left out, as they hold no rows of {FORMATS[kind]}: {names}{more}")
+        return rows
 
 
 def find_local_groups(
@@ -90,31 +100,86 @@ def find_local_groups(
     columns : sequence of str, optional
         That are wanted.
     """
-    paths = local_paths(files) if lists_files_here(session) else None
+    paths = [byte_files.local_path(file) for file in files] if lists_files_here(session) else [None]
+    here = [path for path in paths if path is not None]
     # To Spark a directory such as day=1 is a column.
-    if not paths or any("=" in path.rpartition("/")[0] for path in paths):
+    if len(here) < len(paths) or any("=" in path.rpartition("/")[0] for path in here):
         return None
-    return find_row_groups(paths, columns=columns)
+    return find_row_groups(here, columns=columns)
 
 
 def find_files(session: SparkSession, uri: str) -> list[str]:
-    """Return the URIs of the files of a path, in order, as Spark finds them.
+    """Return the URIs of the files of a path, in order.
 
     Raises
     ------
     InputError
         There are none, or the path cannot be read.
     """
-    with input_errors(uri):
-        # Spark lists summaries such as _metadata, too, and reads past them.
-        files = sorted({file for file in _list(session, uri).inputFiles() if _is_data(file.rpartition("/")[2])})
+    path = _local(session, uri)
+    if path is not None:
+        paths = byte_files.list_paths(path)
+        if paths is None:
+            raise InputError(f"no such path: {uri}", todo="correct the path")
+        files = [byte_files.file_uri(file) for file in paths if byte_files.is_data(file.rpartition("/")[2])]
+    else:
+        _check_scheme(uri)
+        with input_errors(uri):
+            # Spark lists summaries such as _metadata, too, and reads past them.
+            listed = _list(session, uri).inputFiles()
+            files = sorted({file for file in listed if byte_files.is_data(file.rpartition("/")[2])})
     if not files:
         raise InputError(f"no files under {uri}", todo="correct the path")
     return files
 
 
+def choose_files(files: Sequence[str], file_format: str, *, uri: str) -> tuple[str, list[str], list[str]]:
+    """Return the format of some files, those that are of it, and those that are of none.
+
+    Parameters
+    ----------
+    files : sequence of str
+    file_format : {"auto", "csv", "jsonl", "parquet"}
+        "auto" goes by the endings.
+    uri : str
+        Where they are, for messages.
+
+    Raises
+    ------
+    InputError
+        They are of several formats, or of none that is known.
+    """
+    if file_format != "auto":
+        return file_format, list(files), []
+    endings = {file: _ending(file) for file in files}
+    if sheets := [file for file, ending in endings.items() if ending in SPREADSHEETS]:
+        raise InputError("a spreadsheet cannot be read", where=sheets[0], todo="save it as CSV")
+    # A text beside data is about it.
+    is_alone = all(ENDINGS.get(ending) is None or ending == "txt" for ending in endings.values())
+    kinds = {
+        file: ENDINGS.get(ending) if is_alone or ending != "txt" else None for file, ending in endings.items()
+    }
+    known = sorted({kind for kind in kinds.values() if kind})
+    if len(known) == 1:
+        chosen = [file for file in files if kinds[file]]
+        return known[0], chosen, [file for file in files if not kinds[file]]
+    examples = [next(file for file in files if kinds[file] == kind) for kind in known] or list(files)
+    raise InputError(
+        f"cannot tell the format by the endings: {', '.join(sorted({f'.{end}' for end in endings.values()}))}",
+        where=", ".join(examples[:3]) or uri,
+        todo="set input.format to csv, jsonl or parquet, or use a glob such as *.parquet",
+    )
+
+
+def file_title(uri: str) -> str:
+    """Return the name of a file without its directories and its endings."""
+    name = unquote(uri.rsplit("/", 1)[-1])
+    name = re.sub(PACKED_ENDING, "", name, flags=re.I)
+    return re.sub(rf"\.(?:{'|'.join(ENDINGS)})$", "", name, flags=re.I)
+
+
 def read_counted_parquet(session: SparkSession, uri: str) -> tuple[DataFrame, int]:
-    """Return the rows of Parquet files as `read_rows`, and how many they are by their footers.
+    """Return the rows of Parquet files by Spark, and how many they are by their footers.
 
     Raises
     ------
@@ -122,38 +187,78 @@ def read_counted_parquet(session: SparkSession, uri: str) -> tuple[DataFrame, in
         As `read_rows`.
     """
     with input_errors(uri):
-        rows = _read_parquet(session, uri, _list_sizes(session, uri))
+        rows = _read_parquet(session, uri, find_files(session, uri))
         return rows, rows.count()
 
 
-def _read_parquet(session: SparkSession, uri: str, sizes: Mapping[str, int]) -> DataFrame:
+def _read_remote(
+    session: SparkSession, uri: str, kind: str, files: Sequence[str], settings: InputConfig
+) -> GivenRows:
+    """Return the rows of files that tasks cannot open themselves."""
+    if kind != "parquet":
+        contents = _list(session, uri).where(F.col("length") > 0)
+        if len(files) < len(find_files(session, uri)):
+            contents = contents.where(F.col("path").isin(list(files)))
+        if contents.isEmpty():
+            _refuse_empty(files)
+        return as_remote_rows(files, kind, contents=contents, settings=settings)
+    rows = _read_parquet(session, uri, files)
+    names = [name for name in rows.columns if name not in (MALFORMED, SOURCE_FILE)]
+    sample = rows.select(*map(quoted, names)).limit(SAMPLE_ROWS).toArrow()
+    return GivenRows(names, files, rows, None, sample)
+
+
+def _read_parquet(session: SparkSession, uri: str, files: Sequence[str]) -> DataFrame:
     # Spark says the same of a file of no bytes as of one of another format. One of no rows is fine.
-    if empty := [file for file, n_bytes in sizes.items() if not n_bytes]:
+    if empty := _without_bytes(session, uri, files):
         _refuse_empty(empty)
     # Without the merge Spark takes one file's columns for all, and those that only others have are lost.
-    rows = session.read.option("mergeSchema", "true").parquet(uri)
+    rows = session.read.option("mergeSchema", "true").parquet(_as_pattern(session, uri))
     # Spark Connect looks at the files only when it is asked what is in them.
     _ = rows.schema
-    return _with_source_file(rows.withColumn(MALFORMED, F.lit(None).cast("string")))
-
-
-def _list_sizes(session: SparkSession, uri: str) -> dict[str, int]:
-    """Return the bytes of each file of a path."""
-    files = find_files(session, uri)
-    # To ask a file system for a file's size is quicker than a job.
-    sizes = local_sizes(files) if lists_files_here(session) else None
-    if sizes is not None:
-        return sizes
-    # Spark plans no task for a file without bytes, so it never shows up among the rows: only in the listing.
-    filled = _list(session, uri).select(
-        F.col("_metadata.file_path").alias("path"), F.col("_metadata.file_size").alias("n")
+    return rows.withColumn(MALFORMED, F.lit(None).cast("string")).withColumn(
+        SOURCE_FILE, F.col("_metadata.file_path")
     )
-    n_bytes = {one_slash(row["path"]): row["n"] for row in filled.collect()}
-    return {file: n_bytes.get(one_slash(file), 0) for file in files}
 
 
-def _is_data(name: str) -> bool:
-    return not name.startswith(".") and (not name.startswith("_") or "=" in name)
+def _without_bytes(session: SparkSession, uri: str, files: Sequence[str]) -> list[str]:
+    if _local(session, uri) is not None:
+        return [file for file in files if not byte_files.size_of(_path_of(file))]
+    # Spark plans no task for a file without bytes, so it never shows up among the rows: only in the listing.
+    filled = _list(session, uri).select(F.col("_metadata.file_path").alias("path"))
+    sizes: Mapping[str, bool] = {_one_slash(row["path"]): True for row in filled.collect()}
+    return [file for file in files if not sizes.get(_one_slash(file))]
+
+
+def _one_slash(uri: str) -> str:
+    """Return the URI of a file as Spark's rows have it: file:/a for what it lists as file:///a."""
+    return re.sub(r"^file:/+", "file:/", uri)
+
+
+def _local(session: SparkSession, uri: str) -> str | None:
+    """Return a path whose files this process and its tasks can open, None where only Spark can."""
+    if not lists_files_here(session):
+        return None
+    # Without a scheme it is a path of whatever file system a cluster has by default.
+    is_clear = uri.startswith("file:") or not (environment.has_cluster_files() or has_own_files(session))
+    return byte_files.local_path(uri) if is_clear else None
+
+
+def _path_of(uri: str) -> str:
+    return byte_files.local_path(uri) or uri
+
+
+def _as_pattern(session: SparkSession, uri: str) -> str:
+    """Return a path as Spark reads it: one that exists is no pattern."""
+    path = _local(session, uri)
+    if path is None or not byte_files.exists(path):
+        return uri
+    return re.sub(r"([\[\]{}*?\\])", r"\\\1", path)
+
+
+def _check_scheme(uri: str) -> None:
+    if uri.startswith(("http://", "https://")):
+        raise InputError("songs are not read from the web", where=uri, todo="download the file and give its path")
 
 
 def _list(session: SparkSession, uri: str) -> DataFrame:
@@ -161,19 +266,9 @@ def _list(session: SparkSession, uri: str) -> DataFrame:
     return session.read.format("binaryFile").load(uri)
 
 
-def _detect_format(files: Sequence[str], *, uri: str) -> str:
-    kinds: set[str] = set()
-    for file in files:
-        name = file.lower().rsplit("/", 1)[-1]
-        ending = re.sub(r"\.(gz|bz2|zst|lz4|snappy)$", "", name).rpartition(".")[2]
-        kinds.add(ENDINGS.get(ending, f".{ending}"))
-    if len(kinds) == 1 and (kind := kinds.pop()) in ENDINGS.values():
-        return kind
-    raise InputError(
-        f"cannot tell the format by the endings: {', '.join(sorted(kinds))}",
-        where=uri,
-        todo="set input.format to csv, jsonl or parquet, or use a glob such as *.parquet",
-    )
+def _ending(file: str) -> str:
+    name = file.lower().rsplit("/", 1)[-1]
+    return re.sub(PACKED_ENDING, "", name).rpartition(".")[2] if "." in name else ""
 
 
 def _refuse_empty(files: Sequence[str]) -> NoReturn:
@@ -182,39 +277,3 @@ def _refuse_empty(files: Sequence[str]) -> NoReturn:
         where=", ".join(files[:3]),
         todo="replace or remove the file",
     )
-
-
-def _read_csv(session: SparkSession, uri: str, files: Sequence[str], *, multiline: bool) -> DataFrame:
-    tab = all(".tsv" in file.lower().rsplit("/", 1)[-1] for file in files)
-    options = {
-        "header": "true",
-        "multiLine": str(multiline).lower(),
-        "sep": "\t" if tab else ",",
-        # RFC 4180 doubles a quote inside quotes; Spark's default is a backslash.
-        "escape": '"',
-        # Compares each file's header instead of mixing up columns in another order.
-        "enforceSchema": "false",
-        "columnNameOfCorruptRecord": MALFORMED,
-    }
-    names = [name.removeprefix("\ufeff") for name in session.read.options(**options).csv(uri).columns]
-    check_no_repeats(names, where=uri)
-    rows = session.read.options(**options).schema(_text_schema(names)).csv(uri)
-    return _with_source_file(rows)
-
-
-def _read_jsonl(session: SparkSession, uri: str) -> DataFrame:
-    lines = session.read.text(uri)
-    keys = lines.select(F.explode(F.json_object_keys("value")).alias("key")).distinct()
-    names = sorted(row["key"] for row in keys.collect())
-    if not names:
-        raise InputError("no line holds a JSON object", where=uri, todo="write one song per line as a JSON object")
-    with_case = session.read.option("columnNameOfCorruptRecord", MALFORMED)
-    return _with_source_file(with_case.schema(_text_schema(names)).json(uri))
-
-
-def _text_schema(names: Sequence[str]) -> StructType:
-    return StructType([StructField(name, StringType()) for name in (*names, MALFORMED)])
-
-
-def _with_source_file(rows: DataFrame) -> DataFrame:
-    return rows.withColumn(SOURCE_FILE, F.col("_metadata.file_path"))

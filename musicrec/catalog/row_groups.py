@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicrec.errors import InputError
-from musicrec.spark.failures import BROKEN_FILE, GONE_FILE
+from musicrec.storage import byte_files
 
 # Footers that the driver reads; of more files Spark's tasks read them.
 MAX_FILES = 1000
@@ -41,28 +39,13 @@ class RowGroups:
 
         Raises
         ------
-        RuntimeError
-            It is gone or broken: in Spark's own words, by which `spark.failures` knows it for what it is.
         InputError
-            It may not be read, or the disk fails.
+            It is gone, broken, or may not be read.
         """
         path, group = self.groups[number]
-        uri = f"file:{quote(path)}"
-        try:
-            # Without a buffer's size all of a column's bytes in a group are held at once.
-            with pq.ParquetFile(path, buffer_size=READ_BYTES) as file:
-                yield file, group
-        except pa.ArrowMemoryError:
-            raise
-        except FileNotFoundError as error:
-            raise RuntimeError(f"{GONE_FILE} {uri}\n{error}") from None
-        except (OSError, pa.ArrowException) as error:
-            # What pyarrow says of what it reads is an OSError, too, but not the system's.
-            if getattr(error, "errno", None):
-                raise InputError(
-                    f"cannot read a file: {error}", where=uri, todo="give the user that runs the job read access"
-                ) from None
-            raise RuntimeError(f"{BROKEN_FILE[0]} {uri}\n{error}") from None
+        # Without a buffer's size all of a column's bytes in a group are held at once.
+        with byte_files.reading(path), pq.ParquetFile(path, buffer_size=READ_BYTES) as file:
+            yield file, group
 
 
 def find_row_groups(paths: Sequence[str], *, columns: Sequence[str] | None = None) -> RowGroups | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,18 +12,49 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from musicrec.catalog import formats
-from musicrec.catalog.columns import MALFORMED, resolve_columns
+from musicrec.catalog.columns import MALFORMED, SOURCE_FILE, YEAR, find_columns, line_to_add, nearest_name
 from musicrec.catalog.given_rows import GivenRows
-from musicrec.catalog.texts import as_texts, stripped
+from musicrec.catalog.meanings import Meaning, describe_unused, find_meaning
+from musicrec.catalog.texts import as_texts, coalesced, stripped
 from musicrec.catalog.values import track_ids
 from musicrec.config import InputConfig
 from musicrec.errors import ConfigError, InputError
-from musicrec.songs import (
-    FEATURES,
-    TRACK_COLUMNS,
-)
+from musicrec.songs import FEATURES, TRACK_COLUMNS
 from musicrec.spark import failures
 from musicrec.spark.tasks import Batches
+
+# In place of a column: the name of the file, such as a playlist's.
+FILE_NAME = "{file}"
+
+
+@dataclass(frozen=True)
+class Source:
+    """The songs as they are given.
+
+    Attributes
+    ----------
+    rows : GivenRows
+    meaning : Meaning
+        Of their columns.
+    """
+
+    rows: GivenRows
+    meaning: Meaning
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The columns that tasks get: those that serve, some more to show a refused row with."""
+        sources = [source for several in self.meaning.columns.values() for source in several]
+        return self.rows.shown(list(dict.fromkeys([*sources, *self.meaning.settings.id_from])))
+
+    @property
+    def said(self) -> list[str]:
+        """What was understood, a sentence each."""
+        found = [*self.rows.said]
+        if self.meaning.said:
+            found.append(f"understood: {', '.join(self.meaning.said)}")
+        unused = describe_unused(self.rows.names, self.meaning.columns)
+        return [*found, unused] if unused else found
 
 
 @dataclass(frozen=True)
@@ -37,11 +69,14 @@ class Relation:
         That are needed.
     relate : callable
         Makes of batches of these the texts `owner, track_id`; rows that lack one of the two are left out.
+    said : list of str
+        What was understood, a sentence each.
     """
 
     rows: GivenRows
     columns: list[str]
     relate: Callable[[Batches], Batches]
+    said: Sequence[str] = ()
 
     def map(self, make: Callable[[Batches], Batches], schema: StructType) -> DataFrame:
         """Return what is made of `owner, track_id`, in the very tasks that read them.
@@ -60,8 +95,8 @@ class Relations:
     favorites: Relation | None
 
 
-def read_source(session: SparkSession, settings: InputConfig) -> tuple[GivenRows, dict[str, str]]:
-    """Return the rows of `input.tracks` and which source column serves which canonical name.
+def read_source(session: SparkSession, settings: InputConfig) -> Source:
+    """Return the rows of `input.tracks`, and what their columns mean.
 
     Raises
     ------
@@ -72,13 +107,11 @@ def read_source(session: SparkSession, settings: InputConfig) -> tuple[GivenRows
     """
     if not settings.tracks:
         raise ConfigError("input.tracks is not set", todo="set it in [input] or with --set input.tracks=FILE")
-    rows = formats.read_rows(
-        session, settings.tracks, file_format=settings.format, multiline=settings.csv_multiline
-    )
-    names = list(rows.names)
-    columns = resolve_columns(names, wanted=TRACK_COLUMNS, configured=settings.columns, where=settings.tracks)
-    _check_columns(names, columns, settings=settings)
-    return rows, columns
+    rows = formats.read_rows(session, settings.tracks, settings)
+    wanted = (*TRACK_COLUMNS, YEAR)
+    columns = find_columns(rows.names, wanted=wanted, configured=settings.columns, where=settings.tracks)
+    _check_columns(rows, columns, settings=settings)
+    return Source(rows, find_meaning(columns, rows.sample, settings, where=settings.tracks))
 
 
 def read_relation(session: SparkSession, uri: str, *, owner: str, settings: InputConfig) -> Relation:
@@ -98,21 +131,27 @@ def read_relation(session: SparkSession, uri: str, *, owner: str, settings: Inpu
     InputError
         The files cannot be read, or one of the two columns is not there.
     """
-    rows = formats.read_rows(session, uri, file_format=settings.format, multiline=settings.csv_multiline)
+    key = "playlist_columns" if owner == "playlist_id" else "favorite_columns"
+    # What names or follows from the songs' file says nothing of this one.
+    rows = formats.read_rows(session, uri, settings.model_copy(update={"csv_names": ()}))
     names = list(rows.names)
     # input.columns and input.id_from are written for the songs; they count here where this file has such columns.
     if not set(settings.id_from) <= set(names):
         settings = settings.model_copy(update={"id_from": ()})
-    configured = {name: source for name, source in settings.columns.items() if source in names}
-    columns = resolve_columns(names, wanted=("track_id", owner), configured=configured, where=uri)
-    missing = [name for name in (owner, "track_id") if name not in columns]
-    if owner in missing or (missing and not settings.id_from):
-        raise InputError(
-            f"no column for {' and '.join(missing)}",
-            where=f"{uri}: {', '.join(names)}",
-            todo=f'map it with [input.columns], e.g. {missing[0]} = "name of the column"',
-        )
-    return as_relation(rows, columns=columns, owner=owner, settings=settings)
+    own = dict(getattr(settings, key))
+    is_file = own.get(owner) == FILE_NAME
+    shared = {name: source for name, source in settings.columns.items() if source in names}
+    configured = {**shared, **{name: source for name, source in own.items() if source != FILE_NAME}}
+    columns = find_columns(names, wanted=("track_id", owner), configured=configured, where=uri)
+    said = list(rows.said)
+    if owner == "playlist_id" and owner not in columns and len(rows.files) > 1:
+        is_file = True
+        said.append("each file is a playlist, named by the file")
+    if is_file:
+        columns[owner] = (FILE_NAME,)
+    _check_relation(rows, columns, owner=owner, key=key, settings=settings, uri=uri)
+    find_meaning({"track_id": columns.get("track_id", ("",))}, rows.sample, settings, where=uri, key=key)
+    return as_relation(rows, columns=columns, owner=owner, settings=settings, said=said)
 
 
 def read_relations(session: SparkSession, settings: InputConfig) -> Relations:
@@ -133,17 +172,61 @@ def read_relations(session: SparkSession, settings: InputConfig) -> Relations:
     return Relations(read(settings.playlists, "playlist_id"), read(settings.favorites, "user_id"))
 
 
-def _check_columns(names: list[str], columns: dict[str, str], *, settings: InputConfig) -> None:
+def as_relation(
+    rows: GivenRows,
+    *,
+    columns: Mapping[str, tuple[str, ...]],
+    owner: str,
+    settings: InputConfig,
+    said: Sequence[str] = (),
+) -> Relation:
+    """Return playlists or favorites, with the ids of songs as these have them.
+
+    Parameters
+    ----------
+    rows : GivenRows
+    columns : mapping
+        Canonical name -> source names; holds `owner`, and `track_id` unless `settings.id_from` makes it.
+    owner : str
+        "playlist_id" or "user_id".
+    settings : InputConfig
+    said : sequence of str
+        What was understood.
+    """
+    sources = [source for several in columns.values() for source in several if source != FILE_NAME]
+    wanted = [*dict.fromkeys([*sources, *settings.id_from]), MALFORMED, SOURCE_FILE]
+
+    def relate(batches: Batches) -> Batches:
+        for batch in batches:
+            given = dict(zip(wanted, batch.columns, strict=True))
+            if columns[owner] == (FILE_NAME,):
+                owners = _file_names(given[SOURCE_FILE])
+            else:
+                owners = stripped(coalesced([as_texts(given[source]) for source in columns[owner]]))
+            several = [as_texts(given[source]) for source in columns.get("track_id", ())]
+            ids = track_ids(coalesced(several) if several else None, given, n=batch.num_rows, settings=settings)
+            has_both = pc.and_(pc.fill_null(pc.not_equal(owners, ""), False), pc.is_valid(ids))
+            is_whole = pc.and_(has_both, pc.is_null(given[MALFORMED]))
+            yield pa.RecordBatch.from_arrays([owners, ids], names=[owner, "track_id"]).filter(is_whole)
+
+    return Relation(rows, wanted, relate, said)
+
+
+def _file_names(uris: pa.StringArray) -> pa.StringArray:
+    """Return the names of files without their directories and endings."""
+    told = uris.dictionary_encode()
+    names = [formats.file_title(uri) for uri in told.dictionary.to_pylist()]
+    return pa.array(names, type=pa.string()).take(told.indices)
+
+
+def _check_columns(rows: GivenRows, columns: Mapping[str, tuple[str, ...]], *, settings: InputConfig) -> None:
+    names = list(rows.names)
     where = f"{settings.tracks}: {', '.join(names)}"
     unknown = [name for name in settings.id_from if name not in names]
     if unknown:
         raise InputError(f"input.id_from names columns that are not there: {', '.join(unknown)}", where=where)
     if "track_id" not in columns and not settings.id_from:
-        raise InputError(
-            "no column for track_id",
-            where=where,
-            todo='map it with [input.columns] track_id = "...", or make ids: input.id_from = ["artist", "title"]',
-        )
+        raise InputError("no column for track_id", where=where, todo=_id_advice(names, columns))
     absent = [name for name in FEATURES if name not in columns]
     if len(FEATURES) - len(absent) < settings.min_features:
         raise InputError(
@@ -152,30 +235,48 @@ def _check_columns(names: list[str], columns: dict[str, str], *, settings: Input
             where=where,
             todo="map them with [input.columns], or lower input.min_features",
         )
+    for uri, own in rows.names_by_file.items():
+        has_id = set(columns.get("track_id", ())) & set(own) or set(settings.id_from) & set(own)
+        if not has_id:
+            raise InputError(
+                "a file has no column for track_id, though others have one", where=f"{uri}: {', '.join(own)}",
+                todo="remove the file, or give a glob that leaves it out",
+            )  # fmt: skip
 
 
-def as_relation(rows: GivenRows, *, columns: Mapping[str, str], owner: str, settings: InputConfig) -> Relation:
-    """Return playlists or favorites, with the ids of songs as these have them.
+def _id_advice(names: Sequence[str], columns: Mapping[str, tuple[str, ...]]) -> str:
+    """Return the line that says where ids come from, ready to copy."""
+    advice = list[str]()
+    if (meant := nearest_name("track_id", names)) is not None:
+        advice.append(f"did you mean the column {meant}? {line_to_add('columns.track_id', meant)}")
+    makers = [columns[name][0] for name in ("artist", "title") if name in columns]
+    if len(makers) == 2:
+        advice.append(f"or make ids of artist and title: {line_to_add('id_from', makers)}")
+    return (
+        "; ".join(advice) or f"say which one it is: {line_to_add('columns.track_id', names[0] if names else '')}"
+    )
 
-    Parameters
-    ----------
-    rows : GivenRows
-    columns : mapping
-        Canonical name -> source name; holds `owner`, and `track_id` unless `settings.id_from` makes it.
-    owner : str
-        "playlist_id" or "user_id".
-    settings : InputConfig
-    """
-    wanted = [*dict.fromkeys([*columns.values(), *settings.id_from]), MALFORMED]
 
-    def relate(batches: Batches) -> Batches:
-        for batch in batches:
-            given = dict(zip(wanted, batch.columns, strict=True))
-            owners = stripped(as_texts(given[columns[owner]]))
-            source = given[columns["track_id"]] if "track_id" in columns else None
-            ids = track_ids(source, given, n=batch.num_rows, settings=settings)
-            has_both = pc.and_(pc.fill_null(pc.not_equal(owners, ""), False), pc.is_valid(ids))
-            is_whole = pc.and_(has_both, pc.is_null(given[MALFORMED]))
-            yield pa.RecordBatch.from_arrays([owners, ids], names=[owner, "track_id"]).filter(is_whole)
-
-    return Relation(rows, wanted, relate)
+def _check_relation(
+    rows: GivenRows,
+    columns: Mapping[str, tuple[str, ...]],
+    *,
+    owner: str,
+    key: str,
+    settings: InputConfig,
+    uri: str,
+) -> None:
+    missing = [name for name in (owner, "track_id") if name not in columns]
+    if owner not in missing and (not missing or settings.id_from):
+        return
+    names = list(rows.names)
+    used = {source for several in columns.values() for source in several}
+    free = [name for name in names if name not in used] or ["name of the column"]
+    advice = line_to_add(f"{key}.{missing[0]}", nearest_name(missing[0], free) or free[0])
+    if missing == [owner]:
+        advice += f", or {line_to_add(f'{key}.{owner}', FILE_NAME)} where each file is one"
+    raise InputError(
+        f"no column for {' and '.join(missing)}",
+        where=f"{uri}: {', '.join(names)}",
+        todo=f"say which it is: {advice}",
+    )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from musicrec.catalog.csv_records import recode
+from musicrec.catalog.json_rows import BETWEEN, text_of
 
 WHITE_SPACE = " \t\n\r\f\v\u00a0\u2003\u3000\ufeff"
 
@@ -27,25 +30,41 @@ def no_texts(n: int) -> pa.StringArray:
 
 
 def as_texts(column: pa.Array) -> pa.StringArray:
-    """Return a column of any type as text; a list of texts joined by commas."""
+    """Return a column of any type as text; a list of texts joined by semicolons."""
     kind = column.type
     if pa.types.is_string(kind):
         return repaired(column)
-    if pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
-        return pa.array([_joined(value) for value in plain_values(column)], type=pa.string())
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return repaired(pc.cast(column, pa.string()))
     if pa.types.is_nested(kind) or pa.types.is_map(kind):
-        values = plain_values(column)
-        said = (None if value is None else json.dumps(value, default=str) for value in values)
-        return pa.array(said, type=pa.string())
-    if pa.types.is_binary(kind):
+        return pa.array([text_of(_for_json(value)) for value in plain_values(column)], type=pa.string())
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
         return _decoded(column)
     if pa.types.is_floating(kind):
-        return _whole_numbers(column)
+        return _whole_numbers(pc.cast(column, pa.float32()) if pa.types.is_float16(kind) else column)
     return pc.cast(column, pa.string())
 
 
+def coalesced(columns: Sequence[pa.StringArray]) -> pa.StringArray:
+    """Return of each row the first text that says something."""
+    if len(columns) == 1:
+        return columns[0]
+    return pc.coalesce(
+        *(pc.if_else(pc.equal(stripped(one), ""), pa.scalar(None, pa.string()), one) for one in columns)
+    )
+
+
+def unlisted(texts: pa.StringArray) -> pa.StringArray:
+    """Return texts, and of those that print a list, such as ['A', "B's"], its parts between semicolons."""
+    printed = pc.fill_null(pc.match_substring_regex(texts, r"""^\[\s*['"].*['"]\s*\]$"""), False)
+    if not pc.any(printed).as_py():
+        return texts
+    parts = [_unlisted(text) for text in pc.filter(texts, printed).to_pylist()]
+    return pc.replace_with_mask(texts, printed, pa.array(parts, type=pa.string()))
+
+
 def repaired(texts: pa.StringArray) -> pa.StringArray:
-    """Return texts of which all are UTF-8: what is none becomes U+FFFD."""
+    """Return texts of which all are UTF-8; what is none is read as `csv_records.recode` does."""
     try:
         # Whoever wrote the file may not have written UTF-8.
         pc.cast(pc.cast(texts, pa.binary()), pa.string())
@@ -112,8 +131,28 @@ def _where_needed(texts: pa.StringArray, of_ascii: pa.StringArray, change: Calla
     return pc.replace_with_mask(of_ascii, other, changed)
 
 
-def _joined(value: list[str | None] | None) -> str:
-    return ", ".join(part for part in value or () if part is not None)
+# An item of a printed list, in the quotes of Python or JSON.
+ITEM = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")\s*(?:,|$|(?=['"]))""", re.DOTALL)
+
+
+def _unlisted(text: str) -> str:
+    inside, at, parts = text.strip()[1:-1], 0, list[str]()
+    while at < len(inside):
+        found = ITEM.match(inside, at)
+        if found is None:
+            return text
+        parts.append(re.sub(r"\\(.)", r"\1", found[1] if found[1] is not None else found[2]))
+        at = found.end()
+    return BETWEEN.join(parts)
+
+
+def _for_json(value: Any) -> Any:
+    """Return a value of Arrow as JSON has it: without what stands for a missing part of a list."""
+    if isinstance(value, dict):
+        return {name: _for_json(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_for_json(item) for item in value if item is not None]
+    return value if value is None or isinstance(value, str | bool | int | float) else str(value)
 
 
 def _plain_value(value: pa.Scalar) -> Any:
@@ -135,5 +174,6 @@ def _whole_numbers(column: pa.FloatingPointArray) -> pa.StringArray:
 
 
 def _decoded(column: pa.BinaryArray) -> pa.StringArray:
-    said = (None if value is None else value.decode("utf-8", "replace") for value in column.to_pylist())
+    # As lines of CSV are: two texts that differ stay different.
+    said = (None if value is None else recode(value).decode() for value in column.to_pylist())
     return pa.array(said, type=pa.string())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,18 +13,25 @@ import pyarrow.compute as pc
 
 from musicrec.arrays import Bools, Doubles
 from musicrec.catalog import texts
+from musicrec.catalog.dates import read_date
+from musicrec.catalog.odd_numbers import read_clock, read_key, read_mode
 from musicrec.config import InputConfig
-from musicrec.songs import ID_PREFIXES
+from musicrec.songs import bare_id
 from musicrec.spark.arrow import bools
 
-# What exports write where a number is missing.
-MISSING_NUMBERS = ("", "NA", "N/A", "null", "NULL", "None", "\\N")
+# What exports write where a number is missing, in lower case.
+MISSING_NUMBERS = (
+    "", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "null", "none", "nil", "nat", "\\n", "-", "--", "?", "missing",
+    "unknown", "undefined", "#value!", "#ref!",
+)  # fmt: skip
 NOT_A_NAME = ("", "NA")
+# All links to songs hold it.
+MARK = "spotify"
 # A number is longer than this in nobody's file.
 MAX_NUMBER_LENGTH = 64
 PLAIN_NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 # As Java writes and reads them.
-WORDS = {"nan": np.nan, "inf": np.inf, "infinity": np.inf}
+WORDS = {"inf": np.inf, "infinity": np.inf}
 
 
 @dataclass(frozen=True)
@@ -36,28 +43,70 @@ class Values:
     given: Bools
 
 
+OddNumber = Callable[[str], float | None]
+
+
 def no_numbers(n: int) -> Values:
     """Return a column in which nothing stands."""
     return Values(np.full(n, np.nan), np.zeros(n, dtype=bool), np.zeros(n, dtype=bool))
 
 
-def feature_numbers(column: pa.Array) -> Values:
-    """Return a column of an audio feature; Parquet holds numbers, CSV text."""
+def feature_numbers(column: pa.Array, *, decimal: str = ".", read_odd: OddNumber | None = None) -> Values:
+    """Return a column of an audio feature; Parquet holds numbers, CSV text.
+
+    Parameters
+    ----------
+    column : pyarrow.Array
+    decimal : {".", ","}
+        What stands before the decimals in text.
+    read_odd : callable, optional
+        Returns the number that a text stands for that is none, such as a key's name, or None.
+    """
     if not pa.types.is_string(column.type):
         return _typed_numbers(column)
-    said = texts.cut(pc.utf8_trim(column, characters=" "), MAX_NUMBER_LENGTH)
-    given = bools(pc.and_(pc.is_valid(said), pc.invert(texts.is_in(said, MISSING_NUMBERS))))
-    values, is_number = _parsed(said)
+    said = texts.cut(texts.stripped(column), MAX_NUMBER_LENGTH)
+    if decimal == ",":
+        said = pc.replace_substring(said, ",", ".")
+    values, is_number = _parsed(said, read_odd)
+    # Few values are neither: only these are compared with all words.
+    given = bools(pc.fill_null(pc.not_equal(said, ""), False))
+    odd = np.flatnonzero(given & ~is_number)
+    if len(odd):
+        words = pc.utf8_lower(said.take(pa.array(odd)))
+        given[odd] = ~bools(texts.is_in(words, MISSING_NUMBERS))
     return Values(values, is_number & given, given)
 
 
-def popularity_of(column: pa.Array) -> pa.DoubleArray:
+# In what a feature's rule has it: shares in 0..1, times in milliseconds.
+FACTORS = {"percent": 0.01, "share": 1.0, "ms": 1.0, "s": 1000.0, "min": 60_000.0}
+
+
+def features_of(name: str, column: pa.Array, *, settings: InputConfig) -> Values:
+    """Return a column of a feature in the unit of its rule.
+
+    Parameters
+    ----------
+    name : str
+        Of the feature.
+    column : pyarrow.Array
+    settings : InputConfig
+        With the decimal sign and the units of the source.
+    """
+    factor = FACTORS[settings.units.get(name, "share")]
+    read_odd: dict[str, OddNumber] = {
+        "key": read_key,
+        "mode": read_mode,
+        # A time by the clock is what it is, whatever the unit of the numbers beside it.
+        "duration_ms": lambda text: None if (found := read_clock(text)) is None else found / factor,
+    }
+    found = feature_numbers(column, decimal=settings.decimal, read_odd=read_odd.get(name))
+    return found if factor == 1.0 else Values(found.values * factor, found.is_number, found.given)
+
+
+def popularity_of(column: pa.Array, *, settings: InputConfig) -> pa.DoubleArray:
     """Return finite numbers of at least 0, NULL where none stands."""
-    if pa.types.is_string(column.type):
-        values, is_number = _parsed(column)
-    else:
-        found = _typed_numbers(column)
-        values, is_number = found.values, found.is_number
+    found = feature_numbers(column, decimal=settings.decimal)
+    values, is_number = found.values, found.is_number
     return pa.array(values, mask=~(is_number & (values >= 0) & (values < np.inf)))
 
 
@@ -66,15 +115,28 @@ def short_texts(column: pa.Array, *, settings: InputConfig) -> pa.StringArray:
     longest = settings.expert.max_text_length
     # Cut first, so that a text of megabytes costs one copy; 64 more for the white space around it.
     found = texts.cut(texts.stripped(texts.cut(texts.as_texts(column), longest + 64)), longest)
+    found = texts.unlisted(found)
     return pc.if_else(texts.is_in(found, NOT_A_NAME), pa.scalar(None, pa.string()), found)
 
 
 def release_dates(column: pa.Array) -> pa.StringArray:
-    """Return days, months or years as ISO text, NULL where none stands."""
+    """Return days, months or years as ISO text, NULL where none stands.
+
+    Of a day whose order cannot be told (03/04/2010) the year alone is taken.
+    """
+    said = texts.stripped(texts.as_texts(column))
     # "1985.0" is what pandas makes of a year column with gaps.
     pattern = r"^(?P<date>(?:18|19|20)[0-9][0-9](?:-[0-9][0-9](?:-[0-9][0-9])?)?)(?:\.0+|[T ].*)?$"
-    found = pc.extract_regex(texts.stripped(texts.as_texts(column)), pattern)
-    return pc.struct_field(found, "date")
+    dates = pc.struct_field(pc.extract_regex(said, pattern), "date")
+    odd = np.flatnonzero(bools(pc.and_(pc.is_null(dates), pc.fill_null(pc.not_equal(said, ""), False))))
+    if not len(odd):
+        return dates
+    # Others are told one by one, each of them once.
+    few = said.take(pa.array(odd)).dictionary_encode()
+    read = pa.array([read_date(text) for text in few.dictionary.to_pylist()], type=pa.string())
+    mask = np.zeros(len(said), dtype=bool)
+    mask[odd] = True
+    return pc.replace_with_mask(dates, pa.array(mask), read.take(few.indices))
 
 
 def explicit_of(column: pa.Array) -> pa.BooleanArray:
@@ -104,9 +166,10 @@ def track_ids(
     if source is None:
         return made
     bare = texts.stripped(texts.as_texts(source))
-    for prefix in ID_PREFIXES:
-        has = pc.starts_with(bare, prefix)
-        bare = pc.if_else(has, pc.utf8_slice_codeunits(bare, start=len(prefix)), bare)
+    linked = pc.fill_null(pc.match_substring(bare, MARK), False)
+    if pc.any(linked).as_py():
+        links = [bare_id(text) for text in pc.filter(bare, linked).to_pylist()]
+        bare = pc.replace_with_mask(bare, linked, pa.array(links, type=pa.string()))
     return pc.if_else(pc.fill_null(pc.not_equal(bare, ""), False), bare, made)
 
 
@@ -128,6 +191,9 @@ def _made_id(parts: list[str]) -> str | None:
 def _typed_numbers(column: pa.Array) -> Values:
     given = bools(pc.is_valid(column))
     kind = column.type
+    if pa.types.is_floating(kind):
+        # pandas writes NaN where a number is missing.
+        given &= ~np.isnan(column.to_numpy(zero_copy_only=False).astype(np.float64))
     if pa.types.is_boolean(kind):
         column = pc.cast(column, pa.int8())
     elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
@@ -137,7 +203,7 @@ def _typed_numbers(column: pa.Array) -> Values:
     return Values(values, given, given)
 
 
-def _parsed(said: pa.StringArray) -> tuple[Doubles, Bools]:
+def _parsed(said: pa.StringArray, read_odd: OddNumber | None = None) -> tuple[Doubles, Bools]:
     """Return the numbers that texts say, and which of them say one."""
     said = pc.utf8_trim_whitespace(said)
     plain = pc.fill_null(pc.match_substring_regex(said, PLAIN_NUMBER), False)
@@ -146,7 +212,9 @@ def _parsed(said: pa.StringArray) -> tuple[Doubles, Bools]:
     values[is_number] = _as_doubles(pc.filter(said, plain))
     odd = np.flatnonzero(~is_number & bools(pc.is_valid(said)))
     for row in odd.tolist() if len(odd) else ():
-        number = _odd_number(said[row].as_py())
+        text = said[row].as_py()
+        number = read_odd(text) if read_odd else None
+        number = _odd_number(text) if number is None else number
         if number is not None:
             values[row], is_number[row] = number, True
     return values, is_number

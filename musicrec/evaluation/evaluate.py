@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from pyspark.sql import SparkSession
 
-from musicrec.catalog.clean_tasks import Rules, as_tracks
+from musicrec.catalog.clean_tasks import as_tracks
 from musicrec.catalog.sources import read_relations, read_source
 from musicrec.config import Config
 from musicrec.context import log
@@ -67,8 +67,7 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
 def _load(session: SparkSession, config: Config) -> Songs:
     playlists = read_relations(session, config.input).playlists
     with failures.input_errors(config.input.tracks):
-        rows, columns = read_source(session, config.input)
-        tracks = as_tracks(rows, rules=Rules(columns, config.input)).persist()
+        tracks = as_tracks(read_source(session, config.input)).persist()
         n_tracks = tracks.count()
     songs = sample_songs(
         TrackRows(tracks), config, playlists=playlists, n_tracks=n_tracks, sample_size=config.evaluate.max_songs

@@ -37,7 +37,7 @@ def input_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except SPARK_ERRORS as error:
-        refused = as_input_error(error, uri=uri)
+        refused = as_own_error(error) or as_input_error(error, uri=uri)
         if refused is None:
             raise
         raise refused from error
@@ -51,12 +51,6 @@ def as_input_error(error: Exception, *, uri: str) -> InputError | None:
     where = ", ".join(named[:3]) or uri
     if condition.startswith("PATH_NOT_FOUND"):
         return InputError(f"no such path: {uri}", todo="correct the path")
-    if "CSV header does not conform" in text:
-        return InputError(
-            "CSV files with different headers",
-            where=where,
-            todo="give all files the same columns in the same order",
-        )
     if condition.startswith("CANNOT_MERGE_SCHEMAS"):
         return InputError(
             "Parquet files with different types for one column", where=where, todo="rewrite them alike"

@@ -102,6 +102,12 @@ def lists_files_here(session: SparkSession) -> bool:
     return isinstance(session, SparkSession)
 
 
+def has_own_files(session: SparkSession) -> bool:
+    """Return whether the session was told of a file system by default that is not this machine's."""
+    by_default = session.conf.get("spark.hadoop.fs.defaultFS", "file:///")
+    return by_default is not None and not by_default.startswith("file:")
+
+
 def start_session(settings: SparkConfig, *, app_name: str, machine: Machine) -> SparkSession:
     """Start a session, with `settings` where the launcher is silent.
 

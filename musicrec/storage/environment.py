@@ -122,6 +122,11 @@ def is_remote() -> bool:
     return bool(os.environ.get("SPARK_REMOTE"))
 
 
+def has_cluster_files() -> bool:
+    """Return whether Hadoop is configured here: its default file system may be another than this machine's."""
+    return bool(os.environ.get("HADOOP_CONF_DIR") or os.environ.get("YARN_CONF_DIR"))
+
+
 def is_dumb_terminal() -> bool:
     """Return whether the terminal cannot rewrite a line."""
     return os.environ.get("TERM", "dumb") in ("dumb", "unknown")

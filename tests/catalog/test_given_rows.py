@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from musicrec.catalog import formats, given_rows
-from musicrec.catalog.given_rows import can_read_here
+from musicrec.catalog import formats, parquet_rows
 from musicrec.catalog.row_groups import find_row_groups
 from musicrec.catalog.sources import read_relation
 from musicrec.errors import InputError
 from tests.catalog.test_bad_input import RELATION, read_in, refused
+from tests.catalog.test_cases import audited, source_of
 from tests.conftest import make_config, make_songs
 
 N = 90
@@ -61,17 +61,23 @@ def as_found(spark, path: Path, tmp_path: Path) -> tuple[dict, pd.DataFrame, pd.
     return counts, tracks.sort_values("track_id"), quarantine.sort_values(["source_file", "row"])
 
 
+@pytest.fixture
+def by_spark(monkeypatch: pytest.MonkeyPatch):
+    """Let Spark bring what tasks would read."""
+    return lambda: monkeypatch.setattr(formats, "_local", lambda *_: None)
+
+
 def test_tasks_read_what_spark_reads(
-    spark, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spark, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_spark
 ) -> None:
     settings = make_config(exported, tmp_path / "out").input
-    rows = formats.read_rows(spark, str(exported), file_format="auto", multiline=True)
-    assert rows.groups is not None
+    rows = formats.read_rows(spark, str(exported), settings)
+    assert rows.read is not None
     # Batches that end within a row group.
-    monkeypatch.setattr(given_rows, "READ_ROWS", 7)
+    monkeypatch.setattr(parquet_rows, "READ_ROWS", 7)
     counts, tracks, quarantine = as_found(spark, exported, tmp_path)
-    assert counts["n_rows"] == N
-    assert counts["quarantine_reasons"] == {"missing_id": 2, "energy_out_of_range": 1, "tempo_nan": 1}
+    assert counts["n_rows"] == rows.n_rows == N
+    assert counts["quarantine_reasons"] == {"missing_id": 2, "energy_out_of_range": 1}
     assert counts["n_duplicates"] == 1
 
     def related() -> list[tuple[str, str]]:
@@ -83,57 +89,113 @@ def test_tasks_read_what_spark_reads(
         return sorted(map(tuple, relation.map(lambda batches: batches, RELATION).collect()))
 
     assert related() == [("u", "12"), ("v", "13")]
-    monkeypatch.setattr(formats, "find_local_groups", lambda *_, **__: None)
-    by_spark = formats.read_rows(spark, str(exported), file_format="auto", multiline=True)
-    assert by_spark.groups is None
-    assert (rows.names, rows.files) == (by_spark.names, by_spark.files)
+    by_spark()
+    other = formats.read_rows(spark, str(exported), settings)
+    assert other.read is None
+    assert (rows.names, rows.files) == (other.names, other.files)
     other_counts, other_tracks, other_quarantine = as_found(spark, exported, tmp_path)
     assert counts == other_counts
     pd.testing.assert_frame_equal(
         tracks.reset_index(drop=True), other_tracks.reset_index(drop=True), check_exact=True
     )
+    for one in (quarantine, other_quarantine):
+        one["source_file"] = one["source_file"].str.replace("file:/+", "file:/", regex=True)
     pd.testing.assert_frame_equal(
         quarantine.reset_index(drop=True), other_quarantine.reset_index(drop=True), check_exact=True
     )
     assert related() == [("u", "12"), ("v", "13")]
 
 
-@pytest.mark.parametrize(
-    ("name", "column"),
-    [
-        ("a.b", pa.array([1])),
-        ("TITLE", pa.array(["x"])),
-        ("_malformed", pa.array(["x"])),
-        ("Source", pa.array([[1]])),
-        ("time", pa.array([1], type=pa.timestamp("ns"))),
-        ("price", pa.array([1], type=pa.decimal128(5, 2))),
-        ("unsigned", pa.array([1], type=pa.uint32())),
-        ("half", pa.array([1], type=pa.float16())),
-        ("bytes", pa.array([b"x"])),
-    ],
-)
-def test_what_spark_may_read_otherwise_is_left_to_spark(tmp_path: Path, name: str, column: pa.Array) -> None:
-    table = pa.table({"title": ["x"], "whole": [1], name: column})
-    for path, columns in ((tmp_path / "odd.parquet", table), (tmp_path / "plain.parquet", table.select([0, 1]))):
-        pq.write_table(columns, path)
-        groups = find_row_groups([str(path)])
-        assert groups is not None
-        assert can_read_here(groups) is (path.name == "plain.parquet")
-
-
-def test_a_directory_that_is_a_column_is_left_to_spark(spark, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["csv.gz", "jsonl"])
+def test_text_that_only_spark_can_open_is_read_alike(spark, tmp_path: Path, by_spark, ending: str) -> None:
     directory = tmp_path / "songs"
+    directory.mkdir()
+    songs = make_songs(60, title=[f"Tïtle {i}\n" for i in range(60)])
+    for i in range(2):
+        some, path = songs[30 * i : 30 * (i + 1)], directory / f"{i}.{ending}"
+        some.to_csv(path, index=False) if "csv" in ending else some.to_json(path, orient="records", lines=True)
+    (directory / f"empty.{ending}").touch()
+    _, tracks, _ = as_found(spark, directory, tmp_path)
+    by_spark()
+    assert formats.read_rows(spark, str(directory), make_config(directory, tmp_path).input).n_rows is None
+    _, other_tracks, _ = as_found(spark, directory, tmp_path)
+    assert len(tracks) == 60
+    pd.testing.assert_frame_equal(tracks.reset_index(drop=True), other_tracks.reset_index(drop=True))
+
+
+KINDS = {
+    "nanoseconds": ("release_date", pa.array([10**18] * N, pa.timestamp("ns")), "2001-09-09"),
+    "days": ("release_date", pa.array([11_574] * N, pa.date32()), "2001-09-09"),
+    "half": ("energy", pa.array(np.full(N, 0.5, np.float16)), 0.5),
+    "decimal": ("energy", pa.array(["0.5"] * N).cast(pa.decimal128(5, 2)), 0.5),
+    "text": ("energy", pa.array(["0.5"] * N), 0.5),
+    "unsigned": ("key", pa.array([5] * N, pa.uint64()), 5.0),
+    "bytes": ("title", pa.array([b"caf\xe9"] * N), "café"),
+    "view": ("title", pa.array(["x"] * N, pa.string_view()), "x"),
+    "lists": ("artist", pa.array([["A", "B"]] * N, pa.list_(pa.large_string())), "A; B"),
+    "objects": ("artist", pa.array([[{"name": "A"}, {"name": "B"}]] * N), "A; B"),
+    "lasting": ("duration_ms", pa.array([180_500_000] * N, pa.duration("us")), 180_500.0),
+    "clock": ("duration_ms", pa.array([180_500_000] * N, pa.time64("us")), 180_500.0),
+    "categories": ("genre", pa.array(["pop"] * N).dictionary_encode(), "pop"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_columns_of_all_types_are_read(spark, tmp_path: Path, kind: str) -> None:
+    name, column, expected = KINDS[kind]
+    table = pa.Table.from_pandas(make_songs(N), preserve_index=False)
+    table = table.drop_columns([name]) if name in table.column_names else table
+    pq.write_table(table.append_column(name, column), tmp_path / "songs.parquet")
+    songs, quarantine = audited(source_of(spark, tmp_path / "songs.parquet"))
+    assert len(quarantine) == 0
+    assert songs[name].tolist() == [expected] * N
+
+
+def test_files_whose_columns_differ_in_type_are_read(spark, tmp_path: Path) -> None:
+    """As pandas writes them: whole numbers, the same with a gap, and a column of nothing."""
+    directory = tmp_path / "songs"
+    directory.mkdir()
+    plain = make_songs(30, track_id=[str(12_345_678 + i) for i in range(30)], popularity=list(range(30)))
+    changes = {
+        "text": {}, "whole": {"track_id": plain["track_id"].astype(int)},
+        "gap": {"track_id": plain["track_id"].astype(float), "popularity": [float(i) for i in range(30)]},
+        "single": {"energy": plain["energy"].astype("float32"), "popularity": [None] * 30},
+        "upper": {},
+    }  # fmt: skip
+    for name, changed in changes.items():
+        songs = plain.assign(**changed)
+        songs = songs.rename(columns=str.upper) if name == "upper" else songs
+        songs.to_parquet(directory / f"{name}.parquet", index=False)
+    songs, quarantine = audited(source_of(spark, directory))
+    assert len(quarantine) == 0
+    assert sorted(songs.index) == sorted(plain["track_id"])
+    assert songs["popularity"].notna().all()
+
+
+def test_names_that_are_ours_or_hold_dots_break_nothing(spark, tmp_path: Path) -> None:
+    odd = {"_malformed": "x", "_source_file": "y", "_metadata": 1, "a.b": 2, "⟨malformed⟩": "z", "Energy ": "no"}
+    songs = make_songs(30).assign(**{name: value for name, value in odd.items() if name != "Energy "})
+    songs.to_parquet(tmp_path / "songs.parquet")
+    songs.to_csv(tmp_path / "songs.csv", index=False)
+    for ending in ("parquet", "csv"):
+        found, quarantine = audited(source_of(spark, tmp_path / f"songs.{ending}"))
+        assert (len(found), len(quarantine)) == (30, 0)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_a_directory_may_be_a_column(spark, tmp_path: Path, ending: str) -> None:
+    directory = tmp_path / "songs=1" / "all"
     for year in (1999, 2001):
         (directory / f"year={year}").mkdir(parents=True)
         songs = make_songs(30).assign(track_id=[f"{year}-{i}" for i in range(30)])
-        songs.drop(columns="release_date", errors="ignore").to_parquet(directory / f"year={year}" / "one.parquet")
-    rows = formats.read_rows(spark, str(directory), file_format="auto", multiline=True)
-    assert rows.groups is None
-    assert "year" in rows.names
-    catalog, counts = read_in(spark, directory, tmp_path)
-    assert counts["n_tracks"] == 60
-    found = {(row["track_id"][:4], row["release_year"]) for row in catalog.tracks.collect()}
-    assert found == {("1999", 1999), ("2001", 2001)}
+        songs = songs.drop(columns="release_date", errors="ignore")
+        path = directory / f"year={year}" / f"one.{ending}"
+        songs.to_parquet(path) if ending == "parquet" else songs.to_csv(path, index=False)
+    source = source_of(spark, directory)
+    assert "year" in source.rows.names
+    assert "songs" not in source.rows.names
+    songs, _ = audited(source)
+    assert {(name[:4], year) for name, year in songs["release_year"].items()} == {("1999", 1999), ("2001", 2001)}
 
 
 def test_files_that_differ_are_left_to_spark(tmp_path: Path) -> None:
@@ -156,7 +218,7 @@ def test_a_page_that_is_broken_is_told_by_its_file(spark, tmp_path: Path) -> Non
     path.write_bytes(bytes(content))
     message = refused(spark, path, tmp_path)
     assert "a file cannot be read" in message
-    assert f"where: {path.as_uri().replace('file:///', 'file:/')}\n" in message
+    assert str(path) in message
 
 
 def test_a_file_that_may_not_be_read_is_not_called_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,11 @@ import gzip
 from pathlib import Path
 
 import pytest
+from pyspark.sql.types import StringType, StructField, StructType
 
-from musicrec.catalog.formats import MALFORMED, read_rows
+from musicrec.catalog.columns import MALFORMED
+from musicrec.catalog.formats import read_rows
+from musicrec.config import InputConfig
 from tests.catalog.test_bad_input import read_in
 from tests.conftest import FMA, TIDYTUESDAY
 
@@ -20,8 +23,10 @@ def test_every_row_is_a_song_or_a_duplicate(spark, tmp_path: Path) -> None:
 
 
 def test_line_breaks_inside_real_quotes(spark) -> None:
-    rows = read_rows(spark, str(FMA), file_format="auto", multiline=True)
-    found = rows.given.toPandas()
+    rows = read_rows(spark, str(FMA), InputConfig())
+    columns = [*rows.names, MALFORMED]
+    schema = StructType([StructField(f"column{i}", StringType()) for i in range(len(columns))])
+    found = rows.map(lambda batches: batches, schema, columns=columns).toPandas().set_axis(columns, axis=1)
     assert len(found) == 17_734
     assert found[MALFORMED].isna().all()
     with gzip.open(FMA, "rt", encoding="utf-8-sig", newline="") as file:

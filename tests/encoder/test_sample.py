@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from musicrec.catalog.clean_tasks import Rules, as_tracks
+from musicrec.catalog.clean_tasks import as_tracks
 from musicrec.catalog.sources import read_relations, read_source
 from musicrec.config import Config
 from musicrec.encoder.sample import GENRE, PLAYLIST, Songs, sample_songs
@@ -24,8 +24,7 @@ SIZE = 300
 def tracks(spark, catalog):
     out, expected = catalog
     config = make_config(out / "tracks", out)
-    rows, columns = read_source(spark, config.input)
-    tracks = as_tracks(rows, rules=Rules(columns, config.input)).persist()
+    tracks = as_tracks(read_source(spark, config.input)).persist()
     yield tracks, expected["n_tracks"]
     tracks.unpersist()
 

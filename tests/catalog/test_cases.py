@@ -1,0 +1,192 @@
+"""Small files as tools and people write them, beside the right answer: mostly the twelve songs of 00_plain.csv."""
+
+import re
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from musicrec.catalog.clean_tasks import rules_of
+from musicrec.catalog.sources import Source, read_relation, read_source
+from musicrec.catalog.twins import keep_winners
+from musicrec.errors import InputError
+from musicrec.songs import FEATURES
+from tests.conftest import make_config
+
+CASES = Path(__file__).parent / "cases"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What reading a case gives.
+
+    `differs`: columns that are not those of the plain songs, in any row or in the rows (by the first two digits of
+    their ids) that are named. `said`: what is told.
+    """
+
+    n_tracks: int = 12
+    reasons: dict[str, int] = field(default_factory=dict)
+    differs: dict[str, dict[str, object] | None] = field(default_factory=dict)
+    said: str = ""
+
+
+NO_DATE, NO_NAMES = {"release_date": None}, {"release_date": None, "title": None, "artist": None}
+ANSWERS = {
+    "00_plain.csv": Answer(),
+    "01_exportify.csv": Answer(),
+    "02_exportify_dir": Answer(),
+    "03_semicolon.csv": Answer(said="read as ;-separated"),
+    "04_semicolon_decimal_comma.csv": Answer(said="decimal comma"),
+    "05_latin1.csv": Answer(said="cp1252"),
+    "06_utf16.csv": Answer(said="utf-16"),
+    "07_id_and_uri.csv": Answer(differs={"artist": None, **NO_DATE}),
+    "08_key_names.csv": Answer(),
+    "11_seconds.csv": Answer(said="seconds in duration", differs={"duration_ms": None, **NO_DATE}),
+    "12_nested.jsonl": Answer(differs=NO_DATE),
+    "13_array.json": Answer(differs=NO_NAMES),
+    "15_artists_list.csv": Answer(),
+    "16_header_spaces.csv": Answer(),
+    "17_named_with_spaces.csv": Answer(),
+    "18_index_first.csv": Answer(),
+    "20_local_file.csv": Answer(reasons={"local_file": 1}),
+    "21_versions.csv": Answer(n_tracks=42),
+    "22_nfc_nfd.csv": Answer(n_tracks=16),
+    "23_same_title_other_recording.csv": Answer(n_tracks=13),
+    "26_quotes.csv": Answer(
+        differs={
+            "title": {
+                "00": 'Harbour Lights (From "Night Boat" OST)',
+                "01": 'Copper Wire "Live" cut',
+                "02": 'Été sans fin "Live" cut',
+                "03": 'Straße "Live" cut',
+            }
+        }
+    ),
+    "27_missing_words.csv": Answer(n_tracks=11, reasons={"tempo_infinite": 1}, differs={"tempo": None}),
+    "35_nan.jsonl": Answer(differs={"tempo": {"02": None, "08": None}, "release_date": {"04": None}}),
+    "36_hf_nan.parquet": Answer(
+        differs={"tempo": {"02": None, "08": None}, "artist": {"03": "Jürgen Weiß; Guest, The"}}
+    ),
+    "37_one_song.csv": Answer(n_tracks=1),
+    "38_five_songs.csv": Answer(n_tracks=5),
+    "40_two_notes.csv": Answer(said="not used: notes"),
+    "42_bracket_dir": Answer(),
+    "42_bracket_dir/Mix [Expanded Edition].csv": Answer(),
+    "44_kaggle_114k_shape.csv": Answer(differs={"artist": {"03": "Jürgen Weiß;Guest"}, **NO_DATE}),
+    "45_colon_dir": Answer(),
+    "45_colon_dir/a:b.csv": Answer(),
+    "47_one_recording.csv": Answer(n_tracks=18),
+    "49_one_stray_quote.csv": Answer(n_tracks=59, reasons={"malformed_row": 1}),
+}
+
+
+def source_of(spark, path: Path, *overrides: str) -> Source:
+    return read_source(spark, make_config(path, path.parent, *overrides).input)
+
+
+def audited(source: Source) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the songs and the quarantine, by what tasks run, in this process."""
+    assert source.rows.read is not None
+    batches = source.rows.read(iter(source.rows.given.toArrow().to_batches()), source.names)
+    rows = pa.Table.from_batches(list(batches))
+    found = rules_of(source).audited(rows, source.names)
+    return keep_winners(found.songs).to_pandas().set_index("track_id"), found.quarantine.to_pandas()
+
+
+@pytest.fixture(scope="module")
+def plain(spark) -> pd.DataFrame:
+    return audited(source_of(spark, CASES / "00_plain.csv"))[0]
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_a_case_is_read_as_it_is(spark, plain: pd.DataFrame, name: str) -> None:
+    answer, source = ANSWERS[name], source_of(spark, CASES / name)
+    songs, quarantine = audited(source)
+    assert len(songs) == answer.n_tracks
+    assert quarantine["reason"].value_counts().to_dict() == answer.reasons
+    assert answer.said in "; ".join(source.said)
+    same = songs.index.intersection(plain.index)
+    assert len(same) >= (1 if answer.n_tracks < 12 else 10) or name.startswith("49")
+    for column in ("title", "artist", "release_date", *FEATURES):
+        change = answer.differs.get(column, {})
+        if change is None:
+            continue
+        expected = [change.get(name[:2], plain.loc[name, column]) for name in same]
+        pd.testing.assert_series_equal(
+            songs.loc[same, column], pd.Series(expected, index=same, name=column), check_dtype=False
+        )
+
+
+# The refusals, with what the line to add makes of them.
+REFUSALS = {
+    "09_percent.csv": ("no column for track_id", 12),
+    "10_mmss.csv": ("no column for track_id", 12),
+    "32_no_header.csv": ("the file has no header; its first row is 00AbCdEfGhIjKlMnOpQrSt, Harbour Lights", 12),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_refusal_holds_the_line_that_mends_it(spark, plain: pd.DataFrame, name: str) -> None:
+    what, n_tracks = REFUSALS[name]
+    with pytest.raises(InputError, match=re.escape(what)) as refused:
+        source_of(spark, CASES / name)
+    message = str(refused.value)
+    assert len(message.splitlines()) <= 5
+    _, override = shlex.split(message[message.index("--set ") :].split("; or ")[0])
+    songs, quarantine = audited(source_of(spark, CASES / name, override))
+    assert (len(songs), len(quarantine)) == (n_tracks, 0)
+    by_title, expected = songs.set_index("title"), plain.set_index("title")
+    for column in FEATURES:
+        tolerance = {"tempo": 0.6, "duration_ms": 1000}.get(column, 0.006)
+        known = by_title[column].dropna()
+        assert (known - expected.loc[known.index, column]).abs().max() <= tolerance or known.empty
+
+
+def test_shares_that_are_percent_and_minutes_are_said(spark) -> None:
+    source = source_of(spark, CASES / "09_percent.csv", 'input.id_from=["track_name", "artist(s)_name"]')
+    assert "percent in danceability, energy" in "; ".join(source.said)
+    source = source_of(spark, CASES / "10_mmss.csv", 'input.id_from=["Artist", "Track"]')
+    assert "minutes and seconds in Duration" in "; ".join(source.said)
+
+
+def test_no_text_of_another_column_is_in_a_title(spark) -> None:
+    songs, _ = audited(source_of(spark, CASES / "26_quotes.csv"))
+    assert not songs["title"].str.contains("[,;]|\\\\", regex=True).any()
+    songs, quarantine = audited(source_of(spark, CASES / "49_one_stray_quote.csv"))
+    assert not songs["title"].str.contains("[,\n]", regex=True).any()
+    assert quarantine["row"][0].startswith('line 11: q09AbCdEfGhIjKlMnOpQrS,"Unclosed')
+
+
+MEMBERS = [f"{i:02d}AbCdEfGhIjKlMnOpQrSt" for i in range(12)]
+RELATIONS = {
+    ("29_playlists_name.csv", "playlist_id"): [("Loud" if i < 6 else "Quiet", MEMBERS[i]) for i in range(12)],
+    ("02_exportify_dir", "playlist_id"): [
+        *(("Loud", MEMBERS[i]) for i in range(7)),
+        *(("Quiet", MEMBERS[i]) for i in range(5, 12)),
+    ],
+    ("30_favorites_urls.csv", "user_id"): [("u1", MEMBERS[0]), ("u1", MEMBERS[4]), ("u2", MEMBERS[7])],
+    ("43_favorites_links.csv", "user_id"): [
+        ("u1", MEMBERS[0]), ("u1", MEMBERS[4]), ("u2", MEMBERS[7]), ("u3", MEMBERS[8]),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "owner"), RELATIONS)
+def test_who_has_which_song(spark, name: str, owner: str) -> None:
+    settings = make_config(CASES / "00_plain.csv", CASES).input
+    relation = read_relation(spark, str(CASES / name), owner=owner, settings=settings)
+    assert relation.rows.read is not None
+    batches = relation.rows.read(iter(relation.rows.given.toArrow().to_batches()), relation.columns)
+    found = pa.Table.from_batches(list(relation.relate(batches))).to_pydict()
+    pairs = list(zip(found[owner], found["track_id"], strict=True))
+    assert sorted(pairs) == RELATIONS[name, owner]
+
+
+def test_all_cases_are_here() -> None:
+    told = {name.split("/")[0] for name in (*ANSWERS, *REFUSALS, *(name for name, _ in RELATIONS))}
+    # What has a test of its own: in test_bad_input and vectors/test_join.
+    told |= {"33_giuco_shift.csv", "24_neighbors_repeated_id", "25_neighbors_five_by_hundred"}
+    assert told == {path.name for path in CASES.iterdir()}
