@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from packaging.specifiers import SpecifierSet
 
 from musicrec.errors import ConfigError, StorageError
+from musicrec.shown import one_line
 from musicrec.storage import environment
 from musicrec.storage.runs import check_writable, open_root
 
@@ -48,9 +49,9 @@ def print_findings(findings: list[Finding]) -> None:
     console = Console(soft_wrap=True)
     for finding in findings:
         mark = "[green]ok  [/green]" if not finding.fix else "[red]bad [/red]"
-        console.print(mark, Text(f"{finding.name}: {finding.found}"))
+        console.print(mark, Text(one_line(f"{finding.name}: {finding.found}")))
         if finding.fix:
-            console.print("     fix:", Text(finding.fix))
+            console.print("     fix:", Text(one_line(finding.fix)))
 
 
 def _java() -> Finding:
