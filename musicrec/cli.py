@@ -202,9 +202,10 @@ def _run(arguments: argparse.Namespace) -> int | None:
 
 
 def _refresh(arguments: argparse.Namespace) -> None:
-    from musicrec.launch import read_config, session_for
+    from musicrec.launch import check_device, read_config, session_for
 
     config = read_config(arguments.config, arguments.overrides)
+    check_device(config.model.device)
     _check_output(config.output.root)
     reads = config.input.tracks
     has_tasks = not arguments.dry_run
@@ -237,12 +238,13 @@ def _neighbors(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from musicrec.launch import read_config, session_for
+    from musicrec.launch import check_device, read_config, session_for
     from musicrec.storage import plain
     from musicrec.storage.files import write_text
     from musicrec.storage.sections import open_section
 
     config = read_config(arguments.config, arguments.overrides)
+    check_device(config.model.device)
     # Looked up before minutes of work.
     section = open_section(arguments.write, "quality") if arguments.write else None
     reads = config.input.tracks
