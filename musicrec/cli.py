@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime
 from typing import NoReturn, TypeAlias
 
 from musicrec import __version__, console, exits
+from musicrec.errors import ConfigError
 from musicrec.storage import environment
 
 Command = Callable[[argparse.Namespace], int | None]
@@ -30,9 +31,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exits.exit_code_of(lambda: _run(parsed), debug=parsed.debug)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with a command line as any other error is said."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say it, and end the process."""
+        self.exit(exits.USAGE, f"{ConfigError(message, todo=f'{self.prog} --help')}\n")
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="musicrec", description="Turn a catalog of songs into recommendations.", allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=f"musicrec {__version__}")
@@ -44,7 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
 
 
 def _add(commands: Commands, name: str, run: Command, *, text: str, example: str) -> argparse.ArgumentParser:
@@ -193,9 +202,10 @@ def _run(arguments: argparse.Namespace) -> int | None:
 
 
 def _refresh(arguments: argparse.Namespace) -> None:
-    from musicrec.launch import read_config, session_for
+    from musicrec.launch import check_device, read_config, session_for
 
     config = read_config(arguments.config, arguments.overrides)
+    check_device(config.model.device)
     _check_output(config.output.root)
     reads = config.input.tracks
     has_tasks = not arguments.dry_run
@@ -228,12 +238,13 @@ def _neighbors(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from musicrec.launch import read_config, session_for
+    from musicrec.launch import check_device, read_config, session_for
     from musicrec.storage import plain
     from musicrec.storage.files import write_text
     from musicrec.storage.sections import open_section
 
     config = read_config(arguments.config, arguments.overrides)
+    check_device(config.model.device)
     # Looked up before minutes of work.
     section = open_section(arguments.write, "quality") if arguments.write else None
     reads = config.input.tracks
@@ -265,12 +276,11 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 def _config(arguments: argparse.Namespace) -> None:
     from musicrec.config import describe_config, load_config, resolved_toml
-    from musicrec.storage.plain import without_secrets
 
     files = [arguments.config] if arguments.config else []
     # A file that is given is checked, whatever is printed.
     config = load_config(files=files, overrides=arguments.overrides)
-    console.show_result(without_secrets(resolved_toml(config)) if arguments.resolved else describe_config())
+    console.show_result(resolved_toml(config) if arguments.resolved else describe_config())
 
 
 if __name__ == "__main__":

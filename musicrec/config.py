@@ -261,7 +261,7 @@ def describe_config() -> str:
 def resolved_toml(config: Config) -> str:
     """Return every key with the value in effect, as TOML that `load_config` reads back.
 
-    URIs stand as they are: whoever prints this masks the credentials in it (`storage.plain.without_secrets`).
+    URIs stand as they are: whoever prints this masks the credentials in it (`shown.masked`).
     """
     return tomli_w.dumps(config_as_dict(config))
 

@@ -3,6 +3,9 @@
 A stage tells that it begins, ends or fails by a record whose `extra` holds `event` ("begin", "end", "failed"),
 `stage`, `doing`, `number`, `total`, `seconds`, `n_rows` and `estimate_s`; what is not known is None. Any other
 record is a line of text.
+
+Whatever leaves the program by this module is cleaned here, once: a record as its formatter takes it, a result as
+it is written.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from musicrec.shown import cleaned, masked, one_line, without_controls
 from musicrec.storage import environment
 
 LOOKS = ("auto", "text", "json")
@@ -72,6 +76,7 @@ def make_handler(look: str, stream: TextIO) -> logging.Handler:
 
 def show_result(text: str) -> None:
     """Write what a command was asked for to standard output."""
+    text = cleaned(text)
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
     sys.stdout.flush()
 
@@ -81,9 +86,10 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the text of a record."""
-        text = stage_text(record) if _is_stage(record) else record.getMessage()
         if record.levelno >= logging.ERROR:
-            return _with_trace(record, text)
+            return cleaned(_with_trace(record, record.getMessage()))
+        # Whatever a line says, it begins no other.
+        text = one_line(stage_text(record) if _is_stage(record) else record.getMessage())
         level = "warning: " if record.levelno >= logging.WARNING else ""
         return f"{datetime.fromtimestamp(record.created):%H:%M:%S} {level}{text}"
 
@@ -97,11 +103,11 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             **{name: getattr(record, name, None) for name in _FIELDS if _is_stage(record)},
-            "text": stage_text(record) if _is_stage(record) else record.getMessage(),
+            "text": masked(stage_text(record) if _is_stage(record) else record.getMessage()),
         }
         if record.exc_info:
-            line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+            line["trace"] = masked(self.formatException(record.exc_info))
+        return without_controls(json.dumps(line, ensure_ascii=False))
 
 
 class TerminalHandler(logging.Handler):
@@ -160,11 +166,11 @@ class TerminalHandler(logging.Handler):
                 self._line(stage_columns(record, time=_took(record)), style="red" if failed else "")
         elif record.levelno >= logging.ERROR:
             # Whole lines, which can be copied; a terminal that is too narrow folds them.
-            self._console.print(_with_trace(record, record.getMessage()), soft_wrap=True)
+            self._console.print(cleaned(_with_trace(record, record.getMessage())), soft_wrap=True)
         elif record.levelno >= logging.WARNING:
-            self._console.print(f"warning: {record.getMessage()}", style="yellow")
+            self._console.print(f"warning: {one_line(record.getMessage())}", style="yellow")
         else:
-            self._line(f"      {' '.join(record.getMessage().split())}", style="dim")
+            self._line(f"      {one_line(record.getMessage())}", style="dim")
 
     def _line(self, text: str, *, style: str = "") -> None:
         self._console.print(text, style=style, no_wrap=True, overflow="ellipsis")

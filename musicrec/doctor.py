@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
-import subprocess
 import sys
 from dataclasses import dataclass
 
 from packaging.specifiers import SpecifierSet
 
 from musicrec.errors import ConfigError, StorageError
+from musicrec.shown import one_line
 from musicrec.storage import environment
+from musicrec.storage.programs import MEND_PYTHON, MIN_JAVA, MIN_PYTHON, java_version, python_answer
 from musicrec.storage.runs import check_writable, open_root
 
-MIN_JAVA, MIN_PYTHON = 17, (3, 11)
 PACKAGES = (
     "pyspark", "numpy", "scipy", "numba", "pandas", "pyarrow", "torch", "safetensors", "pydantic", "tomli-w",
     "jinja2", "matplotlib", "packaging", "rich",
@@ -48,9 +48,9 @@ def print_findings(findings: list[Finding]) -> None:
     console = Console(soft_wrap=True)
     for finding in findings:
         mark = "[green]ok  [/green]" if not finding.fix else "[red]bad [/red]"
-        console.print(mark, Text(f"{finding.name}: {finding.found}"))
+        console.print(mark, Text(one_line(f"{finding.name}: {finding.found}")))
         if finding.fix:
-            console.print("     fix:", Text(finding.fix))
+            console.print("     fix:", Text(one_line(finding.fix)))
 
 
 def _java() -> Finding:
@@ -58,29 +58,22 @@ def _java() -> Finding:
     fix = f"install a Java runtime {MIN_JAVA} or newer (bash scripts/setup.sh does), or set JAVA_HOME"
     if not java:
         return Finding("Java", "not found", fix)
-    try:
-        text = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
-    except OSError:
-        return Finding("Java", f"{java} does not start", fix)
-    version = re.search(r'version "(\d+)', text)
-    found = version.group(1) if version else "unknown version"
-    return Finding("Java", f"{found} ({java})", "" if version and int(found) >= MIN_JAVA else fix)
+    version = java_version(java)
+    if version is None:
+        return Finding("Java", f"{java} does not start, or is no Java", fix)
+    return Finding("Java", f"{version} ({java})", "" if version >= MIN_JAVA else fix)
 
 
 def _python(name: str, executable: str) -> Finding:
-    code = "import sys; print('%d.%d' % sys.version_info[:2])"
-    fix = "set PYSPARK_PYTHON to the python of the virtual environment, on every machine"
-    try:
-        found = subprocess.run(  # noqa: S603 - the executable that Spark would start
-            [executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return Finding(name, f"{executable} does not start", fix)
-    if not re.fullmatch(r"\d+\.\d+", found):
-        return Finding(name, f"{executable} is no Python", fix)
-    version = tuple(int(part) for part in found.split("."))
+    answer = python_answer(executable)
+    if answer is None:
+        return Finding(name, f"{executable} does not start, or is no Python", MEND_PYTHON)
+    version, missing = answer
+    told = f"{version[0]}.{version[1]} ({executable})"
+    if missing:
+        return Finding(name, f"{told} has no {', '.join(missing)}", MEND_PYTHON)
     fits = version >= MIN_PYTHON and version == sys.version_info[:2]
-    return Finding(name, f"{found} ({executable})", "" if fits else fix)
+    return Finding(name, told, "" if fits else MEND_PYTHON)
 
 
 def _package(name: str) -> Finding:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from musicrec.shown import one_line
+
 MAX_LINE_LENGTH, MAX_TODO_LENGTH = 300, 1000
+# So much of a text is looked at: a value of megabytes may stand in it.
+MAX_TEXT_LENGTH = 20_000
 
 
 def shorten(text: str, *, length: int = MAX_LINE_LENGTH) -> str:
-    """Return `text` on one line of at most `length` characters."""
-    flat = " ".join(str(text).split())
+    """Return `text` as it may be shown, on one line of at most `length` characters."""
+    # What is cut off first would not be known as the secret that it is.
+    flat = one_line(str(text)[:MAX_TEXT_LENGTH])
     return flat if len(flat) <= length else flat[: length - 1] + "…"
 
 

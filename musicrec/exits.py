@@ -12,7 +12,6 @@ from types import FrameType
 
 from musicrec.errors import MusicrecError, shorten
 from musicrec.storage import environment
-from musicrec.storage.plain import without_secrets
 
 _log = logging.getLogger("musicrec")
 
@@ -46,7 +45,7 @@ def exit_code_of(action: Callable[[], int | None], *, debug: bool) -> int:
                     raise asked[0]() from None
                 raise
     except MusicrecError as error:
-        _log.error(without_secrets(str(error)), exc_info=debug)
+        _log.error("%s", error, exc_info=debug)
         return error.exit_code
     except KeyboardInterrupt:
         _log.error("error: interrupted; %s", STILL_LIVE)
@@ -57,9 +56,9 @@ def exit_code_of(action: Callable[[], int | None], *, debug: bool) -> int:
     # The last resort: whatever it is, the user gets a sentence and a non-zero exit, not 200 lines of frames.
     except Exception as error:
         if (own := _own_error(error)) is not None:
-            _log.error(without_secrets(str(own)), exc_info=debug)
+            _log.error("%s", own, exc_info=debug)
             return own.exit_code
-        sentence = without_secrets(f"error: unexpected {type(error).__name__}: {_describe(error)}")
+        sentence = f"error: unexpected {type(error).__name__}: {_describe(error)}"
         _log.error(
             "%s\nwhere: %s\nto do: run again with --debug for the trace", sentence, STILL_LIVE, exc_info=debug
         )

@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from musicrec.config import Config, load_config
 from musicrec.errors import ConfigError, InputError
-from musicrec.launch import session_for
+from musicrec.launch import check_device, session_for
 from musicrec.neighbors.search.spaces import METRICS
 from musicrec.refresh import refresh as run_refresh
 from musicrec.storage import environment, handover
@@ -51,6 +51,7 @@ def refresh(
     """
     environment.check_supported()
     found = as_config(config)
+    check_device(found.model.device)
     reads = found.input.tracks
     with session_for(found.spark, app_name="musicrec refresh", session=session, reads=reads) as running:
         return run_refresh(running, found, run_date=run_date or datetime.now(UTC).date())

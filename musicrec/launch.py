@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from pyspark.sql import SparkSession
 
 from musicrec.config import Config, SparkConfig, load_config
-from musicrec.errors import StorageError
+from musicrec.errors import ConfigError, StorageError
 from musicrec.spark import session as sessions
 from musicrec.spark.workers import Warming, warm_workers_beside
-from musicrec.storage import environment
+from musicrec.storage import environment, programs
 
 _log = logging.getLogger("musicrec")
 
@@ -60,7 +60,7 @@ def session_for(
     ConfigError
         A setting of the running session is wrong and cannot be changed.
     StorageError
-        Java is missing or the session does not start.
+        Java is missing or too old, or the session does not start.
     """
     running = session or sessions.find_session()
     if running is not None:
@@ -108,13 +108,18 @@ def open_session(settings: SparkConfig, *, app_name: str, is_for_small: bool = F
 
     Raises
     ------
+    ConfigError
+        The Python of workers on this machine does not fit.
     StorageError
-        Java is missing or the session does not start.
+        Java is missing or too old, or the session does not start.
     """
     environment.set_default("PYSPARK_PYTHON", environment.worker_python())
+    is_own = not (environment.is_submitted() or environment.is_remote())
+    if is_own:
+        programs.check_java()
+        _check_workers(settings.master)
     machine = sessions.Machine(
         n_cores=environment.n_cores(),
-        has_java=environment.find_java() is not None,
         is_submitted=environment.is_submitted(),
         is_remote=environment.is_remote(),
         scratch=environment.scratch(),
@@ -126,8 +131,37 @@ def open_session(settings: SparkConfig, *, app_name: str, is_for_small: bool = F
     said: list[str] = []
     try:
         with environment.held_back() as said, environment.deferred_signals():
-            return sessions.start_session(settings, app_name=app_name, machine=machine)
+            session = sessions.start_session(settings, app_name=app_name, machine=machine)
     except StorageError as error:
         # What Java says of its own failure is the better reason.
         reasons = [line for line in said if line.startswith(("Error", "Exception"))]
         raise StorageError(error.what, where=error.where or "; ".join(reasons[:2]), todo=error.todo) from error
+    if not is_own:
+        # Which master a launcher has chosen, only the session knows.
+        _check_workers(session.conf.get("spark.master", "") or "")
+    return session
+
+
+def check_device(wanted: str) -> None:
+    """Raise where a GPU is wanted and there is none.
+
+    Raises
+    ------
+    ConfigError
+        As `find_device`; without a driver it is told before torch is imported.
+    """
+    if wanted == "cuda":
+        if not programs.has_gpu_driver():
+            raise ConfigError(
+                "model.device is cuda, but this machine has no driver of a GPU",
+                todo='set model.device = "auto" or "cpu"',
+            )
+        from musicrec.encoder.learning.learner import find_device  # torch, which the run needs in any case
+
+        find_device(wanted)
+
+
+def _check_workers(master: str) -> None:
+    """Try the workers' Python where workers run on this machine; what others have, a task will tell."""
+    if master.startswith("local"):
+        programs.check_worker_python()

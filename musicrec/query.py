@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 from musicrec.errors import InputError, StorageError
+from musicrec.shown import without_controls
 from musicrec.songs import bare_id
 from musicrec.storage import lookup
 from musicrec.storage.datasets import RECOMMENDATIONS, STATUS, TRACKS
@@ -117,11 +118,13 @@ def print_similar(track_id: str, root: str, *, k: int) -> None:
     rows = find_similar(track_id, opened, k=k)
     own = find_names([bare_id(track_id)], opened).values()
     name = " – ".join(part for song in own for part in (song["title"], song["artist"]) if part)
-    # Text, not markup: a title such as "[bold]" is no instruction.
-    table = Table("rank", "title", "artist", "track_id", "score", title=Text(name or track_id), box=None)
+    # Text, not markup: a title such as "[bold]" is no instruction, and neither is an escape sequence.
+    title = Text(without_controls(name or track_id))
+    table = Table("rank", "title", "artist", "track_id", "score", title=title, box=None)
     for row in rows:
         cells = (row["title"] or "", row["artist"] or "", row["recommended_track_id"])
-        table.add_row(str(row["rank"]), *map(Text, cells), f"{row['score']:.4f}")
+        texts = (Text(without_controls(" ".join(cell.split()))) for cell in cells)
+        table.add_row(str(row["rank"]), *texts, f"{row['score']:.4f}")
     console = Console()
     # Through a pipe there is no width to fit: whole ids, for other programs to read.
     console = console if console.is_terminal else Console(width=240)

@@ -30,6 +30,7 @@ LINES = (
     ("musicrec.config_renames",),
     ("musicrec.measures",),
     ("musicrec.arrays", "musicrec.songs", "musicrec.errors", "musicrec.compiled"),
+    ("musicrec.shown",),
 )
 PURE = (
     "musicrec.encoder.learning",

@@ -119,7 +119,7 @@ def test_doctor_has_a_fix_for_each_fault(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("says", "found"), [("exit 3", "does not start"), ("echo hello", "is no Python"), ("echo 2.7", "2.7")]
+    ("says", "found"), [("exit 3", "does not start"), ("echo hello", "is no Python"), ("echo '[2, 7, []]'", "2.7")]
 )
 def test_doctor_sees_a_python_that_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, found: str
@@ -133,7 +133,7 @@ def test_doctor_sees_a_python_that_is_none(
 
 
 @pytest.mark.parametrize(
-    ("says", "found"), [('version "11.0.2"', "11"), ('version "17.0.1"', ""), ("no word of it", "unknown version")]
+    ("says", "found"), [('version "11.0.2"', "11"), ('version "17.0.1"', ""), ("no word of it", "does not start")]
 )
 def test_doctor_reads_the_version_of_java(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, found: str

@@ -110,14 +110,21 @@ def _checkpoints(context: Context) -> Checkpoints:
     """Return where trainings are kept: with the run, and looked for among those that failed."""
     work, model = context.run.root.work, context.run.path(datasets.MODEL)
 
+    def models() -> list[str]:
+        return [str(run / datasets.MODEL.path) for run in work.iterdir()]
+
     def read(name: str) -> bytes | None:
-        runs = (str(run / datasets.MODEL.path) for run in work.iterdir())
-        return artifacts.find_checkpoint(runs, name=name)
+        return artifacts.find_checkpoint(models(), name=name)
+
+    def set_aside(name: str, why: str) -> None:
+        where = artifacts.set_aside_checkpoint(models(), name=name)
+        log.warning("training starts anew: the checkpoint of a run that failed is set aside (%s): %s", why, where)
 
     return Checkpoints(
         read,
         lambda name, content: artifacts.save_checkpoint(model, name=name, content=content),
         on_restored=lambda: log.info("going on with the training of a run that failed"),
+        on_broken=set_aside,
     )
 
 

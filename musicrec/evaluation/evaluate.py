@@ -28,6 +28,7 @@ from musicrec.measures.metrics import percentile_interval, resampled_means
 from musicrec.measures.retrieval import ListMeasures
 from musicrec.songs import RAW_INPUTS
 from musicrec.spark import failures
+from musicrec.storage import tables
 
 MEASURES = tuple(field.name for field in fields(ListMeasures))
 
@@ -67,12 +68,18 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
 def _load(session: SparkSession, config: Config) -> Songs:
     playlists = read_relations(session, config.input).playlists
     with failures.input_errors(config.input.tracks):
-        tracks = as_tracks(read_source(session, config.input)).persist()
-        n_tracks = tracks.count()
-    songs = sample_songs(
-        TrackRows(tracks), config, playlists=playlists, n_tracks=n_tracks, sample_size=config.evaluate.max_songs
-    )
-    tracks.unpersist()
+        tracks = as_tracks(read_source(session, config.input))
+    # What a session keeps of an input that is refused, its next run would take for the input of then.
+    with tables.kept(tracks):
+        with failures.input_errors(config.input.tracks):
+            n_tracks = tracks.count()
+        songs = sample_songs(
+            TrackRows(tracks),
+            config,
+            playlists=playlists,
+            n_tracks=n_tracks,
+            sample_size=config.evaluate.max_songs,
+        )
     if not songs.judged_by:
         raise InputError(
             "quality cannot be judged: the input has neither playlists nor genres",

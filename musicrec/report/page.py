@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import matplotlib
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
+from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -18,6 +20,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from musicrec.arrays import Doubles, Floats, Ints
+from musicrec.context import log
+from musicrec.errors import shorten
+from musicrec.shown import without_controls
 from musicrec.songs import FEATURES
 
 # Feature -> title and factor: milliseconds make labels that run into each other.
@@ -29,6 +34,8 @@ SHOWN_AS = {
 ACCENT, SECOND, GRAY = "#3d7eff", "#f28e2b", "#8a8f98"
 # Okabe and Ito's colors, which color-blind readers can tell apart.
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a800", "#6a3d9a", GRAY)
+# Characters of a name on the page, and of one in a picture.
+NAME_LENGTH, LABEL_LENGTH = 300, 40
 
 
 @dataclass(frozen=True)
@@ -86,13 +93,6 @@ def render_report(record: dict[str, Any], pictures: Pictures) -> str:
         The manifest's counts, neighbors, model, stages and run.
     pictures : Pictures
     """
-    environment = Environment(
-        loader=PackageLoader("musicrec.report", "."),
-        autoescape=select_autoescape(default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     gate = record["model"]["gate"]
     drawn = {
         "features": _draw(lambda figure: _draw_features(figure, pictures.raw_features), width=9, height=6),
@@ -109,7 +109,7 @@ def render_report(record: dict[str, Any], pictures: Pictures) -> str:
         else "",
         "recall": _draw_one(lambda axes: _draw_recall(axes, record["neighbors"]["recall_by_density"])),
     }
-    return environment.get_template("page.html.j2").render(
+    return _template("page.html.j2").render(
         record=record,
         drawn=drawn,
         examples=pictures.examples,
@@ -117,11 +117,50 @@ def render_report(record: dict[str, Any], pictures: Pictures) -> str:
     )
 
 
+def render_short_report(record: dict[str, Any], reason: str) -> str:
+    """Return the page of a run whose report could not be made: its counts, and why there is no more."""
+    return _template("short.html.j2").render(record=record, reason=reason)
+
+
+def _template(name: str) -> Template:
+    environment = Environment(
+        loader=PackageLoader("musicrec.report", "."),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_as_shown,
+    )
+    return environment.get_template(name)
+
+
+def _as_shown(value: Any) -> Any:
+    """Return what a page shows of a value: text that nothing obeys, and not a book of it."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return without_controls(value if len(value) <= NAME_LENGTH else value[: NAME_LENGTH - 1] + "…")
+
+
 def _draw_one(draw: Callable[[Axes], None], *, height: float = 3.6) -> Markup:
     return _draw(lambda figure: draw(figure.add_subplot()), width=6.5, height=height)
 
 
 def _draw(draw: Callable[[Figure], None], *, width: float, height: float) -> Markup:
+    """Return a picture, or what stands in its place: no picture is worth a night."""
+    try:
+        # What a song or its genre is called is never an instruction.
+        no_markup = matplotlib.rc_context({"text.parse_math": False, "text.usetex": False})
+        with no_markup, warnings.catch_warnings():
+            # Such as of a letter that no font has: a box stands there.
+            warnings.simplefilter("ignore", UserWarning)
+            return _as_svg(draw, width=width, height=height)
+    except Exception as error:
+        reason = shorten(f"{type(error).__name__}: {error}")
+        log.warning("a picture of the report could not be drawn: %s", reason)
+        return Markup('<p class="note">This picture could not be drawn: {}</p>').format(escape(reason))
+
+
+def _as_svg(draw: Callable[[Figure], None], *, width: float, height: float) -> Markup:
     figure = Figure(figsize=(width, height), layout="constrained")
     draw(figure)
     for axes in figure.axes:
@@ -187,10 +226,16 @@ def _draw_map(axes: Axes, points: Floats, labels: list[str]) -> None:
         chosen = np.array([label == name for label in labels], dtype=bool)
         # As an image inside: thousands of vector dots would make the page heavy.
         x, y = points[chosen].T
-        axes.scatter(x, y, s=5, color=color, alpha=0.6, linewidths=0, label=name, rasterized=True)
+        axes.scatter(x, y, s=5, color=color, alpha=0.6, linewidths=0, label=_label(name), rasterized=True)
     if any(names):
         axes.legend(frameon=False, fontsize=8, markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.set(xticks=[], yticks=[], xlabel="first principal component", ylabel="second")
+
+
+def _label(name: str) -> str:
+    shown = shorten(without_controls(name), length=LABEL_LENGTH)
+    # A legend leaves out what begins with this.
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def _draw_recall(axes: Axes, recalls: list[float]) -> None:

@@ -19,11 +19,11 @@ def count_occurrences(popularity: Doubles, n_lists: Ints) -> tuple[Ints, Ints, I
     Returns
     -------
     tenth, n_lists, n_songs : int64 arrays, shape (m,)
-        Popularity 0 to 10 is tenth 0, an unknown one -1.
+        Popularity up to 10 is tenth 0, from 90 on tenth 9, an unknown one -1.
     """
     tenth = np.full(len(popularity), -1, dtype=np.int64)
     known = ~np.isnan(popularity)
-    tenth[known] = np.minimum(np.floor(popularity[known] / 10), 9)
+    tenth[known] = np.clip(np.floor(popularity[known] / 10), 0, 9)
     pairs, n_songs = np.unique(np.stack([tenth, n_lists]), axis=1, return_counts=True)
     return pairs[0], pairs[1], n_songs
 

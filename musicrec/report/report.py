@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from musicrec.catalog.clean import Catalog
-from musicrec.context import Context
+from musicrec.context import Context, log
 from musicrec.encoder.gate import Shipped
 from musicrec.encoder.sample import Songs
 from musicrec.encoder.train import Trained
+from musicrec.errors import shorten
 from musicrec.lists.spread import Spread
 from musicrec.neighbors.pack import PackedSongs
-from musicrec.report.page import render_report
+from musicrec.report.page import render_report, render_short_report
 from musicrec.report.pictures import collect_pictures
 
 
@@ -44,13 +45,19 @@ def draw_report(
         The manifest, but for what comes after.
     """
     with context.stage("report", n_rows=catalog.n_tracks):
-        pictures = collect_pictures(
-            context,
-            catalog,
-            raw_sample=songs.raw,
-            history=trained.history,
-            rival=shipped.rival,
-            packed=packed,
-            spread=spread,
-        )
-        return render_report({**record, "stages": context.stages}, pictures)
+        try:
+            pictures = collect_pictures(
+                context,
+                catalog,
+                raw_sample=songs.raw,
+                history=trained.history,
+                rival=shipped.rival,
+                packed=packed,
+                spread=spread,
+            )
+            return render_report({**record, "stages": context.stages}, pictures)
+        # The lists are made and checked: nothing that goes wrong with the page about them is worth a night.
+        except Exception as error:
+            reason = shorten(f"{type(error).__name__}: {error}")
+            log.warning("the report could not be made, a short page stands in its place: %s", reason)
+            return render_short_report(record, reason)

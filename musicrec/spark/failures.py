@@ -10,7 +10,7 @@ from pyspark.errors import PySparkException
 
 from musicrec.errors import InputError, MusicrecError, QualityError, StorageError, shorten
 
-FILE_IN_MESSAGE = re.compile(r"(?:file|hdfs|s3a?|gs|abfss?|dbfs):/[^\s'\",;\])]+")
+FILE_IN_MESSAGE = re.compile(r"(?:file|hdfs|s3a?|gs|abfss?|dbfs):/[^\s'\",;\])]*[^\s'\",;\].)]")
 SPARK_ERRORS: tuple[type[Exception], ...] = (PySparkException,)
 # The client of Spark Connect comes without py4j.
 with suppress(ImportError):
@@ -23,6 +23,10 @@ BROKEN_FILE = ("FAILED_READ_FILE", "CANNOT_READ_FILE_FOOTER", "Could not read fo
 
 # As Python's trace of a task ends with it.
 OWN_ERROR = re.compile(r"musicrec\.errors\.(\w+): error: ([^\n]*)((?:\n(?:where|to do): [^\n]*)*)")
+
+# What Java says where it cannot start a worker, and the last line of a worker's own trace.
+NO_PYTHON = re.compile(r"Cannot run program \"([^\"]+)\"|while reading the port number from \S+ stdout")
+NO_MODULE = re.compile(r"^\s*ModuleNotFoundError: No module named '([\w.]+)'", re.M)
 
 
 @contextmanager
@@ -73,12 +77,27 @@ def as_input_error(error: Exception, *, uri: str) -> InputError | None:
 def as_own_error(error: Exception) -> MusicrecError | None:
     """Return the error of ours that a task ended with, as it was told there; None where it was none."""
     found = list(OWN_ERROR.finditer(str(error)))
+    if not found:
+        return _as_worker_error(str(error))
     kinds = {kind.__name__: kind for kind in (InputError, QualityError, StorageError)}
-    if not found or found[-1].group(1) not in kinds:
+    if found[-1].group(1) not in kinds:
         return None
     more = dict(line.split(": ", 1) for line in found[-1].group(3).split("\n") if line)
     kind, what = kinds[found[-1].group(1)], found[-1].group(2)
     return kind(what, where=more.get("where", ""), todo=more.get("to do", ""))
+
+
+def _as_worker_error(text: str) -> StorageError | None:
+    """Return what is wrong with the Python of a worker, None where it is fine."""
+    gone, module = NO_PYTHON.search(text), NO_MODULE.search(text)
+    if not (gone or module):
+        return None
+    what = f"has no module {module.group(1)!r}" if module else "does not start"
+    return StorageError(
+        f"the Python of a Spark worker {what}",
+        where=(gone and gone.group(1)) or "",
+        todo="set PYSPARK_PYTHON to a Python with musicrec's packages, on every machine",
+    )
 
 
 def describe_error(error: Exception) -> str:

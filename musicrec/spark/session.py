@@ -46,7 +46,8 @@ SUGGESTED = {
     "spark.python.worker.reuse": "true",
     # To note the line of Python that each expression comes from takes twice as long as the cleaning's plan itself.
     "spark.python.sql.dataFrameDebugging.enabled": "false",
-    "spark.log.level": "ERROR",
+    # What fails is told by one sentence of ours; Spark would print the trace of each task besides.
+    "spark.log.level": "FATAL",
 }
 
 # Where all of Spark is on this machine, and nobody else has started it.
@@ -63,7 +64,6 @@ class Machine:
     Attributes
     ----------
     n_cores : int
-    has_java : bool
     is_submitted : bool
         spark-submit has started a JVM already, with the launcher's master, memory and options.
     is_remote : bool
@@ -79,7 +79,6 @@ class Machine:
     """
 
     n_cores: int
-    has_java: bool
     is_submitted: bool
     is_remote: bool
     scratch: str
@@ -120,10 +119,8 @@ def start_session(settings: SparkConfig, *, app_name: str, machine: Machine) -> 
     Raises
     ------
     StorageError
-        Java is missing or the session does not start.
+        The session does not start.
     """
-    if not (machine.has_java or machine.is_submitted or machine.is_remote):
-        raise StorageError("Java is missing; Spark needs 17 or newer", todo="install it: bash scripts/setup.sh")
     suggested = _suggested(settings, machine)
     # A launcher has its own master and memory; a server of Spark Connect refuses to be told any.
     has_its_own = machine.is_submitted or machine.is_remote

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -72,8 +73,28 @@ def save_checkpoint(directory: str, *, name: str, content: bytes) -> None:
 
 def find_checkpoint(directories: Iterable[str], *, name: str) -> bytes | None:
     """Return the newest checkpoint of a training under the directories of runs that failed, None without any."""
+    # One that cannot be read is as good as none.
+    with contextlib.suppress(OSError):
+        newest = _newest(directories, name)
+        return newest.read_bytes() if newest else None
+    return None
+
+
+def set_aside_checkpoint(directories: Iterable[str], *, name: str) -> str:
+    """Give what `find_checkpoint` returned another name, so that nobody finds it again; return its path."""
+    newest = _newest(directories, name)
+    if newest is None:
+        return ""
+    aside = newest.with_name(f"broken-{newest.name}")
+    # Where that cannot be done the next run says the same again.
+    with contextlib.suppress(OSError):
+        newest.replace(aside)
+    return str(aside if aside.exists() else newest)
+
+
+def _newest(directories: Iterable[str], name: str) -> Path | None:
     paths = [path for path in (checkpoint_path(each, name) for each in directories) if path.exists()]
-    return max(paths, key=lambda path: path.stat().st_mtime).read_bytes() if paths else None
+    return max(paths, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def drop_checkpoints(directory: str) -> None:

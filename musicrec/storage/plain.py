@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from typing import Any
 
-# user:password@ within a URI, and parameters that carry keys.
-SECRET = re.compile(r"(?<=://)[^/@\s]+@|(?<=[?&])(?:sig|token|key|secret|password|x-amz-[\w-]+)=[^&\s]+", re.I)
+from musicrec.shown import SECRET, is_secret, masked, without_controls
 
 
 def without_secrets(value: Any) -> Any:
-    """Return JSON values with the credentials that a URI may hold replaced by ***."""
+    """Return JSON values with the credentials that they may hold replaced by ***."""
     if isinstance(value, str):
-        return SECRET.sub(lambda match: "***@" if match.group().endswith("@") else "***", value)
+        return masked(value)
     if isinstance(value, dict):
-        return {key: without_secrets(item) for key, item in value.items()}
+        return {
+            key: SECRET if isinstance(item, str) and is_secret(str(key)) else without_secrets(item)
+            for key, item in value.items()
+        }
     return [without_secrets(item) for item in value] if isinstance(value, list | tuple) else value
 
 
@@ -30,5 +31,5 @@ def without_nan(value: Any) -> Any:
 
 
 def as_json(value: Any) -> str:
-    """Return indented JSON; NaN, which JSON does not have, is refused."""
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """Return indented JSON that a terminal can show; NaN, which JSON does not have, is refused."""
+    return without_controls(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
+
+
+@contextlib.contextmanager
+def kept(rows: DataFrame) -> Iterator[None]:
+    """Keep rows in the session while the block runs, and not longer, however it ends."""
+    rows.persist()
+    try:
+        yield
+    finally:
+        rows.unpersist()
 
 
 def read_table(session: SparkSession, path: str, *, schema: StructType) -> DataFrame:

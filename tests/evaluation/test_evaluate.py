@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from musicrec.errors import InputError
 from musicrec.evaluation.evaluate import evaluate
 from musicrec.evaluation.table import as_text
-from tests.conftest import TIDYTUESDAY, make_config
+from musicrec.storage import tables
+from tests.conftest import TIDYTUESDAY, make_config, make_songs
 
 EVERYTHING = "encoder + release date + popularity"
 
@@ -40,6 +42,20 @@ def test_every_method_has_its_line(spark, catalog, tmp_path: Path) -> None:
     tells_each_method_in_a_line(result)
     before, after = result["spreading"]["before"], result["spreading"]["after"]
     assert after["forgotten_share"] < before["forgotten_share"]
+
+
+def test_a_refused_run_leaves_nothing_in_the_session(spark, tmp_path: Path) -> None:
+    """Else the next run in a notebook would see the rows of the one before."""
+    songs = tmp_path / "songs.csv"
+    kept = spark._jsparkSession.sharedState().cacheManager()
+    for n in (120, 130):
+        make_songs(n).to_csv(songs, index=False)
+        with pytest.raises(InputError, match="neither playlists nor genres"):
+            evaluate(spark, make_config(songs, tmp_path))
+        assert kept.isEmpty()
+    with tables.kept(spark.range(3)):
+        assert not kept.isEmpty()
+    assert kept.isEmpty()
 
 
 @pytest.mark.slow

@@ -43,3 +43,25 @@ def test_an_error_of_ours_in_a_task_keeps_its_kind(spark) -> None:
         "make room",
     )
     assert failures.as_own_error(ValueError("musicrec.errors.NoSuch: error: x")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "where"),
+    [
+        ('java.io.IOException: Cannot run program "/no/python": error=2', "does not start", "/no/python"),
+        ("SparkException: EOFException occurred while reading the port number from pyspark.daemon's stdout.",
+         "does not start", ""),
+        ("  import torch\nModuleNotFoundError: No module named 'torch'\n", "has no module 'torch'", ""),
+    ],
+)  # fmt: skip
+def test_a_worker_that_cannot_work_is_told(text: str, says: str, where: str) -> None:
+    own = failures.as_own_error(ValueError(text))
+    assert isinstance(own, StorageError)
+    assert says in own.what
+    assert own.where == where
+
+
+def test_a_file_is_named_without_the_end_of_its_sentence() -> None:
+    refused = failures.as_input_error(ValueError("CANNOT_READ_FILE_FOOTER file:/a/b.parquet. Could not"), uri="/a")
+    assert refused is not None
+    assert refused.where == "file:/a/b.parquet"

@@ -8,9 +8,10 @@ from pyspark.sql import SparkSession
 
 from musicrec.config import SparkConfig
 from musicrec.errors import ConfigError, StorageError
-from musicrec.launch import session_for
+from musicrec.launch import check_device, open_session, session_for
 from musicrec.spark import session as sessions
 from musicrec.spark.partitions import PARTITIONS
+from musicrec.storage import programs
 
 ANSI, ZONE = "spark.sql.ansi.enabled", "spark.sql.session.timeZone"
 SETTINGS = SparkConfig()
@@ -82,19 +83,33 @@ def test_partitions_follow_the_cores_where_they_are_known(master: str, configure
     assert sessions._n_partitions(settings, master, n_cores=3) == expected
 
 
-def test_without_java_it_is_said_at_once() -> None:
-    machine = sessions.Machine(n_cores=1, has_java=False, is_submitted=False, is_remote=False, scratch="/tmp")
+def test_without_java_it_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", "/nowhere")
     with pytest.raises(StorageError, match="Java is missing"):
-        sessions.start_session(SETTINGS, app_name="tests", machine=machine)
+        open_session(SETTINGS, app_name="tests")
+
+
+def test_the_workers_python_is_tried_before_spark_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYSPARK_PYTHON", "/bin/false")
+    monkeypatch.setattr(sessions, "start_session", lambda *_, **__: pytest.fail("Spark was started"))
+    with pytest.raises(ConfigError, match="workers does not start"):
+        open_session(SETTINGS, app_name="tests")
+
+
+def test_a_gpu_that_is_not_there_is_told_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "has_gpu_driver", lambda: False)
+    with pytest.raises(ConfigError, match="no driver"):
+        check_device("cuda")
+    check_device("auto")
 
 
 def test_an_archive_of_classes_may_stand_under_any_name() -> None:
-    at = sessions.Machine(2, True, False, False, "/tmp", class_archive="/my files/spark.jsa", is_for_small=True)
+    at = sessions.Machine(2, False, False, "/tmp", class_archive="/my files/spark.jsa", is_for_small=True)
     options = sessions._suggested(SETTINGS, at)["spark.driver.extraJavaOptions"]
     assert shlex.split(options) == [
         "-XX:TieredStopAtLevel=1", "-XX:SharedArchiveFile=/my files/spark.jsa", "-Xshare:auto", "-Xlog:disable",
     ]  # fmt: skip
-    plain = sessions.Machine(2, True, False, False, "/tmp")
+    plain = sessions.Machine(2, False, False, "/tmp")
     assert sessions._suggested(SETTINGS, plain)["spark.driver.extraJavaOptions"] == ""
 
 
@@ -110,7 +125,7 @@ def test_what_only_fits_where_all_of_spark_is_ours(
     master: str, *, is_submitted: bool, is_remote: bool, can_fork_workers: bool, daemon: str, adaptive: str
 ) -> None:
     settings = SETTINGS.model_copy(update={"master": master})
-    machine = sessions.Machine(2, True, is_submitted, is_remote, "/tmp", can_fork_workers=can_fork_workers)
+    machine = sessions.Machine(2, is_submitted, is_remote, "/tmp", can_fork_workers=can_fork_workers)
     suggested = sessions._suggested(settings, machine)
     assert suggested.get("spark.python.daemon.module") == daemon
     assert suggested.get("spark.sql.adaptive.enabled") == adaptive

@@ -3,7 +3,13 @@
 import os
 from pathlib import Path
 
-from musicrec.storage.artifacts import checkpoint_path, drop_checkpoints, find_checkpoint, save_checkpoint
+from musicrec.storage.artifacts import (
+    checkpoint_path,
+    drop_checkpoints,
+    find_checkpoint,
+    save_checkpoint,
+    set_aside_checkpoint,
+)
 
 
 def test_the_newest_of_its_name_is_found(tmp_path: Path) -> None:
@@ -24,3 +30,16 @@ def test_a_later_one_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [checkpoint_path(tmp_path, "c" * 64).name]
     drop_checkpoints(tmp_path)
     assert find_checkpoint([tmp_path], name="c" * 64) is None
+
+
+def test_what_is_set_aside_is_not_found_again(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, name="d" * 64, content=b"broken")
+    aside = set_aside_checkpoint([str(tmp_path)], name="d" * 64)
+    assert Path(aside).read_bytes() == b"broken"
+    assert find_checkpoint([tmp_path], name="d" * 64) is None
+    assert set_aside_checkpoint([str(tmp_path)], name="d" * 64) == ""
+
+
+def test_one_that_cannot_be_read_is_as_good_as_none(tmp_path: Path) -> None:
+    checkpoint_path(tmp_path, "e" * 64).mkdir()
+    assert find_checkpoint([tmp_path], name="e" * 64) is None

@@ -14,11 +14,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from musicrec import __version__
 from musicrec.config import ModelConfig
 from musicrec.encoder.learning.batches import TrainingSet
 from musicrec.encoder.learning.optimizer import OneCycle
 
 PLAIN = "plain"
+# What stands before the numbers: a digest of all, this, the code's and torch's versions, the training's name.
+_KIND = "musicrec-checkpoint-2"
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Checkpoints:
         Takes a name and what is to be kept.
     on_restored : callable
         Called where a training goes on from what was kept.
+    on_broken : callable
+        Takes the name of a training, the last of which cannot be gone on from, and why.
     seconds : float
         The least time between two of them.
     """
@@ -40,6 +45,7 @@ class Checkpoints:
     read: Callable[[str], bytes | None]
     write: Callable[[str, bytes], None]
     on_restored: Callable[[], None] = lambda: None
+    on_broken: Callable[[str, str], None] = lambda _name, _why: None
     seconds: float = 30.0
 
 
@@ -53,6 +59,29 @@ def name_training(songs: TrainingSet, settings: ModelConfig) -> str:
     for array in arrays:
         digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def seal(name: str, content: bytes) -> bytes:
+    """Return the state of a training so that a later change of any bit, or of the code, is seen."""
+    body = f"{_KIND} {__version__} {torch.__version__} {name}\n".encode() + content
+    return hashlib.sha256(body).hexdigest().encode() + b" " + body
+
+
+def unseal(name: str, sealed: bytes) -> bytes:
+    """Return what `seal` was given.
+
+    Raises
+    ------
+    ValueError
+        It is not what was sealed, is of another version, or of another training.
+    """
+    digest, _, body = sealed.partition(b" ")
+    if hashlib.sha256(body).hexdigest().encode() != digest:
+        raise ValueError("its digest is another")
+    head, _, content = body.partition(b"\n")
+    if head != f"{_KIND} {__version__} {torch.__version__} {name}".encode():
+        raise ValueError("it is of another version or training")
+    return content
 
 
 def pack(
@@ -104,6 +133,7 @@ def unpack(
     """
     try:
         tensors = load(content)
+        _check_names(tensors, modules, optimizer)
         plain = json.loads(bytes(tensors[PLAIN].tolist()))
         for part, module in modules.items():
             module.load_state_dict(_below(tensors, part))
@@ -112,9 +142,19 @@ def unpack(
         device = _device_of(modules)
         if device.type == "cuda":
             torch.cuda.set_rng_state(tensors["cuda_generator"], device)
-    except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
+    except (SafetensorError, RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"no checkpoint of this training: {error}") from error
     return _below(tensors, "best"), plain
+
+
+def _check_names(tensors: dict[str, Tensor], modules: dict[str, nn.Module], optimizer: OneCycle) -> None:
+    """Raise ValueError where a tensor is missing, or is one that a training does not have."""
+    wanted = {PLAIN, "generator", *(f"optimizer/{name}" for name in optimizer.state())}
+    wanted |= {f"{part}/{name}" for part, module in modules.items() for name in module.state_dict()}
+    wanted |= {f"best/{name}" for name in modules["encoder"].state_dict()}
+    wanted |= {"cuda_generator"} if _device_of(modules).type == "cuda" else set()
+    if odd := wanted ^ set(tensors):
+        raise ValueError(f"it lacks or adds {min(odd)}")
 
 
 def _device_of(modules: dict[str, nn.Module]) -> torch.device:

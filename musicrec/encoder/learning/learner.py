@@ -128,6 +128,8 @@ class Learner:
             It is no state of this training.
         """
         best_weights, plain = unpack(content, self._modules, self._optimizer)
+        if set(plain) != {"generator", "history"}:
+            raise ValueError(f"no checkpoint of this training: it holds {', '.join(sorted(plain))}")
         self._rng.bit_generator.state = plain["generator"]
         return best_weights, plain["history"]
 

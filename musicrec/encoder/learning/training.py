@@ -17,7 +17,7 @@ import torch
 
 from musicrec.config import ModelConfig
 from musicrec.encoder.learning.batches import TrainingSet
-from musicrec.encoder.learning.checkpoint import Checkpoints, name_training
+from musicrec.encoder.learning.checkpoint import Checkpoints, name_training, seal, unseal
 from musicrec.encoder.learning.learner import Learner
 from musicrec.encoder.learning.model import Encoder, embed
 from musicrec.errors import QualityError
@@ -107,10 +107,11 @@ def _start(
     kept = checkpoints.read(name) if checkpoints else None
     if checkpoints and kept is not None:
         try:
-            progress.restore(kept)
+            progress.restore(unseal(name, kept))
             checkpoints.on_restored()
-        except ValueError:
+        except (ValueError, TypeError, KeyError) as error:
             # A broken file costs what it had saved, not the run. Some of it may have been taken over.
+            checkpoints.on_broken(name, str(error))
             torch.manual_seed(settings.seed)
             progress = _Progress(Learner(songs, settings), checkpoints, name)
     return progress.learner, progress
@@ -148,7 +149,8 @@ class _Progress:
         """Keep the state where the last one is old."""
         if self._checkpoints and time.monotonic() - self._kept_at >= self._checkpoints.seconds:
             history = [asdict(epoch) for epoch in self.history]
-            self._checkpoints.write(self._name, self.learner.pack(self.best_weights, history))
+            state = self.learner.pack(self.best_weights, history)
+            self._checkpoints.write(self._name, seal(self._name, state))
             self._kept_at = time.monotonic()
 
 

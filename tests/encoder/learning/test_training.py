@@ -1,13 +1,18 @@
+import json
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load, save
 
 from musicrec.config import ModelConfig, ModelExpert
-from musicrec.encoder.learning import learner
+from musicrec.encoder.learning import checkpoint, learner
 from musicrec.encoder.learning.batches import GroupIndex, Positives, Sampler, TrainingSet
-from musicrec.encoder.learning.checkpoint import Checkpoints, name_training
+from musicrec.encoder.learning.checkpoint import Checkpoints, name_training, seal, unseal
 from musicrec.encoder.learning.inputs import InputLayout
 from musicrec.encoder.learning.learner import find_device
 from musicrec.encoder.learning.losses import contrastive_loss, proxy_loss
@@ -385,7 +390,8 @@ def test_a_broken_checkpoint_costs_no_training() -> None:
         checkpoints=Checkpoints(kept.get, kept.__setitem__, seconds=0),
     )
     (content,) = kept.values()
-    # CutError short, another width, and no file of this kind at all.
+    (name,) = kept
+    # Cut short, another width, and no file of this kind at all; the same below a digest that is right.
     wider = quick.model_copy(update={"embedding_dim": 9})
     others: dict[str, bytes] = {}
     train_encoder(
@@ -394,9 +400,59 @@ def test_a_broken_checkpoint_costs_no_training() -> None:
         on_epoch=lambda _: None,
         checkpoints=Checkpoints(others.get, others.__setitem__, seconds=0),
     )
-    for broken in (content[:-100], *others.values(), b"nothing"):
-        checkpoints = Checkpoints(lambda _, broken=broken: broken, lambda *_: None, on_restored=pytest.fail)
+    ((other, wide),) = others.items()
+    resealed = [seal(name, unseal(other, wide)), *(seal(name, each) for each in odd_fields(unseal(name, content)))]
+    for broken in (content[:-100], wide, b"nothing", b"", seal(name, b"nothing"), *resealed):
+        whys: list[str] = []
+        checkpoints = Checkpoints(
+            lambda _, broken=broken: broken,
+            lambda *_: None,
+            on_restored=pytest.fail,
+            on_broken=lambda _, why, whys=whys: whys.append(why),
+        )
         encoder, history = train_encoder(data, settings=quick, on_epoch=lambda _: None, checkpoints=checkpoints)
+        assert len(whys) == 1
         assert len(history) == 3
-        for name, tensor in whole.state_dict().items():
-            assert torch.equal(encoder.state_dict()[name], tensor), name
+        for key, tensor in whole.state_dict().items():
+            assert torch.equal(encoder.state_dict()[key], tensor), key
+
+
+def odd_fields(content: bytes) -> Iterator[bytes]:
+    """Yield a state with a tensor, a plain field or a field of an epoch more or less."""
+    tensors = load(content)
+    yield save({**tensors, "encoder/more": torch.zeros(1)})
+    yield save({key: tensor for key, tensor in tensors.items() if key != sorted(tensors)[0]})
+    text = json.loads(bytes(tensors["plain"].tolist()))
+    (first, *rest) = text["history"]
+    less = {key: value for key, value in first.items() if key != "best"}
+    for other in (
+        {**text, "more": 1},
+        {key: value for key, value in text.items() if key != "history"},
+        {key: value for key, value in text.items() if key != "n_taken"},
+        {**text, "history": [{**first, "more": 1}, *rest]},
+        {**text, "history": [less, *rest]},
+        {**text, "generator": {}},
+    ):
+        yield save({**tensors, "plain": torch.tensor(list(json.dumps(other).encode()), dtype=torch.uint8)})
+
+
+@given(st.data())
+def test_no_flipped_bit_is_read(data: st.DataObject) -> None:
+    content = bytes(range(256)) * 3
+    sealed = seal("a" * 64, content)
+    assert unseal("a" * 64, sealed) == content
+    changed = bytearray(sealed)
+    changed[data.draw(st.integers(0, len(sealed) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    with pytest.raises(ValueError, match="its digest is another"):
+        unseal("a" * 64, bytes(changed))
+    with pytest.raises(ValueError, match="its digest is another"):
+        unseal("a" * 64, sealed[: data.draw(st.integers(0, len(sealed) - 1))])
+
+
+def test_a_checkpoint_of_other_code_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    sealed = seal("a" * 64, b"content")
+    with pytest.raises(ValueError, match="another version or training"):
+        unseal("b" * 64, sealed)
+    monkeypatch.setattr(checkpoint, "__version__", "0.0.0")
+    with pytest.raises(ValueError, match="another version or training"):
+        unseal("a" * 64, sealed)
