@@ -40,6 +40,7 @@ DOING = {
     "join": "finding neighbors",
     "number": "numbering songs",
     "rank": "ranking lists",
+    "match": "matching favorites with songs",
     "spread": "spreading places",
     "sort": "sorting lists",
     "favorites": "lists for listeners",

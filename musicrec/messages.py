@@ -214,10 +214,15 @@ FAVORITE_BLOCKS = _schema(
 # A song in a playlist; nothing is unique.
 MEMBERSHIPS = _schema(track_key=LongType(), playlist_key=LongType())
 
-# A piece of favorites that a task has written, and a draw of its listeners, with their keys; `piece` is unique.
+# A piece of favorites that a task has written, how many of them are songs of the catalog, and a draw of its
+# listeners, with their keys; `piece` is unique.
 WRITTEN_FAVORITES = _schema(
-    piece=LongType(), n_rows=LongType(), users=ArrayType(StringType()), keys=ArrayType(LongType())
-)
+    piece=LongType(), n_rows=LongType(), n_known=LongType(), users=ArrayType(StringType()),
+    keys=ArrayType(LongType()),
+)  # fmt: skip
+
+# A song as playlists or favorites name it; nothing is unique.
+NAMED = _schema(track_id=StringType())
 
 # A range of listeners, `part` is unique, and what they like.
 LISTENERS = _schema(

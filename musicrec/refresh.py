@@ -24,6 +24,7 @@ from musicrec.lists.check import write_status
 from musicrec.lists.favorites import write_user_recommendations
 from musicrec.lists.rank import write_lists
 from musicrec.lists.sort import write_recommendations
+from musicrec.lists.match import write_matched
 from musicrec.lists.spread import write_spread
 from musicrec.neighbors.cells import write_cells
 from musicrec.neighbors.join import write_neighbors
@@ -39,7 +40,7 @@ from musicrec.storage.publish import publish
 from musicrec.storage.runs import Root
 
 STAGES = (
-    "clean", "number", "sample", "train", "gate", "embed", "plan", "cells", "truth",
+    "clean", "number", "match", "sample", "train", "gate", "embed", "plan", "cells", "truth",
     "tune", "join", "rank", "spread", "sort", "favorites", "check", "report", "publish",
 )  # fmt: skip
 
@@ -102,12 +103,13 @@ def _run(context: Context, header: dict[str, Any], relations: Relations) -> str:
     cell_plan = plan_cells(context, packed.sample, n_songs=n, space=Space())
     cells = write_cells(context, packed, cell_plan)
     truth = find_truth(context, cells)
+    favorites = write_matched(context, numbered, relations.favorites)
     family = tune_family(context, cells, truth)
     neighbors = write_neighbors(context, cells, family, truth)
     lists = write_lists(context, cells, numbered)
     spread = write_spread(context, lists)
     recommendations = write_recommendations(context, spread.lists)
-    listeners = write_user_recommendations(context, spread.lists, relations.favorites)
+    listeners = write_user_recommendations(context, spread.lists, favorites)
     checked = write_status(context, catalog, spread.lists, recommendations)
     record = {
         **header,
