@@ -27,9 +27,9 @@ from pyspark.sql.types import (
 
 from musicrec.schemas import TRACKS
 
-# Numbers in a blob: keys of songs and other whole numbers, positions of rows, scores. Vectors are of the type that
-# the space of a join says: halves or floats.
-KEYS, ROWS, SCORES, TEXT, VECTORS = "<i8", "<i4", "<f4", "|u1", "by the space"
+# Numbers in a blob: keys of songs and other whole numbers, positions of rows, scores, values of features. Vectors
+# are of the type that the space of a join says: halves or floats.
+KEYS, ROWS, SCORES, VALUES, TEXT, VECTORS = "<i8", "<i4", "<f4", "<f8", "|u1", "by the space"
 
 _ARROW_TYPES: dict[type[DataType], pa.DataType] = {
     IntegerType: pa.int32(),
@@ -82,14 +82,26 @@ def blob_of(schema: StructType, name: str, blob: Any, *, vector_type: str = "") 
 # A piece of rows that a task has written; `piece` is unique.
 WRITTEN = _schema(piece=LongType(), n_rows=LongType())
 
-# The same of a range of keys, and how many of them another song has, too; of a range of songs, and the rows that
-# another one of their id came before.
+# The same of a range of keys, and how many of them another song has, too.
 WRITTEN_KEYS = _schema(piece=LongType(), n_rows=LongType(), n_repeated=LongType())
 
-WRITTEN_TRACKS = _schema(piece=LongType(), n_rows=LongType(), n_duplicates=LongType())
+# The same of a range of songs, and the rows that another one of their id came before; its middle recording, and
+# how many songs have it. Blobs of the 12 features: the middle one of the known values, how many have it, how many
+# are known.
+WRITTEN_TRACKS = _schema(
+    piece=LongType(),
+    n_rows=LongType(),
+    n_duplicates=LongType(),
+    recording=LongType(),
+    n_of_recording=LongType(),
+    values=VALUES,
+    n_of_value=KEYS,
+    n_known=KEYS,
+)
 
 # A piece of the input: its rows, those that another one of their id came before, its different songs, and how many
-# rows were refused for what reason. `drawn_ids` and `drawn_keys` are of some of the songs.
+# rows were refused for what reason. `drawn_ids` and `drawn_keys` are of some of the songs. `common_key` is the
+# middle one of all rows that are songs, and `n_of_key` how many have it.
 AUDITED = _schema(
     piece=LongType(),
     n_rows=LongType(),
@@ -99,6 +111,8 @@ AUDITED = _schema(
     n_refused=ArrayType(LongType()),
     drawn_ids=ArrayType(StringType()),
     drawn_keys=ArrayType(LongType()),
+    common_key=LongType(),
+    n_of_key=LongType(),
 )
 
 # A song of an input in which its id may stand several times, with the number of its known features.
