@@ -107,6 +107,10 @@ def _add_refresh(commands: Commands) -> None:
         help="the day that the run is for; today (UTC) by default",
     )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="check input and output, write nothing")
+    parser.add_argument(
+        "--accept", metavar="REASON", type=_reason,
+        help="publish although a gate of [gates] would stop it; the reason stands in the manifest",
+    )  # fmt: skip
     _add_job_options(parser)
 
 
@@ -183,6 +187,12 @@ def _date(text: str) -> date:
         raise argparse.ArgumentTypeError(f"must be a day as YYYY-MM-DD, found {text!r}") from None
 
 
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must say why, e.g. 'the catalog was cut on purpose'")
+    return text.strip()
+
+
 def _quoted(path: str) -> str:
     # A path is no number, whatever it looks like.
     return json.dumps(path, ensure_ascii=False)
@@ -215,7 +225,8 @@ def _refresh(arguments: argparse.Namespace) -> None:
         if arguments.dry_run:
             console.show_result("\n".join(f"{name}: {value}" for name, value in plan(session, config).items()))
         else:
-            console.show_result(str(refresh(session, config, run_date=arguments.run_date)))
+            day, why = arguments.run_date, arguments.accept or ""
+            console.show_result(str(refresh(session, config, run_date=day, accept=why)))
 
 
 def _neighbors(arguments: argparse.Namespace) -> None:

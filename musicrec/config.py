@@ -152,6 +152,23 @@ class NeighborsConfig(Section):
     expert: NeighborsExpert = NeighborsExpert()
 
 
+# A value that more than half share is the middle one: one that fewer share is not looked for.
+Majority = Annotated[float, Field(ge=0.5, le=1.0)]
+
+
+class GatesConfig(Section):
+    """What the numbers of a night must keep, or it is not published."""
+
+    min_songs: Count = 100
+    max_one_id: Majority = 0.5
+    max_one_recording: Majority = 0.5
+    max_one_value: Majority = 0.995
+    max_missing: Share = 0.995
+    max_lost: Share = 0.5
+    max_collapsed: Share = 0.5
+    max_unlisted: Share = 0.1
+
+
 class FavoritesExpert(Section):
     """What only an expert turns of the recommendations per listener."""
 
@@ -196,6 +213,7 @@ class Config(Section):
     output: OutputConfig = OutputConfig()
     model: ModelConfig = ModelConfig()
     neighbors: NeighborsConfig = NeighborsConfig()
+    gates: GatesConfig = GatesConfig()
     favorites: FavoritesConfig = FavoritesConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     spark: SparkConfig = SparkConfig()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from musicrec.config import Config
+from musicrec.gates import Measured, Verdict, as_record, check_verdicts, judge, over_limit
 from musicrec.storage import tables
 from musicrec.storage.array_files import ArrayFiles
 from musicrec.storage.datasets import Dataset
@@ -39,6 +40,7 @@ DOING = {
     "tune": "choosing how far to look",
     "join": "finding neighbors",
     "number": "numbering songs",
+    "match": "matching favorites with songs",
     "rank": "ranking lists",
     "spread": "spreading places",
     "sort": "sorting lists",
@@ -64,8 +66,14 @@ class Context:
         left out.
     before : mapping
         What each stage of the run before took, by its name, where that is known.
+    accepted : str
+        Why a night is published that the gates of `[gates]` would stop; empty where nobody said so.
+    published : mapping
+        The counts of the run that is published; nothing where none is.
     stages : list of dict
         What each stage took, in order, the failed one included; becomes a part of the manifest.
+    verdicts : list of Verdict
+        What the gates have said so far; another part of it.
     """
 
     session: SparkSession
@@ -73,7 +81,10 @@ class Context:
     run: Run
     plan: Sequence[str] = ()
     before: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    accepted: str = ""
+    published: Mapping[str, Any] = field(default_factory=dict)
     stages: list[dict[str, Any]] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
 
     @contextlib.contextmanager
     def stage(self, name: str, *, n_rows: int | None = None) -> Iterator[None]:
@@ -106,6 +117,24 @@ class Context:
             return float(before["seconds"]) * n_rows / float(before["n_rows"])
         return before.get("seconds")
 
+    def judge(self, numbers: Iterable[Measured]) -> None:
+        """Let the gates of `[gates]` judge some numbers; the sooner, the less is done in vain.
+
+        Raises
+        ------
+        QualityError
+            One of them is over its limit, and nobody accepted this night.
+        """
+        found = judge(numbers, limits=self.config.gates)
+        self.verdicts += found
+        check_verdicts(found, accepted=self.accepted)
+        for verdict in over_limit(found):
+            log.warning("accepted: %s", verdict.measured.told)
+
+    def gates(self) -> dict[str, Any]:
+        """Return what the manifest says of the gates."""
+        return {"accepted": self.accepted or None, **as_record(self.verdicts, accepted=self.accepted)}
+
     def write(self, rows: DataFrame, dataset: Dataset) -> DataFrame:
         """Write a dataset of this run by Spark and return what stands there, as `tables.write_table`."""
         return tables.write_table(rows, self.run.path(dataset), schema=dataset.schema)
@@ -134,7 +163,13 @@ def recorded(context: Context, *, header: Mapping[str, Any]) -> Iterator[None]:
         yield
     except BaseException as error:
         kind = type(error).__name__
-        record = {**header, "stages": context.stages, "failed": f"{kind}: {error}" if str(error) else kind}
+        gates = {"gates": context.gates()} if context.verdicts else {}
+        record = {
+            **header,
+            **gates,
+            "stages": context.stages,
+            "failed": f"{kind}: {error}" if str(error) else kind,
+        }
         # The disk may be what failed; the first error is the one to tell.
         with contextlib.suppress(Exception):
             write_text(context.run.work / FAILURE, as_json(without_secrets(record)))

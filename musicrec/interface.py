@@ -30,6 +30,7 @@ def refresh(
     session: SparkSession | None = None,
     *,
     run_date: date | None = None,
+    accept: str = "",
 ) -> str:
     """Run the whole nightly run and return the directory of the snapshot that it published.
 
@@ -43,6 +44,8 @@ def refresh(
         stopped; what correctness needs is set in it meanwhile, and put back.
     run_date : date, optional
         The day that the run is for; today (UTC) by default.
+    accept : str
+        Why the night is published although a gate of `[gates]` would stop it; stands in the manifest.
 
     Raises
     ------
@@ -54,7 +57,7 @@ def refresh(
     check_device(found.model.device)
     reads = found.input.tracks
     with session_for(found.spark, app_name="musicrec refresh", session=session, reads=reads) as running:
-        return run_refresh(running, found, run_date=run_date or datetime.now(UTC).date())
+        return run_refresh(running, found, run_date=run_date or datetime.now(UTC).date(), accept=accept.strip())
 
 
 def neighbors(

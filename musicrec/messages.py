@@ -27,9 +27,9 @@ from pyspark.sql.types import (
 
 from musicrec.schemas import TRACKS
 
-# Numbers in a blob: keys of songs and other whole numbers, positions of rows, scores. Vectors are of the type that
-# the space of a join says: halves or floats.
-KEYS, ROWS, SCORES, TEXT, VECTORS = "<i8", "<i4", "<f4", "|u1", "by the space"
+# Numbers in a blob: keys of songs and other whole numbers, positions of rows, scores, values of features. Vectors
+# are of the type that the space of a join says: halves or floats.
+KEYS, ROWS, SCORES, VALUES, TEXT, VECTORS = "<i8", "<i4", "<f4", "<f8", "|u1", "by the space"
 
 _ARROW_TYPES: dict[type[DataType], pa.DataType] = {
     IntegerType: pa.int32(),
@@ -82,17 +82,29 @@ def blob_of(schema: StructType, name: str, blob: Any, *, vector_type: str = "") 
 # A piece of rows that a task has written; `piece` is unique.
 WRITTEN = _schema(piece=LongType(), n_rows=LongType())
 
-# The same of a range of keys, and how many of them another song has, too; of a range of songs, and the rows that
-# another one of their id came before.
+# The same of a range of keys, and how many of them another song has, too.
 WRITTEN_KEYS = _schema(piece=LongType(), n_rows=LongType(), n_repeated=LongType())
 
-WRITTEN_TRACKS = _schema(piece=LongType(), n_rows=LongType(), n_duplicates=LongType())
+# The same of a range of songs, and the rows that another one of their id came before; its middle recording, and
+# how many songs have it. Blobs of the 12 features: the middle one of the known values, how many have it, how many
+# are known.
+WRITTEN_TRACKS = _schema(
+    piece=LongType(),
+    n_rows=LongType(),
+    n_duplicates=LongType(),
+    recording=LongType(),
+    n_of_recording=LongType(),
+    values=VALUES,
+    n_of_value=KEYS,
+    n_known=KEYS,
+)
 
 # The columns of a piece of a file: `path` is its URI or its number.
 SOURCE_KEYS = _schema(path=StringType(), piece=LongType(), names=ArrayType(StringType()))
 
 # A piece of the input: its rows, those that another one of their id came before, its different songs, and how many
-# rows were refused for what reason. `drawn_ids` and `drawn_keys` are of some of the songs.
+# rows were refused for what reason. `drawn_ids` and `drawn_keys` are of some of the songs. `common_key` is the
+# middle one of all rows that are songs, and `n_of_key` how many have it.
 AUDITED = _schema(
     piece=LongType(),
     n_rows=LongType(),
@@ -102,6 +114,8 @@ AUDITED = _schema(
     n_refused=ArrayType(LongType()),
     drawn_ids=ArrayType(StringType()),
     drawn_keys=ArrayType(LongType()),
+    common_key=LongType(),
+    n_of_key=LongType(),
 )
 
 # A song of an input in which its id may stand several times, with the number of its known features.
@@ -217,10 +231,15 @@ FAVORITE_BLOCKS = _schema(
 # A song in a playlist; nothing is unique.
 MEMBERSHIPS = _schema(track_key=LongType(), playlist_key=LongType())
 
-# A piece of favorites that a task has written, and a draw of its listeners, with their keys; `piece` is unique.
+# A piece of favorites that a task has written, how many of them are songs of the catalog, and a draw of its
+# listeners, with their keys; `piece` is unique.
 WRITTEN_FAVORITES = _schema(
-    piece=LongType(), n_rows=LongType(), users=ArrayType(StringType()), keys=ArrayType(LongType())
-)
+    piece=LongType(), n_rows=LongType(), n_known=LongType(), users=ArrayType(StringType()),
+    keys=ArrayType(LongType()),
+)  # fmt: skip
+
+# A song as playlists or favorites name it; nothing is unique.
+NAMED = _schema(track_id=StringType())
 
 # A range of listeners, `part` is unique, and what they like.
 LISTENERS = _schema(

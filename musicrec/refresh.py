@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -20,8 +21,10 @@ from musicrec.encoder.gate import write_encoder
 from musicrec.encoder.learning.learner import find_device
 from musicrec.encoder.sample import Songs, draw_songs
 from musicrec.encoder.train import train
+from musicrec.errors import shorten
 from musicrec.lists.check import write_status
 from musicrec.lists.favorites import write_user_recommendations
+from musicrec.lists.match import write_matched
 from musicrec.lists.rank import write_lists
 from musicrec.lists.sort import write_recommendations
 from musicrec.lists.spread import write_spread
@@ -36,15 +39,14 @@ from musicrec.spark.failures import input_errors
 from musicrec.storage import runs
 from musicrec.storage.plain import without_secrets
 from musicrec.storage.publish import publish
-from musicrec.storage.runs import Root
 
 STAGES = (
-    "clean", "number", "sample", "train", "gate", "embed", "plan", "cells", "truth",
+    "clean", "number", "match", "sample", "train", "gate", "embed", "plan", "cells", "truth",
     "tune", "join", "rank", "spread", "sort", "favorites", "check", "report", "publish",
 )  # fmt: skip
 
 
-def refresh(session: SparkSession, config: Config, *, run_date: date) -> str:
+def refresh(session: SparkSession, config: Config, *, run_date: date, accept: str = "") -> str:
     """Run all stages and publish the result; return the directory of the snapshot.
 
     Parameters
@@ -53,6 +55,8 @@ def refresh(session: SparkSession, config: Config, *, run_date: date) -> str:
     config : Config
     run_date : date
         The day that the run is for, which names it.
+    accept : str
+        Why the night is published although a gate of `[gates]` would stop it; stands in the manifest.
 
     Raises
     ------
@@ -63,7 +67,11 @@ def refresh(session: SparkSession, config: Config, *, run_date: date) -> str:
     root = runs.open_root(config.output.root)
     with runs.locked(root):
         run = runs.start_run(root, run_date=run_date)
-        context = Context(session, config, run, plan=STAGES, before=_stages_before(root))
+        published = runs.previous_manifest(root) or {}
+        context = Context(
+            session, config, run, plan=STAGES, before=_stages_of(published),
+            accepted=without_secrets(shorten(accept)), published=_counts_of(published),
+        )  # fmt: skip
         header = _header(context, run_date)
         log.info("run %s", run.run_id)
         with recorded(context, header=header):
@@ -102,6 +110,7 @@ def _run(context: Context, header: dict[str, Any], relations: Relations) -> str:
     catalog = write_catalog(context)
     n = catalog.n_tracks
     numbered = write_numbers(context, catalog.ordered)
+    favorites = write_matched(context, numbered, relations.favorites)
     songs = draw_songs(context, catalog, numbered, relations.playlists)
     trained = train(context, songs)
     shipped = write_encoder(context, songs, trained)
@@ -114,7 +123,7 @@ def _run(context: Context, header: dict[str, Any], relations: Relations) -> str:
     lists = write_lists(context, cells, numbered)
     spread = write_spread(context, lists)
     recommendations = write_recommendations(context, spread.lists)
-    listeners = write_user_recommendations(context, spread.lists, relations.favorites)
+    listeners = write_user_recommendations(context, spread.lists, favorites)
     checked = write_status(context, catalog, spread.lists, recommendations)
     record = {
         **header,
@@ -123,6 +132,7 @@ def _run(context: Context, header: dict[str, Any], relations: Relations) -> str:
         "model": {**trained.describe(context.config.model), **shipped.figures},
         "neighbors": neighbors,
         "occurrence": spread.figures,
+        "gates": context.gates(),
         **({"favorites": listeners} if listeners is not None else {}),
     }
     report = draw_report(context, catalog, songs, trained, shipped, packed=packed, spread=spread, record=record)
@@ -157,8 +167,13 @@ def _memberships(songs: Songs) -> dict[str, int]:
     return {} if songs.memberships is None else {"n_sampled_memberships": songs.memberships.num_rows}
 
 
-def _stages_before(root: Root) -> dict[str, dict[str, Any]]:
-    """Return what each stage of the run before took, by its name; nothing where that cannot be told."""
-    before = (runs.previous_manifest(root) or {}).get("stages")
+def _stages_of(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what each stage of a run took, by its name; nothing where that cannot be told."""
+    before = manifest.get("stages")
     known = [stage for stage in before if isinstance(stage, dict)] if isinstance(before, list) else []
     return {stage["stage"]: stage for stage in known if {"stage", "seconds"} <= set(stage)}
+
+
+def _counts_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    counts = manifest.get("counts")
+    return counts if isinstance(counts, dict) else {}

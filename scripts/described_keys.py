@@ -123,6 +123,19 @@ FAVORITES = (
     Key("favorites/n_users_with_recommendations", "listeners that have a list", "with favorites"),
 )
 
+_FEATURES = "of `max_one_value` and `max_missing`"
+GATES = (
+    Key("gates/accepted", "why it is published whatever the gates say, as `--accept` did; null without one"),
+    Key("gates/*/value", "what a gate of `[gates]` judged, of several numbers the largest; of `max_one_...` at "
+        "least so much, and exactly so where it is more than half"),
+    Key("gates/*/of", "the feature that it is of", _FEATURES),
+    Key("gates/*/n", "how many songs or rows it was measured on"),
+    Key("gates/*/limit", "what `[gates]` allows"),
+    Key("gates/*/judged", "it was measured on at least `gates.min_songs`"),
+    Key("gates/*/over", "it is judged, and over its limit"),
+    Key("gates/*/overruled", "it is over its limit, and accepted"),
+)  # fmt: skip
+
 FILES = (
     Key("finished_at", "UTC"),
     Key("files[]/path", "a file of the snapshot, under its directory"),
@@ -155,7 +168,7 @@ REPORT = (
 def manifest_keys() -> tuple[Key, ...]:
     """Return the keys of a manifest, in its order."""
     neighbors = tuple(Key(f"neighbors/{key.path}", key.text, key.when) for key in JOIN)
-    return (*HEADER, *INPUTS, *COUNTS, *MODEL, *neighbors, *OCCURRENCE, *FAVORITES, *STAGES, *FILES)
+    return (*HEADER, *INPUTS, *COUNTS, *MODEL, *neighbors, *OCCURRENCE, *GATES, *FAVORITES, *STAGES, *FILES)
 
 
 def failed_keys() -> tuple[Key, ...]:
@@ -164,6 +177,7 @@ def failed_keys() -> tuple[Key, ...]:
     return (
         *HEADER,
         vectors,
+        *(Key(key.path, key.text, "where gates judged before it failed") for key in GATES),
         *STAGES,
         Key("stages[]/failed", "true of the stage that failed", "the last one, where a stage failed"),
         Key("failed", "kind and text of the error"),

@@ -104,6 +104,7 @@ STATUS = {
 }
 WITHOUT_LIST = {
     "no_other_song": "the catalog has this one song only",
+    "no_other_recording": "all songs of the catalog are releases of one recording",
     "no_neighbor_found": "the join found none: all others are releases of the same recording, or `hash_family` is "
     "`hyperplane` and its cells are too small",
 }

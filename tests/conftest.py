@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
@@ -79,18 +80,25 @@ SONG = {
     "acousticness": 0.1, "instrumentalness": 0.0, "liveness": 0.1, "valence": 0.5, "tempo": 120.0,
     "duration_ms": 200_000,
 }  # fmt: skip
+PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
+# What a made song may be like: from, to, and how many digits there are behind the point.
+SOUNDS = {
+    "danceability": (0.3, 0.9, 3), "energy": (0.2, 0.8, 3), "key": (0, 11, 0), "loudness": (-14.0, -3.0, 2),
+    "mode": (0, 1, 0), "speechiness": (0.03, 0.4, 4), "acousticness": (0.0, 0.9, 4),
+    "instrumentalness": (0.0, 0.6, 4), "liveness": (0.05, 0.5, 4), "valence": (0.1, 0.9, 3),
+    "tempo": (80.0, 177.0, 2), "duration_ms": (120_000, 300_000, 0),
+}  # fmt: skip
 
 
 def make_songs(n: int, **columns: Any) -> pd.DataFrame:
-    """Return n different songs; `columns` replace or add some."""
-    songs = pd.DataFrame(
-        [
-            {"track_id": f"song-{i:04d}", "title": f"Title {i}", "artist": f"Artist {i % 7}", **SONG}
-            for i in range(n)
-        ]
-    )
-    songs["energy"] = [0.2 + 0.6 * ((i * 37) % 101) / 101 for i in range(n)]
-    songs["tempo"] = [80.0 + (i * 53) % 97 for i in range(n)]
+    """Return n different songs, song i the same for any n; `columns` replace or add some."""
+    names = [{"track_id": f"song-{i:04d}", "title": f"Title {i}", "artist": f"Artist {i % 7}"} for i in range(n)]
+    songs = pd.DataFrame(names, columns=["track_id", "title", "artist"])
+    for prime, (name, (low, high, digits)) in zip(PRIMES, SOUNDS.items(), strict=True):
+        # As good as random, and no two features go together (the additive sequences of Weyl).
+        share = (np.arange(1, n + 1) * np.sqrt(prime)) % 1.0
+        values = np.round(low + (high - low) * share, digits)
+        songs[name] = values if digits else values.astype(np.int64)
     for name, values in columns.items():
         songs[name] = values
     return songs
@@ -103,7 +111,9 @@ def make_config(tracks: Path | str, root: Path, *overrides: str) -> Config:
     return load_config(overrides=[*quick, *paths, *overrides])
 
 
-def refresh(session: SparkSession, config: Config, *, run_date: date, with_report: bool = False) -> Path:
+def refresh(
+    session: SparkSession, config: Config, *, run_date: date, with_report: bool = False, accept: str = ""
+) -> Path:
     """Run the night and return the snapshot's directory as a path.
 
     The report takes a fifth of a small run; what does not look at it gets a page without pictures.
@@ -111,7 +121,7 @@ def refresh(session: SparkSession, config: Config, *, run_date: date, with_repor
     with pytest.MonkeyPatch.context() as patch:
         if not with_report:
             patch.setattr(sys.modules["musicrec.refresh"], "draw_report", lambda *_, **__: "<html></html>")
-        return Path(run_night(session, config, run_date=run_date))
+        return Path(run_night(session, config, run_date=run_date, accept=accept))
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ LINES = (
     ("musicrec.catalog", "musicrec.neighbors"),
     ("musicrec.context",),
     ("musicrec.storage", "musicrec.spark"),
+    ("musicrec.gates",),
     ("musicrec.config", "musicrec.messages"),
     ("musicrec.schemas",),
     ("musicrec.config_layers",),

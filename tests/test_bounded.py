@@ -45,7 +45,7 @@ def test_a_night_of_equal_songs_equal_ids_and_one_great_listener_fits_its_memory
     write_catalog(tmp_path)
     paths = (f"input.tracks={tmp_path / 'tracks'}", f"input.favorites={tmp_path / 'favorites.parquet'}")
     settings = settings_of(*paths, f"output.root={tmp_path / 'out'}", "spark.master=local[2]")
-    night = watching.run_watched([*PYTHON_JOB, *settings])
+    night = watching.run_watched([*PYTHON_JOB, *settings, "--accept", "equal songs"])
     assert night.returncode == 0, night.err[-3000:]
     manifest = json.loads((Path(night.out.strip()) / "manifest.json").read_text())
     n_songs = N_EQUAL + 1

@@ -163,6 +163,7 @@ def test_an_output_that_cannot_be_written_is_told_before_spark_starts(
     [
         (["refesh"], "invalid choice: 'refesh'"),
         (["refresh", "--overwrite"], "unrecognized arguments: --overwrite"),
+        (["refresh", "--accept", " "], "must say why"),
         (["similar"], "the following arguments are required"),
         ([], "required: COMMAND"),
     ],

@@ -10,10 +10,11 @@ import pandas as pd
 import pyarrow.dataset as ds
 import pytest
 
+from musicrec.config import GatesConfig
 from musicrec.errors import LockError, MusicrecError, QualityError
 from musicrec.refresh import plan
 from musicrec.storage import runs
-from tests.conftest import make_config, make_songs, refresh
+from tests.conftest import SONG, make_config, make_songs, refresh
 
 DAY = date(2026, 3, 4)
 
@@ -240,16 +241,53 @@ def test_where_all_songs_are_set_aside_nothing_is_trained(spark, tmp_path: Path)
     assert read(snapshot, "recommendations").groupby("track_id").size().min() == 10
 
 
-def test_all_songs_identical(spark, tmp_path: Path) -> None:
-    songs = make_songs(150)
-    songs["energy"], songs["tempo"] = 0.5, 100.0
-    songs.to_parquet(tmp_path / "songs.parquet")
-    snapshot = refresh(
-        spark, make_config(tmp_path / "songs.parquet", tmp_path / "out"), run_date=DAY, with_report=True
-    )
-    rows = read(snapshot, "recommendations")
+def test_a_night_that_is_no_catalog_is_refused_unless_it_is_accepted(spark, tmp_path: Path) -> None:
+    make_songs(400).to_parquet(tmp_path / "songs.parquet")
+    config = make_config(tmp_path / "songs.parquet", tmp_path / "out", UNTRAINED)
+    published, pointer = refresh(spark, config, run_date=DAY), tmp_path / "out/published/current.json"
+    before = pointer.read_text()
+    gates = manifest_of(published)["gates"]
+    assert gates.pop("accepted") is None
+    assert set(gates) == {name for name in GatesConfig.model_fields if name not in ("min_songs", "max_lost")}
+    assert not any(gate["over"] or gate["overruled"] for gate in gates.values())
+    assert all(gate["judged"] for gate in gates.values())
+    # Half of the songs and more are gone, and the others have lost what tells them apart.
+    make_songs(150, **SONG).to_parquet(tmp_path / "songs.parquet")
+    with pytest.raises(QualityError) as error:
+        refresh(spark, config, run_date=DAY)
+    assert error.value.exit_code == 4
+    message = str(error.value)
+    assert len(message.splitlines()) <= 5
+    assert "62.5% of 400 songs that are published are not in the input any more" in message
+    assert "100.0% of 150 songs have danceability 0.6; so it is with energy, key, " in message
+    assert "gates.max_lost = 0.5, gates.max_one_value = 0.995" in message
+    assert "--accept" in message
+    assert pointer.read_text() == before
+    # It ended before its hours of work.
+    (failed,) = (tmp_path / "out/work").glob("*/failed.json")
+    assert [stage["stage"] for stage in json.loads(failed.read_text())["stages"]] == ["clean"]
+    accepted = refresh(spark, config, run_date=DAY, accept="a test of  equal songs")
+    gates = manifest_of(accepted)["gates"]
+    assert gates.pop("accepted") == "a test of equal songs"
+    assert {name for name, gate in gates.items() if gate["overruled"]} == {
+        "max_lost", "max_one_value", "max_collapsed",
+    }  # fmt: skip
+    assert gates["max_lost"] == {
+        "value": 0.625, "limit": 0.5, "n": 400, "judged": True, "over": True, "overruled": True,
+    }  # fmt: skip
+    assert gates["max_collapsed"]["value"] == 1.0
+    rows = read(accepted, "recommendations")
     assert rows.groupby("track_id").size().unique().tolist() == [10]
     assert (rows["score"] == 1.0).all()
+
+
+def test_songs_of_one_recording_say_why_they_have_no_list(spark, tmp_path: Path) -> None:
+    make_songs(18, title="One", artist="Singer").to_csv(tmp_path / "songs.csv", index=False)
+    snapshot = refresh(spark, make_config(tmp_path / "songs.csv", tmp_path / "out"), run_date=DAY)
+    assert set(read(snapshot, "status")["reason"]) == {"no_other_recording"}
+    gates = manifest_of(snapshot)["gates"]
+    assert gates["max_one_recording"]["value"] == gates["max_unlisted"]["value"] == 1.0
+    assert not any(gates[name]["judged"] for name in ("max_one_recording", "max_unlisted"))
 
 
 def test_a_bad_row_changes_no_other_song_and_a_refused_input_not_what_was_published(spark, tmp_path: Path) -> None:

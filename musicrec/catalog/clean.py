@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.catalog import clean_tasks
+from musicrec.catalog.commonest import count_of_recording, measure_catalog
 from musicrec.catalog.meanings import looks_like
 from musicrec.catalog.number import Ordered, choose_borders
 from musicrec.catalog.sources import Source, read_source
@@ -42,6 +43,8 @@ class Catalog:
         The files that were read, the first thousand.
     ordered : Ordered
         The songs by their ids.
+    is_one_recording : bool
+        All of them are.
     """
 
     tracks: DataFrame
@@ -51,6 +54,7 @@ class Catalog:
     columns: dict[str, str]
     files: list[str]
     ordered: Ordered
+    is_one_recording: bool = False
 
 
 def write_catalog(context: Context) -> Catalog:
@@ -61,7 +65,7 @@ def write_catalog(context: Context) -> Catalog:
     InputError
         No rows, no usable song, or more quarantined rows than `input.max_quarantine_share`.
     QualityError
-        The sums of what was written do not agree with the input.
+        The sums of what was written do not agree with the input, or it is no catalog by the gates of `[gates]`.
     """
     settings = context.config.input
     with context.stage("clean"):
@@ -77,15 +81,16 @@ def write_catalog(context: Context) -> Catalog:
             quarantine.write(0, clean_tasks.NO_QUARANTINE)
         _check_counts(counts, source, quarantine_path=context.run.path(datasets.QUARANTINE))
         _tell_malformed(context, counts)
-        ordered, n_duplicates = _write_tracks(context, pieces, audited)
+        ordered, written = _write_tracks(context, pieces, audited)
         drop(pieces.directory)
-        counts["n_duplicates"] += n_duplicates
+        counts["n_duplicates"] += sum(written["n_duplicates"].to_pylist())
         counts["n_tracks"] = context.files(datasets.TRACKS).count()
         _check_sums(counts, n_tracks=counts["n_tracks"], n_quarantined=quarantine.count())
         log.info(
             "%(n_rows)d rows = %(n_tracks)d tracks + %(n_duplicates)d duplicates + %(n_quarantined)d quarantined",
             counts,
         )
+        context.judge(measure_catalog(audited, written, columns=columns, published=context.published))
         return Catalog(
             tracks=context.read(datasets.TRACKS),
             quarantine=context.read(datasets.QUARANTINE),
@@ -94,11 +99,12 @@ def write_catalog(context: Context) -> Catalog:
             columns=source.meaning.serving,
             files=list(source.rows.files[:1000]),
             ordered=ordered,
+            is_one_recording=count_of_recording(written) == counts["n_tracks"],
         )
 
 
-def _write_tracks(context: Context, pieces: ArrowFiles, audited: pa.Table) -> tuple[Ordered, int]:
-    """Write the songs by range of ids; return them in order, and how many rows another one came before."""
+def _write_tracks(context: Context, pieces: ArrowFiles, audited: pa.Table) -> tuple[Ordered, pa.Table]:
+    """Write the songs by range of ids; return them in order, and `messages.WRITTEN_TRACKS`."""
     filled = [row["piece"] for row in audited.sort_by("piece").to_pylist() if row["n_songs"]]
     ids, keys = clean_tasks.gather_drawn(audited)
     n_songs = sum(audited["n_songs"].to_pylist())
@@ -113,7 +119,7 @@ def _write_tracks(context: Context, pieces: ArrowFiles, audited: pa.Table) -> tu
         numbered=files,
     ).toArrow()
     firsts = np.concatenate([[0], np.cumsum(numbers(written.sort_by("piece")["n_rows"]))])
-    return Ordered(files, firsts, first_ids, keys), sum(written["n_duplicates"].to_pylist())
+    return Ordered(files, firsts, first_ids, keys), written
 
 
 def _as_counts(audited: pa.Table) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 
 from musicrec.arrays import Ints, as_shares
 from musicrec.catalog.audit import Audited, audit_rows, whole
+from musicrec.catalog.commonest import middle, survey_songs
 from musicrec.catalog.numbered import cut_by, text_arrays
 from musicrec.catalog.sources import Source
 from musicrec.catalog.texts import as_texts, coalesced
@@ -38,6 +39,8 @@ _AUDITED = pa.schema(
         "n_refused": pa.list_(pa.int64()),
         "drawn_ids": pa.list_(pa.string()),
         "drawn_keys": pa.list_(pa.int64()),
+        "common_key": pa.int64(),
+        "n_of_key": pa.int64(),
     }
 )
 
@@ -126,7 +129,8 @@ def write_tracks(
             offsets, text = text_arrays(rows["track_id"].combine_chunks())
             keys, recordings = (numbers(rows[name]) for name in ("track_key", "recording_key"))
             numbered.write(part, offsets=offsets, text=text, keys=keys, recordings=recordings)
-            yield as_row(WRITTEN_TRACKS, piece=part, n_rows=len(rows), n_duplicates=len(several) - len(rows))
+            n_duplicates, survey = len(several) - len(rows), survey_songs(rows)
+            yield as_row(WRITTEN_TRACKS, piece=part, n_rows=len(rows), n_duplicates=n_duplicates, **survey)
 
     return ranges.mapInArrow(write, WRITTEN_TRACKS)
 
@@ -178,10 +182,11 @@ def _as_audited(piece: int, found: Audited, songs: pa.Table) -> pa.RecordBatch:
     refused = Counter(found.quarantine["reason"].to_pylist())
     keys = numbers(songs["track_key"])
     drawn = np.argsort(as_shares(keys, seed=0), kind="stable")[:MAX_DRAWN]
+    common_key, n_of_key = middle(numbers(found.songs["track_key"]))
     values = {
         "piece": piece, "n_rows": len(found.songs) + len(found.quarantine),
         "n_duplicates": len(found.songs) - len(songs), "n_songs": len(songs), "reasons": list(refused),
         "n_refused": list(refused.values()), "drawn_ids": songs["track_id"].take(pa.array(drawn)).to_pylist(),
-        "drawn_keys": keys[drawn].tolist(),
+        "drawn_keys": keys[drawn].tolist(), "common_key": int(common_key), "n_of_key": n_of_key,
     }  # fmt: skip
     return pa.RecordBatch.from_pylist([values], schema=_AUDITED)

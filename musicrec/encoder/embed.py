@@ -12,6 +12,8 @@ from musicrec.encoder.features import TRACK_INPUTS, raw_inputs
 from musicrec.encoder.gate import Shipped
 from musicrec.encoder.learning.inputs import encode
 from musicrec.encoder.learning.model import embed, from_files
+from musicrec.gates import Measured
+from musicrec.measures.collapse import same_direction_share
 from musicrec.neighbors.pack import EMBEDDED, PackedSongs, VectorPieces, pack_vectors
 from musicrec.schemas import EMBEDDINGS
 from musicrec.spark.arrow import matrix_column
@@ -32,6 +34,8 @@ def write_embeddings(context: Context, catalog: Catalog, shipped: Shipped) -> Pa
     ------
     StorageError
         The encoder's files are not those that were saved.
+    QualityError
+        Most songs have one vector.
     """
     with context.stage("embed", n_rows=catalog.n_tracks):
         # Read again and compared with their digests: what embeds the catalog is what was saved.
@@ -43,7 +47,11 @@ def write_embeddings(context: Context, catalog: Catalog, shipped: Shipped) -> Pa
             description=description,
             one_per_recording=context.config.neighbors.one_per_recording,
         )
-        return pack_vectors(context, vectors, n_rows=catalog.n_tracks)
+        packed = pack_vectors(context, vectors, n_rows=catalog.n_tracks)
+        share = same_direction_share(packed.sample)
+        told = f"the vectors of {share:.1%} of all pairs of songs cannot be told apart"
+        context.judge([Measured("max_collapsed", share, catalog.n_tracks, told)])
+        return packed
 
 
 def as_vectors(

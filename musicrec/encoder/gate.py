@@ -1,6 +1,7 @@
 """Gate: is the encoder better than what anyone has? The better one is shipped.
 
-On artists that neither has seen: right are songs that share a playlist (or, without playlists, the genre).
+On artists that neither has seen: right are songs that share a playlist (or, without playlists, the genre). Where
+nothing tells right from wrong an encoder could be worse than none, and nobody would know: it is not shipped.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from musicrec.arrays import Bools, Doubles, Floats, is_drawn
+from musicrec.arrays import Bools, Doubles, Floats
 from musicrec.context import Context, log
+from musicrec.encoder.judges import draw_judges
 from musicrec.encoder.learning import baselines
 from musicrec.encoder.learning.batches import TrainingSet
 from musicrec.encoder.learning.inputs import InputLayout
@@ -21,14 +23,11 @@ from musicrec.encoder.sample import Songs
 from musicrec.encoder.train import Trained
 from musicrec.measures.metrics import percentile_interval, resampled_means
 from musicrec.measures.retrieval import Collection, answer, by_cosine
-from musicrec.spark.arrow import numbers
 from musicrec.storage import artifacts, datasets
 
-ENCODER = "encoder"
+# What may be shipped; the second needs no judge.
+ENCODER, SIMPLEST = "encoder", "z-scored inputs"
 K = 10
-# Fewer answers say more of chance than of quality.
-MIN_QUERIES = 30
-MAX_SONGS = 5000
 # A few hundred numbers are fitted: more songs only take memory.
 MAX_FITTED = 100_000
 N_RESAMPLES = 1000
@@ -92,8 +91,10 @@ def write_encoder(context: Context, songs: Songs, trained: Trained) -> Shipped:
 
 def _choose(songs: Songs, trained: Trained, *, seed: int) -> Choice:
     if trained.learned is None:
-        reason = f"{trained.n_learned} songs are too few to learn from"
-        return Choice(trained.encoder, None, {"shipped": "z-scored inputs", "reason": reason})
+        return Choice(trained.encoder, None, {"shipped": SIMPLEST, "reason": trained.why_untrained})
+    if trained.kept.all():
+        log.info("no song judges, as model.expert.gate_share = 0 asks: the encoder is shipped")
+        return Choice(trained.encoder, None, {"shipped": ENCODER, "reason": "model.expert.gate_share is 0"})
     return choose_encoder(
         trained.encoder,
         songs,
@@ -115,7 +116,7 @@ def choose_encoder(
     names: Sequence[str],
     seed: int,
 ) -> Choice:
-    """Choose the encoder or the best of the simple methods.
+    """Choose the encoder or the best of the simple methods; where nothing can judge, the simplest of them.
 
     Parameters
     ----------
@@ -133,14 +134,13 @@ def choose_encoder(
     seed : int
         Of the resampling and of the permutations.
     """
-    at_gate = _drawn(songs, ~kept, seed=seed)
-    candidates = songs.candidates(at_gate)
-    n_queries = _count_queries(candidates)
-    reason = _why_not_judged(songs, n_queries=n_queries)
-    if reason:
-        log.info("quality could not be judged: %s", reason)
-        return Choice(encoder, None, {"shipped": ENCODER, "reason": reason})
-    contenders = {ENCODER: encoder, **_simple_methods(learned, seed=seed)}
+    judges = draw_judges(songs, kept=kept, seed=seed)
+    at_gate, candidates, n_queries = judges.at_gate, judges.candidates, judges.n_queries
+    simple = _simple_methods(learned, seed=seed)
+    if judges.why_not:
+        log.warning("quality could not be judged: %s; %s are compared", judges.why_not, SIMPLEST)
+        return Choice(simple[SIMPLEST], None, {"shipped": SIMPLEST, "reason": judges.why_not})
+    contenders = {ENCODER: encoder, **simple}
     judged = {name: _precision(each, inputs[at_gate], candidates) for name, each in contenders.items()}
     figures = _compare(judged, seed=seed)
     log.info(
@@ -158,35 +158,13 @@ def choose_encoder(
     )
 
 
-def _drawn(songs: Songs, at_gate: Bools, *, seed: int) -> Bools:
-    """Return at most about `MAX_SONGS` of the songs: each of them ranks all others."""
-    share = min(1.0, MAX_SONGS / max(1, int(at_gate.sum())))
-    return at_gate & is_drawn(numbers(songs.labeled["track_key"]), share=share, seed=seed)
-
-
-def _why_not_judged(songs: Songs, *, n_queries: int) -> str:
-    if not songs.judged_by:
-        return "the input has neither playlists nor genres"
-    if n_queries < MIN_QUERIES:
-        return (
-            f"only {n_queries} sampled songs of the artists held out share {songs.judged_by} with another artist's"
-        )
-    return ""
-
-
-def _count_queries(candidates: Collection) -> int:
-    """Return how many songs have a right answer by another artist."""
-    query, song = candidates.relevance(slice(0, len(candidates.artists))).nonzero()
-    return len(np.unique(query[candidates.artists[query] != candidates.artists[song]]))
-
-
 def _simple_methods(learned: TrainingSet, *, seed: int) -> dict[str, Encoder]:
     """Return the linear maps that the encoder must beat, fitted on what it learned from."""
     n_songs = len(learned.inputs)
     some = np.random.default_rng(seed).permutation(n_songs)[:MAX_FITTED]
     fitted = learned.take(np.sort(some))
     inputs = fitted.inputs.astype(np.float64)
-    maps = {"z-scored inputs": baselines.fit_zscore(inputs), "whitened inputs": baselines.fit_whitened(inputs)}
+    maps = {SIMPLEST: baselines.fit_zscore(inputs), "whitened inputs": baselines.fit_whitened(inputs)}
     if fitted.positives:
         maps["linear discriminant"] = baselines.fit_discriminant(
             inputs, fitted.positives, n_components=N_COMPONENTS

@@ -10,10 +10,11 @@ import pyarrow.compute as pc
 
 from musicrec.arrays import Bools, Doubles, Ints
 from musicrec.catalog.clean import Catalog
+from musicrec.catalog.matches import no_match
 from musicrec.catalog.numbered import Numbered
 from musicrec.catalog.sources import Relation
 from musicrec.config import Config
-from musicrec.context import Context, log
+from musicrec.context import Context
 from musicrec.encoder import features, labels
 from musicrec.encoder.sample_tasks import Draw, TrackFiles, Tracks, first_pairs
 from musicrec.measures.retrieval import Collection
@@ -97,7 +98,7 @@ def sample_songs(
     Raises
     ------
     InputError
-        The playlists cannot be read.
+        The playlists cannot be read, or hold no song of the catalog.
     """
     seed, whole, memberships = config.model.seed, np.empty(0, dtype=np.int64), None
     if playlists is not None and n_tracks > sample_size:
@@ -108,16 +109,17 @@ def sample_songs(
     if playlists is not None:
         with input_errors(config.input.playlists):
             memberships = labels.collect_memberships(playlists, songs=numbers(labeled["track_key"]))
+            if not memberships.num_rows:
+                where = config.input.playlists
+                raise no_match("playlists", playlists, uri=where, song_id=tracks.first_id())
     return _as_songs(labeled, memberships)
 
 
 def _as_songs(table: pa.Table, memberships: pa.Table | None) -> Songs:
     raw = features.raw_inputs(table)
     if memberships is not None:
-        if memberships.num_rows:
-            song = np.searchsorted(numbers(table["track_key"]), numbers(memberships["track_key"]))
-            return Songs(table, raw, memberships, song, numbers(memberships["playlist_key"]), PLAYLIST)
-        log.warning("the playlists hold none of the sampled songs: other labels take their place")
+        song = np.searchsorted(numbers(table["track_key"]), numbers(memberships["track_key"]))
+        return Songs(table, raw, memberships, song, numbers(memberships["playlist_key"]), PLAYLIST)
     known = np.flatnonzero(table["genre_key"].is_valid().to_numpy())
     genres = numbers(pc.drop_null(table["genre_key"]))
     return Songs(table, raw, memberships, known, genres, GENRE if len(known) else "")

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from musicrec.arrays import Bools, Ints, as_shares, is_drawn
@@ -53,6 +54,10 @@ class Tracks(Protocol):
         """Return `labels.LABEL_COLUMNS` of the songs that a draw has."""
         ...
 
+    def first_id(self) -> str:
+        """Return the id of a song."""
+        ...
+
 
 @dataclass(frozen=True)
 class TrackFiles:
@@ -92,6 +97,11 @@ class TrackFiles:
 
         return self.numbers(len(pieces)).mapInArrow(select, LABELED).toArrow()
 
+    def first_id(self) -> str:
+        """Return the id of a song."""
+        first: str = self.numbered.ids_of(0)[0].as_py()
+        return first
+
 
 @dataclass(frozen=True)
 class TrackRows:
@@ -113,6 +123,11 @@ class TrackRows:
                 yield from _drawn(pa.Table.from_batches([batch]), draw).to_batches()
 
         return self.rows.select(*LABEL_COLUMNS).mapInArrow(select, LABELED).toArrow()
+
+    def first_id(self) -> str:
+        """Return the id of a song."""
+        first: str = self.rows.agg(F.min("track_id")).toArrow()[0][0].as_py()
+        return first
 
 
 def first_pairs(tracks: Tracks, playlists: Relation, *, n: int, seed: int) -> Ints:

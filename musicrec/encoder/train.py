@@ -14,6 +14,7 @@ from musicrec.arrays import Bools, Floats
 from musicrec.config import ModelConfig
 from musicrec.context import Context, log
 from musicrec.encoder import labels
+from musicrec.encoder.judges import draw_judges
 from musicrec.encoder.learning.baselines import Affine
 from musicrec.encoder.learning.batches import TrainingSet
 from musicrec.encoder.learning.checkpoint import Checkpoints
@@ -38,14 +39,14 @@ class Trained:
     inputs : float32 array, shape (n, n_inputs)
         Of all sampled songs.
     learned : TrainingSet or None
-        The songs that were learned from; None where they were too few, and the encoder only compares inputs.
+        The songs that were learned from; None where nothing was, and the encoder only compares inputs.
     kept : bool array, shape (n,)
         Which these are; the others stand at the gate.
     history : list of Epoch
     objective : str
         What made songs alike.
-    n_learned : int
-        Songs to learn from, the validation songs left out.
+    why_untrained : str
+        Why nothing was trained; empty where something was.
     """
 
     encoder: Encoder
@@ -55,7 +56,7 @@ class Trained:
     kept: Bools
     history: list[Epoch]
     objective: str
-    n_learned: int
+    why_untrained: str = ""
 
     def describe(self, settings: ModelConfig) -> dict[str, Any]:
         """Return what the manifest says of the training."""
@@ -86,24 +87,32 @@ def train(context: Context, songs: Songs) -> Trained:
         optional, kept = optional_inputs(settings, songs), ~labels.is_at_gate(songs.labeled, settings=settings)
         # Whole artists are set aside: of very few artists that may be all songs.
         n_learned = int((kept & ~labels.is_validation(songs.labeled, settings=settings)).sum())
-        if n_learned < settings.expert.min_songs:
-            return _untrained(songs, optional=optional, kept=kept, n_learned=n_learned)
+        if reason := _why_not_trained(songs, settings, kept=kept, n_learned=n_learned):
+            return _untrained(songs, optional=optional, kept=kept, reason=reason)
         encodings, inputs, learned, objective = make_training_set(songs, settings, optional=optional, kept=kept)
         encoder, history = train_encoder(
             learned, settings=settings, on_epoch=_log_epoch, checkpoints=_checkpoints(context)
         )
         artifacts.drop_checkpoints(context.run.path(datasets.MODEL))
-        return Trained(encoder, encodings, inputs, learned, kept, history, objective, n_learned)
+        return Trained(encoder, encodings, inputs, learned, kept, history, objective)
 
 
-def _untrained(songs: Songs, *, optional: list[str], kept: Bools, n_learned: int) -> Trained:
+def _why_not_trained(songs: Songs, settings: ModelConfig, *, kept: Bools, n_learned: int) -> str:
+    """Return why nothing can be learned, or what is learned could not be judged; empty where both can."""
+    if n_learned < settings.expert.min_songs:
+        return f"{n_learned} songs are too few to learn from"
+    # Whoever sets no songs aside wants the encoder as it is.
+    return draw_judges(songs, kept=kept, seed=settings.seed).why_not if settings.expert.gate_share else ""
+
+
+def _untrained(songs: Songs, *, optional: list[str], kept: Bools, reason: str) -> Trained:
     """Return what compares the z-scored inputs themselves."""
-    log.info("%d songs are too few to learn from: features are compared", n_learned)
+    log.info("quality could not be judged: %s; features are compared, no encoder is trained", reason)
     encodings = fit_encodings(songs.raw, optional=optional)
     center = np.zeros(len(encodings.input_names))
     encoder = make_linear(Affine(center, np.eye(len(center))))
     inputs = encode(songs.raw, encodings=encodings)
-    return Trained(encoder, encodings, inputs, None, kept, [], "none", n_learned)
+    return Trained(encoder, encodings, inputs, None, kept, [], "none", reason)
 
 
 def _checkpoints(context: Context) -> Checkpoints:

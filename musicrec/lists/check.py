@@ -12,6 +12,7 @@ from musicrec.catalog.clean import Catalog
 from musicrec.catalog.numbered import Numbered
 from musicrec.context import Context
 from musicrec.errors import QualityError
+from musicrec.gates import Measured
 from musicrec.lists import check_tasks
 from musicrec.lists.check_tasks import Written
 from musicrec.lists.list_files import ListFiles
@@ -36,7 +37,7 @@ def write_status(
     Raises
     ------
     QualityError
-        A list breaks a promise: names the first of them.
+        A list breaks a promise: names the first of them. Or more songs have no list than `[gates]` allows.
     """
     with context.stage("check", n_rows=catalog.n_tracks):
         written = Written(
@@ -44,9 +45,9 @@ def write_status(
             status=context.files(datasets.STATUS),
             refused=_write_refused(context, catalog, lists.numbered),
         )
-        alone = "no_other_song" if catalog.n_tracks == 1 else "no_neighbor_found"
+        reason = _why_no_list(catalog, one_per_recording=context.config.neighbors.one_per_recording)
         rows = check_tasks.write_checked(
-            context.numbers(lists.numbered.n_ranges), lists=lists, written=written, reason=alone
+            context.numbers(lists.numbered.n_ranges), lists=lists, written=written, reason=reason
         ).toArrow()
         checked = rows.to_pylist()
         _check_problems(checked)
@@ -54,7 +55,15 @@ def write_status(
         n_songs = counts["n_recommended"] + counts["n_not_recommended"]
         if n_songs != catalog.n_tracks:
             raise QualityError(f"{catalog.n_tracks} songs, but a status for {n_songs}")
+        share = counts["n_not_recommended"] / n_songs
+        context.judge([Measured("max_unlisted", share, n_songs, f"{share:.1%} of {n_songs} songs have no list")])
         return counts
+
+
+def _why_no_list(catalog: Catalog, *, one_per_recording: bool) -> str:
+    if catalog.n_tracks == 1:
+        return "no_other_song"
+    return "no_other_recording" if catalog.is_one_recording and one_per_recording else "no_neighbor_found"
 
 
 def _write_refused(context: Context, catalog: Catalog, numbered: Numbered) -> tuple[RowFiles, frozenset[int]]:

@@ -62,7 +62,8 @@ def write_favorites(relation: Relation, *, numbered: Numbered, files: RowFiles) 
             songs = pa.array(numbered.of_ids(ids, hash_texts(ids)))
             files.write(piece, pa.Table.from_arrays([users, ids, songs], names=FAVORITES.names))
             drawn, of_drawn = draw_users(users, hash_texts(users))
-            columns = [[piece], [len(ids)], [drawn.to_pylist()], [of_drawn.tolist()]]
+            n_known = int((numbers(songs) != NO_SONG).sum())
+            columns = [[piece], [len(ids)], [n_known], [drawn.to_pylist()], [of_drawn.tolist()]]
             yield pa.RecordBatch.from_arrays(list(map(pa.array, columns)), names=WRITTEN_FAVORITES.names)
 
     return relation.map(write, WRITTEN_FAVORITES)

@@ -260,6 +260,26 @@ def test_relations_without_their_columns_are_refused_first(spark, tmp_path: Path
     assert not list((tmp_path / "out/work").glob("*/tracks"))
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("user_id,track_id\nu,7\nv,6\n", "none of the favorites is a song of the catalog: they say '7' where the"),
+        ("user_id,track_id\n", "the favorites have no row with both ids"),
+    ],
+)
+def test_favorites_of_no_song_are_refused_before_the_work(spark, tmp_path: Path, text: str, said: str) -> None:
+    tracks = write(tmp_path, csv_of(make_songs(20)))
+    favorites = write(tmp_path, text, "favorites.csv")
+    config = make_config(tracks, tmp_path / "out", f"input.favorites={favorites}")
+    with pytest.raises(InputError) as error:
+        refresh(spark, config, run_date=DAY)
+    assert said in str(error.value)
+    assert "favorites.csv" in str(error.value)
+    (failed,) = (tmp_path / "out/work").glob("*/failed.json")
+    assert '"stage": "match"' in failed.read_text()
+    assert '"stage": "sample"' not in failed.read_text()
+
+
 def test_relations_may_name_songs_by_made_ids_or_by_columns(spark, tmp_path: Path) -> None:
     made = 'input.id_from=["artist", "title"]'
     songs = make_songs(30).drop(columns="track_id")

@@ -88,9 +88,14 @@ def test_what_cannot_be_judged_is_said(judged_by: str, n_artists: int, reason: s
     songs, inputs, learned, kept = planted(judged_by=judged_by, n_artists=n_artists)
     encoder = encoder_that_sees(3, 4)
     choice = choose_encoder(encoder, songs, inputs, learned, kept=kept, names=NAMES, seed=1)
-    assert choice.encoder is encoder
+    # An encoder that sees what tells nothing: unjudged it would have been published.
+    assert choice.encoder is not encoder
+    assert choice.figures["shipped"] == "z-scored inputs"
     assert choice.rival is None
     assert reason in choice.figures["reason"]
+    scores = (inputs - inputs[kept].mean(axis=0)) / inputs[kept].std(axis=0)
+    by_hand = embed(make_linear(Affine(np.zeros(DIM), np.eye(DIM))), scores)
+    np.testing.assert_allclose(embed(choice.encoder, inputs), by_hand, atol=2e-3)
 
 
 def test_values_that_decide_are_important() -> None:

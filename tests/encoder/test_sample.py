@@ -12,6 +12,7 @@ from musicrec.catalog.sources import read_relations, read_source
 from musicrec.config import Config
 from musicrec.encoder.sample import GENRE, PLAYLIST, Songs, sample_songs
 from musicrec.encoder.sample_tasks import TrackFiles, TrackRows, Tracks, keep_first
+from musicrec.errors import InputError
 from musicrec.spark.arrow import numbers
 from musicrec.storage.rows import RowFiles
 from tests.conftest import make_config
@@ -142,10 +143,23 @@ def test_the_songs_of_few_playlists_all_come(spark, tracks, tmp_path) -> None:
     assert 0.8 * SIZE < found.labeled.num_rows < 1.2 * SIZE
 
 
-@pytest.mark.parametrize("ids", [["of another catalog"], None])
-def test_without_known_playlists_songs_are_drawn_by_themselves(spark, tracks, tmp_path, ids) -> None:
+@pytest.mark.parametrize("size", [SIZE, 10_000])
+def test_playlists_of_another_catalog_are_refused(spark, tracks, tmp_path, size) -> None:
     songs, n_tracks = tracks
-    config = configure(tmp_path, write_playlists(tmp_path, ids) if ids else None)
+    config = configure(tmp_path, write_playlists(tmp_path, ["theirs-1"], ["theirs-2", "theirs-3"]))
+    with pytest.raises(InputError) as error:
+        sample(spark, TrackRows(songs), config, n_tracks=n_tracks, sample_size=size)
+    ours = known_ids(songs)[0]
+    assert (
+        f"none of the playlists is a song of the catalog: they say 'theirs-1' where the catalog says '{ours}'"
+        in (str(error.value))
+    )
+    assert "playlists.csv" in str(error.value)
+
+
+def test_without_playlists_songs_are_drawn_by_themselves(spark, tracks, tmp_path) -> None:
+    songs, n_tracks = tracks
+    config = configure(tmp_path, None)
     found = sample(spark, TrackRows(songs), config, n_tracks=n_tracks, sample_size=SIZE)
     assert 0.8 * SIZE < found.labeled.num_rows < 1.2 * SIZE
     assert found.judged_by == GENRE

@@ -134,6 +134,20 @@ def test_fusing_is_what_it_is_by_hand(seed: int, n: int, width: int, k: int, con
         others = rng.permutation([o for o in range(n) if o != song])[: rng.integers(0, width + 1)]
         lists[song, : len(others)] = others
     favorites = {i: sorted(rng.choice(n, rng.integers(0, min(n, 6) + 1), replace=False)) for i in range(4)}
+    check_fusing(favorites, lists, recordings, k=k, constant=constant)
+
+
+def test_a_great_listener_gets_what_it_is_by_hand() -> None:
+    """Of 3,000 songs one listener has 2,500, which list each other: hardly any is left, and nothing is cut."""
+    rng, n = np.random.default_rng(4), 3000
+    lists = np.array([rng.choice(n, 10, replace=False) for _ in range(n)], dtype=np.int32)
+    favorites = {0: [], 1: sorted(rng.choice(n, 2500, replace=False)), 2: [5, 6]}
+    check_fusing(favorites, lists, np.arange(n) // 3, k=1000, constant=60)
+
+
+def check_fusing(
+    favorites: dict[int, list[int]], lists: np.ndarray, recordings: np.ndarray, *, k: int, constant: int
+) -> None:
     songs = np.array([song for each in favorites.values() for song in each], dtype=np.int64)
     starts = np.cumsum([0, *map(len, favorites.values())])
     rows = lists[songs]
