@@ -64,6 +64,7 @@ class OutputConfig(Section):
 
     root: str = ""
     keep_snapshots: Count = 3
+    keep_hours: Weight = 48.0
 
 
 class ModelExpert(Section):

@@ -20,6 +20,7 @@ from musicrec.encoder.gate import write_encoder
 from musicrec.encoder.learning.learner import find_device
 from musicrec.encoder.sample import Songs, draw_songs
 from musicrec.encoder.train import train
+from musicrec.errors import StorageError
 from musicrec.lists.check import write_status
 from musicrec.lists.favorites import write_user_recommendations
 from musicrec.lists.rank import write_lists
@@ -36,7 +37,9 @@ from musicrec.spark.failures import input_errors
 from musicrec.storage import runs
 from musicrec.storage.plain import without_secrets
 from musicrec.storage.publish import publish
+from musicrec.storage.retention import drop_old
 from musicrec.storage.runs import Root
+from musicrec.storage.snapshots import previous_manifest
 
 STAGES = (
     "clean", "number", "sample", "train", "gate", "embed", "plan", "cells", "truth",
@@ -62,6 +65,9 @@ def refresh(session: SparkSession, config: Config, *, run_date: date) -> str:
     find_device(config.model.device)
     root = runs.open_root(config.output.root)
     with runs.locked(root):
+        runs.check_writable(root)
+        # First of all: the run needs the space.
+        drop_old(root, config.output, is_over=False)
         run = runs.start_run(root, run_date=run_date)
         context = Context(session, config, run, plan=STAGES, before=_stages_before(root))
         header = _header(context, run_date)
@@ -69,7 +75,7 @@ def refresh(session: SparkSession, config: Config, *, run_date: date) -> str:
         with recorded(context, header=header):
             relations = read_relations(session, config.input)
             snapshot = _run(context, header, relations)
-        runs.drop_old(root, keep_snapshots=config.output.keep_snapshots, newest=run.run_id)
+        drop_old(root, config.output, is_over=True)
     log.info("published %s", snapshot)
     return snapshot
 
@@ -152,6 +158,10 @@ def _memberships(songs: Songs) -> dict[str, int]:
 
 def _stages_before(root: Root) -> dict[str, dict[str, Any]]:
     """Return what each stage of the run before took, by its name; nothing where that cannot be told."""
-    before = (runs.previous_manifest(root) or {}).get("stages")
+    try:
+        before = (previous_manifest(root) or {}).get("stages")
+    except StorageError as error:
+        log.warning("stages have no estimates, for %s (%s)", error.what, error.where)
+        return {}
     known = [stage for stage in before if isinstance(stage, dict)] if isinstance(before, list) else []
     return {stage["stage"]: stage for stage in known if {"stage", "seconds"} <= set(stage)}
