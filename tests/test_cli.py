@@ -85,13 +85,15 @@ def test_a_row_group_that_cannot_hold_the_song_is_not_read(tmp_path: Path) -> No
     ids = [f"é{i:03d}" for i in range(100)]
     pq.write_table(pa.table({"track_id": ids, "n": list(range(100))}), tmp_path / "a.parquet", row_group_size=10)
     for wanted in (["é000"], ["é009", "é010", "é099"], ["é0095"], ["", "ÿ", "nowhere"]):
-        rows = lookup.find_rows(tmp_path, column="track_id", values=wanted)
+        rows = lookup.find_rows(lookup.parquet_files(tmp_path), column="track_id", values=wanted)
         assert [row["track_id"] for row in rows] == [i for i in ids if i in wanted]
         assert all(ids[row["n"]] == row["track_id"] for row in rows)
-    only = lookup.find_rows(tmp_path, column="track_id", values=["é042"], columns=["track_id"])
+    only = lookup.find_rows(
+        lookup.parquet_files(tmp_path), column="track_id", values=["é042"], columns=["track_id"]
+    )
     assert only == [{"track_id": "é042"}]
-    assert lookup.find_rows(tmp_path / "nowhere", column="track_id", values=["a"]) == []
-    assert lookup.find_rows(tmp_path, column="track_id", values=[]) == []
+    assert lookup.find_rows(lookup.parquet_files(tmp_path / "nowhere"), column="track_id", values=["a"]) == []
+    assert lookup.find_rows(lookup.parquet_files(tmp_path), column="track_id", values=[]) == []
 
 
 def test_similar_says_why_there_is_nothing(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
