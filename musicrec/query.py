@@ -79,6 +79,7 @@ def find_similar(track_id: str, root: Root, *, k: int) -> list[Recommendation]:
     snapshot.check_sizes()
     verifier = Verifier(snapshot)
     lists = snapshot.paths(RECOMMENDATIONS)
+    verifier.check_small(lists)
     found = lookup.find_rows(lists, column="track_id", values=[bare], check=verifier.check)
     if not found:
         _explain_absence(bare, snapshot, verifier)
@@ -139,6 +140,7 @@ def print_similar(track_id: str, root: str, *, k: int) -> None:
 def _explain_absence(track_id: str, snapshot: Snapshot, verifier: Verifier) -> NoReturn:
     where = str(snapshot.directory)
     files = snapshot.paths(STATUS)
+    verifier.check_small(files)
     status = lookup.find_rows(files, column="track_id", values=[track_id], check=verifier.check)
     # Where a file is broken, a song may look as if it were not there.
     for path in (*files, *snapshot.paths(RECOMMENDATIONS)):

@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 
 from musicrec.errors import StorageError
 
+# What pyarrow raises of a file that it cannot make sense of: any part of its head may be wrong.
+BROKEN = (OSError, ValueError, LookupError, NotImplementedError, pa.ArrowException)
 # Rows that are held at once, and bytes that are read at once.
 BATCH_ROWS, BUFFER_BYTES = 65_536, 1 << 20
 
@@ -67,8 +69,12 @@ def find_rows(
                 for batch in batches:
                     found = batch.filter(pc.is_in(batch.column(column), value_set=wanted))
                     rows += found.to_pylist() if found.num_rows else []
-        except (OSError, pa.ArrowInvalid) as error:
-            raise StorageError(f"cannot read the rows: {error}", where=str(path)) from None
+        except BROKEN as error:
+            raise StorageError(
+                f"cannot read the rows: {error}",
+                where=str(path),
+                todo="run `musicrec refresh`; `musicrec doctor --root DIR` checks all files of the snapshot",
+            ) from None
     return rows
 
 
