@@ -158,10 +158,12 @@ def _add_similar(commands: Commands) -> None:
 def _add_doctor(commands: Commands) -> None:
     parser = _add(
         commands, "doctor", _doctor,
-        text="check Java, Python, versions and write access",
+        text="check Java, Python, a function on a worker, versions, space and what is published",
         example="musicrec doctor --root /data/lists",
     )  # fmt: skip
-    parser.add_argument("--root", metavar="DIR", help="also check that this directory can be written")
+    parser.add_argument(
+        "--root", metavar="DIR", help="also check that this directory can be written, and each published file"
+    )
 
 
 def _add_config(commands: Commands) -> None:

@@ -86,6 +86,7 @@ class OutputConfig(Section):
 
     root: str = ""
     keep_snapshots: Count = 3
+    keep_hours: Weight = 48.0
 
 
 class ModelExpert(Section):

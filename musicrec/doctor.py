@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import re
+import subprocess
 import sys
 from dataclasses import dataclass
 
 from packaging.specifiers import SpecifierSet
 
+from musicrec import __version__
 from musicrec.errors import ConfigError, StorageError
 from musicrec.shown import one_line
 from musicrec.storage import environment
+from musicrec.storage.kernel_cache import kernels_directory
 from musicrec.storage.programs import MEND_PYTHON, MIN_JAVA, MIN_PYTHON, java_version, python_answer
-from musicrec.storage.runs import check_writable, open_root
+from musicrec.storage.runs import Root, check_writable, open_root
+from musicrec.storage.snapshots import open_snapshot
+from musicrec.storage.space import free_disk, free_memory
 
 PACKAGES = (
     "pyspark", "numpy", "scipy", "numba", "pandas", "pyarrow", "torch", "safetensors", "pydantic", "tomli-w",
     "jinja2", "matplotlib", "packaging", "rich",
 )  # fmt: skip
+# What tasks import, and a function as a task runs it.
+OF_WORKERS = ("pyspark", "numpy", "pyarrow", "torch", "numba")
+TASK = f"""
+import importlib.metadata, json, musicrec, {", ".join(OF_WORKERS)}
+versions = {{name: importlib.metadata.version(name) for name in {OF_WORKERS}}}
+print(json.dumps({{**versions, "musicrec": musicrec.__version__}}))
+"""
+# Below it Java does not start, or the first shuffle fills the disk.
+MIN_FREE, GIB = 2**30, 2**30
+TASK_S, N_SHOWN = 120, 3
 
 
 @dataclass(frozen=True)
@@ -33,10 +49,14 @@ class Finding:
 def examine(root: str | None) -> list[Finding]:
     """Return what the machine has of what a run needs."""
     findings = [_java(), _python("Python of the driver", sys.executable)]
-    findings.append(_python("Python of the workers", environment.worker_python()))
+    workers = _python("Python of the workers", environment.worker_python())
+    findings.append(workers)
+    # Of one that is none the packages say nothing more.
+    findings += [] if workers.fix else [_task(environment.worker_python())]
     findings += [_package(name) for name in PACKAGES]
+    findings += [_memory(), _space("free space for shuffles", environment.spark_scratch()), _kernels()]
     if root:
-        findings.append(_write_access(root))
+        findings += _of_root(root)
     return findings
 
 
@@ -95,9 +115,75 @@ def _requirements() -> list[str]:
         return []
 
 
-def _write_access(root: str) -> Finding:
+def _task(executable: str) -> Finding:
+    """Let the workers' Python do what a task does first, and compare what it imports with what the driver has."""
+    name, fix = "function on a worker", "install the same packages for the workers' Python, on every machine"
     try:
-        check_writable(open_root(root))
+        done = subprocess.run(
+            [executable, "-c", TASK], capture_output=True, text=True, check=False, timeout=TASK_S
+        )
+        found = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
+    except (OSError, subprocess.TimeoutExpired, ValueError, IndexError):
+        return Finding(name, f"{executable} gives no answer", fix)
+    if found is None:
+        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        return Finding(name, f"fails: {said[-1]}", fix)
+    own = {"musicrec": __version__, **{each: _version(each) for each in OF_WORKERS}}
+    other = [
+        f"{each} {found.get(each)}, the driver has {own[each]}" for each in own if found.get(each) != own[each]
+    ]
+    return Finding(name, "; ".join(other) or f"imports {', '.join(own)}, as the driver", fix if other else "")
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
+
+
+def _memory() -> Finding:
+    free, name = free_memory(), "free memory"
+    if free is None:
+        return Finding(name, "not known on this system")
+    return Finding(name, f"{free / GIB:.1f} GiB", "" if free >= MIN_FREE else "end other programs, or add memory")
+
+
+def _space(name: str, path: str) -> Finding:
+    free = free_disk(path.split(",")[0])
+    if free is None:
+        return Finding(name, f"not known ({path})")
+    fix = "" if free >= MIN_FREE else "make room there, or choose another place"
+    return Finding(name, f"{free / GIB:.1f} GiB ({path})", fix)
+
+
+def _kernels() -> Finding:
+    directory, name = kernels_directory(), "cache of compiled loops"
+    fix = "set NUMBA_CACHE_DIR to a directory that can be written; else each run compiles them anew"
+    return Finding(name, directory) if directory else Finding(name, "no place can be written", fix)
+
+
+def _of_root(root: str) -> list[Finding]:
+    try:
+        opened = open_root(root)
+        check_writable(opened)
     except (ConfigError, StorageError) as error:
-        return Finding("write access", f"{error.what}: {error.where or root}", error.todo)
-    return Finding("write access", root)
+        return [Finding("write access", f"{error.what}: {error.where or root}", error.todo)]
+    return [Finding("write access", root), _space("free space", str(opened.path)), _published(opened)]
+
+
+def _published(root: Root) -> Finding:
+    """Compare each file of the current snapshot with what was published."""
+    name = "published files"
+    if not root.pointer.exists():
+        return Finding(name, "none yet")
+    try:
+        snapshot = open_snapshot(root)
+    except StorageError as error:
+        return Finding(name, f"{error.what}: {error.where}", error.todo)
+    broken = [f"{path.relative_to(snapshot.directory)} {fault}" for path, fault in snapshot.faults()]
+    if not broken:
+        return Finding(name, f"{len(snapshot.files)} as published ({snapshot.run_id})")
+    more = f" and {len(broken) - N_SHOWN} more" if len(broken) > N_SHOWN else ""
+    fix = "run `musicrec refresh`, and look at the disk"
+    return Finding(name, f"{'; '.join(broken[:N_SHOWN])}{more} ({snapshot.directory})", fix)

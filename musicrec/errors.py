@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 from musicrec.shown import one_line
+
+# How the system says that it refuses to write, through Python, Java or numpy (which forgets why it wrote less).
+DISK_FAULTS = {
+    r"No space left on device|\d+ requested and \d+ written": "the disk is full",
+    r"Disk quota exceeded": "the disk quota is used up",
+    r"Read-only file system": "the file system is read-only",
+    r"Permission denied|Operation not permitted": "permission denied",
+}
+MAKE_ROOM, GIVE_ACCESS = "make room there, then run again", "give the user that runs the job write access there"
 
 MAX_LINE_LENGTH, MAX_TODO_LENGTH = 300, 1000
 # So much of a text is looked at: a value of megabytes may stand in it.
@@ -14,6 +25,14 @@ def shorten(text: str, *, length: int = MAX_LINE_LENGTH) -> str:
     # What is cut off first would not be known as the secret that it is.
     flat = one_line(str(text)[:MAX_TEXT_LENGTH])
     return flat if len(flat) <= length else flat[: length - 1] + "…"
+
+
+def disk_fault(text: str) -> tuple[str, str] | None:
+    """Return what a disk refused by what the system said, and how to mend it; None where it is another fault."""
+    found = next((fault for sign, fault in DISK_FAULTS.items() if re.search(sign, text)), None)
+    if found is None:
+        return None
+    return found, MAKE_ROOM if found.startswith("the disk") else GIVE_ACCESS
 
 
 class MusicrecError(Exception):
@@ -71,3 +90,14 @@ class StorageError(MusicrecError):
     """The machine, not the data, is at fault: no write access, a file that changed under us, no Java."""
 
     exit_code = 1
+
+
+def disk_error(text: str, *, where: str) -> StorageError | None:
+    """Return the sentence for a disk that refused, whoever told it; None where none did."""
+    found = disk_fault(text)
+    if found is None:
+        return None
+    fault, todo = found
+    # Who may not write is told by where he wrote; this may have been reading.
+    tried = "cannot read or write" if todo == GIVE_ACCESS else "cannot write"
+    return StorageError(f"{tried}: {fault}", where=where, todo=todo)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from musicrec.errors import MusicrecError, shorten
+from musicrec.errors import MusicrecError, disk_error, shorten
 from musicrec.storage import environment
 
 _log = logging.getLogger("musicrec")
@@ -96,12 +96,16 @@ def _terminable() -> Iterator[list[type[BaseException]]]:
 
 
 def _own_error(error: Exception) -> MusicrecError | None:
-    """Return the error of ours that a task of Spark ended with, None where it was none."""
+    """Return the error of ours that a task of Spark or a disk ended with, None where it was none."""
+    if isinstance(error, OSError):
+        return disk_error(str(error), where=str(error.filename or ""))
     if "pyspark" not in sys.modules:
         return None
-    from musicrec.spark.failures import SPARK_ERRORS, as_own_error
+    from musicrec.spark.failures import SPARK_ERRORS, as_disk_error, as_own_error
 
-    return as_own_error(error) if isinstance(error, SPARK_ERRORS) else None
+    if not isinstance(error, SPARK_ERRORS):
+        return None
+    return as_own_error(error) or as_disk_error(error, scratch=environment.spark_scratch())
 
 
 def _describe(error: Exception) -> str:

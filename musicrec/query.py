@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import NoReturn, TypedDict
 
 from musicrec.errors import InputError, StorageError
 from musicrec.shown import without_controls
 from musicrec.songs import bare_id
 from musicrec.storage import lookup
 from musicrec.storage.datasets import RECOMMENDATIONS, STATUS, TRACKS
-from musicrec.storage.runs import Root, current_snapshot, open_root, read_pointer
+from musicrec.storage.runs import AGAIN, Root, open_root, read_pointer
+from musicrec.storage.snapshots import Snapshot, Verifier, open_snapshot
 
 
 class SongName(TypedDict):
@@ -49,7 +50,7 @@ def similar(root: str, track_id: str, k: int = 10) -> list[Recommendation]:
     InputError
         The song is unknown, or has no recommendations and why.
     StorageError
-        Nothing is published.
+        Nothing is published, or it is not what was published.
     """
     return find_similar(track_id, open_root(str(root)), k=k)
 
@@ -70,17 +71,21 @@ def find_similar(track_id: str, root: Root, *, k: int) -> list[Recommendation]:
     InputError
         The song is unknown, or has no recommendations and why.
     StorageError
-        Nothing is published.
+        Nothing is published, or it is not what was published.
     """
     if k < 1:
         raise InputError(f"k must be at least 1, found {k}")
     bare = bare_id(track_id)
-    snapshot = current_snapshot(root)
-    found = lookup.find_rows(snapshot / RECOMMENDATIONS.name, column="track_id", values=[bare])
+    snapshot = open_snapshot(root)
+    snapshot.check_sizes()
+    verifier = Verifier(snapshot)
+    lists = snapshot.paths(RECOMMENDATIONS)
+    verifier.check_small(lists)
+    found = lookup.find_rows(lists, column="track_id", values=[bare], check=verifier.check)
     if not found:
-        _explain_absence(bare, str(snapshot))
+        _explain_absence(bare, snapshot, verifier)
     rows = sorted((row for row in found if row["rank"] <= k), key=lambda row: row["rank"])
-    names = find_names([row["recommended_track_id"] for row in rows], root)
+    names = _names([row["recommended_track_id"] for row in rows], root, snapshot.run_id)
     listed: list[Recommendation] = [
         {
             "track_id": row["track_id"],
@@ -96,7 +101,11 @@ def find_similar(track_id: str, root: Root, *, k: int) -> list[Recommendation]:
 
 def find_names(track_ids: Sequence[str], root: Root) -> dict[str, SongName]:
     """Return title and artist by id, of those that the current run's tracks still tell."""
-    tracks = root.work / str(read_pointer(root)["run_id"]) / TRACKS.path
+    return _names(track_ids, root, read_pointer(root)["run_id"])
+
+
+def _names(track_ids: Sequence[str], root: Root, run_id: str) -> dict[str, SongName]:
+    tracks = lookup.parquet_files(root.work / run_id / TRACKS.path)
     columns = ["track_id", "title", "artist"]
     rows = lookup.find_rows(tracks, column="track_id", values=track_ids, columns=columns)
     return {row["track_id"]: {"title": row["title"], "artist": row["artist"]} for row in rows}
@@ -131,13 +140,17 @@ def print_similar(track_id: str, root: str, *, k: int) -> None:
     console.print(table)
 
 
-def _explain_absence(track_id: str, snapshot: str) -> None:
-    status = lookup.find_rows(f"{snapshot}/{STATUS.name}", column="track_id", values=[track_id])
+def _explain_absence(track_id: str, snapshot: Snapshot, verifier: Verifier) -> NoReturn:
+    where = str(snapshot.directory)
+    files = snapshot.paths(STATUS)
+    verifier.check_small(files)
+    status = lookup.find_rows(files, column="track_id", values=[track_id], check=verifier.check)
+    # Where a file is broken, a song may look as if it were not there.
+    for path in (*files, *snapshot.paths(RECOMMENDATIONS)):
+        verifier.check(path)
     if not status:
-        raise InputError(f"the catalog has no song {track_id!r}", where=snapshot, todo="check the id")
+        raise InputError(f"the catalog has no song {track_id!r}", where=where, todo="check the id")
     reason = status[0]["reason"]
     if reason is None:
-        raise StorageError(
-            "the song's list is missing from the snapshot", where=snapshot, todo="run `musicrec refresh`"
-        )
-    raise InputError(f"the song {track_id!r} has no recommendations: {reason}", where=snapshot)
+        raise StorageError("the song's list is missing from the snapshot", where=where, todo=AGAIN)
+    raise InputError(f"the song {track_id!r} has no recommendations: {reason}", where=where)

@@ -21,7 +21,7 @@ from musicrec.encoder.gate import write_encoder
 from musicrec.encoder.learning.learner import find_device
 from musicrec.encoder.sample import Songs, draw_songs
 from musicrec.encoder.train import train
-from musicrec.errors import shorten
+from musicrec.errors import StorageError, shorten
 from musicrec.lists.check import write_status
 from musicrec.lists.favorites import write_user_recommendations
 from musicrec.lists.match import write_matched
@@ -39,6 +39,9 @@ from musicrec.spark.failures import input_errors
 from musicrec.storage import runs
 from musicrec.storage.plain import without_secrets
 from musicrec.storage.publish import publish
+from musicrec.storage.retention import drop_old
+from musicrec.storage.runs import Root
+from musicrec.storage.snapshots import previous_manifest
 
 STAGES = (
     "clean", "number", "match", "sample", "train", "gate", "embed", "plan", "cells", "truth",
@@ -66,8 +69,11 @@ def refresh(session: SparkSession, config: Config, *, run_date: date, accept: st
     find_device(config.model.device)
     root = runs.open_root(config.output.root)
     with runs.locked(root):
+        runs.check_writable(root)
+        # First of all: the run needs the space.
+        drop_old(root, config.output, is_over=False)
         run = runs.start_run(root, run_date=run_date)
-        published = runs.previous_manifest(root) or {}
+        published = _published(root)
         context = Context(
             session, config, run, plan=STAGES, before=_stages_of(published),
             accepted=without_secrets(shorten(accept)), published=_counts_of(published),
@@ -77,7 +83,7 @@ def refresh(session: SparkSession, config: Config, *, run_date: date, accept: st
         with recorded(context, header=header):
             relations = read_relations(session, config.input)
             snapshot = _run(context, header, relations)
-        runs.drop_old(root, keep_snapshots=config.output.keep_snapshots, newest=run.run_id)
+        drop_old(root, config.output, is_over=True)
     log.info("published %s", snapshot)
     return snapshot
 
@@ -165,6 +171,15 @@ def _inputs(config: Config, catalog: Catalog, songs: Songs) -> dict[str, Any]:
 
 def _memberships(songs: Songs) -> dict[str, int]:
     return {} if songs.memberships is None else {"n_sampled_memberships": songs.memberships.num_rows}
+
+
+def _published(root: Root) -> dict[str, Any]:
+    """Return the manifest of the published run; nothing where there is none, or it cannot be trusted."""
+    try:
+        return previous_manifest(root) or {}
+    except StorageError as error:
+        log.warning("stages have no estimates, for %s (%s)", error.what, error.where)
+        return {}
 
 
 def _stages_of(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -17,8 +17,6 @@ from pyspark.sql.types import (
 
 from musicrec.songs import FEATURES
 
-SCHEMA_VERSION = 1
-
 
 def _schema(**columns: DataType) -> StructType:
     return StructType([StructField(name, kind) for name, kind in columns.items()])

@@ -150,6 +150,15 @@ POINTER = (
     Key("published_at", "UTC"),
     Key("schema_version", "of what the snapshot holds; a later version still has `run_id` and `snapshot`"),
     Key("manifest_sha256", "digest of its manifest.json, which holds those of all other files"),
+    Key("version", "counts what was ever current; the file of this number in `history/`"),
+)
+
+HISTORY = (
+    Key("version", "its number, from 1"),
+    Key("action", "`publish`"),
+    Key("run_id", "the run that became current"),
+    Key("at", "when, UTC"),
+    Key("previous", "the version before it, null for the first"),
 )
 
 REPORT = (

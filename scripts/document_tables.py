@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from described_keys import POINTER, REPORT, Key, failed_keys, manifest_keys
+from described_keys import HISTORY, POINTER, REPORT, Key, failed_keys, manifest_keys
 from pyspark.sql.types import StructType
 
 from musicrec import schemas
@@ -153,6 +153,11 @@ Under `<output>/neighbors/`, by `musicrec neighbors`; `id` and `neighbor_id` hav
 The pointer, `<root>/published/current.json`: it is replaced in one step, last.
 
 {pointer}
+## history/*.json
+
+`<root>/published/history/00000042.json` and so on: a file for each version, made once the pointer has named it.
+
+{history}
 ## manifest.json
 
 In each snapshot. `/` goes a level down, `*` stands for any name, `[]` for each entry of a list. Seconds are
@@ -199,6 +204,7 @@ def render() -> str:
             schemas.VECTOR_NEIGHBORS["string"], table="vectors", types={"id": any_id, "neighbor_id": any_id}
         ),
         pointer=_keys(POINTER),
+        history=_keys(HISTORY),
         manifest=_keys(manifest_keys()),
         report=_keys(REPORT),
         failed=_keys(failed_keys()),

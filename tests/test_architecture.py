@@ -54,7 +54,7 @@ RULES: dict[Callable[[Modules], list[str]], list[tuple[str, str]]] = {
     ],
     rules.heavy_command_line: [
         ("musicrec.cli", "import torch"),
-        ("musicrec.cli", "from musicrec.storage import publish"),
+        ("musicrec.cli", "from musicrec.storage import tables"),
     ],
     rules.classic_only: [("musicrec.lists.rank", "def f(rows):\n    return rows.rdd")],
     rules.row_wise_functions: [("musicrec.lists.rank", "double = F.udf(lambda x: 2 * x)")],

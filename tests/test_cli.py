@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from datetime import date
@@ -12,12 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from musicrec import doctor
 from musicrec.cli import main
 from musicrec.doctor import examine
 from musicrec.errors import InputError
 from musicrec.query import find_similar
 from musicrec.storage import lookup
-from musicrec.storage.runs import open_root
+from musicrec.storage.runs import current_snapshot, open_root
 from tests.conftest import ROOT, make_config, make_songs, refresh
 
 
@@ -58,6 +60,7 @@ def test_similar_understands_a_uri_and_starts_no_jvm(root: Path) -> None:
 
 MEASURED = """
 import resource, sys
+from musicrec import doctor
 from musicrec.cli import main
 code = main(sys.argv[1:])
 used = resource.getrusage(resource.RUSAGE_SELF)
@@ -85,13 +88,15 @@ def test_a_row_group_that_cannot_hold_the_song_is_not_read(tmp_path: Path) -> No
     ids = [f"é{i:03d}" for i in range(100)]
     pq.write_table(pa.table({"track_id": ids, "n": list(range(100))}), tmp_path / "a.parquet", row_group_size=10)
     for wanted in (["é000"], ["é009", "é010", "é099"], ["é0095"], ["", "ÿ", "nowhere"]):
-        rows = lookup.find_rows(tmp_path, column="track_id", values=wanted)
+        rows = lookup.find_rows(lookup.parquet_files(tmp_path), column="track_id", values=wanted)
         assert [row["track_id"] for row in rows] == [i for i in ids if i in wanted]
         assert all(ids[row["n"]] == row["track_id"] for row in rows)
-    only = lookup.find_rows(tmp_path, column="track_id", values=["é042"], columns=["track_id"])
+    only = lookup.find_rows(
+        lookup.parquet_files(tmp_path), column="track_id", values=["é042"], columns=["track_id"]
+    )
     assert only == [{"track_id": "é042"}]
-    assert lookup.find_rows(tmp_path / "nowhere", column="track_id", values=["a"]) == []
-    assert lookup.find_rows(tmp_path, column="track_id", values=[]) == []
+    assert lookup.find_rows(lookup.parquet_files(tmp_path / "nowhere"), column="track_id", values=["a"]) == []
+    assert lookup.find_rows(lookup.parquet_files(tmp_path), column="track_id", values=[]) == []
 
 
 def test_similar_says_why_there_is_nothing(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,8 +111,66 @@ def test_similar_says_why_there_is_nothing(root: Path, tmp_path: Path, capsys: p
 def test_doctor_finds_this_machine_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--root", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
-    for name in ("Java", "Python of the driver", "Python of the workers", "pyspark", "torch", "write access"):
+    for name in (
+        "Java", "Python of the driver", "Python of the workers", "function on a worker: imports musicrec, pyspark",
+        "pyspark", "torch", "free memory", "free space for shuffles", "cache of compiled loops", "write access",
+        "free space: ", "published files: none yet",
+    ):  # fmt: skip
         assert name in shown
+
+
+@pytest.fixture
+def without_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To import torch takes seconds."""
+    monkeypatch.setattr(doctor, "_task", lambda _: doctor.Finding("function on a worker", "not tried"))
+
+
+@pytest.mark.usefixtures("without_task")
+def test_doctor_reads_each_published_file(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = Path(shutil.copytree(root, tmp_path / "copy"))
+    assert main(["doctor", "--root", str(copy)]) == 0
+    snapshot = current_snapshot(open_root(str(copy)))
+    assert f"as published ({snapshot.name})" in capsys.readouterr().out
+    (broken,) = (snapshot / "user_recommendations").glob("*.parquet")
+    content = bytearray(broken.read_bytes())
+    content[len(content) // 2] ^= 1
+    broken.write_bytes(content)
+    (snapshot / "report.html").unlink()
+    assert main(["doctor", "--root", str(copy)]) == 2
+    said = capsys.readouterr().out
+    assert f"user_recommendations/{broken.name} has other content" in said
+    assert "report.html is missing" in said
+    assert str(snapshot) in said
+    (snapshot / "manifest.json").unlink()
+    assert main(["doctor", "--root", str(copy)]) == 2
+    assert "manifest.json is missing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("does", "found"),
+    [
+        ("echo no such module >&2; exit 1", "fails: no such module"),
+        ("kill -9 $$", "fails: exit code -9"),
+        ("echo hello", "gives no answer"),
+        ("true", "gives no answer"),
+        ("""echo '{"musicrec": "0", "pyspark": "3.5.0"}'""", "pyspark 3.5.0, the driver has"),
+    ],
+)
+def test_doctor_sees_a_worker_that_has_other_packages(tmp_path: Path, does: str, found: str) -> None:
+    (tmp_path / "python").write_text(f"#!/bin/sh\n{does}\n")
+    (tmp_path / "python").chmod(0o755)
+    finding = doctor._task(str(tmp_path / "python"))
+    assert found in finding.found
+    assert "packages" in finding.fix
+
+
+def test_doctor_says_what_is_too_little(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor, "free_memory", lambda: 2**29)
+    monkeypatch.setattr(doctor, "free_disk", lambda _: 2**28)
+    monkeypatch.setattr(doctor, "kernels_directory", lambda: None)
+    found = [doctor._memory(), doctor._space("free space", str(tmp_path)), doctor._kernels()]
+    assert [each.found for each in found] == ["0.5 GiB", f"0.2 GiB ({tmp_path})", "no place can be written"]
+    assert all(each.fix for each in found)
 
 
 def test_doctor_has_a_fix_for_each_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,6 +195,7 @@ def test_doctor_sees_a_python_that_is_none(
     assert "PYSPARK_PYTHON" in finding.fix
 
 
+@pytest.mark.usefixtures("without_task")
 @pytest.mark.parametrize(
     ("says", "found"), [('version "11.0.2"', "11"), ('version "17.0.1"', ""), ("no word of it", "does not start")]
 )

@@ -27,13 +27,14 @@ def changed(column: str, row: int, value: object) -> pa.Table:
 
 def publish(root: Path, rows: pa.Table, *, n_files: int = 1) -> str:
     """Write `rows` as the recommendations of a root, a part of them in each file."""
-    table = root / "published/snapshots/2026-05-06-001/recommendations"
+    run_id = "2026-05-06-001"
+    table = root / "published/snapshots" / run_id / "recommendations"
     table.mkdir(parents=True)
     for i in range(n_files):
         part = rows.take(list(range(i, rows.num_rows, n_files)))
         pq.write_table(part, table / f"part-{i:05d}.parquet")
     (root / "published/current.json").write_text(
-        json.dumps({"run_id": "x", "snapshot": "snapshots/2026-05-06-001"})
+        json.dumps({"run_id": run_id, "snapshot": f"snapshots/{run_id}", "schema_version": 1})
     )
     return str(root)
 

@@ -306,6 +306,7 @@ def test_each_key_that_a_run_writes_is_described(tutorial: Ran) -> None:
     written = {
         "manifest": (tutorial.manifest(), keys.manifest_keys()),
         "pointer": (json.loads((directory / "output/published/current.json").read_text()), keys.POINTER),
+        "history": (json.loads((directory / "output/published/history/00000001.json").read_text()), keys.HISTORY),
         "report": (json.loads((directory / "nearest/report.json").read_text()), keys.REPORT),
     }
     for name, (document, described) in written.items():

@@ -90,7 +90,9 @@ def write_catalog(context: Context) -> Catalog:
             "%(n_rows)d rows = %(n_tracks)d tracks + %(n_duplicates)d duplicates + %(n_quarantined)d quarantined",
             counts,
         )
-        context.judge(measure_catalog(audited, written, columns=columns, published=context.published))
+        context.judge(
+            measure_catalog(audited, written, columns=source.meaning.columns, published=context.published)
+        )
         return Catalog(
             tracks=context.read(datasets.TRACKS),
             quarantine=context.read(datasets.QUARANTINE),

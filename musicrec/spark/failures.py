@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 from pyspark.errors import PySparkException
 
-from musicrec.errors import InputError, MusicrecError, QualityError, StorageError, shorten
+from musicrec.errors import DISK_FAULTS, InputError, MusicrecError, QualityError, StorageError, disk_error, shorten
 
 FILE_IN_MESSAGE = re.compile(r"(?:file|hdfs|s3a?|gs|abfss?|dbfs):/[^\s'\",;\])]*[^\s'\",;\].)]")
 SPARK_ERRORS: tuple[type[Exception], ...] = (PySparkException,)
@@ -20,6 +20,12 @@ with suppress(ImportError):
     SPARK_ERRORS = (PySparkException, Py4JJavaError)
 GONE_FILE = "FILE_NOT_EXIST"
 BROKEN_FILE = ("FAILED_READ_FILE", "CANNOT_READ_FILE_FOOTER", "Could not read footer", "is not a Parquet file")
+
+# The file that could not be written, as Spark's writer, Java and Python name it; a shuffle names none.
+REFUSED_FILE = re.compile(
+    rf"writing rows to (?:file:)?(/[^\s'\",;]*[^\s'\",;.])|(/[^'\",;\n]+) \((?:{'|'.join(DISK_FAULTS)})\)"
+    rf"|(?:{'|'.join(DISK_FAULTS)}): '([^'\n]+)'"
+)
 
 # As Python's trace of a task ends with it.
 OWN_ERROR = re.compile(r"musicrec\.errors\.(\w+): error: ([^\n]*)((?:\n(?:where|to do): [^\n]*)*)")
@@ -98,6 +104,21 @@ def _as_worker_error(text: str) -> StorageError | None:
         where=(gone and gone.group(1)) or "",
         todo="set PYSPARK_PYTHON to a Python with musicrec's packages, on every machine",
     )
+
+
+def as_disk_error(error: Exception, *, scratch: str) -> StorageError | None:
+    """Return the sentence for a disk that refused a task or the JVM, None where none did.
+
+    Parameters
+    ----------
+    error : Exception
+        Of Spark.
+    scratch : str
+        Where Spark keeps its shuffles: the place, where the error names none.
+    """
+    named = REFUSED_FILE.search(str(error))
+    where = next(filter(None, named.groups())) if named else f"{scratch} (Spark's scratch, spark.local.dir)"
+    return disk_error(str(error), where=where)
 
 
 def describe_error(error: Exception) -> str:

@@ -97,6 +97,13 @@ def _newest(directories: Iterable[str], name: str) -> Path | None:
     return max(paths, key=lambda path: path.stat().st_mtime, default=None)
 
 
+def newest_checkpoints(directories: Iterable[Path]) -> list[Path]:
+    """Return the checkpoints that lie beside the newest of all, none where there are none."""
+    paths = [path for each in directories for path in each.glob("checkpoint-*.safetensors")]
+    newest = max(paths, key=lambda path: path.stat().st_mtime, default=None)
+    return [path for path in paths if newest and path.parent == newest.parent]
+
+
 def drop_checkpoints(directory: str) -> None:
     """Delete the checkpoints of a run whose training is done."""
     for path in Path(directory).glob("checkpoint-*"):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
+# Of all that a snapshot holds; a reader that knows only earlier ones must not guess.
+SCHEMA_VERSION = 1
 # The directory, under a run's work, of what will be its snapshot.
 STAGED = "snapshot"
 

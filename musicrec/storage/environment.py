@@ -137,6 +137,11 @@ def scratch() -> str:
     return tempfile.gettempdir()
 
 
+def spark_scratch() -> str:
+    """Return where Spark keeps its shuffles, as far as the process was told."""
+    return os.environ.get("SPARK_LOCAL_DIRS") or scratch()
+
+
 def cache_path(name: str) -> str:
     """Return where something is kept from one run to the next that can be made anew."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")

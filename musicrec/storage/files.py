@@ -7,6 +7,7 @@ the new one, never a part; a second attempt of a task replaces a file by the sam
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from musicrec.errors import StorageError
+from musicrec.errors import GIVE_ACCESS, StorageError, disk_fault
 
 # Where a file is.
 Location = str | os.PathLike[str]
@@ -33,11 +34,27 @@ def writing(path: Location) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(
-            f"cannot write: {error.strerror or error}",
-            where=str(error.filename or path),
-            todo="give the user that runs the job write access, and space on the disk",
-        ) from error
+        raise as_storage_error(error, path=path) from error
+
+
+def as_storage_error(error: OSError, *, path: Location) -> StorageError:
+    """Return the sentence for a write that was refused or failed.
+
+    Parameters
+    ----------
+    error : OSError
+    path : path
+        What was to be written, where the error does not say.
+    """
+    # What pyarrow and numpy say has the system's word in it, or only the number of it.
+    said = f"{os.strerror(error.errno) if error.errno else ''} {error}"
+    what, todo = disk_fault(said) or (error.strerror or str(error), GIVE_ACCESS)
+    return StorageError(f"cannot write: {what}", where=str(error.filename or path), todo=todo)
+
+
+def is_across_devices(error: StorageError) -> bool:
+    """Return whether what `writing` raised is a move between two file systems."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EXDEV
 
 
 @contextlib.contextmanager

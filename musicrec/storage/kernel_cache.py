@@ -6,6 +6,8 @@ anew, in each run. Here it is kept by what is in the zip, all of it: loops hold 
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -56,6 +58,21 @@ class PackedKernels:
     def get_disambiguator(self) -> str:
         """Return what tells apart functions of one name in one file."""
         return str(self._line)
+
+
+def kernels_directory() -> str | None:
+    """Return where machine code can be kept of what is installed, None where nowhere.
+
+    As numba looks for a place: where it is told to, beside the source, then in the user's cache.
+    """
+    package = os.path.dirname(os.path.dirname(__file__))
+    beside = os.path.join(package, "__pycache__") if os.path.isdir(package) else ""
+    told = os.environ.get("NUMBA_CACHE_DIR")
+    for directory in filter(None, (told, beside, environment.cache_path("kernels"))):
+        with contextlib.suppress(OSError):
+            environment.make_writable(directory)
+            return directory
+    return None
 
 
 @cache

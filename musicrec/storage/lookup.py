@@ -7,7 +7,7 @@ for which `pyarrow.array` looks.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -18,24 +18,38 @@ import pyarrow.parquet as pq
 
 from musicrec.errors import StorageError
 
+# What pyarrow raises of a file that it cannot make sense of: any part of its head may be wrong.
+BROKEN = (OSError, ValueError, LookupError, NotImplementedError, pa.ArrowException)
 # Rows that are held at once, and bytes that are read at once.
 BATCH_ROWS, BUFFER_BYTES = 65_536, 1 << 20
 
 
+def parquet_files(directory: str | Path) -> list[Path]:
+    """Return the Parquet files of a directory; none where it is not there."""
+    return sorted(Path(directory).glob("*.parquet"))
+
+
 def find_rows(
-    directory: str | Path, *, column: str, values: Collection[str], columns: Sequence[str] | None = None
+    paths: Sequence[Path],
+    *,
+    column: str,
+    values: Collection[str],
+    columns: Sequence[str] | None = None,
+    check: Callable[[Path], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the rows of Parquet files in which a column holds one of some values.
 
     Parameters
     ----------
-    directory : path
-        Of the files; without it there are no rows.
+    paths : sequence of path
+        Of the files.
     column : str
         Of text.
     values : collection of str
     columns : sequence of str, optional
         What to return, all by default.
+    check : callable, optional
+        Takes a file whose rows are about to be read, and raises where they should not be.
 
     Raises
     ------
@@ -44,25 +58,23 @@ def find_rows(
     """
     wanted = _as_texts(sorted(set(values)))
     rows: list[dict[str, Any]] = []
-    for path in sorted(Path(directory).glob("*.parquet")) if len(wanted) else []:
+    for path in paths if len(wanted) else []:
         try:
-            rows += _find_in(path, column, values, wanted, columns)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise StorageError(f"cannot read the rows: {error}", where=str(path)) from None
-    return rows
-
-
-def _find_in(
-    path: Path, column: str, values: Collection[str], wanted: pa.StringArray, columns: Sequence[str] | None
-) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    with pq.ParquetFile(path, buffer_size=BUFFER_BYTES) as file:
-        groups = [i for i in range(file.num_row_groups) if _may_hold(file, i, column, values)]
-        # Without groups it would read all of them.
-        batches = file.iter_batches(BATCH_ROWS, row_groups=groups, columns=columns) if groups else ()
-        for batch in batches:
-            found = batch.filter(pc.is_in(batch.column(column), value_set=wanted))
-            rows += found.to_pylist() if found.num_rows else []
+            with pq.ParquetFile(path, buffer_size=BUFFER_BYTES) as file:
+                groups = [i for i in range(file.num_row_groups) if _may_hold(file, i, column, values)]
+                if groups and check:
+                    check(path)
+                # Without groups it would read all of them.
+                batches = file.iter_batches(BATCH_ROWS, row_groups=groups, columns=columns) if groups else ()
+                for batch in batches:
+                    found = batch.filter(pc.is_in(batch.column(column), value_set=wanted))
+                    rows += found.to_pylist() if found.num_rows else []
+        except BROKEN as error:
+            raise StorageError(
+                f"cannot read the rows: {error}",
+                where=str(path),
+                todo="run `musicrec refresh`; `musicrec doctor --root DIR` checks all files of the snapshot",
+            ) from None
     return rows
 
 

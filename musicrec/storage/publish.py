@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from musicrec.schemas import SCHEMA_VERSION
-from musicrec.storage.datasets import STAGED
+from musicrec.errors import StorageError
+from musicrec.storage import history
+from musicrec.storage.datasets import SCHEMA_VERSION, STAGED
 from musicrec.storage.files import drop_markers, move, sha256_of, sync_files, write_text, writing
 from musicrec.storage.plain import as_json
 from musicrec.storage.runs import MANIFEST, REPORT, Run
@@ -38,6 +40,7 @@ def publish(run: Run, *, manifest: dict[str, Any], report: str) -> str:
         write_text(staged / REPORT, report)
         write_text(staged / MANIFEST, as_json({**manifest, "files": list_files(staged)}))
         sync_files(staged)
+    history.note_current(run.root)
     move(staged, snapshot)
     pointer = {
         "run_id": run.run_id,
@@ -45,8 +48,12 @@ def publish(run: Run, *, manifest: dict[str, Any], report: str) -> str:
         "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "schema_version": SCHEMA_VERSION,
         "manifest_sha256": sha256_of(snapshot / MANIFEST),
+        "version": history.next_number(run.root),
     }
     write_text(run.root.pointer, as_json(pointer), durable=True)
+    # It is current, whatever fails from here on; the next run notes it.
+    with contextlib.suppress(StorageError):
+        history.note_current(run.root)
     return str(snapshot)
 
 

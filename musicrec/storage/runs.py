@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
-import re
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -19,11 +19,12 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from musicrec.errors import ConfigError, LockError, StorageError
-from musicrec.storage.datasets import Dataset
-from musicrec.storage.files import drop, writing
+from musicrec.storage.datasets import SCHEMA_VERSION, Dataset
+from musicrec.storage.files import is_across_devices, writing
+from musicrec.storage.numbers import RUN_ID, take_number
 
 MANIFEST, REPORT, FAILURE = "manifest.json", "report.html", "failed.json"
-RUN_ID = re.compile(r"(\d{4}-\d{2}-\d{2})-(\d{3,})")
+AGAIN = "run `musicrec refresh`"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,16 @@ class Root:
     def pointer(self) -> Path:
         """The file that names the current snapshot."""
         return self.published / "current.json"
+
+    @property
+    def history(self) -> Path:
+        """One file per version that was ever current."""
+        return self.published / "history"
+
+    @property
+    def numbers(self) -> Path:
+        """The highest number that a run of each day has had."""
+        return self.path / "run-numbers.json"
 
 
 @dataclass(frozen=True)
@@ -122,59 +133,113 @@ def locked(root: Root, *, with_snapshots: bool = True) -> Iterator[None]:
                 where=str(root.path / "run.lock"),
                 todo="wait for it to end; the lock goes with its process",
             ) from None
-        os.ftruncate(file, 0)
-        os.write(file, f"process {os.getpid()}".encode())
+        with writing(root.path / "run.lock"):
+            os.ftruncate(file, 0)
+            os.write(file, f"process {os.getpid()}".encode())
         yield
     finally:
         os.close(file)
 
 
 def check_writable(root: Root) -> None:
-    """Raise where the root, or the directory that it will be made in, cannot be written.
+    """Raise where a run could not write, or could not move its result into place; leave nothing behind.
 
     Raises
     ------
     StorageError
-        No write access.
+        No write access, or two file systems.
     """
-    parent = root.path
-    while not parent.exists():
-        parent = parent.parent
-    if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
-        raise StorageError("cannot write here", where=str(parent), todo="choose another output.root")
+    for place in dict.fromkeys(map(_nearest, (root.path, root.work, root.published, root.snapshots))):
+        if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+            raise StorageError("cannot write here", where=str(place), todo="choose another output.root")
+    source, target = _nearest(root.work), _nearest(root.snapshots)
+    if source != target:
+        _try_move(source, target)
+
+
+def _nearest(path: Path) -> Path:
+    """Return the directory, or the one that it will be made in."""
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _try_move(source: Path, target: Path) -> None:
+    """Move an empty directory: two mounts of one disk look like one, and only the move tells."""
+    name = f".trial-{uuid.uuid4().hex}"
+    with writing(source):
+        (source / name).mkdir()
+    try:
+        with writing(target):
+            (source / name).rename(target / name)
+    except StorageError as error:
+        if not is_across_devices(error):
+            raise
+        raise StorageError(
+            "work/ and published/ are on two file systems; a snapshot is moved from one to the other in one step",
+            where=f"{source.resolve()} and {target.resolve()}",
+            todo="put the whole output.root on one: mount or link it, not what is in it",
+        ) from None
+    finally:
+        for place in (source / name, target / name):
+            with contextlib.suppress(OSError):
+                place.rmdir()
 
 
 def start_run(root: Root, *, run_date: date) -> Run:
-    """Return a run with a name of its own, the date and a number, and make its work directory."""
-    taken = {path.name for parent in (root.work, root.snapshots) for path in parent.glob(f"{run_date}-*")}
-    number = next(n for n in range(1, len(taken) + 2) if f"{run_date}-{n:03d}" not in taken)
-    run = Run(f"{run_date}-{number:03d}", root)
+    """Return a run with a name that no run has had, the date and a number, and make its work directory.
+
+    Raises
+    ------
+    StorageError
+        Nothing can be written.
+    """
+    day = run_date.isoformat()
+    standing = [path.name for parent in (root.work, root.snapshots) for path in parent.glob(f"{day}-*")]
+    with contextlib.suppress(StorageError):
+        standing.append(read_pointer(root)["run_id"])
+    number = take_number(root.numbers, day=day, standing=standing)
+    run = Run(f"{day}-{number:03d}", root)
     with writing(run.work):
         run.work.mkdir(parents=True)
     return run
 
 
 def read_pointer(root: Root) -> dict[str, Any]:
-    """Return what `current.json` says.
+    """Return what `current.json` says, once it is sure that it leads to a snapshot that we can read.
 
     Raises
     ------
     StorageError
-        Nothing was published yet, or the file is broken.
+        Nothing was published yet, the file is broken, or it is of a newer version.
     """
     try:
-        found = json.loads(root.pointer.read_text())
+        found = json.loads(root.pointer.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise StorageError(
             "nothing is published here yet", where=str(root.pointer), todo="run `musicrec refresh` first"
         ) from None
     except (OSError, ValueError) as error:
-        raise StorageError(f"cannot read the pointer: {error}", where=str(root.pointer)) from None
+        raise StorageError(f"cannot read the pointer: {error}", where=str(root.pointer), todo=AGAIN) from None
     pointer: dict[str, Any] = found if isinstance(found, dict) else {}
-    if not all(isinstance(pointer.get(name), str) for name in ("run_id", "snapshot")):
+    version, run_id, snapshot = (pointer.get(name) for name in ("schema_version", "run_id", "snapshot"))
+    if type(version) is int and version > SCHEMA_VERSION:
         raise StorageError(
-            "the pointer names no run and no snapshot", where=str(root.pointer), todo="run `musicrec refresh`"
+            f"what is published was written by a newer musicrec: schema_version {version}, and this one reads up "
+            f"to {SCHEMA_VERSION}",
+            where=str(root.pointer),
+            todo="install the version that wrote it, or a later one",
         )
+    if not (isinstance(run_id, str) and isinstance(snapshot, str)):
+        raise StorageError("the pointer names no run and no snapshot", where=str(root.pointer), todo=AGAIN)
+    # Whoever reads on makes paths of these.
+    if not RUN_ID.fullmatch(run_id) or snapshot != f"snapshots/{run_id}":
+        what = f"the pointer leads out of the snapshots: {snapshot!r}, run {run_id!r}"
+        raise StorageError(what, where=str(root.pointer), todo=AGAIN)
+    # An older one has the same names, and fewer of them.
+    if type(version) is not int or version < 1:
+        what = f"the pointer has no schema_version that there is: {version!r}"
+        raise StorageError(what, where=str(root.pointer), todo=AGAIN)
     return pointer
 
 
@@ -186,47 +251,23 @@ def current_snapshot(root: Root) -> Path:
     StorageError
         Nothing is published, or the pointer leads out of the root.
     """
-    snapshot: Path = (root.published / read_pointer(root)["snapshot"]).resolve()
-    if root.snapshots.resolve() not in snapshot.parents:
-        raise StorageError("the pointer leads out of the snapshots", where=str(root.pointer))
-    if not snapshot.is_dir():
-        raise StorageError(
-            "the snapshot that is current is gone", where=str(snapshot), todo="run `musicrec refresh`"
-        )
-    return snapshot
+    return snapshot_of(root, read_pointer(root))
 
 
-def previous_manifest(root: Root) -> dict[str, Any] | None:
-    """Return the manifest of the current snapshot, None where nothing that can be read is published."""
-    try:
-        manifest = json.loads((current_snapshot(root) / MANIFEST).read_text(encoding="utf-8"))
-    except (StorageError, OSError, ValueError):
-        return None
-    return manifest if isinstance(manifest, dict) else None
+def snapshot_of(root: Root, pointer: dict[str, Any]) -> Path:
+    """Return the directory that a pointer names.
 
-
-def drop_old(root: Root, *, keep_snapshots: int, newest: str) -> list[str]:
-    """Delete all but the newest snapshots with their work, and what failed runs left; return what went.
-
-    The newest run always stays.
-
-    Parameters
-    ----------
-    root : Root
-    keep_snapshots : int
-        At least 1; the newest is one of them.
-    newest : str
-        Name of the run that always stays, whatever its date.
+    Raises
+    ------
+    StorageError
+        It is gone, or it is a link that leads out of the root.
     """
-    names = [path.name for path in run_directories(root.snapshots)]
-    others = [name for name in names if name != newest]
-    kept = {newest, *others[max(0, len(names) - keep_snapshots) :]}
-    old = [
-        path for parent in (root.snapshots, root.work) for path in run_directories(parent) if path.name not in kept
-    ]
-    for path in old:
-        drop(path)
-    return [str(path.relative_to(root.path)) for path in old]
+    snapshot: Path = (root.published / pointer["snapshot"]).resolve()
+    if root.snapshots.resolve() not in snapshot.parents:
+        raise StorageError("the pointer leads out of the snapshots", where=str(root.pointer), todo=AGAIN)
+    if not snapshot.is_dir():
+        raise StorageError("the snapshot that is current is gone", where=str(snapshot), todo=AGAIN)
+    return snapshot
 
 
 def run_directories(parent: Path) -> list[Path]:

@@ -24,6 +24,7 @@ from musicrec.spark.failures import input_errors
 from musicrec.storage import datasets, runs
 from musicrec.storage.outputs import check_output, neighbors_directory, replace_output
 from musicrec.storage.plain import as_json, without_secrets
+from musicrec.storage.retention import drop_failed
 from musicrec.vectors import ids
 from musicrec.vectors.read import VectorsInput, check_vectors, read_vectors, refuse_repeated_ids
 from musicrec.vectors.write import write_rows
@@ -51,6 +52,7 @@ def join_vectors(session: SparkSession, config: Config, source: VectorsInput, *,
     root = runs.open_root(config.output.root)
     with runs.locked(root, with_snapshots=False):
         check_output(root, overwrite=overwrite)
+        drop_failed(root)
         run = runs.start_run(root, run_date=datetime.now(UTC).date())
         context = Context(session, _each_by_itself(config), run, plan=STAGES)
         vectors = without_secrets(source.uri)

@@ -1,3 +1,4 @@
+import errno
 import importlib.util
 import sys
 from types import ModuleType
@@ -65,3 +66,65 @@ def test_a_file_is_named_without_the_end_of_its_sentence() -> None:
     refused = failures.as_input_error(ValueError("CANNOT_READ_FILE_FOOTER file:/a/b.parquet. Could not"), uri="/a")
     assert refused is not None
     assert refused.where == "file:/a/b.parquet"
+
+
+def told_by(spark, write) -> Exception:
+    def fail(batches):
+        yield from batches
+        write()
+
+    with pytest.raises(failures.SPARK_ERRORS) as told:
+        spark.range(1).mapInArrow(fail, "id long").count()
+    return told.value
+
+
+def test_a_full_disk_under_a_task_is_one_sentence(spark) -> None:
+    def write() -> None:
+        with open("/dev/full", "wb", buffering=0) as file:
+            file.write(b"x")
+
+    found = failures.as_disk_error(told_by(spark, write), scratch="/scratch")
+    assert isinstance(found, StorageError)
+    assert found.what == "cannot write: the disk is full"
+    assert found.where.startswith("/scratch ")
+
+    def open_missing() -> None:
+        raise OSError(errno.EROFS, "Read-only file system", "/read only/part-0")
+
+    found = failures.as_disk_error(told_by(spark, open_missing), scratch="/scratch")
+    assert found
+    assert (found.what, found.where) == ("cannot read or write: the file system is read-only", "/read only/part-0")
+    assert failures.as_disk_error(told_by(spark, lambda: 1 / 0), scratch="/scratch") is None
+
+
+# As Spark 4 told them: a shuffle, its spill, its writer, and a directory that it could not make.
+SAID = (
+    ("java.io.IOException: No space left on device\n\tat java.base/sun.nio.ch", "the disk is full", ""),
+    (
+        "java.io.FileNotFoundException: /tmp/blockmgr-1/0c/temp_shuffle_2 (No space left on device)\n\tat",
+        "the disk is full", "/tmp/blockmgr-1/0c/temp_shuffle_2",
+    ),
+    (
+        "org.apache.spark.SparkException: [TASK_WRITE_FAILED] Task failed while writing rows to "
+        "file:/data/out/work/2026-01-02-001/tracks. SQLSTATE: 58030\n\tat x\nCaused by: java.io.IOException: "
+        "Disk quota exceeded\n\tat",
+        "the disk quota is used up", "/data/out/work/2026-01-02-001/tracks",
+    ),
+    (
+        "java.io.FileNotFoundException: /mnt/a b/x.parquet (Read-only file system)",
+        "the file system is read-only", "/mnt/a b/x.parquet",
+    ),
+    (
+        "java.io.FileNotFoundException: /scratch/blockmgr-1/11/x.data (Permission denied)",
+        "permission denied", "/scratch/blockmgr-1/11/x.data",
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "fault", "where"), SAID)
+def test_what_java_says_of_a_disk_names_the_place(text: str, fault: str, where: str) -> None:
+    found = failures.as_disk_error(RuntimeError(text), scratch="/scratch")
+    assert found
+    assert found.what in (f"cannot write: {fault}", f"cannot read or write: {fault}")
+    assert found.where == (where or "/scratch (Spark's scratch, spark.local.dir)")
+    assert found.todo

@@ -1,12 +1,15 @@
 """A file appears whole or not at all, and what stood there before stays until then."""
 
+import errno
 import os
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from musicrec.errors import StorageError
-from musicrec.storage.files import local_paths, local_sizes, move, replacing, sync_files, write_text
+from musicrec.storage.files import local_paths, local_sizes, move, replacing, sync_files, write_text, writing
 
 
 def test_a_file_takes_the_place_of_another_when_it_is_whole(tmp_path: Path) -> None:
@@ -35,10 +38,51 @@ def test_what_fails_midway_leaves_the_old_and_nothing_else(tmp_path: Path, error
     assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
 
 
-def test_a_disk_that_refuses_is_one_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full"),
+        # As pyarrow says it, and as numpy, which forgets the reason.
+        (
+            OSError(errno.ENOSPC, "Error writing bytes to file. Detail: [errno 28] No space left"),
+            "the disk is full",
+        ),
+        (OSError("1814784 requested and 759744 written"), "the disk is full"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "the disk quota is used up"),
+        (OSError(errno.EROFS, "Read-only file system"), "the file system is read-only"),
+        (PermissionError(errno.EACCES, "Permission denied"), "permission denied"),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error"),
+    ],
+)
+def test_a_disk_that_refuses_is_one_sentence(tmp_path: Path, error: OSError, said: str) -> None:
     target = tmp_path / "file.txt"
-    with pytest.raises(StorageError, match="No space left on device"), replacing(target):
-        raise OSError(28, "No space left on device")
+    with pytest.raises(StorageError) as refused, replacing(target):
+        raise error
+    assert (refused.value.what, refused.value.where) == (f"cannot write: {said}", str(target))
+    assert refused.value.todo
+    assert len(str(refused.value).splitlines()) == 3
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_told_whoever_writes(tmp_path: Path) -> None:
+    (tmp_path / "full").symlink_to("/dev/full")
+    many = np.zeros(1_000_000)
+
+    def write_array() -> None:
+        with open(tmp_path / "full", "wb") as file:
+            np.save(file, many)
+
+    writers = (
+        lambda: (tmp_path / "full").write_bytes(b"x"),
+        write_array,
+        lambda: pa.OSFile(str(tmp_path / "full"), "wb").write(many.tobytes()),
+    )
+    for write in writers:
+        with pytest.raises(StorageError, match="cannot write: the disk is full"), writing(tmp_path / "full"):
+            write()
+
+
+def test_what_stands_in_the_way_is_told(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(StorageError, match="cannot write"):
         write_text(tmp_path / "taken" / "file.txt", "text")

@@ -1,6 +1,9 @@
 import json
+import os
+import re
 import subprocess
 import sys
+import tempfile
 from datetime import date
 from pathlib import Path
 
@@ -60,6 +63,70 @@ def test_names_of_a_day_are_numbered(root: runs.Root) -> None:
     ]
 
 
+def test_a_number_is_never_given_again(root: runs.Root) -> None:
+    seen = []
+    for _ in range(3):
+        run = runs.start_run(root, run_date=DAY)
+        seen.append(run.run_id)
+        # As retention and people do.
+        files.drop(run.work)
+    assert seen == ["2026-01-02-001", "2026-01-02-002", "2026-01-02-003"]
+    assert runs.start_run(root, run_date=date(2026, 1, 3)).run_id == "2026-01-03-001"
+    assert json.loads(root.numbers.read_text()) == {"2026-01-02": 3, "2026-01-03": 1}
+
+
+@pytest.mark.parametrize("record", [None, "", "{", "[]", '{"2026-01-02": "9"}', '{"2026-01-02": -5}', "\x00"])
+def test_without_a_record_what_stands_decides(root: runs.Root, record: str | None) -> None:
+    published(root)
+    files.drop(runs.start_run(root, run_date=DAY).work)
+    (root.work / "2026-01-02-011").mkdir()
+    (root.work / "2026-01-02-plans").mkdir()
+    (root.work / "2026-01-03-1234").mkdir()
+    root.numbers.unlink()
+    if record is not None:
+        root.numbers.write_text(record)
+    assert runs.start_run(root, run_date=DAY).run_id == "2026-01-02-012"
+    assert runs.start_run(root, run_date=date(2026, 1, 3)).run_id == "2026-01-03-1235"
+    assert json.loads(root.numbers.read_text()) == {"2026-01-02": 12, "2026-01-03": 1235}
+
+
+def test_a_number_that_cannot_be_noted_is_not_taken(root: runs.Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(StorageError, match="the disk is full"):
+            runs.start_run(root, run_date=DAY)
+    assert not list(root.work.iterdir())
+    assert runs.start_run(root, run_date=DAY).run_id == "2026-01-02-001"
+
+
+def other_disk() -> Path:
+    found = Path("/dev/shm")
+    if not found.is_dir() or found.stat().st_dev == Path(tempfile.gettempdir()).stat().st_dev:
+        pytest.skip("there is one file system only")
+    return found
+
+
+@pytest.mark.parametrize("name", ["published", "work", "published/snapshots"])
+def test_two_file_systems_are_told_before_the_work(tmp_path: Path, name: str) -> None:
+    root = runs.open_root(str(tmp_path / "out"))
+    with tempfile.TemporaryDirectory(dir=other_disk()) as elsewhere:
+        (tmp_path / "out" / name).parent.mkdir(parents=True)
+        (tmp_path / "out" / name).symlink_to(elsewhere)
+        with pytest.raises(StorageError, match="on two file systems") as refused:
+            runs.check_writable(root)
+        assert elsewhere in refused.value.where
+        assert str(tmp_path / "out") in refused.value.where
+        assert not list(Path(elsewhere).iterdir())
+
+
+def test_a_check_of_the_output_leaves_nothing(root: runs.Root, tmp_path: Path) -> None:
+    before = sorted(root.path.rglob("*"))
+    runs.check_writable(root)
+    assert sorted(root.path.rglob("*")) == before
+    runs.check_writable(runs.open_root(str(tmp_path / "new" / "deep")))
+    assert not (tmp_path / "new").exists()
+
+
 def test_publish_points_to_a_complete_snapshot(root: runs.Root) -> None:
     run = published(root)
     snapshot = runs.current_snapshot(root)
@@ -75,57 +142,70 @@ def test_publish_points_to_a_complete_snapshot(root: runs.Root) -> None:
 def test_a_failed_write_leaves_the_old_snapshot(root: runs.Root, monkeypatch: pytest.MonkeyPatch) -> None:
     first = published(root)
     monkeypatch.setattr(Path, "rename", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(StorageError, match="No space left"):
+    with pytest.raises(StorageError, match="the disk is full"):
         published(root)
     assert runs.current_snapshot(root).name == first.run_id
 
 
-def test_retention_keeps_the_newest_with_their_work(root: runs.Root) -> None:
-    names = [published(root).run_id for _ in range(4)]
-    failed = runs.start_run(root, run_date=DAY)
-    newest = published(root)
-    # What is no run's is not ours.
-    (root.work / "notes").mkdir()
-    (root.work / "2026-01-02-plans").mkdir()
-    runs.drop_old(root, keep_snapshots=2, newest=newest.run_id)
-    kept = {names[3], newest.run_id}
-    assert {path.name for path in root.snapshots.iterdir()} == kept
-    for name in ("notes", "2026-01-02-plans"):
-        (root.work / name).rmdir()
-    assert {path.name for path in root.work.iterdir()} == kept
-    assert not failed.work.exists()
-
-
-def test_a_backdated_run_is_kept(root: runs.Root) -> None:
+def point(root: runs.Root, **changed: object) -> None:
+    """Publish, then change what the pointer says; None takes a key out."""
     published(root)
-    old = runs.start_run(root, run_date=date(2020, 1, 1))
-    (old.work / "snapshot").mkdir()
-    publish.publish(old, manifest={}, report="")
-    runs.drop_old(root, keep_snapshots=1, newest=old.run_id)
-    assert [path.name for path in root.snapshots.iterdir()] == [old.run_id]
+    pointer = {**json.loads(root.pointer.read_text()), **changed}
+    root.pointer.write_text(json.dumps({key: value for key, value in pointer.items() if value is not None}))
 
 
-def test_a_pointer_that_leads_out_is_refused(root: runs.Root) -> None:
-    root.pointer.write_text(json.dumps({"run_id": "x", "snapshot": "../../etc"}))
-    with pytest.raises(StorageError, match="leads out"):
+OUT = "../../x"
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"run_id": OUT}, "leads out"),
+        ({"snapshot": OUT}, "leads out"),
+        ({"snapshot": f"snapshots/{OUT}", "run_id": OUT}, "leads out"),
+        ({"snapshot": "snapshots"}, "leads out"),
+        ({"run_id": "2026-01-02-002"}, "leads out"),
+        ({"run_id": "2026-01-02-٠٠١", "snapshot": "snapshots/2026-01-02-٠٠١"}, "leads out"),
+        ({"run_id": "2026-01-02-001\n", "snapshot": "snapshots/2026-01-02-001\n"}, "leads out"),
+        ({"schema_version": 99}, "written by a newer musicrec: schema_version 99"),
+        ({"schema_version": 99, "run_id": None, "snapshot": 3}, "written by a newer musicrec"),
+        ({"schema_version": 0}, "no schema_version that there is: 0"),
+        ({"schema_version": "1"}, "no schema_version that there is: '1'"),
+        ({"schema_version": True}, "no schema_version that there is: True"),
+        ({"schema_version": None}, "no schema_version that there is: None"),
+        ({"run_id": 1}, "names no run"),
+        ({"snapshot": None}, "names no run"),
+        ({"run_id": "2026-01-02-007", "snapshot": "snapshots/2026-01-02-007"}, "is gone"),
+    ],
+)
+def test_a_pointer_that_cannot_be_trusted_is_refused(
+    root: runs.Root, changed: dict[str, object], says: str
+) -> None:
+    point(root, **changed)
+    with pytest.raises(StorageError, match=re.escape(says)) as refused:
         runs.current_snapshot(root)
-    root.pointer.write_text("{")
-    with pytest.raises(StorageError, match="cannot read the pointer"):
-        runs.current_snapshot(root)
+    assert refused.value.todo
+    assert len(str(refused.value).splitlines()) == 3
+    # The next run is not stopped by it, and makes all well.
+    again = published(root)
+    assert runs.current_snapshot(root).name == again.run_id
 
 
-@pytest.mark.parametrize("text", ["[]", '"x"', "null", "{}", '{"run_id": 1, "snapshot": "snapshots/x"}'])
-def test_a_pointer_that_names_nothing_is_refused(root: runs.Root, text: str) -> None:
+@pytest.mark.parametrize("text", ["{", "", "[]", '"x"', "null", "{}", "\x00"])
+def test_a_pointer_that_is_none_is_refused(root: runs.Root, text: str) -> None:
     root.pointer.write_text(text)
-    with pytest.raises(StorageError, match="names no run"):
+    with pytest.raises(StorageError, match=r"names no run|cannot read the pointer"):
         runs.current_snapshot(root)
-    # What only guesses how long a stage takes does not stop a run.
-    assert runs.previous_manifest(root) is None
+    again = published(root)
+    assert runs.current_snapshot(root).name == again.run_id
 
 
-def test_a_snapshot_that_is_gone_is_told(root: runs.Root) -> None:
-    root.pointer.write_text(json.dumps({"run_id": "x", "snapshot": "snapshots/x"}))
-    with pytest.raises(StorageError, match="is gone"):
+def test_a_link_that_leads_out_is_refused(root: runs.Root, tmp_path: Path) -> None:
+    run = published(root)
+    snapshot = runs.current_snapshot(root)
+    snapshot.rename(tmp_path / run.run_id)
+    snapshot.symlink_to(tmp_path / run.run_id)
+    with pytest.raises(StorageError, match="leads out"):
         runs.current_snapshot(root)
 
 
