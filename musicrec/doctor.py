@@ -119,7 +119,7 @@ def _task(executable: str) -> Finding:
     """Let the workers' Python do what a task does first, and compare what it imports with what the driver has."""
     name, fix = "function on a worker", "install the same packages for the workers' Python, on every machine"
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - the executable that Spark would start
             [executable, "-c", TASK], capture_output=True, text=True, check=False, timeout=TASK_S
         )
         found = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None

@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 from musicrec import __version__
 from musicrec.catalog.clean import Catalog, write_catalog
 from musicrec.catalog.number import write_numbers
+from musicrec.catalog.refusals import preview
 from musicrec.catalog.sources import Relations, read_relations, read_source
 from musicrec.config import Config, config_as_dict
 from musicrec.context import Context, log, recorded
@@ -21,7 +22,7 @@ from musicrec.encoder.gate import write_encoder
 from musicrec.encoder.learning.learner import find_device
 from musicrec.encoder.sample import Songs, draw_songs
 from musicrec.encoder.train import train
-from musicrec.errors import StorageError, shorten
+from musicrec.errors import ConfigError, StorageError, shorten
 from musicrec.lists.check import write_status
 from musicrec.lists.favorites import write_user_recommendations
 from musicrec.lists.match import write_matched
@@ -36,7 +37,7 @@ from musicrec.neighbors.truth import find_truth
 from musicrec.neighbors.tune import tune_family
 from musicrec.report.report import draw_report
 from musicrec.spark.failures import input_errors
-from musicrec.storage import runs
+from musicrec.storage import byte_files, runs
 from musicrec.storage.plain import without_secrets
 from musicrec.storage.publish import publish
 from musicrec.storage.retention import drop_old
@@ -68,6 +69,7 @@ def refresh(session: SparkSession, config: Config, *, run_date: date, accept: st
     """
     find_device(config.model.device)
     root = runs.open_root(config.output.root)
+    _check_apart(config, root)
     with runs.locked(root):
         runs.check_writable(root)
         # First of all: the run needs the space.
@@ -98,18 +100,32 @@ def plan(session: SparkSession, config: Config) -> dict[str, Any]:
     """
     find_device(config.model.device)
     root = runs.open_root(config.output.root)
+    _check_apart(config, root)
     runs.check_writable(root)
     with input_errors(config.input.tracks):
         source = read_source(session, config.input)
+        first_rows = preview(source)
     relations = read_relations(session, config.input)
     given = {"songs": source, "playlists": relations.playlists, "favorites": relations.favorites}
     said = {name: "; ".join(one.said) for name, one in given.items() if one is not None and one.said}
     return {
         "files": len(source.rows.files),
         "columns": source.meaning.serving,
+        "rows": first_rows,
         **said,
         "output": str(root.path),
     }
+
+
+def _check_apart(config: Config, root: Root) -> None:
+    """Refuse to write among what is read: the next run would take it for songs."""
+    for uri in (config.input.tracks, config.input.playlists, config.input.favorites):
+        path = byte_files.local_path(uri) if uri else None
+        if path is not None and byte_files.is_within(str(root.path), path):
+            raise ConfigError(
+                "output.root lies within an input: what is written there would be read",
+                where=f"{root.path} in {uri}", todo="choose another output.root, or a glob such as *.csv",
+            )  # fmt: skip
 
 
 def _run(context: Context, header: dict[str, Any], relations: Relations) -> str:

@@ -13,12 +13,11 @@ from pyspark.sql import functions as F
 
 from musicrec.catalog import clean_tasks
 from musicrec.catalog.commonest import count_of_recording, measure_catalog
-from musicrec.catalog.meanings import looks_like
 from musicrec.catalog.number import Ordered, choose_borders
-from musicrec.catalog.sources import Source, read_source
+from musicrec.catalog.refusals import check_counts
+from musicrec.catalog.sources import read_source
 from musicrec.context import Context, log
-from musicrec.errors import InputError, QualityError, shorten
-from musicrec.songs import FEATURES
+from musicrec.errors import QualityError, shorten
 from musicrec.spark.arrow import numbers
 from musicrec.spark.failures import input_errors
 from musicrec.storage import datasets
@@ -79,7 +78,7 @@ def write_catalog(context: Context) -> Catalog:
         counts = _as_counts(audited)
         if not counts["n_quarantined"]:
             quarantine.write(0, clean_tasks.NO_QUARANTINE)
-        _check_counts(counts, source, quarantine_path=context.run.path(datasets.QUARANTINE))
+        check_counts(counts, source, told=f"the rows with their reasons: {context.run.path(datasets.QUARANTINE)}")
         _tell_malformed(context, counts)
         ordered, written = _write_tracks(context, pieces, audited)
         drop(pieces.directory)
@@ -136,32 +135,6 @@ def _as_counts(audited: pa.Table) -> dict[str, Any]:
         "n_quarantined": reasons.total(),
         "quarantine_reasons": dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
     }
-
-
-def _check_counts(counts: dict[str, Any], source: Source, *, quarantine_path: str) -> None:
-    settings = source.meaning.settings
-    reasons = ", ".join(f"{reason} {n}" for reason, n in list(counts["quarantine_reasons"].items())[:4])
-    if not counts["n_rows"]:
-        raise InputError("the input has no rows", where=settings.tracks, todo="check the export")
-    n_rows = source.rows.n_rows
-    if n_rows is not None and n_rows != counts["n_rows"]:
-        raise InputError(
-            f"the files hold {n_rows} rows, but {counts['n_rows']} were read", where=settings.tracks,
-            todo="leave the inputs as they are while a run reads them, and run again",
-        )  # fmt: skip
-    share = counts["n_quarantined"] / counts["n_rows"]
-    if share > settings.max_quarantine_share or not counts["n_tracks"]:
-        guesses = [
-            f"{name} {guess}"
-            for name in FEATURES
-            if name in source.meaning.columns and (guess := looks_like(name, source.rows.sample, source.meaning))
-        ]
-        raise InputError(
-            f"{counts['n_quarantined']} of {counts['n_rows']} rows are no usable song ({share:.1%}; at most "
-            f"{settings.max_quarantine_share:.1%} is allowed): {reasons}",
-            where=f"{settings.tracks}; the rows with their reasons: {quarantine_path}",
-            todo="; ".join([*guesses[:4], "correct the export, or raise input.max_quarantine_share"]),
-        )
 
 
 def _tell_malformed(context: Context, counts: dict[str, Any]) -> None:

@@ -56,10 +56,7 @@ class Batch:
         Text, under the names of the file's columns.
     malformed : list of str
         Rows that could not be read, each with the number of its line.
-    n_recoded : int
-        Lines that were not UTF-8.
     """
 
     table: pa.Table
     malformed: list[str] = field(default_factory=list)
-    n_recoded: int = 0

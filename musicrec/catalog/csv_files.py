@@ -56,12 +56,12 @@ class CsvFile:
     def _as_batch(self, records: Records, kept: Sequence[int], *, begin: int, n_lines: int) -> Batch:
         table = records.table.rename_columns([self.dialect.names[i] for i in kept])
         if not records.malformed:
-            return Batch(table, n_recoded=records.n_recoded)
+            return Batch(table)
         before = n_lines
         if begin:
             before += sum(chunk.count(b"\n") for chunk in self.content.chunks(0, begin))
         malformed = [f"line {before + line + 1}: {text}" for line, text in records.malformed]
-        return Batch(table, malformed, records.n_recoded)
+        return Batch(table, malformed)
 
     def _first_line(self, position: int, shape: Shape) -> int | None:
         """Return where the first clean line begins at or behind a position, None where there is none."""

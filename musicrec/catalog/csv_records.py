@@ -76,14 +76,11 @@ class Records:
     malformed : list of (int, str)
         Lines that are no record: how many lines stand before them among these, and their text.
     n_lines : int
-    n_recoded : int
-        Lines that were no UTF-8.
     """
 
     table: pa.Table
     malformed: list[tuple[int, str]]
     n_lines: int
-    n_recoded: int
 
 
 def read_records(chunks: Iterable[bytes], shape: Shape) -> Iterator[Records]:
@@ -163,7 +160,7 @@ def _blank(lines: _Lines, shape: Shape) -> Bools:
 
 def _records(text: bytes, shape: Shape, *, is_last: bool) -> tuple[Records, int]:
     """Return the records of lines, and how many bytes they are: a record at the end may go on behind it."""
-    text, n_recoded, sizes = _as_utf8(text)
+    text, sizes = _as_utf8(text)
     lines = _Lines(text)
     clean, blank = _clean(lines, shape), _blank(lines, shape)
     rows, malformed, end = list[list[str]](), list[tuple[int, str]](), len(lines)
@@ -184,7 +181,7 @@ def _records(text: bytes, shape: Shape, *, is_last: bool) -> tuple[Records, int]
     kept = np.flatnonzero((clean & ~blank)[:end])
     table = pa.concat_tables([_parsed(lines, kept, shape), _as_table(rows, shape)])
     n_bytes = int(lines.starts[end]) if end < len(lines) else len(text)
-    return Records(table, malformed, end, n_recoded), n_bytes if sizes is None else int(sizes[end])
+    return Records(table, malformed, end), n_bytes if sizes is None else int(sizes[end])
 
 
 def _odd_record(lines: _Lines, clean: Bools, first: int, shape: Shape) -> tuple[list[str] | None, int]:
@@ -246,17 +243,16 @@ def _name(position: int) -> str:
     return f"column{position}"
 
 
-def _as_utf8(text: bytes) -> tuple[bytes, int, Ints | None]:
-    """Return text of which all is UTF-8, how many lines were not, and, if any, where lines began before."""
+def _as_utf8(text: bytes) -> tuple[bytes, Ints | None]:
+    """Return text of which all is UTF-8 and, where it was not, where its lines began before."""
     try:
         text.decode()
     except UnicodeDecodeError:
         lines = re.split(rb"(?<=\n)", text)
         recoded = [recode(line) for line in lines]
         sizes = np.cumsum([0, *map(len, lines)])
-        n_recoded = sum(one is not other for one, other in zip(lines, recoded, strict=True))
-        return b"".join(recoded), n_recoded, sizes
-    return text, 0, None
+        return b"".join(recoded), sizes
+    return text, None
 
 
 def is_utf8(text: bytes) -> bool:

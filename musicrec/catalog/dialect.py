@@ -76,7 +76,7 @@ def find_dialect(head: bytes, settings: InputConfig, *, where: str) -> Dialect:
         It has no header, or is none of these.
     """
     encoding, n_mark_bytes = find_encoding(head, settings, where=where)
-    text = _decoded(head[n_mark_bytes:], encoding)
+    text = _decoded(head[n_mark_bytes:], encoding, where=where)
     has_cr = "\n" not in text and "\r" in text
     lines = re.split("\r" if has_cr else "\r?\n", text)
     # The last one may be cut.
@@ -111,6 +111,8 @@ def find_encoding(head: bytes, settings: InputConfig, *, where: str) -> tuple[st
     InputError
         It is no text.
     """
+    if head.startswith((b"PAR1", b"%PDF", b"\x89PNG", b"SQLite")):
+        raise InputError("the file is no CSV", where=where, todo="give it the ending of its format, or remove it")
     marked = next(((name, len(mark)) for mark, name in MARKS.items() if head.startswith(mark)), None)
     if settings.encoding != "auto":
         same = marked is not None and codecs.lookup(settings.encoding).name.startswith(marked[0][:6])
@@ -121,8 +123,6 @@ def find_encoding(head: bytes, settings: InputConfig, *, where: str) -> tuple[st
         return "utf-16-le", 0
     if head[:400:2].count(0) > len(head[:400:2]) // 2:
         return "utf-16-be", 0
-    if head.startswith((b"PAR1", b"%PDF", b"\x89PNG", b"SQLite")):
-        raise InputError("the file is no CSV", where=where, todo="give it the ending of its format, or remove it")
     return "utf-8", 0
 
 
@@ -134,11 +134,16 @@ def has_decimal_comma(values: Sequence[str]) -> bool:
     )
 
 
-def _decoded(head: bytes, encoding: str) -> str:
+def _decoded(head: bytes, encoding: str, *, where: str) -> str:
     if encoding == "utf-8":
         # A character may be cut at the end of what was read.
         return b"".join(map(recode, re.split(rb"(?<=[\r\n])", head))).decode()
-    return codecs.getincrementaldecoder(encoding)("replace").decode(head)
+    try:
+        return codecs.getincrementaldecoder(encoding)("replace").decode(head)
+    except UnicodeError as error:
+        raise InputError(
+            f"the file is not {encoding}: {error}", where=where, todo="leave input.encoding out, or correct it"
+        ) from None
 
 
 def _fitness(header: str, delimiter: str) -> tuple[int, int]:
@@ -225,6 +230,12 @@ def _is_run(numbers: Sequence[float | None]) -> bool:
     )
 
 
+def _counts(values: Sequence[str]) -> bool:
+    """Return whether values are the numbers of rows."""
+    first = int(values[0]) if values[0].isdecimal() else 0
+    return list(values) == [str(first + i) for i in range(len(values))]
+
+
 def _told_names(settings: InputConfig, rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
     names = list(settings.csv_names)
     n_fields = max([len(names), *(len(row) for row in rows[:1])])
@@ -233,8 +244,8 @@ def _told_names(settings: InputConfig, rows: Sequence[Sequence[str]]) -> tuple[s
 
 def _unique(names: list[str], rows: Sequence[Sequence[str]], *, where: str) -> list[str]:
     """Return names that are all there and all different, one for each field of a row."""
-    if rows and all(len(row) == len(names) + 1 for row in rows) and any(row[-1].strip() for row in rows):
-        # R writes the names of rows without a header of their own.
+    if rows and all(len(row) == len(names) + 1 for row in rows) and _counts([row[0] for row in rows]):
+        # R writes the numbers of rows without a header of their own.
         names = ["", *names]
     found, seen = list[str](), dict[str, int]()
     for position, name in enumerate(names):

@@ -204,7 +204,7 @@ def _read_remote(
         return as_remote_rows(files, kind, contents=contents, settings=settings)
     rows = _read_parquet(session, uri, files)
     names = [name for name in rows.columns if name not in (MALFORMED, SOURCE_FILE)]
-    sample = rows.select(*map(quoted, names)).limit(SAMPLE_ROWS).toArrow()
+    sample = rows.select(*map(quoted, [*names, MALFORMED, SOURCE_FILE])).limit(SAMPLE_ROWS).toArrow()
     return GivenRows(names, files, rows, None, sample)
 
 

@@ -33,7 +33,7 @@ class GivenRows:
     read : callable or None
         Makes of what Spark gives batches of the wanted columns, in their order; None where these are given.
     sample : pyarrow.Table
-        Some of the first rows: text, or the types of the files; maybe without rows.
+        Some of the first rows with all columns: text, or the types of the files; maybe without rows.
     names_by_file : mapping
         Columns of each file, where files may differ.
     said : sequence of str

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
+from musicrec.catalog.columns import MALFORMED, SOURCE_FILE
 from musicrec.catalog.given_rows import GivenRows, in_order
 from musicrec.catalog.row_groups import RowGroups
 from musicrec.catalog.text_files import SAMPLE_ROWS
@@ -195,10 +196,10 @@ def _sample(
 ) -> pa.Table:
     """Return the first rows of some files."""
     firsts = [number for number, (_, group) in enumerate(groups.groups) if group == 0][:MAX_SAMPLED]
-    schema = pa.schema([(name, kinds[name]) for name in names])
-    found = [schema.empty_table()]
+    sampled = [*names, MALFORMED, SOURCE_FILE]
+    found = [pa.schema([(name, kinds.get(name, pa.string())) for name in sampled]).empty_table()]
     for number in firsts:
-        batch = next(iter(_read_group(groups, number, files, names, kinds)), None)
+        batch = next(iter(_read_group(groups, number, files, sampled, kinds)), None)
         if batch is not None:
-            found.append(pa.Table.from_batches([batch.slice(0, SAMPLE_ROWS)]).rename_columns(list(names)))
+            found.append(pa.Table.from_batches([batch.slice(0, SAMPLE_ROWS)]).rename_columns(sampled))
     return pa.concat_tables(found)

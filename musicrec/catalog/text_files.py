@@ -6,7 +6,7 @@ from itertools import islice
 
 import pyarrow as pa
 
-from musicrec.catalog.contents import Content
+from musicrec.catalog.contents import Batch, Content
 from musicrec.catalog.csv_files import CsvFile
 from musicrec.catalog.dialect import HEAD_BYTES, find_dialect, find_encoding
 from musicrec.catalog.json_files import JsonFile, as_text_table, has_json_lines
@@ -47,17 +47,18 @@ def names_of(file: TextFile) -> list[str]:
     return list(dict.fromkeys(key for rows, _ in islice(file.rows(), SAMPLE_ROWS) for row in rows for key in row))
 
 
-def sample_of(file: TextFile) -> pa.Table:
-    """Return the first rows of a file, at most `SAMPLE_ROWS`."""
+def sample_of(file: TextFile) -> Batch:
+    """Return the first rows of a file, `SAMPLE_ROWS` at most, and those of their lines that could not be read."""
     names = names_of(file)
     if isinstance(file, JsonFile):
-        return as_text_table(
-            [row for rows, _ in islice(file.rows(), SAMPLE_ROWS) for row in rows][:SAMPLE_ROWS], names
-        )
+        first = list(islice(file.rows(), SAMPLE_ROWS))
+        rows = [row for some, _ in first for row in some][:SAMPLE_ROWS]
+        return Batch(as_text_table(rows, names), [text for _, text in first if text])
     head = file.content.head(HEAD_BYTES)
     # The last line may be cut.
     end = head.rfind(b"\n") + 1 if len(head) >= HEAD_BYTES and file.dialect.is_plain else len(head)
     short = Content(file.content.uri, lambda first, last: iter([head[:end][first:last]]), False)
-    batches = CsvFile(short, file.dialect, file.multiline).read(names)
+    batches = list(CsvFile(short, file.dialect, file.multiline).read(names))
     tables = [as_text_table([], names), *(batch.table for batch in batches)]
-    return pa.concat_tables(tables).slice(0, SAMPLE_ROWS)
+    malformed = [text for batch in batches for text in batch.malformed]
+    return Batch(pa.concat_tables(tables).slice(0, SAMPLE_ROWS), malformed[:SAMPLE_ROWS])

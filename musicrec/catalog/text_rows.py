@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from musicrec.catalog.columns import MALFORMED, SOURCE_FILE, plain_name
-from musicrec.catalog.contents import Content, local_content
+from musicrec.catalog.contents import Batch, Content, local_content
 from musicrec.catalog.csv_files import CsvFile
 from musicrec.catalog.csv_records import FALLBACK, is_utf8
 from musicrec.catalog.dialect import HEAD_BYTES
@@ -41,14 +41,27 @@ class _Source:
 
     def batches(self, columns: Sequence[str], *, first: int, last: int | None) -> Batches:
         """Yield the wanted columns of a piece of the file."""
-        wanted = [self.own_names.get(name, name) for name in columns]
-        for batch in self.file.read(wanted, first=first, last=last):
-            table = batch.table
-            shared = {own: name for name, own in self.own_names.items()}
-            table = table.rename_columns([shared.get(name, name) for name in table.column_names])
-            for name, value in self.constants.items():
-                table = table.append_column(name, pa.repeat(pa.scalar(value, pa.string()), len(table)))
-            yield from in_order(table, columns, uri=self.file.content.uri, malformed=batch.malformed)
+        for batch in self.file.read([self.own_names.get(name, name) for name in columns], first=first, last=last):
+            yield from self._shared(batch, columns)
+
+    def sample(self, columns: Sequence[str]) -> pa.Table:
+        """Return the wanted columns of the first rows."""
+        none = pa.table([pa.array([], type=pa.string())] * len(columns), names=_positions(columns))
+        found = self._shared(sample_of(self.file), columns)
+        return pa.concat_tables([none, *(pa.Table.from_batches([batch]) for batch in found)]).rename_columns(
+            columns
+        )
+
+    def _shared(self, batch: Batch, columns: Sequence[str]) -> Batches:
+        shared = {own: name for name, own in self.own_names.items()}
+        table = batch.table.rename_columns([shared.get(name, name) for name in batch.table.column_names])
+        for name, value in self.constants.items():
+            table = table.append_column(name, pa.repeat(pa.scalar(value, pa.string()), len(table)))
+        yield from in_order(table, columns, uri=self.file.content.uri, malformed=batch.malformed)
+
+
+def _positions(columns: Sequence[str]) -> list[str]:
+    return [f"column{i}" for i in range(len(columns))]
 
 
 def as_text_rows(
@@ -84,12 +97,12 @@ def as_text_rows(
             yield from sources[which].batches(columns, first=first, last=last)
 
     added = list(dict.fromkeys(name for some in constants for name in some if name not in shared))
-    sample = pa.concat_tables(
-        [pa.Table.from_batches(_sampled(source, [*shared, *added])) for source in sources[:MAX_SAMPLED]]
-    ).rename_columns([*shared, *added])
+    names_of_all = [*shared, *added]
+    sampled = [*names_of_all, MALFORMED, SOURCE_FILE]
+    sample = pa.concat_tables([source.sample(sampled) for source in sources[:MAX_SAMPLED]])
     by_file = {file.content.uri: [*some, *added] for file, some in zip(files, own_names, strict=True)}
     uris = [file.content.uri for file in files]
-    return GivenRows([*shared, *added], uris, numbers, read, sample, by_file, _said(files))
+    return GivenRows(names_of_all, uris, numbers, read, sample, by_file, _said(files))
 
 
 def as_remote_rows(uris: Sequence[str], kind: str, *, contents: DataFrame, settings: InputConfig) -> GivenRows:
@@ -128,8 +141,8 @@ def as_remote_rows(uris: Sequence[str], kind: str, *, contents: DataFrame, setti
     few = given.limit(MAX_SAMPLED).collect()
     some = [open_text(_held(row["path"], bytes(row["content"])), kind, settings) for row in few]
     sources = [_Source(file, unite_names([shared, names_of(file)])[1][1], {}) for file in some]
-    sample = pa.concat_tables([pa.Table.from_batches(_sampled(source, shared)) for source in sources])
-    return GivenRows(shared, list(uris), given, read, sample.rename_columns(shared), by_file, _said(some))
+    sample = pa.concat_tables([source.sample([*shared, MALFORMED, SOURCE_FILE]) for source in sources])
+    return GivenRows(shared, list(uris), given, read, sample, by_file, _said(some))
 
 
 def unite_names(several: Sequence[Sequence[str]]) -> tuple[list[str], list[dict[str, str]]]:
@@ -141,25 +154,15 @@ def unite_names(several: Sequence[Sequence[str]]) -> tuple[list[str], list[dict[
     for names in several:
         own: dict[str, str] = {}
         for name in names:
-            same = by_plain.get(plain_name(name), f"{name}'" if name in (MALFORMED, SOURCE_FILE) else name)
-            same = name if name in shared or same in own else same
+            free = f"{name}'" if name in (MALFORMED, SOURCE_FILE) else name
+            same = by_plain.get(plain_name(name), free)
+            same = free if free in shared or same in own else same
             own[same] = name
             if same not in shared:
                 shared.append(same)
                 by_plain.setdefault(plain_name(name), same)
         own_names.append(own)
     return shared, own_names
-
-
-def _sampled(source: _Source, columns: Sequence[str]) -> list[pa.RecordBatch]:
-    wanted = sample_of(source.file)
-    shared = {own: name for name, own in source.own_names.items()}
-    table = wanted.rename_columns([shared.get(name, name) for name in wanted.column_names])
-    for name, value in source.constants.items():
-        table = table.append_column(name, pa.repeat(pa.scalar(value, pa.string()), len(table)))
-    found = list(in_order(table.combine_chunks(), columns, uri=source.file.content.uri))
-    return found or [pa.RecordBatch.from_arrays([pa.array([], pa.string())] * len(columns),
-                                                names=[f"column{i}" for i in range(len(columns))])]  # fmt: skip
 
 
 def _cut(

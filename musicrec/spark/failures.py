@@ -61,6 +61,12 @@ def as_input_error(error: Exception, *, uri: str) -> InputError | None:
     where = ", ".join(named[:3]) or uri
     if condition.startswith("PATH_NOT_FOUND"):
         return InputError(f"no such path: {uri}", todo="correct the path")
+    if "No FileSystem for scheme" in text or "UnsupportedFileSystemException" in text:
+        return InputError(
+            "Spark knows no store of this kind",
+            where=uri,
+            todo="give Spark its connector, or a path that is mounted",
+        )
     if condition.startswith("CANNOT_MERGE_SCHEMAS"):
         return InputError(
             "Parquet files with different types for one column", where=where, todo="rewrite them alike"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, cast
@@ -39,6 +40,12 @@ def list_paths(path: str) -> list[str] | None:
 def exists(path: str) -> bool:
     """Return whether something stands at a path."""
     return os.path.lexists(path)
+
+
+def is_within(path: str, directory: str) -> bool:
+    """Return whether a path is below a directory, or is it."""
+    inner, outer = os.path.realpath(path), os.path.realpath(directory)
+    return os.path.isdir(outer) and os.path.commonpath([inner, outer]) == outer
 
 
 def is_data(name: str) -> bool:
@@ -98,7 +105,8 @@ def reading(path: str) -> Iterator[None]:
         raise
     except (OSError, pa.ArrowException) as error:
         # What pyarrow says of what it reads is an OSError, too, but not the system's.
-        reason = error.strerror if isinstance(error, OSError) and error.errno else str(error).split("\n")[0]
+        words = re.sub(r"\w*Exception:? *", "", str(error).split("\n")[0])
+        reason = error.strerror if isinstance(error, OSError) and error.errno else words
         todo = "replace or remove the file: it is cut off or broken"
         raise InputError(f"a file cannot be read: {reason}", where=path, todo=todo) from None
 
