@@ -101,8 +101,27 @@ AUDITED = _schema(
     drawn_keys=ArrayType(LongType()),
 )
 
-# A song of an input in which its id may stand several times, with the number of its known features.
-AUDITED_SONGS = StructType([*TRACKS.fields, StructField("n_known", IntegerType())])
+# A song of an input in which its id may stand several times, with the number of its known features, and what
+# recordings are found by: its title, its name in place of `recording_key`, and other names.
+AUDITED_SONGS = StructType(
+    [
+        *TRACKS.fields,
+        StructField("n_known", IntegerType()),
+        StructField("title_key", LongType()),
+        StructField("other_names", ArrayType(LongType())),
+    ]
+)
+
+# Songs of one part of the titles, as `recordings.Named`. Spark's hash sends `target` to the part's partition.
+# Blobs of n songs: int64 keys and names, int32 lengths in milliseconds, int64 sounds, int32 ranges of ids and
+# numbers of other names; and these, int64.
+NAME_BLOCKS = _schema(
+    target=IntegerType(), part=IntegerType(), keys=KEYS, names=KEYS, lengths=ROWS, sounds=KEYS, ranges=ROWS,
+    n_others=ROWS, others=KEYS,
+)  # fmt: skip
+
+# Songs of one range of ids that have other releases. Blobs of n songs: int64 identities, and their recordings.
+RELEASE_BLOCKS = _schema(target=IntegerType(), part=IntegerType(), songs=KEYS, recordings=KEYS)
 
 # A piece of the vectors, NULL where they were not fit to be written, and what is in it. Blobs of its songs that a
 # sample has: n int64 keys and n x d float32 vectors.

@@ -39,6 +39,7 @@ FEATURE_RULES = (
     FeatureRule("duration_ms", 1.0, 86_400_000.0),  # at most a day
 )
 FEATURES = tuple(rule.name for rule in FEATURE_RULES)
+SHARES = tuple(rule.name for rule in FEATURE_RULES if (rule.low, rule.high, rule.whole) == (0.0, 1.0, False))
 
 # What else can tell how a song sounds, where the catalog has it: a decimal year, a number of at least 0, and a
 # number that stands for a name.

@@ -41,8 +41,8 @@ COLUMNS = {
     "quarantine.reason": "the first rule that the row breaks, see below",
     "n_recommendations": "length of its list, 0 to `neighbors.k`",
     "track_key": "64-bit hash of `track_id`, the key inside of a run",
-    "recording_key": "64-bit hash of artist and title without what only tells releases apart; "
-    "`track_key` where one of them is missing",
+    "recording_key": "the same for the releases of one recording: one title, an artist in common, and about one "
+    "length or one sound; no song without title or artist shares it",
     "title": "cut to a bounded length",
     "artist": "as the input has them, several in one text; cut to a bounded length",
     "album": "cut to a bounded length",

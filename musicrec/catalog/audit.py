@@ -18,9 +18,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from musicrec.arrays import Doubles
-from musicrec.catalog import texts
+from musicrec.catalog import names, texts
 from musicrec.catalog.columns import MALFORMED, SOURCE_FILE
 from musicrec.catalog.hashes import hash_texts
+from musicrec.catalog.recordings import make_names
 from musicrec.catalog.values import (
     Values,
     explicit_of,
@@ -34,7 +35,7 @@ from musicrec.catalog.values import (
 from musicrec.config import InputConfig
 from musicrec.schemas import QUARANTINE, TRACKS
 from musicrec.songs import ANALYZED_FEATURES, FEATURE_RULES, FEATURES, TEXT_COLUMNS, FeatureRule
-from musicrec.spark.arrow import bools
+from musicrec.spark.arrow import bools, list_column
 
 MAX_ROW_LENGTH, TOLD_ROWS = 2000, 4096
 # What may be wrong with a feature, after its name.
@@ -46,13 +47,16 @@ REASONS = (
     *(f"{rule.name}_{problem}" for rule in FEATURE_RULES for problem in PROBLEMS),
     "too_few_features",
 )
-# Of songs, beside the columns of `schemas.TRACKS`: how many features are known.
-N_KNOWN = "n_known"
+# Of songs, beside the columns of `schemas.TRACKS`: how many features are known, and what recordings are found by.
+N_KNOWN, TITLE_KEY, OTHER_NAMES = "n_known", "title_key", "other_names"
 
 
 @dataclass(frozen=True)
 class Audited:
-    """Rows by what they are: `messages.AUDITED_SONGS`, several of one id maybe, and `schemas.QUARANTINE`."""
+    """Rows by what they are: `messages.AUDITED_SONGS`, several of one id maybe, and `schemas.QUARANTINE`.
+
+    Until all songs of a title are known, `recording_key` is the song's name, as `recordings.Named` has it.
+    """
 
     songs: pa.Table
     quarantine: pa.Table
@@ -161,7 +165,7 @@ def _songs(
     columns = {
         "track_key": pa.array(keys),
         "track_id": ids,
-        "recording_key": pa.array(_recording_keys(said["artist"], said["title"], keys)),
+        **_named(said["artist"], said["title"], keys),
         **said,
         "release_date": dates,
         "release_year": pc.cast(pc.utf8_slice_codeunits(dates, start=0, stop=4), pa.int32()),
@@ -170,16 +174,19 @@ def _songs(
         **{name: pa.array(values[name][rows], from_pandas=True) for name in FEATURES},
         N_KNOWN: pa.array(n_known[rows].astype(np.int32)),
     }
-    return pa.table({name: columns[name] for name in (*TRACKS.names, N_KNOWN)})
+    return pa.table({name: columns[name] for name in (*TRACKS.names, N_KNOWN, TITLE_KEY, OTHER_NAMES)})
 
 
-def _recording_keys(artists: pa.StringArray, titles: pa.StringArray, keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the hash of artist and title (n,), the song's own key (n,) where one of them is missing."""
+def _named(artists: pa.StringArray, titles: pa.StringArray, keys: NDArray[np.int64]) -> dict[str, pa.Array]:
+    """Return the names of songs; one without artist or title is alone, by its own key (n,)."""
     known = pc.and_(pc.is_valid(artists), pc.is_valid(titles))
-    rows, found = np.flatnonzero(bools(known)), keys.copy()
-    some = (column.filter(known) for column in (artists, titles))
-    found[rows] = hash_texts(texts.lowered(next(some)), texts.normalized_titles(next(some)))
-    return found
+    rows = np.flatnonzero(bools(known))
+    title_keys, guests = names.split_titles(titles.filter(known))
+    found, others = make_names(title_keys, guests, names.split_artists(artists.filter(known)))
+    whole, of_title, n_others = keys.copy(), keys.copy(), np.zeros(len(keys), dtype=np.int64)
+    whole[rows], of_title[rows], n_others[rows] = found, title_keys, np.diff(others.starts)
+    lists = list_column(others.hashes, n_others)
+    return {"recording_key": pa.array(whole), TITLE_KEY: pa.array(of_title), OTHER_NAMES: lists}
 
 
 def _quarantine(

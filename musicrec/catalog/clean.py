@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from musicrec.catalog import clean_tasks
+from musicrec.catalog import clean_tasks, recording_tasks
 from musicrec.catalog.clean_tasks import Rules
 from musicrec.catalog.number import Ordered, choose_borders
 from musicrec.catalog.sources import read_source
@@ -19,6 +19,7 @@ from musicrec.context import Context, log
 from musicrec.errors import InputError, QualityError
 from musicrec.spark.arrow import numbers
 from musicrec.spark.failures import input_errors
+from musicrec.spark.partitions import partition_targets
 from musicrec.storage import datasets
 from musicrec.storage.arrow_files import ArrowFiles
 from musicrec.storage.files import drop
@@ -102,8 +103,13 @@ def _write_tracks(context: Context, pieces: ArrowFiles, audited: pa.Table) -> tu
     n_songs = sum(audited["n_songs"].to_pylist())
     first_ids = choose_borders(ids, n_songs=n_songs, k=context.config.neighbors.k)
     files = context.arrays(datasets.NUMBERED)
+    targets = partition_targets(len(first_ids) + 1)
+    # As many parts of the titles as ranges of ids: both are to fit into a task's memory.
+    names = recording_tasks.as_name_blocks(
+        context.numbers(len(filled)), pieces=filled, first_ids=first_ids, songs=pieces, targets=targets
+    )
     written = clean_tasks.write_tracks(
-        context.numbers(len(first_ids) + 1),
+        recording_tasks.as_releases(names, n_parts=len(targets), targets=targets),
         pieces=filled,
         first_ids=first_ids,
         songs=pieces,

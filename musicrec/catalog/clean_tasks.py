@@ -14,12 +14,14 @@ from musicrec.arrays import Ints, as_shares
 from musicrec.catalog.audit import Audited, audit_rows
 from musicrec.catalog.given_rows import GivenRows
 from musicrec.catalog.numbered import cut_by, text_arrays
+from musicrec.catalog.recording_tasks import named, with_recordings
+from musicrec.catalog.recordings import find_recordings, identify
 from musicrec.catalog.twins import keep_winners
 from musicrec.config import InputConfig
-from musicrec.messages import AUDITED, AUDITED_SONGS, WRITTEN_TRACKS, as_row
+from musicrec.messages import AUDITED, AUDITED_SONGS, RELEASE_BLOCKS, WRITTEN_TRACKS, as_row
 from musicrec.schemas import QUARANTINE, TRACKS
 from musicrec.spark.arrow import numbers
-from musicrec.spark.tasks import Batches, each_number, numbered_pieces
+from musicrec.spark.tasks import Batches, each_block, joined, numbered_pieces
 from musicrec.storage.array_files import ArrayFiles
 from musicrec.storage.arrow_files import ArrowFiles
 from musicrec.storage.rows import RowFiles
@@ -81,7 +83,7 @@ def write_audited(rows: GivenRows, *, rules: Rules, songs: ArrowFiles, quarantin
 
 
 def write_tracks(
-    ranges: DataFrame,
+    releases: DataFrame,
     *,
     pieces: Sequence[int],
     first_ids: tuple[str, ...],
@@ -93,8 +95,8 @@ def write_tracks(
 
     Parameters
     ----------
-    ranges : DataFrame
-        `id`, the numbers of the ranges.
+    releases : DataFrame
+        `messages.RELEASE_BLOCKS`.
     pieces : sequence of int
         That have songs.
     first_ids : tuple of str
@@ -106,17 +108,18 @@ def write_tracks(
     """
 
     def write(batches: Batches) -> Batches:
-        for part in each_number(batches):
+        for part, blocks in each_block(batches):
             # An id may come several times; the range that it falls into has all of its rows.
             several = _range_of(part, first_ids, (songs.read(piece) for piece in pieces))
-            rows = keep_winners(several)
+            known, recordings = (joined(RELEASE_BLOCKS, name, blocks) for name in ("songs", "recordings"))
+            rows = with_recordings(keep_winners(several), known, recordings)
             tracks.write(part, rows.select(TRACKS.names), repeated=["artist", "album", "genre"])
             offsets, text = text_arrays(rows["track_id"].combine_chunks())
             keys, recordings = (numbers(rows[name]) for name in ("track_key", "recording_key"))
             numbered.write(part, offsets=offsets, text=text, keys=keys, recordings=recordings)
             yield as_row(WRITTEN_TRACKS, piece=part, n_rows=len(rows), n_duplicates=len(several) - len(rows))
 
-    return ranges.mapInArrow(write, WRITTEN_TRACKS)
+    return releases.repartition(len(first_ids) + 1, "target").mapInArrow(write, WRITTEN_TRACKS)
 
 
 def as_tracks(rows: GivenRows, *, rules: Rules) -> DataFrame:
@@ -136,10 +139,18 @@ def as_tracks(rows: GivenRows, *, rules: Rules) -> DataFrame:
     def settle(batches: Batches) -> Batches:
         held = [batch for batch in batches if batch.num_rows]
         if held:
-            yield from keep_winners(pa.Table.from_batches(held)).select(TRACKS.names).to_batches()
+            yield from keep_winners(pa.Table.from_batches(held)).to_batches()
+
+    def find(batches: Batches) -> Batches:
+        held = [batch for batch in batches if batch.num_rows]
+        if held:
+            songs = named(found := pa.Table.from_batches(held).combine_chunks())
+            known = identify(songs.keys, songs.names)
+            yield from with_recordings(found, known, find_recordings(songs)).select(TRACKS.names).to_batches()
 
     songs = rows.map(keep, AUDITED_SONGS, columns=names)
-    return songs.repartition("track_key").mapInArrow(settle, TRACKS)
+    settled = songs.repartition("track_key").mapInArrow(settle, AUDITED_SONGS)
+    return settled.repartition("title_key").mapInArrow(find, TRACKS)
 
 
 def _range_of(part: int, first_ids: tuple[str, ...], pieces: Iterable[pa.Table]) -> pa.Table:

@@ -17,7 +17,7 @@ from musicrec.catalog import clean_tasks, texts
 from musicrec.catalog.audit import audit_rows
 from musicrec.catalog.columns import resolve_columns
 from musicrec.catalog.hashes import hash_numbers, hash_texts
-from musicrec.catalog.texts import normalized_titles
+from musicrec.catalog.names import normalized_titles
 from musicrec.catalog.twins import keep_winners
 from musicrec.catalog.values import feature_numbers
 from musicrec.config import InputConfig
