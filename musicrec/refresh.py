@@ -32,6 +32,7 @@ from musicrec.neighbors.search.spaces import Space
 from musicrec.neighbors.truth import find_truth
 from musicrec.neighbors.tune import tune_family
 from musicrec.report.report import draw_report
+from musicrec.songs import newest_year
 from musicrec.spark.failures import input_errors
 from musicrec.storage import runs
 from musicrec.storage.plain import without_secrets
@@ -92,7 +93,7 @@ def plan(session: SparkSession, config: Config) -> dict[str, Any]:
 
 
 def _run(context: Context, header: dict[str, Any], relations: Relations) -> str:
-    catalog = write_catalog(context)
+    catalog = write_catalog(context, newest_year=newest_year(int(header["run_date"][:4])))
     n = catalog.n_tracks
     numbered = write_numbers(context, catalog.ordered)
     songs = draw_songs(context, catalog, numbered, relations.playlists)

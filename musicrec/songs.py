@@ -46,6 +46,9 @@ SHARES = tuple(rule.name for rule in FEATURE_RULES if (rule.low, rule.high, rule
 OPTIONAL_INPUTS = ("release_date", "popularity", "genre")
 RAW_INPUTS = (*FEATURES, *OPTIONAL_INPUTS)
 
+# No catalog of this version is from before; a run for an earlier date reads the same songs.
+KNOWN_YEAR = 2026
+
 # All of them 0 at once is how a song looks that was never analyzed.
 ANALYZED_FEATURES = ("danceability", "valence", "speechiness", "tempo")
 
@@ -54,6 +57,11 @@ TRACK_COLUMNS = ("track_id", *TEXT_COLUMNS, "release_date", "popularity", "expli
 
 # What may stand before an id.
 ID_PREFIXES = ("spotify:track:", "https://open.spotify.com/track/")
+
+
+def newest_year(run_year: int) -> int:
+    """Return the last year that a song of a run may be from: what is announced is in catalogs a year ahead."""
+    return max(run_year, KNOWN_YEAR) + 1
 
 
 def bare_id(text: str) -> str:

@@ -48,7 +48,7 @@ COLUMNS = {
     "album": "cut to a bounded length",
     "release_date": "ISO: a day, a month or a year",
     "release_year": "its first four digits",
-    "popularity": "at least 0, in the input's unit",
+    "popularity": "0 to `input.max_popularity`, in the input's unit",
     "genre": "as the input has it, cut to a bounded length",
     "explicit": "true or false; NULL where it is not known",
     "quarantine.track_id": "the id, where the row has one",
@@ -110,6 +110,8 @@ WITHOUT_LIST = {
 ROW_REASONS = {
     "malformed_row": "the row could not be parsed",
     "missing_id": "it has no id, and `input.id_from` makes none",
+    "popularity_out_of_range": "below 0 or above `input.max_popularity`",
+    "release_date_out_of_range": "more than a year after the run's date",
     "too_few_features": "fewer known features than `input.min_features`",
 }
 FEATURE_REASONS = {

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from musicrec.arrays import Doubles
+from musicrec.arrays import Bools, Doubles
 from musicrec.catalog import names, texts
 from musicrec.catalog.columns import MALFORMED, SOURCE_FILE
 from musicrec.catalog.hashes import hash_texts
@@ -27,7 +27,6 @@ from musicrec.catalog.values import (
     explicit_of,
     feature_numbers,
     no_numbers,
-    popularity_of,
     release_dates,
     short_texts,
     track_ids,
@@ -45,8 +44,12 @@ REASONS = (
     "malformed_row",
     "missing_id",
     *(f"{rule.name}_{problem}" for rule in FEATURE_RULES for problem in PROBLEMS),
+    "popularity_out_of_range",
+    "release_date_out_of_range",
     "too_few_features",
 )
+# Where no run says what year it is: dates have four digits.
+ANY_YEAR = 9999
 # Of songs, beside the columns of `schemas.TRACKS`: how many features are known, and what recordings are found by.
 N_KNOWN, TITLE_KEY, OTHER_NAMES = "n_known", "title_key", "other_names"
 
@@ -55,14 +58,30 @@ N_KNOWN, TITLE_KEY, OTHER_NAMES = "n_known", "title_key", "other_names"
 class Audited:
     """Rows by what they are: `messages.AUDITED_SONGS`, several of one id maybe, and `schemas.QUARANTINE`.
 
+    `missing` counts the values that break a rule and count as missing, by what would be the reason of a refusal.
     Until all songs of a title are known, `recording_key` is the song's name, as `recordings.Named` has it.
     """
 
     songs: pa.Table
     quarantine: pa.Table
+    missing: dict[str, int]
 
 
-def audit_rows(rows: pa.Table, *, columns: Mapping[str, str], settings: InputConfig) -> Audited:
+@dataclass(frozen=True)
+class Optional:
+    """What may stand beside the features: `popularity` (n,), NaN where it is not known, and ISO `dates` (n,)."""
+
+    popularity: Doubles
+    dates: pa.StringArray
+
+    def take(self, rows: NDArray[np.int64]) -> Optional:
+        """Return those of some rows."""
+        return Optional(self.popularity[rows], self.dates.take(pa.array(rows)))
+
+
+def audit_rows(
+    rows: pa.Table, *, columns: Mapping[str, str], settings: InputConfig, newest_year: int = ANY_YEAR
+) -> Audited:
     """Return what the rows of a source are.
 
     Parameters
@@ -73,6 +92,8 @@ def audit_rows(rows: pa.Table, *, columns: Mapping[str, str], settings: InputCon
         Canonical name -> source name.
     settings : InputConfig
         Rules for ids, values and text.
+    newest_year : int
+        No song is from a later one.
     """
     given = {name: _whole(rows[name]) for name in rows.column_names}
     given = {name: texts.repaired(c) if pa.types.is_string(c.type) else c for name, c in given.items()}
@@ -80,15 +101,18 @@ def audit_rows(rows: pa.Table, *, columns: Mapping[str, str], settings: InputCon
     ids = track_ids(source.get("track_id"), given, n=rows.num_rows, settings=settings)
     found = {name: feature_numbers(source[name]) for name in FEATURES if name in source}
     problems = {rule.name: _problems(rule, found[rule.name]) for rule in FEATURE_RULES if rule.name in found}
-    reasons = _reasons(given[MALFORMED], ids, problems, settings=settings)
+    optional, late = _optional(source, n=rows.num_rows, settings=settings, newest_year=newest_year)
+    broken = {**_by_reason(problems), **late}
+    reasons = _reasons(given[MALFORMED], ids, broken, settings=settings)
     values = _known_values(found, problems, n=rows.num_rows)
     n_known = np.sum([~np.isnan(column) for column in values.values()], axis=0)
     reasons[(reasons == 0) & (n_known < settings.min_features)] = REASONS.index("too_few_features")
     kept, refused = np.flatnonzero(reasons == 0), np.flatnonzero(reasons)
     some = {name: column.take(pa.array(kept)) for name, column in source.items()}
     return Audited(
-        _songs(ids.take(pa.array(kept)), some, values, kept, n_known, settings=settings),
+        _songs(ids.take(pa.array(kept)), some, values, optional, kept, n_known, settings=settings),
         _quarantine(ids, given, reasons, refused),
+        _count_missing(broken, kept),
     )
 
 
@@ -114,18 +138,50 @@ def _problems(rule: FeatureRule, found: Values) -> NDArray[np.int8]:
     return problems.astype(np.int8)
 
 
+def _optional(
+    source: Mapping[str, pa.Array], *, n: int, settings: InputConfig, newest_year: int
+) -> tuple[Optional, dict[str, Bools]]:
+    """Return popularity and dates of n rows, and by reason which of them are none."""
+    found = feature_numbers(source["popularity"]) if "popularity" in source else no_numbers(n)
+    dates = release_dates(source["release_date"]) if "release_date" in source else texts.no_texts(n)
+    popularity = np.where(found.is_number, found.values, np.nan)
+    with np.errstate(invalid="ignore"):
+        is_wrong = (popularity < 0) | (popularity > settings.max_popularity)
+    is_late = bools(pc.fill_null(pc.greater(_years_of(dates), newest_year), False))
+    known = Optional(
+        np.where(is_wrong, np.nan, popularity), pc.if_else(pa.array(is_late), pa.scalar(None, pa.string()), dates)
+    )
+    return known, {"popularity_out_of_range": is_wrong, "release_date_out_of_range": is_late}
+
+
+def _years_of(dates: pa.StringArray) -> pa.Int32Array:
+    return pc.cast(pc.utf8_slice_codeunits(dates, start=0, stop=4), pa.int32())
+
+
+def _by_reason(problems: dict[str, NDArray[np.int8]]) -> dict[str, Bools]:
+    return {
+        f"{name}_{problem}": found == i + 1
+        for name, found in problems.items()
+        for i, problem in enumerate(PROBLEMS)
+    }
+
+
 def _reasons(
-    malformed: pa.StringArray, ids: pa.StringArray, problems: dict[str, NDArray[np.int8]], *, settings: InputConfig
+    malformed: pa.StringArray, ids: pa.StringArray, broken: dict[str, Bools], *, settings: InputConfig
 ) -> NDArray[np.int64]:
     """Return the first reason (n,) of each row as in `REASONS`, 0 where it has none."""
     reasons = np.zeros(len(ids), dtype=np.int64)
     if settings.invalid_values == "quarantine":
-        for name in reversed(problems):
-            first = REASONS.index(f"{name}_{PROBLEMS[0]}")
-            reasons = np.where(problems[name] > 0, first + problems[name] - 1, reasons)
+        for name, rows in reversed(broken.items()):
+            reasons[rows] = REASONS.index(name)
     reasons[bools(pc.is_null(ids))] = REASONS.index("missing_id")
     reasons[bools(pc.is_valid(malformed))] = REASONS.index("malformed_row")
     return reasons
+
+
+def _count_missing(broken: dict[str, Bools], kept: NDArray[np.int64]) -> dict[str, int]:
+    counts = {reason: int(rows[kept].sum()) for reason, rows in broken.items()}
+    return {reason: n for reason, n in counts.items() if n}
 
 
 def _known_values(
@@ -150,6 +206,7 @@ def _songs(
     ids: pa.StringArray,
     source: Mapping[str, pa.Array],
     values: Mapping[str, Doubles],
+    optional: Optional,
     rows: NDArray[np.int64],
     n_known: NDArray[Any],
     *,
@@ -160,16 +217,16 @@ def _songs(
     said = {
         name: short_texts(source[name], settings=settings) if name in source else none for name in TEXT_COLUMNS
     }
-    dates = release_dates(source["release_date"]) if "release_date" in source else none
+    optional = optional.take(rows)
     keys = hash_texts(ids)
     columns = {
         "track_key": pa.array(keys),
         "track_id": ids,
         **_named(said["artist"], said["title"], keys),
         **said,
-        "release_date": dates,
-        "release_year": pc.cast(pc.utf8_slice_codeunits(dates, start=0, stop=4), pa.int32()),
-        "popularity": popularity_of(source["popularity"]) if "popularity" in source else pa.nulls(n, pa.float64()),
+        "release_date": optional.dates,
+        "release_year": _years_of(optional.dates),
+        "popularity": pa.array(optional.popularity, from_pandas=True),
         "explicit": explicit_of(source["explicit"]) if "explicit" in source else pa.nulls(n, pa.bool_()),
         **{name: pa.array(values[name][rows], from_pandas=True) for name in FEATURES},
         N_KNOWN: pa.array(n_known[rows].astype(np.int32)),

@@ -11,6 +11,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from musicrec.catalog import clean_tasks, recording_tasks
+from musicrec.catalog.audit import ANY_YEAR
 from musicrec.catalog.clean_tasks import Rules
 from musicrec.catalog.number import Ordered, choose_borders
 from musicrec.catalog.sources import read_source
@@ -53,8 +54,10 @@ class Catalog:
     ordered: Ordered
 
 
-def write_catalog(context: Context) -> Catalog:
+def write_catalog(context: Context, *, newest_year: int = ANY_YEAR) -> Catalog:
     """Clean the input into `work/`: every row ends as a track, a counted duplicate or in the quarantine.
+
+    No song is from after `newest_year`.
 
     Raises
     ------
@@ -70,7 +73,7 @@ def write_catalog(context: Context) -> Catalog:
         with input_errors(settings.tracks):
             rows, columns = read_source(context.session, settings)
             audited = clean_tasks.write_audited(
-                rows, rules=Rules(columns, settings), songs=pieces, quarantine=quarantine
+                rows, rules=Rules(columns, settings, newest_year), songs=pieces, quarantine=quarantine
             ).toArrow()
         counts = _as_counts(audited)
         if not counts["n_quarantined"]:
@@ -85,6 +88,7 @@ def write_catalog(context: Context) -> Catalog:
             "%(n_rows)d rows = %(n_tracks)d tracks + %(n_duplicates)d duplicates + %(n_quarantined)d quarantined",
             counts,
         )
+        _tell_missing(counts)
         return Catalog(
             tracks=context.read(datasets.TRACKS),
             quarantine=context.read(datasets.QUARANTINE),
@@ -122,16 +126,24 @@ def _write_tracks(context: Context, pieces: ArrowFiles, audited: pa.Table) -> tu
 
 def _as_counts(audited: pa.Table) -> dict[str, Any]:
     """Return what the rows are; songs of which several have one id count once for each piece."""
-    reasons = Counter[str]()
+    reasons, missing = Counter[str](), Counter[str]()
     for row in audited.to_pylist():
         reasons.update(dict(zip(row["reasons"], row["n_refused"], strict=True)))
+        missing.update(dict(zip(row["missing"], row["n_missing"], strict=True)))
     return {
         "n_rows": sum(audited["n_rows"].to_pylist()),
         "n_tracks": sum(audited["n_songs"].to_pylist()),
         "n_duplicates": sum(audited["n_duplicates"].to_pylist()),
         "n_quarantined": reasons.total(),
         "quarantine_reasons": dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
+        **({"invalid_values": dict(sorted(missing.items()))} if missing else {}),
     }
+
+
+def _tell_missing(counts: dict[str, Any]) -> None:
+    if found := counts.get("invalid_values"):
+        told = ", ".join(f"{reason} {n}" for reason, n in list(found.items())[:4])
+        log.warning("%d values break their rule and count as missing: %s", sum(found.values()), told)
 
 
 def _check_counts(counts: dict[str, Any], *, settings: InputConfig, quarantine_path: str) -> None:
@@ -144,8 +156,14 @@ def _check_counts(counts: dict[str, Any], *, settings: InputConfig, quarantine_p
             f"{counts['n_quarantined']} of {counts['n_rows']} rows are no usable song ({share:.1%}; at most "
             f"{settings.max_quarantine_share:.1%} is allowed): {reasons}",
             where=f"{settings.tracks}; the rows with their reasons: {quarantine_path}",
-            todo="correct the export, or raise input.max_quarantine_share",
+            todo=_advice(counts["quarantine_reasons"]),
         )
+
+
+def _advice(reasons: dict[str, int]) -> str:
+    if next(iter(reasons), "") == "popularity_out_of_range":
+        return "where popularity counts plays, say --set input.max_popularity=1e12"
+    return "correct the export, or raise input.max_quarantine_share"
 
 
 def _check_sums(counts: dict[str, Any], *, n_tracks: int, n_quarantined: int) -> None:

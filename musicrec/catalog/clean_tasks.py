@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from musicrec.arrays import Ints, as_shares
-from musicrec.catalog.audit import Audited, audit_rows
+from musicrec.catalog.audit import ANY_YEAR, Audited, audit_rows
 from musicrec.catalog.given_rows import GivenRows
 from musicrec.catalog.numbered import cut_by, text_arrays
 from musicrec.catalog.recording_tasks import named, with_recordings
@@ -37,6 +37,8 @@ _AUDITED = pa.schema(
         "n_songs": pa.int64(),
         "reasons": pa.list_(pa.string()),
         "n_refused": pa.list_(pa.int64()),
+        "missing": pa.list_(pa.string()),
+        "n_missing": pa.list_(pa.int64()),
         "drawn_ids": pa.list_(pa.string()),
         "drawn_keys": pa.list_(pa.int64()),
     }
@@ -45,14 +47,17 @@ _AUDITED = pa.schema(
 
 @dataclass(frozen=True)
 class Rules:
-    """What a task needs to know of a source: canonical name -> source name, and the rules."""
+    """What a task needs to know of a source: canonical name -> source name, the rules, the last year of songs."""
 
     columns: Mapping[str, str]
     settings: InputConfig
+    newest_year: int = ANY_YEAR
 
     def audited(self, rows: pa.Table, names: Sequence[str]) -> Audited:
         """Return what the rows are, as `audit_rows`, given the names of their columns."""
-        return audit_rows(rows.rename_columns(names), columns=self.columns, settings=self.settings)
+        return audit_rows(
+            rows.rename_columns(names), columns=self.columns, settings=self.settings, newest_year=self.newest_year
+        )
 
 
 def write_audited(rows: GivenRows, *, rules: Rules, songs: ArrowFiles, quarantine: RowFiles) -> DataFrame:
@@ -185,8 +190,10 @@ def _as_audited(piece: int, found: Audited, songs: pa.Table) -> pa.RecordBatch:
     drawn = np.argsort(as_shares(keys, seed=0), kind="stable")[:MAX_DRAWN]
     values = {
         "piece": piece, "n_rows": len(found.songs) + len(found.quarantine),
-        "n_duplicates": len(found.songs) - len(songs), "n_songs": len(songs), "reasons": list(refused),
-        "n_refused": list(refused.values()), "drawn_ids": songs["track_id"].take(pa.array(drawn)).to_pylist(),
+        "n_duplicates": len(found.songs) - len(songs), "n_songs": len(songs),
+        "reasons": list(refused), "n_refused": list(refused.values()),
+        "missing": list(found.missing), "n_missing": list(found.missing.values()),
+        "drawn_ids": songs["track_id"].take(pa.array(drawn)).to_pylist(),
         "drawn_keys": keys[drawn].tolist(),
     }  # fmt: skip
     return pa.RecordBatch.from_pylist([values], schema=_AUDITED)

@@ -51,16 +51,6 @@ def feature_numbers(column: pa.Array) -> Values:
     return Values(values, is_number & given, given)
 
 
-def popularity_of(column: pa.Array) -> pa.DoubleArray:
-    """Return finite numbers of at least 0, NULL where none stands."""
-    if pa.types.is_string(column.type):
-        values, is_number = _parsed(column)
-    else:
-        found = _typed_numbers(column)
-        values, is_number = found.values, found.is_number
-    return pa.array(values, mask=~(is_number & (values >= 0) & (values < np.inf)))
-
-
 def short_texts(column: pa.Array, *, settings: InputConfig) -> pa.StringArray:
     """Return texts of at most `input.expert.max_text_length` characters, NULL where none stands."""
     longest = settings.expert.max_text_length

@@ -8,6 +8,7 @@ playlists, the genre) with the query.
 from __future__ import annotations
 
 from dataclasses import asdict, fields
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from musicrec.evaluation.protocol import BASELINE, SplitResult, evaluate_split
 from musicrec.evaluation.spreading_effect import evaluate_spreading
 from musicrec.measures.metrics import percentile_interval, resampled_means
 from musicrec.measures.retrieval import ListMeasures
-from musicrec.songs import RAW_INPUTS
+from musicrec.songs import RAW_INPUTS, newest_year
 from musicrec.spark import failures
 
 MEASURES = tuple(field.name for field in fields(ListMeasures))
@@ -68,7 +69,7 @@ def _load(session: SparkSession, config: Config) -> Songs:
     playlists = read_relations(session, config.input).playlists
     with failures.input_errors(config.input.tracks):
         rows, columns = read_source(session, config.input)
-        tracks = as_tracks(rows, rules=Rules(columns, config.input)).persist()
+        tracks = as_tracks(rows, rules=Rules(columns, config.input, newest_year(date.today().year))).persist()
         n_tracks = tracks.count()
     songs = sample_songs(
         TrackRows(tracks), config, playlists=playlists, n_tracks=n_tracks, sample_size=config.evaluate.max_songs

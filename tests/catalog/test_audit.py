@@ -25,7 +25,9 @@ from musicrec.songs import FEATURES, TRACK_COLUMNS
 from tests.conftest import SONG
 
 
-def audit(rows: list[dict[str, Any]], *, typed: bool = False, **settings: Any) -> pd.DataFrame:
+def audit(
+    rows: list[dict[str, Any]], *, typed: bool = False, newest_year: int = 9999, **settings: Any
+) -> pd.DataFrame:
     """Clean rows given as dictionaries, as text or with their own types; return each with what became of it."""
     names = list(dict.fromkeys(name for row in rows for name in row if name != "_malformed"))
     said = {name: [row.get(name) for row in rows] for name in (*names, "_malformed")}
@@ -35,7 +37,7 @@ def audit(rows: list[dict[str, Any]], *, typed: bool = False, **settings: Any) -
     arrays["_malformed"] = arrays["_malformed"].cast(pa.string())
     source = pa.table({**arrays, "_source_file": ["file:/songs"] * len(rows)})
     columns = resolve_columns(names, wanted=TRACK_COLUMNS, configured={}, where="rows")
-    audited = audit_rows(source, columns=columns, settings=InputConfig(**settings))
+    audited = audit_rows(source, columns=columns, settings=InputConfig(**settings), newest_year=newest_year)
     assert audited.songs.schema.names == messages.AUDITED_SONGS.names
     assert len(audited.songs) + len(audited.quarantine) == len(rows)
     winners = keep_winners(audited.songs)
@@ -78,6 +80,38 @@ def test_each_broken_rule_has_its_reason() -> None:
     assert set(found["verdict"]) == {"quarantine"}
     assert set(found["source_file"]) == {"file:/songs"}
     assert json.loads(found.loc["s0", "row"])["danceability"] == "NaN"
+
+
+POISON = {
+    **dict.fromkeys((*FEATURES, "popularity"), ("1e30", "-1e30", "inf")),
+    "release_date": ("2099-01-01", "2099"),
+}
+
+
+@pytest.mark.parametrize("name", POISON)
+def test_a_poisoned_value_is_refused_and_changes_no_other_song(name: str) -> None:
+    rows = [song(f"s{i}", popularity=str(i), release_date=f"20{10 + i}-01-01") for i in range(6)]
+    clean = audit(rows, newest_year=2027).set_index("track_id")
+    for value in POISON[name]:
+        found = audit([{**rows[0], name: value}, *rows[1:]], newest_year=2027).set_index("track_id")
+        assert found.loc["s0", "verdict"] == "quarantine"
+        same = [name for name in TRACK_COLUMNS if name != "track_id"]
+        pd.testing.assert_frame_equal(found.drop("s0")[same], clean.drop("s0")[same], check_dtype=False)
+
+
+def test_optional_values_have_bounds_and_those_of_plays_another() -> None:
+    rows = [
+        song("a", popularity=100),
+        song("b", popularity="100.1"),
+        song("c", popularity=-1),
+        song("d", popularity="?"),
+    ]
+    reasons = audit(rows).set_index("track_id")["reason"].dropna()
+    assert dict(reasons) == {"b": "popularity_out_of_range", "c": "popularity_out_of_range"}
+    assert set(audit(rows[:2], max_popularity=1e12)["verdict"]) == {"track"}
+    lenient = audit([song("l", popularity=1e6, release_date="2099")], invalid_values="missing", newest_year=2027)
+    assert lenient.loc[0, ["popularity", "release_date"]].isna().all()
+    assert audit([song("n", release_date="2027-12-31")], newest_year=2027)["verdict"].tolist() == ["track"]
 
 
 def test_the_same_rules_hold_for_numbers() -> None:
