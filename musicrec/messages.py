@@ -89,8 +89,8 @@ WRITTEN_KEYS = _schema(piece=LongType(), n_rows=LongType(), n_repeated=LongType(
 WRITTEN_TRACKS = _schema(piece=LongType(), n_rows=LongType(), n_duplicates=LongType())
 
 # A piece of the input: its rows, those that another one of their id came before, its different songs, how many
-# rows were refused for what reason, and how many values count as missing for what. `drawn_ids` and `drawn_keys` are
-# of some of the songs.
+# rows were refused for what reason, and how many values count as missing for what. `drawn_ids` and `drawn_keys`
+# are of some of the songs.
 AUDITED = _schema(
     piece=LongType(),
     n_rows=LongType(),

@@ -15,15 +15,15 @@ from musicrec.catalog.numbered import text_arrays, texts_of
 from musicrec.compiled import compiled
 
 # What NFKC makes of an acute accent that stands for an apostrophe.
-ACCENT, APOSTROPHES = " \u0301", "['`\u2018\u2019\u02bb\u02bc\u2032]+"
+ACUTE, APOSTROPHES = " \u0301", "['`\u2018\u2019\u02bb\u02bc\u2032]+"
 # Soft hyphens, joiners, marks of direction; selectors of a sign's variant.
 UNSEEN = r"[\p{Cf}\x{034F}\x{FE00}-\x{FE0F}]+"
 SIGNS = r"[^\x00-\x7F\p{L}\p{N}\p{M}]+"
-AMPERSAND, NOTHING, SPACE, AND = ord("&"), 0, ord(" "), np.frombuffer(b"and", dtype=np.uint8)
+AMPERSAND, DROPPED_LETTER, SPACE, AND = ord("&"), 0, ord(" "), np.frombuffer(b"and", dtype=np.uint8)
 # What becomes of each byte.
 LETTERS = np.array(
     [
-        i if i >= 128 or i == AMPERSAND or chr(i).isalnum() else NOTHING if chr(i) in "'`" else SPACE
+        i if i >= 128 or i == AMPERSAND or chr(i).isalnum() else DROPPED_LETTER if chr(i) in "'`" else SPACE
         for i in range(256)
     ],
     dtype=np.uint8,
@@ -37,7 +37,7 @@ def composed(texts: pa.StringArray) -> pa.StringArray:
     if not pc.any(other).as_py():
         return texts
     some = pc.utf8_normalize(pc.replace_substring_regex(texts.filter(other), UNSEEN, ""), "NFKC")
-    return pc.replace_with_mask(texts, other, pc.replace_substring(some, ACCENT, "'"))
+    return pc.replace_with_mask(texts, other, pc.replace_substring(some, ACUTE, "'"))
 
 
 def folded(texts: pa.StringArray) -> pa.StringArray:
@@ -81,7 +81,7 @@ def _fold(
         first, is_apart = end, False
         for i in range(offsets[row], offsets[row + 1]):
             letter = LETTERS[text[i]]
-            if letter == NOTHING:
+            if letter == DROPPED_LETTER:
                 continue
             if letter == SPACE:
                 is_apart = True

@@ -24,7 +24,7 @@ LENGTH_RATIO = 1.05
 SOUND_DISTANCE = 0.08
 N_SHARES = len(SHARES)
 # Shares that must be known of both, and steps of one: a byte each, the last value for an unknown one.
-N_KNOWN_SHARES, STEPS, UNKNOWN = 4, 250, 255
+N_KNOWN_SHARES, STEPS, UNKNOWN_SHARE = 4, 250, 255
 # Neighbors by length whose sounds are compared: songs of one name are few, but "Intro" by nobody in particular.
 WINDOW = 32
 
@@ -76,7 +76,7 @@ def make_names(titles: Ints, guests: Parts, artists: Artists) -> tuple[Ints, Par
 
 def pack_sounds(shares: Doubles) -> Ints:
     """Return `songs.SHARES` (n, 7), NaN where they are not known, as a number each."""
-    steps = np.where(np.isnan(shares), UNKNOWN, np.rint(np.nan_to_num(shares) * STEPS)).astype(np.int64)
+    steps = np.where(np.isnan(shares), UNKNOWN_SHARE, np.rint(np.nan_to_num(shares) * STEPS)).astype(np.int64)
     packed: Ints = (steps << (8 * np.arange(len(SHARES)))).sum(axis=1)
     return packed
 
@@ -228,7 +228,7 @@ def _sounds_near(one: int, other: int) -> bool:
     n, distance = 0, 0
     for i in range(N_SHARES):
         a, b = (one >> (8 * i)) & 255, (other >> (8 * i)) & 255
-        if a != UNKNOWN and b != UNKNOWN:
+        if a != UNKNOWN_SHARE and b != UNKNOWN_SHARE:
             n, distance = n + 1, distance + abs(a - b)
     return n >= N_KNOWN_SHARES and distance <= SOUND_DISTANCE * STEPS * n
 
