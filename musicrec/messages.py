@@ -123,7 +123,7 @@ NAME_BLOCKS = _schema(
     n_others=ROWS, others=KEYS,
 )  # fmt: skip
 
-# Songs of one range of ids that have other releases. Blobs of n songs: int64 identities, and their recordings.
+# Songs of one range of ids whose recording another one names. Blobs of n songs: int64 identities, and recordings.
 RELEASE_BLOCKS = _schema(target=IntegerType(), part=IntegerType(), songs=KEYS, recordings=KEYS)
 
 # A piece of the vectors, NULL where they were not fit to be written, and what is in it. Blobs of its songs that a

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 
-from musicrec.arrays import Bools, Ints, concatenate_ranges
+from musicrec.arrays import Ints, concatenate_ranges
 from musicrec.catalog.audit import OTHER_NAMES, TITLE_KEY
 from musicrec.catalog.names import Parts
 from musicrec.catalog.numbered import cut_by, each_part
@@ -77,8 +77,8 @@ def as_releases(blocks: DataFrame, *, n_parts: int, targets: Sequence[int]) -> D
     def find(batches: Batches) -> Batches:
         for part, rows in each_block(batches):
             songs, ranges = _joined_songs(rows), joined(NAME_BLOCKS, "ranges", rows)
-            recordings = find_recordings(songs)
-            several = np.flatnonzero(_is_shared(recordings))
+            recordings, known = find_recordings(songs), identify(songs.keys, songs.names)
+            several = np.flatnonzero(recordings != known)
             some = dict(each_part(ranges[several].astype(np.int64)))
             for number in range(len(targets)) if part == 0 else sorted(some):
                 found = several[some.get(number, np.empty(0, dtype=np.int64))]
@@ -86,7 +86,7 @@ def as_releases(blocks: DataFrame, *, n_parts: int, targets: Sequence[int]) -> D
                     few = found[start : start + MAX_BLOCK_ROWS]
                     yield as_row(
                         RELEASE_BLOCKS, target=targets[number], part=number,
-                        songs=identify(songs.keys[few], songs.names[few]), recordings=recordings[few],
+                        songs=known[few], recordings=recordings[few],
                     )  # fmt: skip
 
     return blocks.repartition(n_parts, "target").mapInArrow(find, RELEASE_BLOCKS)
@@ -100,7 +100,7 @@ def with_recordings(songs: pa.Table, known: Ints, recordings: Ints) -> pa.Table:
     songs : pyarrow.Table
         `messages.AUDITED_SONGS`.
     known, recordings : int64 array, shape (n,)
-        Songs that have other releases, by `identify`, and their recordings. Any other is a recording by itself.
+        Songs by `identify`, and their recordings. Any other song names its recording.
     """
     found = identify(*(numbers(songs[name]) for name in ("track_key", "recording_key")))
     order = np.argsort(known)
@@ -158,9 +158,3 @@ def _taken(songs: Named, rows: Ints) -> Named:
 def _no_songs() -> Named:
     none = np.empty(0, dtype=np.int64)
     return Named(none, none, Parts(np.zeros(1, dtype=np.int64), none), none.astype(np.int32), none)
-
-
-def _is_shared(recordings: Ints) -> Bools:
-    _, inverse, counts = np.unique(recordings, return_inverse=True, return_counts=True)
-    shared: Bools = counts[inverse] > 1
-    return shared

@@ -76,9 +76,10 @@ def make_names(titles: Ints, guests: Parts, artists: Artists) -> tuple[Ints, Par
 
 def pack_sounds(shares: Doubles) -> Ints:
     """Return `songs.SHARES` (n, 7), NaN where they are not known, as a number each."""
-    steps = np.where(np.isnan(shares), UNKNOWN_SHARE, np.rint(np.nan_to_num(shares) * STEPS)).astype(np.int64)
-    packed: Ints = (steps << (8 * np.arange(len(SHARES)))).sum(axis=1)
-    return packed
+    packed = np.zeros((len(shares), 8), dtype=np.uint8)
+    packed[:, :N_SHARES] = np.nan_to_num(shares, nan=UNKNOWN_SHARE / STEPS) * STEPS + 0.5
+    sounds: Ints = packed.view("<i8")[:, 0]
+    return sounds
 
 
 def identify(keys: Ints, names: Ints) -> Ints:
@@ -94,7 +95,7 @@ def find_recordings(songs: Named) -> Ints:
     names = np.concatenate([songs.names, songs.others.hashes])
     rows = np.concatenate([roots, np.repeat(roots, n_others)])
     # Most names are of one song: what is left is a tenth.
-    order = np.argsort(names, kind="stable")
+    order = np.argsort(names)
     same = names[order][1:] == names[order][:-1]
     order = order[np.concatenate([same, [False]]) | np.concatenate([[False], same])] if n else order
     by_length = np.lexsort(
