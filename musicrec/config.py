@@ -76,6 +76,7 @@ class InputConfig(Section):
     encoding: Encoding = "auto"
     decimal: Literal["auto", ".", ","] = "auto"
     invalid_values: Literal["quarantine", "missing"] = "quarantine"
+    max_popularity: Annotated[float, Field(gt=0.0)] = 100.0
     min_features: Annotated[int, Field(ge=1, le=12)] = 6
     max_quarantine_share: Share = 0.1
     expert: InputExpert = InputExpert()

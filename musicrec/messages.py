@@ -102,9 +102,10 @@ WRITTEN_TRACKS = _schema(
 # The columns of a piece of a file: `path` is its URI or its number.
 SOURCE_KEYS = _schema(path=StringType(), piece=LongType(), names=ArrayType(StringType()))
 
-# A piece of the input: its rows, those that another one of their id came before, its different songs, and how many
-# rows were refused for what reason. `drawn_ids` and `drawn_keys` are of some of the songs. `common_key` is the
-# middle one of all rows that are songs, and `n_of_key` how many have it.
+# A piece of the input: its rows, those that another one of their id came before, its different songs, how many
+# rows were refused for what reason, and how many values count as missing for what. `drawn_ids` and `drawn_keys`
+# are of some of the songs. `common_key` is the middle one of all rows that are songs, and `n_of_key` how many have
+# it.
 AUDITED = _schema(
     piece=LongType(),
     n_rows=LongType(),
@@ -112,14 +113,35 @@ AUDITED = _schema(
     n_songs=LongType(),
     reasons=ArrayType(StringType()),
     n_refused=ArrayType(LongType()),
+    missing=ArrayType(StringType()),
+    n_missing=ArrayType(LongType()),
     drawn_ids=ArrayType(StringType()),
     drawn_keys=ArrayType(LongType()),
     common_key=LongType(),
     n_of_key=LongType(),
 )
 
-# A song of an input in which its id may stand several times, with the number of its known features.
-AUDITED_SONGS = StructType([*TRACKS.fields, StructField("n_known", IntegerType())])
+# A song of an input in which its id may stand several times, with the number of its known features, and what
+# recordings are found by: its title, its name in place of `recording_key`, and other names.
+AUDITED_SONGS = StructType(
+    [
+        *TRACKS.fields,
+        StructField("n_known", IntegerType()),
+        StructField("title_key", LongType()),
+        StructField("other_names", ArrayType(LongType())),
+    ]
+)
+
+# Songs of one part of the titles, as `recordings.Named`. Spark's hash sends `target` to the part's partition.
+# Blobs of n songs: int64 keys and names, int32 lengths in milliseconds, int64 sounds, int32 ranges of ids and
+# numbers of other names; and these, int64.
+NAME_BLOCKS = _schema(
+    target=IntegerType(), part=IntegerType(), keys=KEYS, names=KEYS, lengths=ROWS, sounds=KEYS, ranges=ROWS,
+    n_others=ROWS, others=KEYS,
+)  # fmt: skip
+
+# Songs of one range of ids whose recording another one names. Blobs of n songs: int64 identities, and recordings.
+RELEASE_BLOCKS = _schema(target=IntegerType(), part=IntegerType(), songs=KEYS, recordings=KEYS)
 
 # A piece of the vectors, NULL where they were not fit to be written, and what is in it. Blobs of its songs that a
 # sample has: n int64 keys and n x d float32 vectors.

@@ -36,6 +36,7 @@ from musicrec.neighbors.search.spaces import Space
 from musicrec.neighbors.truth import find_truth
 from musicrec.neighbors.tune import tune_family
 from musicrec.report.report import draw_report
+from musicrec.songs import newest_year
 from musicrec.spark.failures import input_errors
 from musicrec.storage import byte_files, runs
 from musicrec.storage.plain import without_secrets
@@ -129,7 +130,7 @@ def _check_apart(config: Config, root: Root) -> None:
 
 
 def _run(context: Context, header: dict[str, Any], relations: Relations) -> str:
-    catalog = write_catalog(context)
+    catalog = write_catalog(context, newest_year=newest_year(int(header["run_date"][:4])))
     n = catalog.n_tracks
     numbered = write_numbers(context, catalog.ordered)
     favorites = write_matched(context, numbered, relations.favorites)

@@ -40,11 +40,15 @@ FEATURE_RULES = (
     FeatureRule("duration_ms", 1.0, 86_400_000.0),  # at most a day
 )
 FEATURES = tuple(rule.name for rule in FEATURE_RULES)
+SHARES = tuple(rule.name for rule in FEATURE_RULES if (rule.low, rule.high, rule.whole) == (0.0, 1.0, False))
 
 # What else can tell how a song sounds, where the catalog has it: a decimal year, a number of at least 0, and a
 # number that stands for a name.
 OPTIONAL_INPUTS = ("release_date", "popularity", "genre")
 RAW_INPUTS = (*FEATURES, *OPTIONAL_INPUTS)
+
+# No catalog of this version is from before; a run for an earlier date reads the same songs.
+KNOWN_YEAR = 2026
 
 # All of them 0 at once is how a song looks that was never analyzed.
 ANALYZED_FEATURES = ("danceability", "valence", "speechiness", "tempo")
@@ -63,6 +67,11 @@ LINK = re.compile(
 )
 # A file of a listener's own, which no catalog has.
 LOCAL_PREFIX = "spotify:local:"
+
+
+def newest_year(run_year: int) -> int:
+    """Return the last year that a song of a run may be from: what is announced is in catalogs a year ahead."""
+    return max(run_year, KNOWN_YEAR) + 1
 
 
 def bare_id(text: str) -> str:

@@ -41,14 +41,14 @@ COLUMNS = {
     "quarantine.reason": "the first rule that the row breaks, see below",
     "n_recommendations": "length of its list, 0 to `neighbors.k`",
     "track_key": "64-bit hash of `track_id`, the key inside of a run",
-    "recording_key": "64-bit hash of artist and title without what only tells releases apart; "
-    "`track_key` where one of them is missing",
+    "recording_key": "the same for the releases of one recording: one title, an artist in common, and about one "
+    "length or one sound; no song without title or artist shares it",
     "title": "cut to a bounded length",
     "artist": "as the input has them, several in one text; cut to a bounded length",
     "album": "cut to a bounded length",
     "release_date": "ISO: a day, a month or a year",
     "release_year": "its first four digits",
-    "popularity": "at least 0, in the input's unit",
+    "popularity": "0 to `input.max_popularity`, in the input's unit",
     "genre": "as the input has it, cut to a bounded length",
     "explicit": "true or false; NULL where it is not known",
     "quarantine.track_id": "the id, where the row has one",
@@ -111,6 +111,8 @@ WITHOUT_LIST = {
 ROW_REASONS = {
     "malformed_row": "the row could not be parsed",
     "missing_id": "it has no id, and `input.id_from` makes none",
+    "popularity_out_of_range": "below 0 or above `input.max_popularity`",
+    "release_date_out_of_range": "more than a year after the run's date",
     "too_few_features": "fewer known features than `input.min_features`",
     "local_file": "the same, of a file of a listener's own (`spotify:local:...`)",
     "id_too_long": "its id has more than 1,000 characters",

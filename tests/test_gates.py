@@ -13,18 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.catalog.audit import audit_rows
-from musicrec.catalog.columns import resolve_columns
+from musicrec.catalog.columns import MALFORMED, SOURCE_FILE
 from musicrec.catalog.commonest import count_commonest, measure_catalog, middle, survey_songs
 from musicrec.catalog.twins import keep_winners
-from musicrec.config import GatesConfig, InputConfig
+from musicrec.config import GatesConfig
 from musicrec.errors import QualityError
 from musicrec.gates import Measured, as_record, check_verdicts, judge
 from musicrec.measures.collapse import SAME_DIRECTION, same_direction_share
 from musicrec.messages import AUDITED, WRITTEN_TRACKS, as_row
 from musicrec.schemas import TRACKS
-from musicrec.songs import FEATURES, TRACK_COLUMNS
+from musicrec.songs import FEATURES
 from musicrec.spark.arrow import numbers
+from tests.catalog.test_audit import rules_of
 from tests.conftest import SONG, TIDYTUESDAY, make_songs
 
 LIMITS = GatesConfig()
@@ -33,14 +33,14 @@ N_RANGES = 3
 
 def measure(rows: pa.Table, *, published: Mapping[str, Any] | None = None) -> list[Measured]:
     """Return the numbers of a source's rows, cleaned in pieces and ranges as by a run, but in this process."""
-    columns = resolve_columns(rows.column_names, wanted=TRACK_COLUMNS, configured={}, where="rows")
+    rules = rules_of(rows.column_names)
     none = pa.nulls(len(rows), pa.string())
-    source = rows.append_column("_malformed", none).append_column("_source_file", none)
+    source = rows.append_column(MALFORMED, none).append_column(SOURCE_FILE, none)
     size = -(-len(rows) // N_RANGES)
     audited, songs = [], []
     for first in range(0, len(rows), size):
         piece = source.slice(first, size)
-        found = audit_rows(piece, columns=columns, settings=InputConfig())
+        found = rules.audited(piece, piece.column_names)
         key, n_of_key = middle(numbers(found.songs["track_key"]))
         audited.append({"n_rows": len(piece), "common_key": int(key), "n_of_key": n_of_key})
         songs.append(found.songs)
@@ -53,7 +53,10 @@ def measure(rows: pa.Table, *, published: Mapping[str, Any] | None = None) -> li
     ]
     assert set(audited[0]) < set(AUDITED.names)
     return measure_catalog(
-        pa.Table.from_pylist(audited), pa.Table.from_batches(written), columns=columns, published=published or {}
+        pa.Table.from_pylist(audited),
+        pa.Table.from_batches(written),
+        columns=rules.columns,
+        published=published or {},
     )
 
 

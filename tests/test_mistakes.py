@@ -171,7 +171,8 @@ MISTAKES: dict[str, Mistake] = {
     "no JSON": (lambda p: refresh(p, p.write("a.jsonl", "a\nb\n")), 3, "no line holds a JSON object"),
     "picture": (lambda p: refresh(p, p.write("a.csv", b"\x89PNG\r\n\x1a\n" + bytes(90))), 3, "no CSV"),
     # Columns and values.
-    "no id": (lambda p: refresh(p, p.songs(drop=("track_id",))), 3, """--set 'input.id_from=["artist", "title"]'"""),
+    "no id": (lambda p: refresh(p, p.songs(drop=("track_id",))), 3,
+              """--set 'input.id_from=["artist", "title"]'"""),
     "another id": (lambda p: refresh(p, p.songs(drop=("track_id",), TrackRef=range(30))), 3,
                    "did you mean the column TrackRef?"),
     "no features": (lambda p: refresh(p, p.write("a.csv", "id,name\n1,a\n")), 3, "0 of 12 audio features"),
@@ -190,8 +191,8 @@ MISTAKES: dict[str, Mistake] = {
     "rows without ids": (lambda p: refresh(p, p.songs(track_id="")), 3, "missing_id 30"),
     "broken rows": (lambda p: refresh(p, p.write("a.csv", TOO_LONG)), 3, "malformed_row"),
     "seen before anything runs": (lambda p: refresh(p, p.songs(tempo=-1), dry=True), 3, "tempo_out_of_range 30"),
-    "another file": (lambda p: refresh(p, os.path.dirname(p.songs("d/a.csv") and p.write("d/b.csv", "a,b\n1,2\n"))),
-                     3, "b.csv"),
+    "another file": (lambda p: refresh(p, os.path.dirname(p.songs("d/a.csv") and p.write("d/b.csv", "a,b\n"))), 3,
+                     "b.csv"),
     "a column of Parquet twice": (lambda p: refresh(p, twice_in_parquet(p)), 3, "two columns have one name"),
     # Playlists and favorites.
     "no playlists": (lambda p: refresh(p, None, "input.playlists=nowhere.csv"), 3, "nowhere.csv"),
@@ -201,7 +202,8 @@ MISTAKES: dict[str, Mistake] = {
                     "input.favorite_columns.user_id"),
     "playlists of others": (lambda p: refresh(p, None, relation(p, "playlists", "playlist_id,id\n1,x\n")), 3,
                             "playlists"),
-    "favorites of others": (lambda p: refresh(p, None, relation(p, "favorites", "user_id,id\n1,x\n")), 3, "favorites"),
+    "favorites of others": (lambda p: refresh(p, None, relation(p, "favorites", "user_id,id\n1,x\n")), 3,
+                            "favorites"),
     # The night and its place.
     "the same for all": (lambda p: refresh(p, p.songs(n=150, **SONG)), 4, "--accept"),
     "output is a file": (lambda p: refresh(p, None, f"output.root={p.write('file', 'x')}"), 1, "file"),
@@ -210,10 +212,11 @@ MISTAKES: dict[str, Mistake] = {
     "vectors of CSV": (lambda p: neighbors(p, p.songs()), 3, "songs.csv"),
     "no vectors": (lambda p: neighbors(p, f"{p.at}/nowhere"), 3, "no such path"),
     "no vector column": (lambda p: neighbors(p, p.vectors(), "--vector-column", "x"), 3, "--vector-column"),
-    "an id twice": (lambda p: neighbors(p, p.vectors(id=["a", "b", "b", "c", "d"])), 3, "ids in more than one row: b"),
+    "an id twice": (lambda p: neighbors(p, p.vectors(id=["a", "b", "b", "c", "d"])), 3,
+                    "ids in more than one row: b"),
     "vectors of zeros": (lambda p: neighbors(p, p.vectors(vector=[[0.0, 0.0]] * 20)), 3, "zero"),
-    "vectors of all lengths": (lambda p: neighbors(p, p.vectors(vector=[[1.0] * (2 + i % 2) for i in range(20)])), 3,
-                               "from 2 to 3 numbers"),
+    "vectors of all lengths": (lambda p: neighbors(p, p.vectors(vector=[[1.0] * (2 + i % 2) for i in range(20)])),
+                               3, "from 2 to 3 numbers"),
     "vectors of NaN": (lambda p: neighbors(p, p.vectors(vector=[[1.0, float("nan")]] * 20)), 3, "NaN"),
     "one vector": (lambda p: neighbors(p, p.vectors(id=["a"])), 3, "vector"),
     "a number and what else": (lambda p: neighbors(p, p.vectors(), "--k", "none"), 2, "none"),
@@ -270,8 +273,8 @@ def test_a_path_that_exists_is_that_path(spark, tmp_path: Path, capfd: pytest.Ca
     names = ["a[b]", "{c}", "d*", "e%20f", "g, h", "i:j", "k'l", 'm"n', "ö ü", "#o", "p?q", "r\\s"]
     for name in names:
         place = Place(tmp_path / name)
-        tracks = place.songs("songs [all].csv")
-        for path in (tracks, str(place.at)):
+        tracks = place.songs(f"{name}/songs [all].csv")
+        for path in (tracks, os.path.dirname(tracks)):
             code, told = end_of(refresh(place, path, dry=True), capfd)
             assert (code, told) == (0, ""), (path, told)
 

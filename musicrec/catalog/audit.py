@@ -17,16 +17,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from musicrec.arrays import Doubles
-from musicrec.catalog import texts
+from musicrec.arrays import Bools, Doubles
+from musicrec.catalog import names, texts
 from musicrec.catalog.columns import MALFORMED, SOURCE_FILE, YEAR
 from musicrec.catalog.hashes import hash_texts
+from musicrec.catalog.recordings import make_names
 from musicrec.catalog.values import (
+    MISSING_NUMBERS,
     Values,
     explicit_of,
+    feature_numbers,
     features_of,
     no_numbers,
-    popularity_of,
     release_dates,
     short_texts,
     track_ids,
@@ -34,7 +36,7 @@ from musicrec.catalog.values import (
 from musicrec.config import InputConfig
 from musicrec.schemas import QUARANTINE, TRACKS
 from musicrec.songs import ANALYZED_FEATURES, FEATURE_RULES, FEATURES, LOCAL_PREFIX, TEXT_COLUMNS, FeatureRule
-from musicrec.spark.arrow import bools
+from musicrec.spark.arrow import bools, list_column
 
 MAX_ROW_LENGTH, TOLD_ROWS = 2000, 4096
 # An id is longer than this in nobody's catalog.
@@ -46,33 +48,58 @@ REASONS = (
     "malformed_row",
     "missing_id",
     *(f"{rule.name}_{problem}" for rule in FEATURE_RULES for problem in PROBLEMS),
+    "popularity_out_of_range",
+    "release_date_out_of_range",
     "too_few_features",
     "local_file",
     "id_too_long",
 )
-# Of songs, beside the columns of `schemas.TRACKS`: how many features are known.
-N_KNOWN = "n_known"
+# Where no run says what year it is: dates have four digits.
+ANY_YEAR = 9999
+# Of songs, beside the columns of `schemas.TRACKS`: how many features are known, and what recordings are found by.
+N_KNOWN, TITLE_KEY, OTHER_NAMES = "n_known", "title_key", "other_names"
 
 
 @dataclass(frozen=True)
 class Audited:
-    """Rows by what they are: `messages.AUDITED_SONGS`, several of one id maybe, and `schemas.QUARANTINE`."""
+    """Rows by what they are: `messages.AUDITED_SONGS`, several of one id maybe, and `schemas.QUARANTINE`.
+
+    `missing` counts the values that break a rule and count as missing, by what would be the reason of a refusal.
+    Until all songs of a title are known, `recording_key` is the song's name, as `recordings.Named` has it.
+    """
 
     songs: pa.Table
     quarantine: pa.Table
+    missing: dict[str, int]
 
 
-def audit_rows(rows: pa.Table, *, columns: Mapping[str, str], settings: InputConfig) -> Audited:
+@dataclass(frozen=True)
+class Optional:
+    """What may stand beside the features: `popularity` (n,), NaN where it is not known, and ISO `dates` (n,)."""
+
+    popularity: Doubles
+    dates: pa.StringArray
+
+    def take(self, rows: NDArray[np.int64]) -> Optional:
+        """Return those of some rows."""
+        return Optional(self.popularity[rows], self.dates.take(pa.array(rows)))
+
+
+def audit_rows(
+    rows: pa.Table, *, columns: Mapping[str, str], settings: InputConfig, newest_year: int = ANY_YEAR
+) -> Audited:
     """Return what the rows of a source are.
 
     Parameters
     ----------
     rows : pyarrow.Table
-        The source's columns, `_malformed` (the row's text where it could not be parsed) and `_source_file`.
+        The source's columns, `columns.MALFORMED` and `columns.SOURCE_FILE`.
     columns : mapping
         Canonical name -> source name.
     settings : InputConfig
         Rules for ids, values and text.
+    newest_year : int
+        No song is from a later one.
     """
     given = {name: whole(rows[name]) for name in rows.column_names}
     given = {name: texts.repaired(c) if pa.types.is_string(c.type) else c for name, c in given.items()}
@@ -80,7 +107,9 @@ def audit_rows(rows: pa.Table, *, columns: Mapping[str, str], settings: InputCon
     ids = track_ids(source.get("track_id"), given, n=rows.num_rows, settings=settings)
     found = {name: features_of(name, source[name], settings=settings) for name in FEATURES if name in source}
     problems = {rule.name: _problems(rule, found[rule.name]) for rule in FEATURE_RULES if rule.name in found}
-    reasons = _reasons(given[MALFORMED], ids, problems, settings=settings)
+    optional, late = _optional(source, n=rows.num_rows, settings=settings, newest_year=newest_year)
+    broken = {**_by_reason(problems), **late}
+    reasons = _reasons(given[MALFORMED], ids, broken, settings=settings)
     values = _known_values(found, problems, n=rows.num_rows)
     n_known = np.sum([~np.isnan(column) for column in values.values()], axis=0)
     has_few = (reasons == 0) & (n_known < settings.min_features)
@@ -90,8 +119,9 @@ def audit_rows(rows: pa.Table, *, columns: Mapping[str, str], settings: InputCon
     kept, refused = np.flatnonzero(reasons == 0), np.flatnonzero(reasons)
     some = {name: column.take(pa.array(kept)) for name, column in source.items()}
     return Audited(
-        _songs(ids.take(pa.array(kept)), some, values, kept, n_known, settings=settings),
+        _songs(ids.take(pa.array(kept)), some, values, optional, kept, n_known, settings=settings),
         _quarantine(ids, given, reasons, refused),
+        _count_missing({**broken, "release_date_not_a_date": _unread(source, optional.dates, late)}, kept),
     )
 
 
@@ -118,21 +148,68 @@ def _problems(rule: FeatureRule, found: Values) -> NDArray[np.int8]:
     return problems.astype(np.int8)
 
 
+def _optional(
+    source: Mapping[str, pa.Array], *, n: int, settings: InputConfig, newest_year: int
+) -> tuple[Optional, dict[str, Bools]]:
+    """Return popularity and dates of n rows, and by reason which of them are none."""
+    popular = source.get("popularity")
+    found = no_numbers(n) if popular is None else feature_numbers(popular, decimal=settings.decimal)
+    dates = release_dates(source["release_date"]) if "release_date" in source else texts.no_texts(n)
+    if YEAR in source:
+        # It serves where there is no date that can be read.
+        dates = pc.coalesce(dates, release_dates(source[YEAR]))
+    popularity = np.where(found.is_number, found.values, np.nan)
+    with np.errstate(invalid="ignore"):
+        is_wrong = (popularity < 0) | (popularity > settings.max_popularity)
+    is_late = bools(pc.fill_null(pc.greater(_years_of(dates), newest_year), False))
+    known = Optional(
+        np.where(is_wrong, np.nan, popularity), pc.if_else(pa.array(is_late), pa.scalar(None, pa.string()), dates)
+    )
+    return known, {"popularity_out_of_range": is_wrong, "release_date_out_of_range": is_late}
+
+
+def _unread(source: Mapping[str, pa.Array], dates: pa.StringArray, late: Mapping[str, Bools]) -> Bools:
+    """Return which rows (n,) have text for a date that says none."""
+    unread = bools(pc.is_null(dates)) & ~late["release_date_out_of_range"]
+    rows = np.flatnonzero(unread)
+    if "release_date" not in source or not len(rows):
+        return np.zeros(len(dates), dtype=bool)
+    said = texts.lowered(texts.stripped(texts.as_texts(source["release_date"].take(pa.array(rows)))))
+    unread[rows] = ~bools(texts.is_in(said, MISSING_NUMBERS)) & bools(pc.is_valid(said))
+    return unread
+
+
+def _years_of(dates: pa.StringArray) -> pa.Int32Array:
+    return pc.cast(pc.utf8_slice_codeunits(dates, start=0, stop=4), pa.int32())
+
+
+def _by_reason(problems: dict[str, NDArray[np.int8]]) -> dict[str, Bools]:
+    return {
+        f"{name}_{problem}": found == i + 1
+        for name, found in problems.items()
+        for i, problem in enumerate(PROBLEMS)
+    }
+
+
 def _reasons(
-    malformed: pa.StringArray, ids: pa.StringArray, problems: dict[str, NDArray[np.int8]], *, settings: InputConfig
+    malformed: pa.StringArray, ids: pa.StringArray, broken: dict[str, Bools], *, settings: InputConfig
 ) -> NDArray[np.int64]:
     """Return the first reason (n,) of each row as in `REASONS`, 0 where it has none."""
     reasons = np.zeros(len(ids), dtype=np.int64)
     if settings.invalid_values == "quarantine":
-        for name in reversed(problems):
-            first = REASONS.index(f"{name}_{PROBLEMS[0]}")
-            reasons = np.where(problems[name] > 0, first + problems[name] - 1, reasons)
+        for name, rows in reversed(broken.items()):
+            reasons[rows] = REASONS.index(name)
     reasons[bools(pc.is_null(ids))] = REASONS.index("missing_id")
     reasons[bools(pc.fill_null(pc.greater(pc.utf8_length(ids), MAX_ID_LENGTH), False))] = REASONS.index(
         "id_too_long"
     )
     reasons[bools(pc.is_valid(malformed))] = REASONS.index("malformed_row")
     return reasons
+
+
+def _count_missing(broken: dict[str, Bools], kept: NDArray[np.int64]) -> dict[str, int]:
+    counts = {reason: int(rows[kept].sum()) for reason, rows in broken.items()}
+    return {reason: n for reason, n in counts.items() if n}
 
 
 def _known_values(
@@ -157,6 +234,7 @@ def _songs(
     ids: pa.StringArray,
     source: Mapping[str, pa.Array],
     values: Mapping[str, Doubles],
+    optional: Optional,
     rows: NDArray[np.int64],
     n_known: NDArray[Any],
     *,
@@ -167,35 +245,33 @@ def _songs(
     said = {
         name: short_texts(source[name], settings=settings) if name in source else none for name in TEXT_COLUMNS
     }
-    dates = release_dates(source["release_date"]) if "release_date" in source else none
-    if YEAR in source:
-        # It serves where there is no date that can be read.
-        dates = pc.coalesce(dates, release_dates(source[YEAR]))
+    optional = optional.take(rows)
     keys = hash_texts(ids)
     columns = {
         "track_key": pa.array(keys),
         "track_id": ids,
-        "recording_key": pa.array(_recording_keys(said["artist"], said["title"], keys)),
+        **_named(said["artist"], said["title"], keys),
         **said,
-        "release_date": dates,
-        "release_year": pc.cast(pc.utf8_slice_codeunits(dates, start=0, stop=4), pa.int32()),
-        "popularity": popularity_of(source["popularity"], settings=settings)
-        if "popularity" in source
-        else pa.nulls(n, pa.float64()),
+        "release_date": optional.dates,
+        "release_year": _years_of(optional.dates),
+        "popularity": pa.array(optional.popularity, from_pandas=True),
         "explicit": explicit_of(source["explicit"]) if "explicit" in source else pa.nulls(n, pa.bool_()),
         **{name: pa.array(values[name][rows], from_pandas=True) for name in FEATURES},
         N_KNOWN: pa.array(n_known[rows].astype(np.int32)),
     }
-    return pa.table({name: columns[name] for name in (*TRACKS.names, N_KNOWN)})
+    return pa.table({name: columns[name] for name in (*TRACKS.names, N_KNOWN, TITLE_KEY, OTHER_NAMES)})
 
 
-def _recording_keys(artists: pa.StringArray, titles: pa.StringArray, keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the hash of artist and title (n,), the song's own key (n,) where one of them is missing."""
+def _named(artists: pa.StringArray, titles: pa.StringArray, keys: NDArray[np.int64]) -> dict[str, pa.Array]:
+    """Return the names of songs; one without artist or title is alone, by its own key (n,)."""
     known = pc.and_(pc.is_valid(artists), pc.is_valid(titles))
-    rows, found = np.flatnonzero(bools(known)), keys.copy()
-    some = (column.filter(known) for column in (artists, titles))
-    found[rows] = hash_texts(texts.lowered(next(some)), texts.normalized_titles(next(some)))
-    return found
+    rows = np.flatnonzero(bools(known))
+    title_keys, guests = names.split_titles(titles.filter(known))
+    found, others = make_names(title_keys, guests, names.split_artists(artists.filter(known)))
+    whole, of_title, n_others = keys.copy(), keys.copy(), np.zeros(len(keys), dtype=np.int64)
+    whole[rows], of_title[rows], n_others[rows] = found, title_keys, np.diff(others.starts)
+    lists = list_column(others.hashes, n_others)
+    return {"recording_key": pa.array(whole), TITLE_KEY: pa.array(of_title), OTHER_NAMES: lists}
 
 
 def _quarantine(

@@ -11,7 +11,9 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.catalog import clean_tasks
+from musicrec.catalog import clean_tasks, recording_tasks
+from musicrec.catalog.audit import ANY_YEAR
+from musicrec.catalog.clean_tasks import rules_of
 from musicrec.catalog.commonest import count_of_recording, measure_catalog
 from musicrec.catalog.number import Ordered, choose_borders
 from musicrec.catalog.refusals import check_counts
@@ -20,6 +22,7 @@ from musicrec.context import Context, log
 from musicrec.errors import QualityError, shorten
 from musicrec.spark.arrow import numbers
 from musicrec.spark.failures import input_errors
+from musicrec.spark.partitions import partition_targets
 from musicrec.storage import datasets
 from musicrec.storage.arrow_files import ArrowFiles
 from musicrec.storage.files import drop
@@ -56,8 +59,10 @@ class Catalog:
     is_one_recording: bool = False
 
 
-def write_catalog(context: Context) -> Catalog:
+def write_catalog(context: Context, *, newest_year: int = ANY_YEAR) -> Catalog:
     """Clean the input into `work/`: every row ends as a track, a counted duplicate or in the quarantine.
+
+    No song is from after `newest_year`.
 
     Raises
     ------
@@ -74,7 +79,8 @@ def write_catalog(context: Context) -> Catalog:
             source = read_source(context.session, settings)
             for sentence in source.said:
                 log.info(sentence)
-            audited = clean_tasks.write_audited(source, songs=pieces, quarantine=quarantine).toArrow()
+            rules = rules_of(source, newest_year=newest_year)
+            audited = clean_tasks.write_audited(source, rules, songs=pieces, quarantine=quarantine).toArrow()
         counts = _as_counts(audited)
         if not counts["n_quarantined"]:
             quarantine.write(0, clean_tasks.NO_QUARANTINE)
@@ -89,6 +95,7 @@ def write_catalog(context: Context) -> Catalog:
             "%(n_rows)d rows = %(n_tracks)d tracks + %(n_duplicates)d duplicates + %(n_quarantined)d quarantined",
             counts,
         )
+        _tell_missing(counts)
         context.judge(
             measure_catalog(audited, written, columns=source.meaning.columns, published=context.published)
         )
@@ -111,8 +118,13 @@ def _write_tracks(context: Context, pieces: ArrowFiles, audited: pa.Table) -> tu
     n_songs = sum(audited["n_songs"].to_pylist())
     first_ids = choose_borders(ids, n_songs=n_songs, k=context.config.neighbors.k)
     files = context.arrays(datasets.NUMBERED)
+    targets = partition_targets(len(first_ids) + 1)
+    # As many parts of the titles as ranges of ids: both are to fit into a task's memory.
+    names = recording_tasks.as_name_blocks(
+        context.numbers(len(filled)), pieces=filled, first_ids=first_ids, songs=pieces, targets=targets
+    )
     written = clean_tasks.write_tracks(
-        context.numbers(len(first_ids) + 1),
+        recording_tasks.as_releases(names, n_parts=len(targets), targets=targets),
         pieces=filled,
         first_ids=first_ids,
         songs=pieces,
@@ -125,15 +137,17 @@ def _write_tracks(context: Context, pieces: ArrowFiles, audited: pa.Table) -> tu
 
 def _as_counts(audited: pa.Table) -> dict[str, Any]:
     """Return what the rows are; songs of which several have one id count once for each piece."""
-    reasons = Counter[str]()
+    reasons, missing = Counter[str](), Counter[str]()
     for row in audited.to_pylist():
         reasons.update(dict(zip(row["reasons"], row["n_refused"], strict=True)))
+        missing.update(dict(zip(row["missing"], row["n_missing"], strict=True)))
     return {
         "n_rows": sum(audited["n_rows"].to_pylist()),
         "n_tracks": sum(audited["n_songs"].to_pylist()),
         "n_duplicates": sum(audited["n_duplicates"].to_pylist()),
         "n_quarantined": reasons.total(),
         "quarantine_reasons": dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
+        **({"invalid_values": dict(sorted(missing.items()))} if missing else {}),
     }
 
 
@@ -145,6 +159,12 @@ def _tell_malformed(context: Context, counts: dict[str, Any]) -> None:
         for first in malformed.orderBy("source_file", F.length("row"), "row").limit(1).collect():
             file, told = first["source_file"].rsplit("/", 1)[-1], shorten(first["row"], length=120)
             log.warning("%d %s could not be read, such as %s, %s", n, "row" if n == 1 else "rows", file, told)
+
+
+def _tell_missing(counts: dict[str, Any]) -> None:
+    if found := counts.get("invalid_values"):
+        told = ", ".join(f"{reason} {n}" for reason, n in list(found.items())[:4])
+        log.warning("%d values break their rule and count as missing: %s", sum(found.values()), told)
 
 
 def _check_sums(counts: dict[str, Any], *, n_tracks: int, n_quarantined: int) -> None:

@@ -11,17 +11,19 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from musicrec.arrays import Ints, as_shares
-from musicrec.catalog.audit import Audited, audit_rows, whole
+from musicrec.catalog.audit import ANY_YEAR, Audited, audit_rows, whole
 from musicrec.catalog.commonest import middle, survey_songs
 from musicrec.catalog.numbered import cut_by, text_arrays
+from musicrec.catalog.recording_tasks import named, with_recordings
+from musicrec.catalog.recordings import find_recordings, identify
 from musicrec.catalog.sources import Source
 from musicrec.catalog.texts import as_texts, coalesced
 from musicrec.catalog.twins import keep_winners
 from musicrec.config import InputConfig
-from musicrec.messages import AUDITED, AUDITED_SONGS, WRITTEN_TRACKS, as_row
+from musicrec.messages import AUDITED, AUDITED_SONGS, RELEASE_BLOCKS, WRITTEN_TRACKS, as_row
 from musicrec.schemas import QUARANTINE, TRACKS
 from musicrec.spark.arrow import numbers
-from musicrec.spark.tasks import Batches, each_number, numbered_pieces
+from musicrec.spark.tasks import Batches, each_block, joined, numbered_pieces
 from musicrec.storage.array_files import ArrayFiles
 from musicrec.storage.arrow_files import ArrowFiles
 from musicrec.storage.rows import RowFiles
@@ -37,6 +39,8 @@ _AUDITED = pa.schema(
         "n_songs": pa.int64(),
         "reasons": pa.list_(pa.string()),
         "n_refused": pa.list_(pa.int64()),
+        "missing": pa.list_(pa.string()),
+        "n_missing": pa.list_(pa.int64()),
         "drawn_ids": pa.list_(pa.string()),
         "drawn_keys": pa.list_(pa.int64()),
         "common_key": pa.int64(),
@@ -47,10 +51,11 @@ _AUDITED = pa.schema(
 
 @dataclass(frozen=True)
 class Rules:
-    """What a task needs to know of a source: canonical name -> source names, and the rules."""
+    """What a task needs to know of a source: canonical name -> source names, the rules, the last year of songs."""
 
     columns: Mapping[str, tuple[str, ...]]
     settings: InputConfig
+    newest_year: int = ANY_YEAR
 
     def audited(self, rows: pa.Table, names: Sequence[str]) -> Audited:
         """Return what the rows are, as `audit_rows`, given the names of their columns."""
@@ -61,26 +66,27 @@ class Rules:
                 columns[name] = f"⟨{name}⟩"
                 several = [as_texts(whole(rows[source])) for source in sources]
                 rows = rows.append_column(columns[name], coalesced(several))
-        return audit_rows(rows, columns=columns, settings=self.settings)
+        return audit_rows(rows, columns=columns, settings=self.settings, newest_year=self.newest_year)
 
 
-def rules_of(source: Source) -> Rules:
-    """Return what a task needs to know of a source."""
-    return Rules(source.meaning.columns, source.meaning.settings)
+def rules_of(source: Source, *, newest_year: int = ANY_YEAR) -> Rules:
+    """Return what a task needs to know of a source, and of the last year of songs."""
+    return Rules(source.meaning.columns, source.meaning.settings, newest_year)
 
 
-def write_audited(source: Source, *, songs: ArrowFiles, quarantine: RowFiles) -> DataFrame:
+def write_audited(source: Source, rules: Rules, *, songs: ArrowFiles, quarantine: RowFiles) -> DataFrame:
     """Write the songs, pieces in the order of their ids, and the quarantine; return `messages.AUDITED`.
 
     Parameters
     ----------
     source : Source
+    rules : Rules
     songs : ArrowFiles
         Gets `audit.Audited.songs` of the pieces that have any.
     quarantine : RowFiles
         Gets `schemas.QUARANTINE` of the pieces that have any.
     """
-    names, rules = source.names, rules_of(source)
+    names = source.names
 
     def write(batches: Batches) -> Batches:
         for piece, table in numbered_pieces(batches):
@@ -96,7 +102,7 @@ def write_audited(source: Source, *, songs: ArrowFiles, quarantine: RowFiles) ->
 
 
 def write_tracks(
-    ranges: DataFrame,
+    releases: DataFrame,
     *,
     pieces: Sequence[int],
     first_ids: tuple[str, ...],
@@ -108,8 +114,8 @@ def write_tracks(
 
     Parameters
     ----------
-    ranges : DataFrame
-        `id`, the numbers of the ranges.
+    releases : DataFrame
+        `messages.RELEASE_BLOCKS`.
     pieces : sequence of int
         That have songs.
     first_ids : tuple of str
@@ -121,10 +127,11 @@ def write_tracks(
     """
 
     def write(batches: Batches) -> Batches:
-        for part in each_number(batches):
+        for part, blocks in each_block(batches):
             # An id may come several times; the range that it falls into has all of its rows.
             several = _range_of(part, first_ids, (songs.read(piece) for piece in pieces))
-            rows = keep_winners(several)
+            known, recordings = (joined(RELEASE_BLOCKS, name, blocks) for name in ("songs", "recordings"))
+            rows = with_recordings(keep_winners(several), known, recordings)
             tracks.write(part, rows.select(TRACKS.names), repeated=["artist", "album", "genre"])
             offsets, text = text_arrays(rows["track_id"].combine_chunks())
             keys, recordings = (numbers(rows[name]) for name in ("track_key", "recording_key"))
@@ -132,12 +139,12 @@ def write_tracks(
             n_duplicates, survey = len(several) - len(rows), survey_songs(rows)
             yield as_row(WRITTEN_TRACKS, piece=part, n_rows=len(rows), n_duplicates=n_duplicates, **survey)
 
-    return ranges.mapInArrow(write, WRITTEN_TRACKS)
+    return releases.repartition(len(first_ids) + 1, "target").mapInArrow(write, WRITTEN_TRACKS)
 
 
-def as_tracks(source: Source) -> DataFrame:
+def as_tracks(source: Source, rules: Rules) -> DataFrame:
     """Return `schemas.TRACKS`, without writing them: for a catalog that one session looks at."""
-    names, rules = source.names, rules_of(source)
+    names = source.names
 
     def keep(batches: Batches) -> Batches:
         for _, table in numbered_pieces(batches):
@@ -146,10 +153,18 @@ def as_tracks(source: Source) -> DataFrame:
     def settle(batches: Batches) -> Batches:
         held = [batch for batch in batches if batch.num_rows]
         if held:
-            yield from keep_winners(pa.Table.from_batches(held)).select(TRACKS.names).to_batches()
+            yield from keep_winners(pa.Table.from_batches(held)).to_batches()
+
+    def find(batches: Batches) -> Batches:
+        held = [batch for batch in batches if batch.num_rows]
+        if held:
+            songs = named(found := pa.Table.from_batches(held).combine_chunks())
+            known = identify(songs.keys, songs.names)
+            yield from with_recordings(found, known, find_recordings(songs)).select(TRACKS.names).to_batches()
 
     songs = source.rows.map(keep, AUDITED_SONGS, columns=names)
-    return songs.repartition("track_key").mapInArrow(settle, TRACKS)
+    settled = songs.repartition("track_key").mapInArrow(settle, AUDITED_SONGS)
+    return settled.repartition("title_key").mapInArrow(find, TRACKS)
 
 
 def _range_of(part: int, first_ids: tuple[str, ...], pieces: Iterable[pa.Table]) -> pa.Table:
@@ -185,8 +200,10 @@ def _as_audited(piece: int, found: Audited, songs: pa.Table) -> pa.RecordBatch:
     common_key, n_of_key = middle(numbers(found.songs["track_key"]))
     values = {
         "piece": piece, "n_rows": len(found.songs) + len(found.quarantine),
-        "n_duplicates": len(found.songs) - len(songs), "n_songs": len(songs), "reasons": list(refused),
-        "n_refused": list(refused.values()), "drawn_ids": songs["track_id"].take(pa.array(drawn)).to_pylist(),
+        "n_duplicates": len(found.songs) - len(songs), "n_songs": len(songs),
+        "reasons": list(refused), "n_refused": list(refused.values()),
+        "missing": list(found.missing), "n_missing": list(found.missing.values()),
+        "drawn_ids": songs["track_id"].take(pa.array(drawn)).to_pylist(),
         "drawn_keys": keys[drawn].tolist(), "common_key": int(common_key), "n_of_key": n_of_key,
     }  # fmt: skip
     return pa.RecordBatch.from_pylist([values], schema=_AUDITED)

@@ -43,7 +43,7 @@ def check_counts(counts: Mapping[str, Any], source: Source, *, told: str) -> Non
             f"{counts['n_quarantined']} of {counts['n_rows']} rows are no usable song ({share:.1%}; at most "
             f"{settings.max_quarantine_share:.1%} is allowed): {describe_reasons(counts['quarantine_reasons'])}",
             where=f"{settings.tracks}; {told}",
-            todo="; ".join([*_guesses(source), "correct the export, or raise input.max_quarantine_share"]),
+            todo="; ".join([*_guesses(source), _advice(counts["quarantine_reasons"])]),
         )
 
 
@@ -75,6 +75,12 @@ def preview(source: Source) -> str:
 def describe_reasons(reasons: Mapping[str, int]) -> str:
     """Return the commonest reasons with their rows."""
     return ", ".join(f"{reason} {n}" for reason, n in list(reasons.items())[:4])
+
+
+def _advice(reasons: Mapping[str, int]) -> str:
+    if next(iter(reasons), "") == "popularity_out_of_range":
+        return "where popularity counts plays, say --set input.max_popularity=1e12"
+    return "correct the export, or raise input.max_quarantine_share"
 
 
 def _guesses(source: Source) -> list[str]:

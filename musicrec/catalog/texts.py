@@ -14,15 +14,6 @@ from musicrec.catalog.json_rows import BETWEEN, text_of
 
 WHITE_SPACE = " \t\n\r\f\v\u00a0\u2003\u3000\ufeff"
 
-# What a title says about a release but not about the recording. "Remix", "Live" and "Acoustic" are other
-# recordings and stay.
-RELEASE_WORDS = (
-    r"(?:\d{4}\s+)?(?:digital(?:ly)?\s+)?re-?master(?:ed)?(?:\s+version)?(?:\s+\d{4})?"
-    r"|(?:single|album|original|mono|stereo|lp|explicit|clean)(?:\s+(?:version|mix))?"
-    r"|radio\s+edit|explicit|clean|bonus\s+track|deluxe(?:\s+(?:edition|version))?"
-)
-RELEASE_SUFFIX = rf"(?i)\s*(?:[(\[](?:{RELEASE_WORDS})[)\]]|[-–—]\s+(?:{RELEASE_WORDS})\s*$)"
-
 
 def no_texts(n: int) -> pa.StringArray:
     """Return n times NULL."""
@@ -99,22 +90,6 @@ def cut(texts: pa.StringArray, n: int) -> pa.StringArray:
 def lowered(texts: pa.StringArray) -> pa.StringArray:
     """Return texts in lower case, as Unicode has it."""
     return _where_needed(texts, pc.ascii_lower(texts), str.lower)
-
-
-def normalized_titles(titles: pa.StringArray) -> pa.StringArray:
-    """Return titles without what tells releases of one recording apart.
-
-    Lower case, without "(2011 Remaster)", "- Single Version" and the like, letters and digits only. A
-    title that would become empty stays as it is.
-    """
-    # Most titles have neither bracket nor dash; the test for them is cheap, the expression is not.
-    marked = pc.match_substring_regex(titles, r"[(\[]|[-–—] ")
-    bare = titles
-    if pc.any(marked).as_py():
-        without = pc.replace_substring_regex(pc.filter(titles, marked), RELEASE_SUFFIX, "")
-        bare = pc.replace_with_mask(titles, pc.fill_null(marked, False), without)
-    plain = pc.utf8_trim(pc.replace_substring_regex(lowered(bare), r"[^\p{L}\p{N}]+", " "), characters=" ")
-    return pc.if_else(pc.not_equal(plain, ""), plain, lowered(titles))
 
 
 def is_in(texts: pa.StringArray, several: Sequence[str]) -> pa.BooleanArray:

@@ -103,13 +103,6 @@ def features_of(name: str, column: pa.Array, *, settings: InputConfig) -> Values
     return found if factor == 1.0 else Values(found.values * factor, found.is_number, found.given)
 
 
-def popularity_of(column: pa.Array, *, settings: InputConfig) -> pa.DoubleArray:
-    """Return finite numbers of at least 0, NULL where none stands."""
-    found = feature_numbers(column, decimal=settings.decimal)
-    values, is_number = found.values, found.is_number
-    return pa.array(values, mask=~(is_number & (values >= 0) & (values < np.inf)))
-
-
 def short_texts(column: pa.Array, *, settings: InputConfig) -> pa.StringArray:
     """Return texts of at most `input.expert.max_text_length` characters, NULL where none stands."""
     longest = settings.expert.max_text_length

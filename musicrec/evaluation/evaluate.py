@@ -8,12 +8,13 @@ playlists, the genre) with the query.
 from __future__ import annotations
 
 from dataclasses import asdict, fields
+from datetime import date
 from typing import Any
 
 import numpy as np
 from pyspark.sql import SparkSession
 
-from musicrec.catalog.clean_tasks import as_tracks
+from musicrec.catalog.clean_tasks import as_tracks, rules_of
 from musicrec.catalog.sources import read_relations, read_source
 from musicrec.config import Config
 from musicrec.context import log
@@ -26,7 +27,7 @@ from musicrec.evaluation.protocol import BASELINE, SplitResult, evaluate_split
 from musicrec.evaluation.spreading_effect import evaluate_spreading
 from musicrec.measures.metrics import percentile_interval, resampled_means
 from musicrec.measures.retrieval import ListMeasures
-from musicrec.songs import RAW_INPUTS
+from musicrec.songs import RAW_INPUTS, newest_year
 from musicrec.spark import failures
 from musicrec.storage import tables
 
@@ -68,7 +69,8 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
 def _load(session: SparkSession, config: Config) -> Songs:
     playlists = read_relations(session, config.input).playlists
     with failures.input_errors(config.input.tracks):
-        tracks = as_tracks(read_source(session, config.input))
+        source = read_source(session, config.input)
+        tracks = as_tracks(source, rules_of(source, newest_year=newest_year(date.today().year)))
     # What a session keeps of an input that is refused, its next run would take for the input of then.
     with tables.kept(tracks):
         with failures.input_errors(config.input.tracks):

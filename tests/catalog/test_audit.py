@@ -17,7 +17,7 @@ from musicrec.catalog import clean_tasks, texts
 from musicrec.catalog.clean_tasks import Rules
 from musicrec.catalog.columns import MALFORMED, SOURCE_FILE, YEAR, find_columns
 from musicrec.catalog.hashes import hash_numbers, hash_texts
-from musicrec.catalog.texts import normalized_titles
+from musicrec.catalog.names import normalized_titles
 from musicrec.catalog.twins import keep_winners
 from musicrec.catalog.values import feature_numbers
 from musicrec.config import InputConfig
@@ -25,9 +25,9 @@ from musicrec.songs import FEATURES, TRACK_COLUMNS
 from tests.conftest import SONG
 
 
-def rules_of(names: list[str], **settings: Any) -> Rules:
+def rules_of(names: list[str], *, newest_year: int = 9999, **settings: Any) -> Rules:
     columns = find_columns(names, wanted=(*TRACK_COLUMNS, YEAR), configured={}, where="rows")
-    return Rules(columns, InputConfig(**{"decimal": ".", **settings}))
+    return Rules(columns, InputConfig(**{"decimal": ".", **settings}), newest_year)
 
 
 def audit(rows: list[dict[str, Any]], *, typed: bool = False, **settings: Any) -> pd.DataFrame:
@@ -82,6 +82,38 @@ def test_each_broken_rule_has_its_reason() -> None:
     assert set(found["verdict"]) == {"quarantine"}
     assert set(found["source_file"]) == {"file:/songs"}
     assert json.loads(found.loc["s0", "row"])["danceability"] == "high"
+
+
+POISON = {
+    **dict.fromkeys((*FEATURES, "popularity"), ("1e30", "-1e30", "inf")),
+    "release_date": ("2099-01-01", "2099"),
+}
+
+
+@pytest.mark.parametrize("name", POISON)
+def test_a_poisoned_value_is_refused_and_changes_no_other_song(name: str) -> None:
+    rows = [song(f"s{i}", popularity=str(i), release_date=f"20{10 + i}-01-01") for i in range(6)]
+    clean = audit(rows, newest_year=2027).set_index("track_id")
+    for value in POISON[name]:
+        found = audit([{**rows[0], name: value}, *rows[1:]], newest_year=2027).set_index("track_id")
+        assert found.loc["s0", "verdict"] == "quarantine"
+        same = [name for name in TRACK_COLUMNS if name != "track_id"]
+        pd.testing.assert_frame_equal(found.drop("s0")[same], clean.drop("s0")[same], check_dtype=False)
+
+
+def test_optional_values_have_bounds_and_those_of_plays_another() -> None:
+    rows = [
+        song("a", popularity=100),
+        song("b", popularity="100.1"),
+        song("c", popularity=-1),
+        song("d", popularity="?"),
+    ]
+    reasons = audit(rows).set_index("track_id")["reason"].dropna()
+    assert dict(reasons) == {"b": "popularity_out_of_range", "c": "popularity_out_of_range"}
+    assert set(audit(rows[:2], max_popularity=1e12)["verdict"]) == {"track"}
+    lenient = audit([song("l", popularity=1e6, release_date="2099")], invalid_values="missing", newest_year=2027)
+    assert lenient.loc[0, ["popularity", "release_date"]].isna().all()
+    assert audit([song("n", release_date="2027-12-31")], newest_year=2027)["verdict"].tolist() == ["track"]
 
 
 def test_the_same_rules_hold_for_numbers() -> None:

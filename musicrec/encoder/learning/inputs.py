@@ -27,6 +27,8 @@ RATIOS = ("tempo", "duration_ms")
 STANDARDIZED = (*LINEAR, *SKEWED, *RATIOS)
 ANGLES = ("key_cos", "key_sin", "tempo_cos", "tempo_sin")
 
+# One of so many at each end may be a mistake, and one more.
+N_FOR_AN_EXTREME = 1000
 # A single song must not stretch the scale of all others, and the net must not extrapolate far.
 MAX_DEVIATIONS = 4.0
 
@@ -70,7 +72,7 @@ class Encodings:
     centers, scales : tuple of float
         Of `STANDARDIZED` and the numbers in `optional`, after their transforms.
     newest : float
-        The last release date (decimal year) that was learned from: a song's age counts from it.
+        The last release date (decimal year) that counts, as `_without_extremes`: a song's age counts from it.
     genres : tuple of float
         The commonest genres, each with an input that is 1 where the song is of it.
     """
@@ -132,15 +134,15 @@ def fit_encodings(raw: Doubles, *, optional: Sequence[str] = ()) -> Encodings:
     Returns
     -------
     Encodings
-        Mean and standard deviation over the known values; 0 and 1 where a feature is never known or
-        constant.
+        Mean and standard deviation over the known values, the few largest and smallest of which count as the next
+        (winsorized); 0 and 1 where a feature is never known or constant.
     """
     used = tuple(name for name in optional if not np.isnan(_column(raw, name)).all())
     dates = _column(raw, "release_date")
-    newest = float(np.nanmax(dates)) if "release_date" in used else 0.0
+    newest = float(_without_extremes(dates[~np.isnan(dates)]).max()) if "release_date" in used else 0.0
     centers, scales = [], []
     for values in _transformed(raw, optional=used, newest=newest):
-        known = values[~np.isnan(values)]
+        known = _without_extremes(values[~np.isnan(values)])
         center = float(known.mean()) if known.size else 0.0
         spread = float(known.std()) if known.size else 0.0
         # Differences below rounding are no information.
@@ -206,6 +208,19 @@ def _transformed(raw: Doubles, *, optional: Sequence[str], newest: float) -> lis
         *[np.log2(_column(raw, name)) for name in RATIOS],
         *[others[name] for name in _numeric(optional)],
     ]
+
+
+def _without_extremes(known: Doubles) -> Doubles:
+    """Return numbers of which the `n // 1000 + 1` largest count as the next one, and so the smallest (Tukey 1962).
+
+    One wrong value among thousands would else set the scale of all.
+    """
+    n_extreme = len(known) // N_FOR_AN_EXTREME + 1
+    if len(known) <= 2 * n_extreme:
+        return known
+    ordered = np.partition(known, [n_extreme, len(known) - 1 - n_extreme])
+    limited: Doubles = np.clip(known, ordered[n_extreme], ordered[len(known) - 1 - n_extreme])
+    return limited
 
 
 def _numeric(optional: Sequence[str]) -> list[str]:

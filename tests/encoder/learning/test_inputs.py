@@ -146,6 +146,18 @@ def test_standardized_over_the_known_values() -> None:
     assert abs(energy.std() - 1) < 1e-3
 
 
+@pytest.mark.parametrize(("name", "value"), [("popularity", 1e12), ("release_date", 2099.0), ("loudness", -1e6)])
+def test_one_wrong_value_moves_no_scale(name: str, value: float) -> None:
+    raw = random_songs(3000)
+    poisoned = raw.copy()
+    poisoned[17, RAW_INPUTS.index(name)] = value
+    one, other = (fit_encodings(songs, optional=OPTIONAL_INPUTS) for songs in (raw, poisoned))
+    np.testing.assert_allclose(other.newest, one.newest, atol=0.1)
+    difference = np.abs(np.array(one.centers) - other.centers) / one.scales
+    assert difference.max() < 0.01
+    np.testing.assert_allclose(other.scales, one.scales, rtol=0.01)
+
+
 def test_extremes_stay_finite_and_bounded() -> None:
     encodings = fit_encodings(random_songs(100))
     for rule in FEATURE_RULES:

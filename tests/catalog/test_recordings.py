@@ -1,0 +1,176 @@
+"""Which songs are releases of one recording: by hand, by properties, and against all pairs."""
+
+import unicodedata
+from itertools import combinations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from musicrec.catalog.names import normalized_titles, split_artists, split_titles
+from musicrec.catalog.recordings import Named, find_recordings, make_names, pack_sounds
+from musicrec.songs import SHARES
+
+SOUND = (0.8, 0.8, 0.05, 0.1, 0.0, 0.1, 0.7)
+OTHER_SOUND = (0.3, 0.2, 0.05, 0.9, 0.1, 0.1, 0.2)
+Song = tuple[str, str, float, tuple[float, ...]]
+
+
+def song(artist: str, title: str, length: float = 180.0, sound: tuple[float, ...] = SOUND) -> Song:
+    return artist, title, length, sound
+
+
+def find(songs: list[Song], keys: list[int] | None = None) -> list[int]:
+    artists, titles, lengths, sounds = zip(*songs, strict=True)
+    names, others = make_names(*split_titles(pa.array(titles)), split_artists(pa.array(artists)))
+    ids = np.array(keys or range(1, len(songs) + 1), dtype=np.int64)
+    milliseconds = np.array([1000 * length for length in lengths], dtype=np.int32)
+    return find_recordings(Named(ids, names, others, milliseconds, pack_sounds(np.array(sounds)))).tolist()
+
+
+SAME = [
+    (song("A feat. B", "T"), song("A", "T (feat. B)")),
+    (song("A, B", "T"), song("B, A", "T")),
+    (song("A & B", "T"), song("A; B", "T")),
+    (song("A;B", "T [with B]"), song("A x B", "T")),
+    (song("A", "T - feat. B"), song("B and A", "T")),
+    (song("A ft. B", "T"), song("A featuring B", "T")),
+    (song("A", "T (with B) [feat. C]"), song("C, B & A", "T")),
+    (song("A", "T"), song("A", "T (feat. B)")),
+    (song("Dana Orr", "T"), song("Dana Orr & The Band", "T")),
+    (song("Simon & Garfunkel", "T"), song("Simon and Garfunkel", "T (feat. B)")),
+    (song("Tyler, The Creator", "T"), song("Tyler, the Creator", "T")),
+    (song("A", "T (feat. B) - 2011 Remaster"), song("A, B", "T")),
+    (song("Éloïse Brun", "Été"), song("eloise brun", "ETE")),
+    (song("A", "Don't"), song("A", "Don’t")),
+    (song("A", "Donʼt"), song("A", "Don`t")),
+    (song("A", "Don´t"), song("A", "Dont")),
+    (song("A", "Rock & Roll"), song("A", "Rock and Roll")),
+    (song("A", "Straße"), song("A", "STRASSE")),
+    (song("Ａ", "ＡＢＣ １"), song("A", "abc 1")),
+    (song("Run–D.M.C.", "T"), song("Run-D.M.C.", "T")),
+    (song("A", "KIŞ"), song("A", "kış")),
+    (song("A", "co\u00adop \u200bx"), song("A", "coop x")),
+    (song("A", "T", 180.0), song("A", "T", 188.0, OTHER_SOUND)),
+    (song("A", "T", 180.0), song("A", "T", 260.0)),
+    (song("A", "T", 0.0), song("A", "T", 260.0, OTHER_SOUND)),
+]  # fmt: skip
+APART = [
+    (song("A", "T", 180.0), song("A", "T", 241.0, OTHER_SOUND)),
+    (song("A", "T"), song("B", "T")),
+    (song("A feat. B", "T"), song("A feat. C", "T")),
+    (song("Duke Ellington & His Orchestra", "T"), song("Count Basie & His Orchestra", "T")),
+    (song("Harry Connick, Jr.", "T"), song("Grover Washington, Jr.", "T")),
+    (song("A", "T"), song("A", "T (Live)")),
+    (song("A", "T"), song("A", "T - Remix")),
+    (song("A", "T"), song("A", "T (Acoustic) [feat. B]")),
+    (song("A", "!!!"), song("A", "???")),
+    (song("A", "(feat. B)"), song("A", "(feat. C)")),
+    (song("A", "कि"), song("A", "की")),
+    (song("A", "กา"), song("A", "กี")),
+    (song("A", "كَتَبَ"), song("A", "كُتُب")),
+    (song("A", "T", 180.0, (float("nan"),) * 7), song("A", "T", 241.0, (float("nan"),) * 7)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("pair", SAME, ids=str)
+def test_releases_of_one_recording(pair: tuple[Song, Song]) -> None:
+    assert len(set(find(list(pair)))) == 1
+    assert len(set(find(list(pair)[::-1]))) == 1
+
+
+@pytest.mark.parametrize("pair", APART, ids=str)
+def test_different_recordings(pair: tuple[Song, Song]) -> None:
+    assert len(set(find(list(pair)))) == 2
+
+
+def test_who_shares_a_guest_only_is_apart_but_both_go_with_the_song_without_guests() -> None:
+    assert len(set(find([song("A feat. B", "T"), song("A feat. C", "T"), song("A", "T")]))) == 1
+
+
+def test_an_unknown_length_joins_no_others() -> None:
+    found = find([song("A", "T", 0.0), song("A", "T", 180.0), song("A", "T", 241.0, OTHER_SOUND)])
+    assert found[0] == found[1] != found[2]
+
+
+def test_an_id_that_stands_twice_under_one_name_is_one() -> None:
+    assert len(set(find([song("A", "T", 180.0), song("A", "T", 241.0, OTHER_SOUND)], keys=[5, 5]))) == 1
+
+
+TEXT = st.text(st.characters(exclude_categories=("Cs", "Cn", "Co", "Cc", "Zl", "Zp")), min_size=1, max_size=12)
+
+
+@given(TEXT, st.sampled_from(["NFC", "NFD", "NFKC", "NFKD"]), st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_neither_form_nor_case_changes_a_title(text: str, form: str, upper: bool) -> None:
+    changed = unicodedata.normalize(form, text)
+    if upper and changed.upper().casefold() == changed.casefold():
+        changed = changed.upper()
+    one, other = normalized_titles(pa.array([text, changed])).to_pylist()
+    assert one == other
+
+
+@given(st.permutations(["Abba", "Été Sans", "Jay-Z", "कि"]), st.lists(st.sampled_from([", ", "; ", " & ", " x "])))
+@settings(max_examples=60, deadline=None)
+def test_the_order_of_artists_changes_nothing(artists: list[str], between: list[str]) -> None:
+    text = artists[0]
+    for i, artist in enumerate(artists[1:]):
+        text += (between[i] if i < len(between) else ", ") + artist
+    assert len(set(find([song(text, "T"), song("Abba; Été Sans; Jay-Z; कि", "T")]))) == 1
+
+
+SONGS = st.tuples(
+    st.sampled_from(["A", "B", "A, B", "A feat. C", "A, B, C", "B feat. A"]),
+    st.sampled_from(["T", "T (feat. D)", "U"]),
+    st.sampled_from([0.0, 100.0, 104.0, 109.0, 120.0, 150.0]), st.sampled_from([SOUND, OTHER_SOUND]),
+)  # fmt: skip
+
+
+def are_releases(one: Song, other: Song) -> bool:
+    """Say whether a pair is one recording, by sets; lengths are known."""
+
+    def parts(of: Song) -> tuple[frozenset[str], frozenset[str]]:
+        main, *guests = of[0].split(" feat. ")
+        mains = frozenset(main.split(", "))
+        return mains, mains | frozenset(guests) | ({"D"} if "feat. D" in of[1] else frozenset())
+
+    (main, whole), (other_main, other_whole) = parts(one), parts(other)
+    smaller, larger, main_of_larger = sorted(
+        [(whole, other_whole, other_main), (other_whole, whole, main)], key=lambda sets: len(sets[0])
+    )[0]
+    names_fit = smaller in (larger, main_of_larger) or (len(smaller) == 1 and smaller <= larger)
+    is_near = max(one[2], other[2]) <= 1.05 * min(one[2], other[2])
+    return one[1][0] == other[1][0] and names_fit and (is_near or one[3] == other[3])
+
+
+@given(st.lists(SONGS.filter(lambda made: made[2] > 0), min_size=1, max_size=14))
+@settings(max_examples=200, deadline=None)
+def test_recordings_are_what_pairs_connect(songs: list[Song]) -> None:
+    group = list(range(len(songs)))
+    for i, j in combinations(range(len(songs)), 2):
+        if are_releases(songs[i], songs[j]):
+            group = [group[i] if g == group[j] else g for g in group]
+    found = find(songs)
+    assert [[a == b for b in found] for a in found] == [[a == b for b in group] for a in group]
+
+
+@given(st.lists(SONGS, min_size=1, max_size=14), st.randoms(use_true_random=False))
+@settings(max_examples=60, deadline=None)
+def test_the_order_of_songs_changes_nothing(songs: list[Song], random) -> None:
+    keys = list(range(1, len(songs) + 1))
+    of_key = dict(zip(keys, find(songs, keys), strict=True))
+    random.shuffle(keys)
+    assert find([songs[key - 1] for key in keys], keys) == [of_key[key] for key in keys]
+
+
+def test_many_songs_of_one_recording_take_no_square() -> None:
+    n = 200_000
+    names = np.zeros(n, dtype=np.int64)
+    none = make_names(*split_titles(pa.array(["T"])), split_artists(pa.array(["A"])))[1]
+    others = type(none)(np.zeros(n + 1, dtype=np.int64), np.empty(0, dtype=np.int64))
+    sounds = pack_sounds(np.tile(np.array(SOUND), (n, 1)))
+    lengths = np.full(n, 200_000, dtype=np.int32)
+    assert len(set(find_recordings(Named(np.arange(n), names, others, lengths, sounds)).tolist())) == 1
+    assert len(SHARES) == len(SOUND)
