@@ -7,18 +7,18 @@ only an expert turns has a table of its own, `[section.expert]`.
 from __future__ import annotations
 
 import codecs
-import difflib
 import importlib.resources
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from musicrec.config_findings import validate
 from musicrec.config_layers import ConfigPath, merge_layers, parse_override, path_text, read_layer
-from musicrec.config_renames import RENAMED, translate
+from musicrec.config_renames import translate
 from musicrec.errors import ConfigError
 
 _log = logging.getLogger("musicrec")
@@ -249,7 +249,7 @@ def load_config(*, files: Iterable[str | ConfigPath] = (), overrides: Iterable[s
     written = [read_layer(file) for file in files] + [merge_layers(map(parse_override, overrides))]
     layers = [translate(layer) for layer in written]
     given_as = {new: old for layer in layers for new, old in layer.renamed.items()}
-    config, findings = _validate(merge_layers(layer.layer for layer in layers), given_as)
+    config, findings = validate(Config, merge_layers(layer.layer for layer in layers), given_as=given_as)
     findings = [*(finding for layer in layers for finding in layer.findings), *findings]
     if config is None or findings:
         raise ConfigError(
@@ -284,36 +284,3 @@ def resolved_toml(config: Config) -> str:
     URIs stand as they are: whoever prints this masks the credentials in it (`shown.masked`).
     """
     return tomli_w.dumps(config_as_dict(config))
-
-
-def _validate(merged: Mapping[str, Any], given_as: Mapping[str, str]) -> tuple[Config | None, list[str]]:
-    """Return the configuration, or None, and what is wrong with it."""
-    try:
-        return Config.model_validate(merged), []
-    except ValidationError as error:
-        return None, [_explain(item, given_as) for item in error.errors()]
-
-
-def _explain(item: Any, given_as: Mapping[str, str]) -> str:
-    name = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":
-        return f"unknown key {name!r}; did you mean {_nearest_key(name)!r}?"
-    shown = f"{name} (given as {given_as[name]})" if name in given_as else name
-    return f"{shown}: {item['msg']} (found {str(item['input'])[:60]!r})"
-
-
-def _nearest_key(name: str) -> str:
-    # Whoever does not know which table a key stands in, or only its old name, is told all the same.
-    known = {**RENAMED, **{key.replace(".expert.", "."): key for key in _keys_of(Config)}}
-    (close,) = difflib.get_close_matches(name.replace(".expert.", "."), known, n=1, cutoff=0.0)
-    return known[close]
-
-
-def _keys_of(model: type[BaseModel]) -> list[str]:
-    """Return the tables and keys of a model, those of its tables with a dot."""
-    names = []
-    for name, each in model.model_fields.items():
-        names.append(name)
-        if isinstance(each.annotation, type) and issubclass(each.annotation, BaseModel):
-            names += [f"{name}.{key}" for key in _keys_of(each.annotation)]
-    return names

@@ -27,7 +27,7 @@ LINES = (
     ("musicrec.gates",),
     ("musicrec.config", "musicrec.messages"),
     ("musicrec.schemas",),
-    ("musicrec.config_layers",),
+    ("musicrec.config_findings", "musicrec.config_layers"),
     ("musicrec.config_renames",),
     ("musicrec.measures",),
     ("musicrec.arrays", "musicrec.songs", "musicrec.errors", "musicrec.compiled"),

@@ -6,8 +6,6 @@ rows. A bad row therefore never reaches the statistics that other songs depend o
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +17,10 @@ from numpy.typing import NDArray
 
 from musicrec.arrays import Bools, Doubles
 from musicrec.catalog import names, texts
-from musicrec.catalog.columns import MALFORMED, SOURCE_FILE, YEAR
+from musicrec.catalog.columns import MALFORMED, YEAR
 from musicrec.catalog.hashes import hash_texts
 from musicrec.catalog.recordings import make_names
+from musicrec.catalog.refused_rows import MAX_ID_LENGTH, as_quarantine
 from musicrec.catalog.values import (
     MISSING_NUMBERS,
     Values,
@@ -34,13 +33,10 @@ from musicrec.catalog.values import (
     track_ids,
 )
 from musicrec.config import InputConfig
-from musicrec.schemas import QUARANTINE, TRACKS
+from musicrec.schemas import TRACKS
 from musicrec.songs import ANALYZED_FEATURES, FEATURE_RULES, FEATURES, LOCAL_PREFIX, TEXT_COLUMNS, FeatureRule
 from musicrec.spark.arrow import bools, list_column
 
-MAX_ROW_LENGTH, TOLD_ROWS = 2000, 4096
-# An id is longer than this in nobody's catalog.
-MAX_ID_LENGTH = 1000
 # What may be wrong with a feature, after its name.
 PROBLEMS = ("not_a_number", "infinite", "out_of_range")
 REASONS = (
@@ -116,11 +112,14 @@ def audit_rows(
     reasons[has_few] = REASONS.index("too_few_features")
     is_local = bools(pc.fill_null(pc.starts_with(ids, LOCAL_PREFIX), False))
     reasons[has_few & is_local] = REASONS.index("local_file")
-    kept, refused = np.flatnonzero(reasons == 0), np.flatnonzero(reasons)
+    kept, told = (
+        np.flatnonzero(reasons == 0),
+        pa.array([reason or None for reason in REASONS]).take(pa.array(reasons)),
+    )
     some = {name: column.take(pa.array(kept)) for name, column in source.items()}
     return Audited(
         _songs(ids.take(pa.array(kept)), some, values, optional, kept, n_known, settings=settings),
-        _quarantine(ids, given, reasons, refused),
+        as_quarantine(ids, given, told),
         _count_missing({**broken, "release_date_not_a_date": _unread(source, optional.dates, late)}, kept),
     )
 
@@ -272,50 +271,3 @@ def _named(artists: pa.StringArray, titles: pa.StringArray, keys: NDArray[np.int
     whole[rows], of_title[rows], n_others[rows] = found, title_keys, np.diff(others.starts)
     lists = list_column(others.hashes, n_others)
     return {"recording_key": pa.array(whole), TITLE_KEY: pa.array(of_title), OTHER_NAMES: lists}
-
-
-def _quarantine(
-    ids: pa.StringArray, given: Mapping[str, pa.Array], reasons: NDArray[np.int64], rows: NDArray[np.int64]
-) -> pa.Table:
-    place = pa.array(rows)
-    told = pa.array([REASONS[reason] for reason in reasons[rows].tolist()], type=pa.string())
-    columns = [
-        texts.cut(ids.take(place), MAX_ID_LENGTH),
-        told,
-        given[SOURCE_FILE].take(place),
-        _row_texts(given, place),
-    ]
-    return pa.Table.from_arrays(columns, names=QUARANTINE.names)
-
-
-def _row_texts(given: Mapping[str, pa.Array], place: pa.Int64Array) -> pa.StringArray:
-    """Return the text of some rows: as the file has it where it could not be parsed, else as JSON."""
-    # What was made of several columns is shown by these.
-    names = [name for name in given if not name.startswith("⟨")]
-    said = list[str]()
-    # A few at a time: as Python's objects they take many times their bytes.
-    for first in range(0, len(place), TOLD_ROWS):
-        few = place.slice(first, TOLD_ROWS)
-        columns = [texts.plain_values(_for_json(given[name].take(few))) for name in names]
-        some = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-        malformed = given[MALFORMED].take(few).to_pylist()
-        texts_of_few = (_as_json(row) if text is None else text for row, text in zip(some, malformed, strict=True))
-        said += [text[:MAX_ROW_LENGTH] for text in texts_of_few]
-    return pa.array(said, type=pa.string())
-
-
-def _as_json(row: Mapping[str, Any]) -> str:
-    said = {name: _plain(value) for name, value in row.items() if value is not None}
-    return json.dumps(said, ensure_ascii=False, separators=(",", ":"), default=str)
-
-
-def _plain(value: Any) -> Any:
-    """Return a value that JSON has; it has no words for what is not finite."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value
-
-
-def _for_json(column: pa.Array) -> pa.Array:
-    # 0.1 in single precision is 0.1, not 0.10000000149.
-    return pc.cast(pc.cast(column, pa.string()), pa.float64()) if pa.types.is_float32(column.type) else column

@@ -25,7 +25,9 @@ RELEASE_WORDS = (
     r"|(?:single|album|original|mono|stereo|lp|explicit|clean)(?:\s+(?:version|mix))?"
     r"|radio\s+edit|explicit|clean|bonus\s+track|deluxe(?:\s+(?:edition|version))?"
 )
-RELEASE_SUFFIX = rf"(?i)\s*(?:[(\[](?:{RELEASE_WORDS})[)\]]|[-–—]\s+(?:{RELEASE_WORDS})\s*$)"
+RELEASE_SUFFIX = (
+    rf"(?i)\s*(?:[(\[](?:{RELEASE_WORDS})[)\]]|[-–—;,]\s+(?:{RELEASE_WORDS})\s*$)|[\s;,]+radio\s+edit\s*$"
+)
 
 # Before guests. "With" is a word of many titles: it counts in brackets, after a dash and between artists.
 FEATURING = r"(?:(?:feat|ft)\.\s*|(?:feat|ft|featuring|with)\s+)"
@@ -116,7 +118,7 @@ def split_guests(texts: pa.StringArray, patterns: tuple[str, ...]) -> tuple[pa.S
 def _bare(titles: pa.StringArray) -> pa.StringArray:
     """Return titles folded, without what they say of a release."""
     # Most titles have neither bracket nor dash; the test for them is cheap, the expression is not.
-    marked = pc.match_substring_regex(titles, r"[(\[]|[-–—] ")
+    marked = pc.match_substring_regex(titles, r"(?i)[(\[]|[-–—;,] |edit\s*$")
     bare = titles
     if pc.any(marked).as_py():
         without = pc.replace_substring_regex(titles.filter(marked), RELEASE_SUFFIX, "")

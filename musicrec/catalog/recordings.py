@@ -1,7 +1,8 @@
 """Songs with names, lengths and sounds → recordings: which songs are releases of one.
 
 Two songs are releases of one recording where they share a title, the artists of one are those of the other, its
-main artists or one of them, and they are about as long or sound about the same. Recordings are what such pairs
+main artists or one of them, or both have the same main artists and a guest in common, and they are about as long
+or sound about the same. Recordings are what such pairs
 connect (single linkage), so that no list holds two songs that make a pair. A sort finds all of them: among songs
 of one name, by length, who has a near one has it as a neighbor.
 """
@@ -18,7 +19,7 @@ from musicrec.catalog.names import Artists, Parts
 from musicrec.compiled import compiled
 from musicrec.songs import SHARES
 
-# Of 3,148 pairs of real songs with one name 96 % are within one of both, of 59 pairs of one with a live one 37 %.
+# Of pairs of real songs with one name 97 % are within one of both, of songs with their live versions a third.
 # docs/decisions.md has the figures.
 LENGTH_RATIO = 1.05
 SOUND_DISTANCE = 0.08
@@ -27,6 +28,8 @@ N_SHARES = len(SHARES)
 N_KNOWN_SHARES, STEPS, UNKNOWN_SHARE = 4, 250, 255
 # Neighbors by length whose sounds are compared: songs of one name are few, but "Intro" by nobody in particular.
 WINDOW = 32
+# Of a name: songs that have it need not have it as a whole.
+SHARED = np.int64(1)
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Named:
     keys, names : int64 array, shape (n,)
         Of songs, one maybe several times; of title and all artists.
     others : Parts
-        Names of title and main artists, and of title and one artist, where these are not all.
+        Names of title and main artists, and of title and one artist, where these are not all; and shared ones, of
+        title, main artists and one guest.
     lengths : int32 array, shape (n,)
         Milliseconds, 0 where they are not known.
     sounds : int64 array, shape (n,)
@@ -64,7 +68,8 @@ def make_names(titles: Ints, guests: Parts, artists: Artists) -> tuple[Ints, Par
     """
     names = np.empty(len(titles), dtype=np.int64)
     n_parts = (np.diff(part.starts)[artists.row].sum() for part in (artists.main, artists.guests))
-    others = np.empty(int(sum(n_parts)) + len(guests.hashes) + len(titles), dtype=np.int64)
+    # Of each artist alone, and of each guest with the main artists.
+    others = np.empty(2 * (int(sum(n_parts)) + len(guests.hashes)) + len(titles), dtype=np.int64)
     starts = np.zeros(len(titles) + 1, dtype=np.int64)
     main, more = artists.main, artists.guests
     _make_names(
@@ -102,9 +107,8 @@ def find_recordings(songs: Named) -> Ints:
         (songs.sounds[rows[order]], songs.keys[rows[order]], songs.lengths[rows[order]], names[order])
     )
     order = order[by_length]
-    _link(
-        names[order], rows[order], order < n, _twins(songs, order[order < n]), songs.lengths, songs.sounds, roots
-    )
+    is_whole = (order < n) | (names[order] & SHARED > 0)
+    _link(names[order], rows[order], is_whole, _twins(songs, order[order < n]), songs.lengths, songs.sounds, roots)
     smallest = np.full(n, np.iinfo(np.int64).max)
     np.minimum.at(smallest, roots, identify(songs.keys, songs.names))
     found: Ints = smallest[roots]
@@ -136,6 +140,10 @@ def _make_names(
         n_parts = _add(parts, n_main, more[1][more[0][at] : more[0][at + 1]])
         n_parts = _add(parts, n_parts, guests[1][guests[0][row] : guests[0][row + 1]])
         names[row] = _name(titles[row], parts[:n_parts])
+        for i in range(n_main, n_parts):
+            # A sum has no order.
+            others[1][n] = _name(titles[row] + parts[i], parts[:n_main]) | SHARED
+            n += 1
         if n_parts > 1:
             for i in range(n_parts):
                 others[1][n] = _name(titles[row], parts[i : i + 1])
@@ -167,7 +175,7 @@ def _name(title: np.int64, parts: Ints) -> np.int64:
         mixed += np.uint64(part)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.int64(mixed ^ (mixed >> np.uint64(31)))
+    return np.int64(mixed ^ (mixed >> np.uint64(31))) & ~SHARED
 
 
 @compiled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from pyspark.sql import SparkSession
@@ -80,9 +81,10 @@ def _join(context: Context, source: VectorsInput) -> dict[str, object]:
         packed = write_packed(context, read.pieces(), n_rows=read.n)
         survey = packed.survey
         if packed.n_songs:
-            check_vectors(read.rows, survey, source, k=context.config.neighbors.k)
+            check_vectors(read.rows, survey, source)
     if not packed.n_songs:
         raise InputError("there are no vectors", where=source.uri, todo="check the export")
+    context = _with_neighbors_for_all(context, n=packed.n_songs)
     log.info("%d vectors of %d dimensions", packed.n_songs, survey["max_dim"])
     space = Space(source.metric, max_norm=survey["max_norm"], vector_type="<f2" if survey["is_half"] else "<f4")
     plan = plan_cells(context, packed.sample, n_songs=packed.n_songs, space=space)
@@ -104,6 +106,16 @@ def _join(context: Context, source: VectorsInput) -> dict[str, object]:
         write_rows(context, lists, whole_ids=read.has_whole_ids)
     about = {"n_vectors": packed.n_songs, "dim": survey["max_dim"], "half_precision": survey["is_half"]}
     return {**about, **found}
+
+
+def _with_neighbors_for_all(context: Context, *, n: int) -> Context:
+    """Return the context with a k that n vectors have neighbors for."""
+    k = context.config.neighbors.k
+    if k < n:
+        return context
+    log.warning("k is %d, but there are only %d vectors: each gets %d neighbors", k, n, n - 1)
+    neighbors = context.config.neighbors.model_copy(update={"k": n - 1})
+    return replace(context, config=context.config.model_copy(update={"neighbors": neighbors}))
 
 
 def _each_by_itself(config: Config) -> Config:

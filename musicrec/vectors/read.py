@@ -77,7 +77,7 @@ def read_vectors(context: Context, source: VectorsInput) -> VectorRows:
         return VectorRows(n_rows, ids.has_whole_ids(rows), None, lambda: rows)
 
 
-def check_vectors(read: Callable[[], DataFrame], found: dict[str, Any], source: VectorsInput, *, k: int) -> None:
+def check_vectors(read: Callable[[], DataFrame], found: dict[str, Any], source: VectorsInput) -> None:
     """Refuse vectors that cannot be compared.
 
     Parameters
@@ -87,8 +87,6 @@ def check_vectors(read: Callable[[], DataFrame], found: dict[str, Any], source: 
     found : dict
         The survey of `PackedSongs`.
     source : VectorsInput
-    k : int
-        Neighbors wanted.
 
     Raises
     ------
@@ -133,8 +131,8 @@ def check_vectors(read: Callable[[], DataFrame], found: dict[str, Any], source: 
             where=some(zero),
             todo="drop them, or use --metric euclidean",
         )
-    if k >= found["n_rows"]:
-        raise InputError(f"k is {k}, but there are only {found['n_rows']} vectors", where=where, todo="lower --k")
+    if found["n_rows"] < 2:
+        raise InputError("there is only one vector, which has no neighbor", where=where, todo="check the export")
 
 
 def refuse_repeated_ids(rows: DataFrame, source: VectorsInput) -> None:

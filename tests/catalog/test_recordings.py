@@ -141,6 +141,7 @@ def are_releases(one: Song, other: Song) -> bool:
         [(whole, other_whole, other_main), (other_whole, whole, main)], key=lambda sets: len(sets[0])
     )[0]
     names_fit = smaller in (larger, main_of_larger) or (len(smaller) == 1 and smaller <= larger)
+    names_fit |= main == other_main and bool((whole - main) & (other_whole - main))
     is_near = max(one[2], other[2]) <= 1.05 * min(one[2], other[2])
     return one[1][0] == other[1][0] and names_fit and (is_near or one[3] == other[3])
 

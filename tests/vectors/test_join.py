@@ -10,12 +10,14 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from musicrec.cli import main
 from musicrec.config import load_config
 from musicrec.errors import InputError, QualityError, StorageError
 from musicrec.storage.datasets import REPLACED_NEIGHBORS
 from musicrec.vectors import ids as ids_module
 from musicrec.vectors.join import join_vectors
 from musicrec.vectors.read import VectorsInput
+from tests.catalog.test_cases import CASES
 from tests.oracles import best_scores, recall_by_hand, scores_by_hand
 
 N = 400
@@ -158,7 +160,7 @@ def spoiled(row: int, value) -> list:
         (spoiled(3, [1.0, float("inf"), 0.0, 0.0, 0.0, 0.0]), "1 vectors hold NaN, infinity or NULL"),
         (spoiled(3, [1.0, None, 0.0, 0.0, 0.0, 0.0]), "1 vectors hold NaN, infinity or NULL"),
         (spoiled(3, [0.0] * 6), "1 vectors are zero, or nearly"),
-        ([[1.0, 2.0]] * 5, "k is 5, but there are only 5 vectors"),
+        ([[1.0, 2.0]], "there is only one vector"),
         ([[1.0]] * 9, "vectors must have 2 to 2048 numbers, found 1"),
     ],
 )
@@ -169,6 +171,34 @@ def test_bad_vectors_are_refused(spark, tmp_path: Path, vectors: list, message: 
     if "1 " in message[:2] and "must" not in message:
         assert "id3" in error.value.where
     assert not (tmp_path / "out/neighbors").exists()
+
+
+def test_the_cases_of_people(spark, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """An id that stands twice is named; five vectors have four neighbors each."""
+
+    def end(name: str, *more: str) -> tuple[int, str]:
+        command = ["neighbors", "--vectors", str(CASES / name), "--output", str(tmp_path / name), *more]
+        return main(command), capfd.readouterr().err
+
+    code, told = end("24_neighbors_repeated_id")
+    assert code == 3
+    assert "ids in more than one row: s" in told
+    code, told = end("25_neighbors_five_by_hundred", "--k", "100")
+    assert code == 0
+    assert "each gets 4 neighbors" in told
+    found = ds.dataset(tmp_path / "25_neighbors_five_by_hundred/neighbors").to_table().to_pandas()
+    assert found.groupby("id")["rank"].max().tolist() == [4] * 5
+
+
+@pytest.mark.parametrize("ids", [["a", "b", "c", "d", "e"], [1, 2, 3, 4, 5]])
+def test_all_others_are_neighbors_where_there_are_fewer_than_k(
+    spark, tmp_path: Path, ids: list, caplog: pytest.LogCaptureFixture
+) -> None:
+    lists, _ = run(spark, write(tmp_path / "in", ids, make_vectors(n=5)), tmp_path / "out", "neighbors.k=100")
+    assert {name: {other for other, _ in found} for name, found in lists.items()} == {
+        name: set(ids) - {name} for name in ids
+    }
+    assert "k is 100, but there are only 5 vectors: each gets 4 neighbors" in caplog.text
 
 
 @pytest.mark.parametrize(

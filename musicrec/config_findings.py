@@ -1,0 +1,57 @@
+"""What is wrong with a configuration, a sentence each: which key, what was expected and what was found."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from musicrec.config_renames import RENAMED
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validate(
+    model: type[Model], merged: Mapping[str, Any], *, given_as: Mapping[str, str]
+) -> tuple[Model | None, list[str]]:
+    """Return the configuration, or None, and what is wrong with it.
+
+    Parameters
+    ----------
+    model : type
+    merged : mapping
+        All layers as one.
+    given_as : mapping
+        Key -> the old name under which it was given.
+    """
+    try:
+        return model.model_validate(merged), []
+    except ValidationError as error:
+        return None, [_explain(model, item, given_as) for item in error.errors()]
+
+
+def _explain(model: type[BaseModel], item: Any, given_as: Mapping[str, str]) -> str:
+    name = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        return f"unknown key {name!r}; did you mean {_nearest_key(model, name)!r}?"
+    shown = f"{name} (given as {given_as[name]})" if name in given_as else name
+    return f"{shown}: {item['msg']} (found {str(item['input'])[:60]!r})"
+
+
+def _nearest_key(model: type[BaseModel], name: str) -> str:
+    # Whoever does not know which table a key stands in, or only its old name, is told all the same.
+    known = {**RENAMED, **{key.replace(".expert.", "."): key for key in _keys_of(model)}}
+    (close,) = difflib.get_close_matches(name.replace(".expert.", "."), known, n=1, cutoff=0.0)
+    return known[close]
+
+
+def _keys_of(model: type[BaseModel]) -> list[str]:
+    """Return the tables and keys of a model, those of its tables with a dot."""
+    names = []
+    for name, each in model.model_fields.items():
+        names.append(name)
+        if isinstance(each.annotation, type) and issubclass(each.annotation, BaseModel):
+            names += [f"{name}.{key}" for key in _keys_of(each.annotation)]
+    return names
