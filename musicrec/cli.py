@@ -158,7 +158,7 @@ def _add_similar(commands: Commands) -> None:
 def _add_doctor(commands: Commands) -> None:
     parser = _add(
         commands, "doctor", _doctor,
-        text="check Java, Python, a function on a worker, versions, space and what is published",
+        text="check Java, workers, versions, space and what is published",
         example="musicrec doctor --root /data/lists",
     )  # fmt: skip
     parser.add_argument(

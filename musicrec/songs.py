@@ -56,8 +56,6 @@ ANALYZED_FEATURES = ("danceability", "valence", "speechiness", "tempo")
 TEXT_COLUMNS = ("title", "artist", "album", "genre")
 TRACK_COLUMNS = ("track_id", *TEXT_COLUMNS, "release_date", "popularity", "explicit", *FEATURES)
 
-# Shares of 1; percent in some exports.
-SHARES = tuple(rule.name for rule in FEATURE_RULES if (rule.low, rule.high, rule.whole) == (0.0, 1.0, False))
 
 # Links to a song and URIs of it, as players and services share them.
 LINK = re.compile(

@@ -43,7 +43,7 @@ SHARE_SPREADS = (0.9, 1.1, 0.7, 1.8, 2.5, 0.5, 0.9)
 # Share of rows per planted kind. The reason is what the quarantine must say; None: the row stays a song.
 REFUSED = {
     "missing_id": 0.0006,
-    "danceability_nan": 0.0006,
+    "danceability_infinite": 0.0006,
     "energy_infinite": 0.0006,
     "loudness_out_of_range": 0.0006,
     "key_out_of_range": 0.0006,
@@ -264,7 +264,7 @@ def _plant_dirt(
 
 def _soil(kind: str, rows: Ints, songs: dict[str, Any], missing: dict[str, Bools]) -> None:
     values = {
-        "danceability_nan": ("danceability", np.nan),
+        "danceability_infinite": ("danceability", -np.inf),
         "energy_infinite": ("energy", np.inf),
         "loudness_out_of_range": ("loudness", 1e30),
         "key_out_of_range": ("key", 99.0),

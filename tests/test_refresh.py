@@ -282,7 +282,7 @@ def test_a_night_that_is_no_catalog_is_refused_unless_it_is_accepted(spark, tmp_
 
 
 def test_songs_of_one_recording_say_why_they_have_no_list(spark, tmp_path: Path) -> None:
-    make_songs(18, title="One", artist="Singer").to_csv(tmp_path / "songs.csv", index=False)
+    make_songs(18, title="One", artist="Singer", duration_ms=200_000).to_csv(tmp_path / "songs.csv", index=False)
     snapshot = refresh(spark, make_config(tmp_path / "songs.csv", tmp_path / "out"), run_date=DAY)
     assert set(read(snapshot, "status")["reason"]) == {"no_other_recording"}
     gates = manifest_of(snapshot)["gates"]
@@ -292,8 +292,8 @@ def test_songs_of_one_recording_say_why_they_have_no_list(spark, tmp_path: Path)
 
 def test_a_bad_row_changes_no_other_song_and_a_refused_input_not_what_was_published(spark, tmp_path: Path) -> None:
     songs = make_songs(300)
-    bad = make_songs(3, track_id=["nan", "inf", "huge"])
-    bad["energy"] = [np.nan, np.inf, 1e300]
+    bad = make_songs(3, track_id=["text", "inf", "huge"])
+    bad["energy"] = ["loud", np.inf, 1e300]
     root, pointer, published = tmp_path / "out", tmp_path / "out/published/current.json", {}
     for name, rows in (
         ("clean", songs),

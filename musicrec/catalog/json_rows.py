@@ -14,11 +14,11 @@ from typing import Any, TypeAlias
 Row: TypeAlias = dict[str, str | None]
 
 # Between the texts of a list.
-BETWEEN = "; "
+JOINED_BY = "; "
 # What a web service calls its lists, from the outside to the inside.
 LIST_KEYS = ("tracks", "items", "data", "songs", "results", "rows", "playlists", "audio_features", "features")
 IDS = ("id", "uri", "track_id", "track_uri", "spotify_id", "song_id")
-SPACE = " \t\n\r"
+BLANKS = " \t\n\r"
 
 
 class NotJsonError(ValueError):
@@ -174,7 +174,7 @@ def text_of(value: Any) -> str | None:
     if isinstance(value, list):
         said = [item.get("name") if isinstance(item, dict) else item for item in value]
         if all(isinstance(item, str | int | float) for item in said):
-            return BETWEEN.join(map(str, said))
+            return JOINED_BY.join(map(str, said))
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -185,7 +185,7 @@ def _at_least(chunks: Iterator[str], n: int) -> Iterator[str]:
 
 
 def _skip(text: str, at: int, more: str) -> int:
-    skipped = SPACE + more
+    skipped = BLANKS + more
     while at < len(text) and text[at] in skipped:
         at += 1
     return at

@@ -6,7 +6,7 @@ import re
 from functools import cache
 
 PITCHES = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
-SIGNS = {"": 0, "#": 1, "♯": 1, "sharp": 1, "b": -1, "♭": -1, "flat": -1}
+ACCIDENTALS = {"": 0, "#": 1, "♯": 1, "sharp": 1, "b": -1, "♭": -1, "flat": -1}
 MODES = {"major": 1.0, "maj": 1.0, "dur": 1.0, "minor": 0.0, "min": 0.0, "m": 0.0, "moll": 0.0}
 NOTE = r"([a-g])\s*(#|♯|b|♭|sharp|flat|)"
 KEY = re.compile(rf"{NOTE}(?:\s*/\s*{NOTE})?\s*[-_]?\s*(major|maj|dur|minor|min|moll|m|)")
@@ -29,8 +29,8 @@ def key_and_mode(text: str) -> tuple[int, float | None] | None:
     if not found:
         return None
     note, sign, other, other_sign, mode = found.groups()
-    pitch = (PITCHES[note] + SIGNS[sign]) % 12
-    if other and (PITCHES[other] + SIGNS[other_sign]) % 12 != pitch:
+    pitch = (PITCHES[note] + ACCIDENTALS[sign]) % 12
+    if other and (PITCHES[other] + ACCIDENTALS[other_sign]) % 12 != pitch:
         return None
     return pitch, MODES.get(mode)
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from musicrec.catalog.csv_records import recode
-from musicrec.catalog.json_rows import BETWEEN, text_of
+from musicrec.catalog.json_rows import JOINED_BY, text_of
 
 WHITE_SPACE = " \t\n\r\f\v\u00a0\u2003\u3000\ufeff"
 
@@ -118,7 +118,7 @@ def _unlisted(text: str) -> str:
             return text
         parts.append(re.sub(r"\\(.)", r"\1", found[1] if found[1] is not None else found[2]))
         at = found.end()
-    return BETWEEN.join(parts)
+    return JOINED_BY.join(parts)
 
 
 def _for_json(value: Any) -> Any:

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from musicrec.catalog.clean_tasks import as_tracks
+from musicrec.catalog.clean_tasks import as_tracks, rules_of
 from musicrec.catalog.sources import read_relations, read_source
 from musicrec.config import Config
 from musicrec.encoder.sample import GENRE, PLAYLIST, Songs, sample_songs
@@ -25,7 +25,7 @@ SIZE = 300
 def tracks(spark, catalog):
     out, expected = catalog
     config = make_config(out / "tracks", out)
-    tracks = as_tracks(read_source(spark, config.input)).persist()
+    tracks = as_tracks(source := read_source(spark, config.input), rules_of(source)).persist()
     yield tracks, expected["n_tracks"]
     tracks.unpersist()
 

@@ -174,19 +174,19 @@ def test_a_manifest_without_files_is_refused(root: runs.Root, text: str) -> None
 def test_the_next_run_only_loses_its_estimates(
     root: runs.Root, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from musicrec.refresh import _stages_before
+    from musicrec.refresh import _published, _stages_of
 
     FAULTS[fault][0](root)
     of_what_it_reads = FAULTS[fault][1].endswith(".json")
-    assert _stages_before(root) == {}
+    assert _stages_of(_published(root)) == {}
     assert len(caplog.records) == of_what_it_reads
     assert all("stages have no estimates" in record.getMessage() for record in caplog.records)
     assert all("\n" not in record.getMessage() for record in caplog.records)
 
 
 def test_where_nothing_was_published_nothing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    from musicrec.refresh import _stages_before
+    from musicrec.refresh import _published, _stages_of
 
-    assert _stages_before(runs.open_root(str(tmp_path))) == {}
+    assert _stages_of(_published(runs.open_root(str(tmp_path)))) == {}
     assert caplog.records == []
     assert load_config().output.keep_hours == 48
