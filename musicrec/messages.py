@@ -132,14 +132,6 @@ AUDITED_SONGS = StructType(
     ]
 )
 
-# Songs of one part of the titles, as `recordings.Named`. Spark's hash sends `target` to the part's partition.
-# Blobs of n songs: int64 keys and names, int32 lengths in milliseconds, int64 sounds, int32 ranges of ids and
-# numbers of other names; and these, int64.
-NAME_BLOCKS = _schema(
-    target=IntegerType(), part=IntegerType(), keys=KEYS, names=KEYS, lengths=ROWS, sounds=KEYS, ranges=ROWS,
-    n_others=ROWS, others=KEYS,
-)  # fmt: skip
-
 # Songs of one range of ids whose recording another one names. Blobs of n songs: int64 identities, and recordings.
 RELEASE_BLOCKS = _schema(target=IntegerType(), part=IntegerType(), songs=KEYS, recordings=KEYS)
 

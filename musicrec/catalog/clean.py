@@ -16,6 +16,7 @@ from musicrec.catalog.audit import ANY_YEAR
 from musicrec.catalog.clean_tasks import rules_of
 from musicrec.catalog.commonest import count_of_recording, measure_catalog
 from musicrec.catalog.number import Ordered, choose_borders
+from musicrec.catalog.recording_tasks import Pieces
 from musicrec.catalog.refusals import check_counts
 from musicrec.catalog.sources import read_source
 from musicrec.context import Context, log
@@ -24,6 +25,7 @@ from musicrec.spark.arrow import numbers
 from musicrec.spark.failures import input_errors
 from musicrec.spark.partitions import partition_targets
 from musicrec.storage import datasets
+from musicrec.storage.array_files import ArrayFiles
 from musicrec.storage.arrow_files import ArrowFiles
 from musicrec.storage.files import drop
 
@@ -73,21 +75,22 @@ def write_catalog(context: Context, *, newest_year: int = ANY_YEAR) -> Catalog:
     """
     settings = context.config.input
     with context.stage("clean"):
-        pieces = ArrowFiles(context.run.path(datasets.SONGS))
+        songs, names = ArrowFiles(context.run.path(datasets.SONGS)), context.arrays(datasets.NAMES)
         quarantine = context.files(datasets.QUARANTINE)
         with input_errors(settings.tracks):
             source = read_source(context.session, settings)
             for sentence in source.said:
                 log.info(sentence)
             rules = rules_of(source, newest_year=newest_year)
-            audited = clean_tasks.write_audited(source, rules, songs=pieces, quarantine=quarantine).toArrow()
+            audited = clean_tasks.write_audited(
+                source, rules, songs=songs, names=names, quarantine=quarantine
+            ).toArrow()
         counts = _as_counts(audited)
         if not counts["n_quarantined"]:
             quarantine.write(0, clean_tasks.NO_QUARANTINE)
         check_counts(counts, source, told=f"the rows with their reasons: {context.run.path(datasets.QUARANTINE)}")
         _tell_malformed(context, counts)
-        ordered, written = _write_tracks(context, pieces, audited)
-        drop(pieces.directory)
+        ordered, written = _write_tracks(context, songs, names, audited)
         counts["n_duplicates"] += sum(written["n_duplicates"].to_pylist())
         counts["n_tracks"] = context.files(datasets.TRACKS).count()
         _check_sums(counts, n_tracks=counts["n_tracks"], n_quarantined=quarantine.count())
@@ -111,7 +114,9 @@ def write_catalog(context: Context, *, newest_year: int = ANY_YEAR) -> Catalog:
         )
 
 
-def _write_tracks(context: Context, pieces: ArrowFiles, audited: pa.Table) -> tuple[Ordered, pa.Table]:
+def _write_tracks(
+    context: Context, songs: ArrowFiles, names: ArrayFiles, audited: pa.Table
+) -> tuple[Ordered, pa.Table]:
     """Write the songs by range of ids; return them in order, and `messages.WRITTEN_TRACKS`."""
     filled = [row["piece"] for row in audited.sort_by("piece").to_pylist() if row["n_songs"]]
     ids, keys = clean_tasks.gather_drawn(audited)
@@ -119,18 +124,17 @@ def _write_tracks(context: Context, pieces: ArrowFiles, audited: pa.Table) -> tu
     first_ids = choose_borders(ids, n_songs=n_songs, k=context.config.neighbors.k)
     files = context.arrays(datasets.NUMBERED)
     targets = partition_targets(len(first_ids) + 1)
-    # As many parts of the titles as ranges of ids: both are to fit into a task's memory.
-    names = recording_tasks.as_name_blocks(
-        context.numbers(len(filled)), pieces=filled, first_ids=first_ids, songs=pieces, targets=targets
+    pieces = Pieces(filled, songs, names)
+    # What recordings are found by takes a quarter of what songs do.
+    n_parts = min(len(targets), max(4, len(targets) // 4))
+    releases = recording_tasks.as_releases(
+        context.numbers(n_parts), pieces, n_parts=n_parts, first_ids=first_ids, targets=targets
     )
     written = clean_tasks.write_tracks(
-        recording_tasks.as_releases(names, n_parts=len(targets), targets=targets),
-        pieces=filled,
-        first_ids=first_ids,
-        songs=pieces,
-        tracks=context.files(datasets.TRACKS),
-        numbered=files,
+        releases, pieces, first_ids=first_ids, tracks=context.files(datasets.TRACKS), numbered=files
     ).toArrow()
+    drop(songs.directory)
+    drop(names.directory)
     firsts = np.concatenate([[0], np.cumsum(numbers(written.sort_by("piece")["n_rows"]))])
     return Ordered(files, firsts, first_ids, keys), written
 

@@ -14,7 +14,7 @@ from musicrec.arrays import Ints, as_shares
 from musicrec.catalog.audit import ANY_YEAR, Audited, audit_rows, whole
 from musicrec.catalog.commonest import middle, survey_songs
 from musicrec.catalog.numbered import cut_by, text_arrays
-from musicrec.catalog.recording_tasks import named, with_recordings
+from musicrec.catalog.recording_tasks import Pieces, named, names_in_order, with_recordings
 from musicrec.catalog.recordings import find_recordings, identify
 from musicrec.catalog.sources import Source
 from musicrec.catalog.texts import as_texts, coalesced
@@ -74,7 +74,9 @@ def rules_of(source: Source, *, newest_year: int = ANY_YEAR) -> Rules:
     return Rules(source.meaning.columns, source.meaning.settings, newest_year)
 
 
-def write_audited(source: Source, rules: Rules, *, songs: ArrowFiles, quarantine: RowFiles) -> DataFrame:
+def write_audited(
+    source: Source, rules: Rules, *, songs: ArrowFiles, names: ArrayFiles, quarantine: RowFiles
+) -> DataFrame:
     """Write the songs, pieces in the order of their ids, and the quarantine; return `messages.AUDITED`.
 
     Parameters
@@ -83,30 +85,32 @@ def write_audited(source: Source, rules: Rules, *, songs: ArrowFiles, quarantine
     rules : Rules
     songs : ArrowFiles
         Gets `audit.Audited.songs` of the pieces that have any.
+    names : ArrayFiles
+        Gets what their recordings are found by.
     quarantine : RowFiles
         Gets `schemas.QUARANTINE` of the pieces that have any.
     """
-    names = source.names
+    columns = source.names
 
     def write(batches: Batches) -> Batches:
         for piece, table in numbered_pieces(batches):
-            found = rules.audited(table, names)
+            found = rules.audited(table, columns)
             different = keep_winners(found.songs)
             if len(different):
                 songs.write(piece, different)
+                names.write(piece, **names_in_order(different))
             if len(found.quarantine):
                 quarantine.write(piece, found.quarantine)
             yield _as_audited(piece, found, different)
 
-    return source.rows.map(write, AUDITED, columns=names)
+    return source.rows.map(write, AUDITED, columns=columns)
 
 
 def write_tracks(
     releases: DataFrame,
+    pieces: Pieces,
     *,
-    pieces: Sequence[int],
     first_ids: tuple[str, ...],
-    songs: ArrowFiles,
     tracks: RowFiles,
     numbered: ArrayFiles,
 ) -> DataFrame:
@@ -116,12 +120,10 @@ def write_tracks(
     ----------
     releases : DataFrame
         `messages.RELEASE_BLOCKS`.
-    pieces : sequence of int
-        That have songs.
+    pieces : Pieces
+        What `write_audited` has written.
     first_ids : tuple of str
         The first id of each range but the first, rising.
-    songs : ArrowFiles
-        What `write_audited` has written.
     tracks : RowFiles
     numbered : ArrayFiles
     """
@@ -129,7 +131,7 @@ def write_tracks(
     def write(batches: Batches) -> Batches:
         for part, blocks in each_block(batches):
             # An id may come several times; the range that it falls into has all of its rows.
-            several = _range_of(part, first_ids, (songs.read(piece) for piece in pieces))
+            several = _range_of(part, first_ids, (pieces.songs.read(piece) for piece in pieces.numbers))
             known, recordings = (joined(RELEASE_BLOCKS, name, blocks) for name in ("songs", "recordings"))
             rows = with_recordings(keep_winners(several), known, recordings)
             tracks.write(part, rows.select(TRACKS.names), repeated=["artist", "album", "genre"])

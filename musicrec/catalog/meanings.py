@@ -83,8 +83,7 @@ def find_meaning(
         _check_same(name, sources, sample, where=where, key=key)
     said = list[str]()
     if settings.decimal == "auto":
-        texts = [text for name in (*FEATURES, "popularity") for text in _said_numbers(name, columns, sample)]
-        has_comma = has_decimal_comma(texts)
+        has_comma = has_decimal_comma(_said_texts(columns, sample))
         settings = settings.model_copy(update={"decimal": "," if has_comma else "."})
         said += ["decimal comma"] if has_comma else []
     meaning = Meaning(dict(columns), settings, tuple(said))
@@ -118,6 +117,8 @@ def looks_like(name: str, sample: pa.Table, meaning: Meaning) -> str | None:
 
 def _check_same(name: str, sources: Sequence[str], sample: pa.Table, *, where: str, key: str) -> None:
     """Refuse two columns for one name that say different things in some row."""
+    if len(sources) < 2:
+        return
     first, *others = ([_plain(name, text) for text in _texts(sample, source)] for source in sources)
     for source, other in zip(sources[1:], others, strict=True):
         differing = [i for i, (a, b) in enumerate(zip(first, other, strict=True)) if a and b and a != b]
@@ -148,6 +149,15 @@ def _texts(sample: pa.Table, source: str) -> list[str | None]:
 
 def _said_numbers(name: str, columns: Mapping[str, tuple[str, ...]], sample: pa.Table) -> list[str]:
     return [text for source in columns.get(name, ()) for text in _texts(sample, source) if text]
+
+
+def _said_texts(columns: Mapping[str, tuple[str, ...]], sample: pa.Table) -> list[str]:
+    """Return some of what stands in columns of numbers that are text."""
+    said = list[str]()
+    for name in (*FEATURES, "popularity"):
+        sources = tuple(one for one in columns.get(name, ()) if pa.types.is_string(sample.schema.field(one).type))
+        said += _said_numbers(name, {name: sources}, sample)[:1000]
+    return said
 
 
 def _values(name: str, columns: Mapping[str, tuple[str, ...]], sample: pa.Table, settings: InputConfig) -> Doubles:

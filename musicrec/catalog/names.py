@@ -118,7 +118,7 @@ def split_guests(texts: pa.StringArray, patterns: tuple[str, ...]) -> tuple[pa.S
 def _bare(titles: pa.StringArray) -> pa.StringArray:
     """Return titles folded, without what they say of a release."""
     # Most titles have neither bracket nor dash; the test for them is cheap, the expression is not.
-    marked = pc.match_substring_regex(titles, r"(?i)[(\[]|[-–—;,] |edit\s*$")
+    marked = pc.match_substring_regex(titles, r"(?i)[(\[]|[-–—;] |edit\s*$")
     bare = titles
     if pc.any(marked).as_py():
         without = pc.replace_substring_regex(titles.filter(marked), RELEASE_SUFFIX, "")

@@ -18,7 +18,7 @@ from musicrec.catalog.columns import MALFORMED, SOURCE_FILE
 from musicrec.catalog.given_rows import GivenRows, in_order
 from musicrec.catalog.row_groups import RowGroups
 from musicrec.catalog.text_files import SAMPLE_ROWS
-from musicrec.catalog.text_rows import MAX_SAMPLED, unite_names
+from musicrec.catalog.text_rows import unite_names
 from musicrec.catalog.texts import as_texts
 from musicrec.errors import InputError
 from musicrec.spark.partitions import default_partitions
@@ -28,6 +28,8 @@ from musicrec.storage import byte_files
 READ_ROWS = 32_768
 # Of a task, where there are more rows than tasks to keep all cores busy.
 TASK_ROWS = 2**20
+# To open a row group takes longer than to read its first rows.
+MAX_SAMPLED_FILES = 4
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def as_parquet_rows(session: SparkSession, paths: Sequence[str], *, root: str) -
 
     def read(batches: Batches, columns: Sequence[str]) -> Batches:
         for number in each_number(batches):
-            yield from _read_group(opened, number, files, columns, kinds)
+            yield from _read_group(opened, number, files, columns, kinds, READ_ROWS)
 
     n = len(groups)
     n_tasks = max(1, min(n, max(default_partitions(session), n_rows // TASK_ROWS)))
@@ -155,6 +157,7 @@ def _read_group(
     files: Mapping[str, _File],
     columns: Sequence[str],
     kinds: Mapping[str, pa.DataType],
+    n_rows: int,
 ) -> Batches:
     file = files[groups.groups[number][0]]
     wanted = {name: file.own_names[name] for name in columns if name in file.own_names}
@@ -162,7 +165,7 @@ def _read_group(
     # pyarrow takes a dot for the way to a part of a column; a name that holds one itself is found among all.
     with groups.opened(number) as (opened, group):
         some = roots if _has_no_dots(opened.schema_arrow.names) else None
-        for batch in opened.iter_batches(READ_ROWS, row_groups=[group], columns=some, use_threads=False):
+        for batch in opened.iter_batches(n_rows, row_groups=[group], columns=some, use_threads=False):
             table = pa.Table.from_batches([batch])
             while any(pa.types.is_struct(field.type) for field in table.schema):
                 table = table.flatten()
@@ -195,11 +198,11 @@ def _sample(
     groups: RowGroups, files: Mapping[str, _File], names: Sequence[str], kinds: Mapping[str, pa.DataType]
 ) -> pa.Table:
     """Return the first rows of some files."""
-    firsts = [number for number, (_, group) in enumerate(groups.groups) if group == 0][:MAX_SAMPLED]
+    firsts = [number for number, (_, group) in enumerate(groups.groups) if group == 0][:MAX_SAMPLED_FILES]
     sampled = [*names, MALFORMED, SOURCE_FILE]
     found = [pa.schema([(name, kinds.get(name, pa.string())) for name in sampled]).empty_table()]
     for number in firsts:
-        batch = next(iter(_read_group(groups, number, files, sampled, kinds)), None)
+        batch = next(iter(_read_group(groups, number, files, sampled, kinds, SAMPLE_ROWS)), None)
         if batch is not None:
-            found.append(pa.Table.from_batches([batch.slice(0, SAMPLE_ROWS)]).rename_columns(sampled))
+            found.append(pa.Table.from_batches([batch]).rename_columns(sampled))
     return pa.concat_tables(found)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from musicrec.arrays import Ints, concatenate_ranges
@@ -14,72 +18,73 @@ from musicrec.catalog.audit import OTHER_NAMES, TITLE_KEY
 from musicrec.catalog.names import Parts
 from musicrec.catalog.numbered import cut_by, each_part
 from musicrec.catalog.recordings import Named, find_recordings, identify, pack_sounds
-from musicrec.messages import NAME_BLOCKS, RELEASE_BLOCKS, as_row
+from musicrec.messages import RELEASE_BLOCKS, as_row
 from musicrec.songs import SHARES
 from musicrec.spark.arrow import numbers
-from musicrec.spark.tasks import MAX_BLOCK_ROWS, Batches, each_block, each_number, joined
+from musicrec.spark.tasks import MAX_BLOCK_ROWS, Batches, each_number
+from musicrec.storage.array_files import ArrayFiles
 from musicrec.storage.arrow_files import ArrowFiles
 
-NAME_COLUMNS = ("track_key", "recording_key", TITLE_KEY, OTHER_NAMES, "duration_ms", *SHARES)
+# What the array `songs` of a piece says of each song that has a name, in the order of titles.
+COLUMNS = ("title", "key", "name", "length", "sound", "row")
 
 
-def as_name_blocks(
-    ranges: DataFrame,
-    *,
-    pieces: Sequence[int],
-    first_ids: tuple[str, ...],
-    songs: ArrowFiles,
-    targets: Sequence[int],
-) -> DataFrame:
-    """Return `messages.NAME_BLOCKS` of the songs that have a name.
+@dataclass(frozen=True)
+class Pieces:
+    """The songs in pieces, as `clean_tasks.write_audited` has written them.
 
-    Parameters
+    Attributes
     ----------
-    ranges : DataFrame
-        `id`, the positions of `pieces`.
-    pieces : sequence of int
-        That have songs.
-    first_ids : tuple of str
-        The first id of each range but the first, rising.
+    numbers : sequence of int
+        Of those that have songs.
     songs : ArrowFiles
         `messages.AUDITED_SONGS`, in the order of ids.
-    targets : sequence of int
-        For each part of the titles a number that Spark's hash sends to its partition.
+    names : ArrayFiles
+        `names_in_order` of each.
     """
 
-    def split(batches: Batches) -> Batches:
-        for position in each_number(batches):
-            table = songs.read(pieces[position])
-            ids = np.zeros(len(table), dtype=np.int64)
-            for part, first, last in cut_by(table["track_id"].chunk(0), first_ids):
-                ids[first:last] = part
-            yield from _split(table.select(NAME_COLUMNS), ids, targets)
-            if position == 0:
-                # However few songs have a name, the first part has a task, and so has each range of ids.
-                yield from _as_blocks(_no_songs(), 0, targets[0], np.empty(0, dtype=np.int64))
-
-    return ranges.mapInArrow(split, NAME_BLOCKS)
+    numbers: Sequence[int]
+    songs: ArrowFiles
+    names: ArrayFiles
 
 
-def as_releases(blocks: DataFrame, *, n_parts: int, targets: Sequence[int]) -> DataFrame:
-    """Return `messages.RELEASE_BLOCKS`, at least one for each range.
+def names_in_order(songs: pa.Table) -> dict[str, NDArray[Any]]:
+    """Return what recordings are found by of the songs that have a name, in the order of titles.
+
+    `songs` (n, 6) has `COLUMNS`, `starts` (n + 1,) and `others` are `Parts`; the songs are `messages.AUDITED_SONGS`.
+    """
+    rows = np.flatnonzero(numbers(songs["track_key"]) != numbers(songs["recording_key"]))
+    titles = numbers(songs[TITLE_KEY])[rows].view(np.uint64)
+    order = np.argsort(titles)
+    few = _taken(named(songs), rows[order])
+    columns = (titles[order].view(np.int64), few.keys, few.names, few.lengths, few.sounds, rows[order])
+    whole = np.stack(columns, axis=1).astype(np.int64)
+    return {"songs": whole, "starts": few.others.starts, "others": few.others.hashes}
+
+
+def as_releases(
+    parts: DataFrame, pieces: Pieces, *, n_parts: int, first_ids: tuple[str, ...], targets: Sequence[int]
+) -> DataFrame:
+    """Return `messages.RELEASE_BLOCKS`, at least one for each range of ids.
 
     Parameters
     ----------
-    blocks : DataFrame
-        `messages.NAME_BLOCKS`.
+    parts : DataFrame
+        `id`, the numbers of the parts of all titles.
+    pieces : Pieces
     n_parts : int
-        Of the titles.
+    first_ids : tuple of str
+        The first id of each range but the first, rising.
     targets : sequence of int
-        For each range of ids a number that Spark's hash sends to its partition.
+        For each range a number that Spark's hash sends to its partition.
     """
 
     def find(batches: Batches) -> Batches:
-        for part, rows in each_block(batches):
-            songs, ranges = _joined_songs(rows), joined(NAME_BLOCKS, "ranges", rows)
+        for part in each_number(batches):
+            songs, at = _of_part(part, pieces, n_parts=n_parts)
             recordings, known = find_recordings(songs), identify(songs.keys, songs.names)
             several = np.flatnonzero(recordings != known)
-            some = dict(each_part(ranges[several].astype(np.int64)))
+            some = dict(each_part(_ranges_of(at[several], pieces, first_ids)))
             for number in range(len(targets)) if part == 0 else sorted(some):
                 found = several[some.get(number, np.empty(0, dtype=np.int64))]
                 for start in range(0, max(1, len(found)), MAX_BLOCK_ROWS):
@@ -89,7 +94,39 @@ def as_releases(blocks: DataFrame, *, n_parts: int, targets: Sequence[int]) -> D
                         songs=known[few], recordings=recordings[few],
                     )  # fmt: skip
 
-    return blocks.repartition(n_parts, "target").mapInArrow(find, RELEASE_BLOCKS)
+    return parts.mapInArrow(find, RELEASE_BLOCKS)
+
+
+def _of_part(part: int, pieces: Pieces, *, n_parts: int) -> tuple[Named, NDArray[np.int64]]:
+    """Return the songs of a part of all titles, and of each the position of its piece and its row there (n, 2)."""
+    borders = [(2**64 * i) // n_parts for i in (part, part + 1)]
+    found, others, counts = list[Ints](), list[Ints](), list[Ints]()
+    for position, piece in enumerate(pieces.numbers):
+        songs, starts, hashes = pieces.names.read(piece, "songs", "starts", "others")
+        titles = songs[:, 0].view(np.uint64)
+        first, last = (len(titles) if b >= 2**64 else int(np.searchsorted(titles, np.uint64(b))) for b in borders)
+        found.append(np.column_stack([songs[first:last], np.full(last - first, position)]))
+        others.append(hashes[starts[first] : starts[last]])
+        counts.append(np.diff(starts[first : last + 1]))
+    whole = np.concatenate(found)
+    _, keys, names, lengths, sounds = (np.ascontiguousarray(whole[:, i]) for i in range(5))
+    starts = np.concatenate([[0], np.cumsum(np.concatenate(counts), dtype=np.int64)])
+    several = Named(keys, names, Parts(starts, np.concatenate(others)), lengths.astype(np.int32), sounds)
+    return several, whole[:, [6, 5]]
+
+
+def _ranges_of(at: NDArray[np.int64], pieces: Pieces, first_ids: tuple[str, ...]) -> Ints:
+    """Return the ranges of songs by their ids (n,): `at` (n, 2) says their pieces, in order of ids, and rows."""
+    ranges = np.zeros(len(at), dtype=np.int64)
+    for position, some in each_part(at[:, 0]):
+        in_order = some[np.argsort(at[some, 1])]
+        ids = pieces.songs.read(pieces.numbers[position])["track_id"].chunk(0).take(pa.array(at[in_order, 1]))
+        if len(ids) < len(first_ids):
+            ranges[in_order] = [bisect_right(first_ids, name) for name in ids.to_pylist()]
+            continue
+        for part, first, last in cut_by(ids, first_ids):
+            ranges[in_order[first:last]] = part
+    return ranges
 
 
 def with_recordings(songs: pa.Table, known: Ints, recordings: Ints) -> pa.Table:
@@ -123,38 +160,8 @@ def named(table: pa.Table) -> Named:
     return Named(keys, names, hashes, lengths, pack_sounds(shares))
 
 
-def _split(table: pa.Table, ranges: Ints, targets: Sequence[int]) -> Batches:
-    rows = np.flatnonzero(numbers(table["track_key"]) != numbers(table["recording_key"]))
-    some = table.take(pa.array(rows)).combine_chunks()
-    songs, titles = named(some), numbers(some[TITLE_KEY]).view(np.uint64)
-    for part, few in each_part((titles % np.uint64(len(targets))).astype(np.int64)):
-        for start in range(0, len(few), MAX_BLOCK_ROWS):
-            block = few[start : start + MAX_BLOCK_ROWS]
-            yield from _as_blocks(_taken(songs, block), part, targets[part], ranges[rows[block]])
-
-
-def _as_blocks(songs: Named, part: int, target: int, ranges: Ints) -> Iterator[pa.RecordBatch]:
-    yield as_row(
-        NAME_BLOCKS, target=target, part=part, keys=songs.keys, names=songs.names, lengths=songs.lengths,
-        sounds=songs.sounds, ranges=ranges, n_others=np.diff(songs.others.starts), others=songs.others.hashes,
-    )  # fmt: skip
-
-
-def _joined_songs(rows: list[dict[str, object]]) -> Named:
-    keys, names, lengths, sounds, n_others, others = (
-        joined(NAME_BLOCKS, name, rows) for name in ("keys", "names", "lengths", "sounds", "n_others", "others")
-    )
-    starts = np.concatenate([[0], np.cumsum(n_others, dtype=np.int64)])
-    return Named(keys, names, Parts(starts, others), lengths, sounds)
-
-
 def _taken(songs: Named, rows: Ints) -> Named:
     starts, n_others = songs.others.starts[rows], np.diff(songs.others.starts)[rows]
     others = songs.others.hashes[concatenate_ranges(starts, n_others)]
     parts = Parts(np.concatenate([[0], np.cumsum(n_others)]), others)
     return Named(songs.keys[rows], songs.names[rows], parts, songs.lengths[rows], songs.sounds[rows])
-
-
-def _no_songs() -> Named:
-    none = np.empty(0, dtype=np.int64)
-    return Named(none, none, Parts(np.zeros(1, dtype=np.int64), none), none.astype(np.int32), none)

@@ -47,6 +47,9 @@ def coalesced(columns: Sequence[pa.StringArray]) -> pa.StringArray:
 
 def unlisted(texts: pa.StringArray) -> pa.StringArray:
     """Return texts, and of those that print a list, such as ['A', "B's"], its parts between semicolons."""
+    # Hardly any text begins so, and the expression takes its time.
+    if not pc.any(pc.starts_with(texts, "[")).as_py():
+        return texts
     printed = pc.fill_null(pc.match_substring_regex(texts, r"""^\[\s*['"].*['"]\s*\]$"""), False)
     if not pc.any(printed).as_py():
         return texts
@@ -84,6 +87,10 @@ def stripped(texts: pa.StringArray) -> pa.StringArray:
 
 def cut(texts: pa.StringArray, n: int) -> pa.StringArray:
     """Return the first n characters of each text."""
+    # To count bytes is quick, to count characters is not.
+    longest = pc.max(pc.binary_length(texts)).as_py()
+    if longest is None or longest <= n:
+        return texts
     return pc.utf8_slice_codeunits(texts, start=0, stop=n)
 
 

@@ -51,6 +51,7 @@ class Dataset:
 
 # catalog
 SONGS = Dataset("songs")
+NAMES = Dataset("names")
 TRACKS = Dataset("tracks", "TRACKS")
 QUARANTINE = Dataset("quarantine", "QUARANTINE")
 NUMBERED = Dataset("numbered")
