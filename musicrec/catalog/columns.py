@@ -65,6 +65,8 @@ NAMED_UNITS = {
     "min": "min", "mins": "min", "minute": "min", "minutes": "min", "ms": "ms",
 }  # fmt: skip
 TIMES = ("duration", "length", "time", "dur")
+# Of a name that is one of `FALLBACKS`, as `known_as` has it.
+MAYBE = 2
 KNOWN = (*TRACK_COLUMNS, YEAR, *OWNERS)
 
 
@@ -130,7 +132,7 @@ def find_columns(
             continue
         known = [(place[1], name) for name in names if name not in claimed and (place := known_as(name))
                  and place[0] == ours]  # fmt: skip
-        sure = [name for place, name in sorted(known, key=lambda one: one[0]) if place < 2]
+        sure = [name for place, name in sorted(known, key=lambda one: one[0]) if place < MAYBE]
         if sure or known:
             found[ours] = tuple(sure or [name for _, name in known[:1]])
     return found

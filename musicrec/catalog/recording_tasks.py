@@ -51,7 +51,7 @@ class Pieces:
 def names_in_order(songs: pa.Table) -> dict[str, NDArray[Any]]:
     """Return what recordings are found by of the songs that have a name, in the order of titles.
 
-    `songs` (n, 6) has `COLUMNS`, `starts` (n + 1,) and `others` are `Parts`; the songs are `messages.AUDITED_SONGS`.
+    `songs` (n, 6) has `COLUMNS`; `starts` (n + 1,) and `others` are `Parts`. Given are `messages.AUDITED_SONGS`.
     """
     rows = np.flatnonzero(numbers(songs["track_key"]) != numbers(songs["recording_key"]))
     titles = numbers(songs[TITLE_KEY])[rows].view(np.uint64)

@@ -12,7 +12,16 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from musicrec.catalog import formats
-from musicrec.catalog.columns import MALFORMED, SOURCE_FILE, YEAR, find_columns, line_to_add, nearest_name
+from musicrec.catalog.columns import (
+    MALFORMED,
+    MAYBE,
+    SOURCE_FILE,
+    YEAR,
+    find_columns,
+    known_as,
+    line_to_add,
+    nearest_name,
+)
 from musicrec.catalog.given_rows import GivenRows
 from musicrec.catalog.meanings import Meaning, describe_unused, find_meaning
 from musicrec.catalog.texts import as_texts, coalesced, stripped
@@ -136,13 +145,15 @@ def read_relation(session: SparkSession, uri: str, *, owner: str, settings: Inpu
     rows = formats.read_rows(session, uri, settings.model_copy(update={"csv_names": ()}))
     names = list(rows.names)
     # input.columns and input.id_from are written for the songs; they count here where this file has such columns.
-    if not set(settings.id_from) <= set(names):
-        settings = settings.model_copy(update={"id_from": ()})
+    settings = settings.model_copy(update={"id_from": _makers(names, settings, where=uri)})
     own = dict(getattr(settings, key))
     is_file = own.get(owner) == FILE_NAME
     shared = {name: source for name, source in settings.columns.items() if source in names}
     configured = {**shared, **{name: source for name, source in own.items() if source != FILE_NAME}}
     columns = find_columns(names, wanted=("track_id", owner), configured=configured, where=uri)
+    if settings.id_from and known_as(columns.get("track_id", ("id",))[0]) == ("track_id", MAYBE):
+        # The songs' ids are made: what may be an id of another kind is none of theirs.
+        del columns["track_id"]
     said = list(rows.said)
     if owner == "playlist_id" and owner not in columns and len(rows.files) > 1:
         is_file = True
@@ -255,6 +266,17 @@ def _id_advice(names: Sequence[str], columns: Mapping[str, tuple[str, ...]]) -> 
     return (
         "; ".join(advice) or f"say which one it is: {line_to_add('columns.track_id', names[0] if names else '')}"
     )
+
+
+def _makers(names: Sequence[str], settings: InputConfig, *, where: str) -> tuple[str, ...]:
+    """Return the columns that make ids as those of the songs are made; none where some are not there."""
+    if set(settings.id_from) <= set(names):
+        return settings.id_from
+    ours = [known[0] if (known := known_as(name)) else "" for name in settings.id_from]
+    if not all(ours):
+        return ()
+    found = find_columns(names, wanted=ours, configured={}, where=where)
+    return tuple(found[name][0] for name in ours) if len(found) == len(set(ours)) else ()
 
 
 def _check_relation(

@@ -13,7 +13,7 @@ from musicrec.catalog.clean_tasks import rules_of
 from musicrec.catalog.sources import Source, read_relation, read_source
 from musicrec.catalog.twins import keep_winners
 from musicrec.errors import InputError
-from musicrec.songs import FEATURES
+from musicrec.songs import FEATURES, SHARES
 from tests.conftest import make_config
 
 CASES = Path(__file__).parent / "cases"
@@ -176,13 +176,84 @@ RELATIONS = {
 
 @pytest.mark.parametrize(("name", "owner"), RELATIONS)
 def test_who_has_which_song(spark, name: str, owner: str) -> None:
-    settings = make_config(CASES / "00_plain.csv", CASES).input
-    relation = read_relation(spark, str(CASES / name), owner=owner, settings=settings)
+    assert members(spark, CASES / name, owner=owner) == RELATIONS[name, owner]
+
+
+def of_tool(plain: pd.DataFrame, tool: str) -> str:
+    """Return the plain songs as a tool exports them, as text."""
+    told = plain.reset_index()
+    names = ["C", "C#/Db", "D", "D#/Eb", "E", "F", "F#/Gb", "G", "G#/Ab", "A", "A#/Bb", "B"]
+    modes = {1.0: "Major", 0.0: "Minor"}
+    clock = [f"{int(ms) // 60000:02d}:{int(ms) // 1000 % 60:02d}" for ms in told["duration_ms"]]
+    percent = {name: (100 * told[name]).round().astype(int) for name in SHARES}
+    ids = told["track_id"]
+    tables = {
+        "Exportify": {
+            "Track URI": "spotify:track:" + ids, "Track Name": told["title"], "Artist Name(s)": told["artist"],
+            "Duration (ms)": told["duration_ms"], **{name.title(): told[name] for name in FEATURES[:-1]},
+        },
+        "Chosic": {
+            "#": range(1, 13), "Song": told["title"], "Artist": told["artist"], "BPM": told["tempo"].round(),
+            "Album Date": told["release_date"], "Time": clock, "Dance": percent["danceability"],
+            "Energy": percent["energy"], "Acoustic": percent["acousticness"],
+            "Instrumental": percent["instrumentalness"], "Happy": percent["valence"],
+            "Speech": percent["speechiness"], "Live": percent["liveness"], "Loud (Db)": told["loudness"],
+            "Key": [f"{names[int(k)]} {modes[m]}" for k, m in zip(told["key"], told["mode"], strict=True)],
+            "Spotify Track Id": ids, "Camelot": "8B",
+        },
+        "TuneMyMusic": {
+            "Track name": told["title"], "Artist name": told["artist"], "Album": "", "Playlist name": "Mix",
+            "Type": "Playlist", "ISRC": "", "Spotify - id": ids,
+        },
+        "Soundiiz": {"Title": told["title"], "Artist": told["artist"], "Album": "", "Isrc": ids},
+        "Last.fm": {
+            "uts": range(12), "utc_time": "01 Jan 2024, 10:00", "artist": told["artist"], "artist_mbid": "",
+            "album": "", "album_mbid": "", "track": told["title"], "track_mbid": "",
+        },
+    }  # fmt: skip
+    return pd.DataFrame(tables[tool]).to_csv(index=False)
+
+
+@pytest.mark.parametrize("tool", ["Exportify", "Chosic"])
+def test_songs_of_tools_are_read_as_they_are(spark, plain: pd.DataFrame, tmp_path: Path, tool: str) -> None:
+    (tmp_path / "songs.csv").write_text(of_tool(plain, tool))
+    source = source_of(spark, tmp_path / "songs.csv")
+    songs, quarantine = audited(source)
+    assert len(quarantine) == 0
+    for name in ("title", "artist", "key", "mode"):
+        assert songs[name].tolist() == plain[name].tolist()
+    for name in FEATURES:
+        tolerance = {"tempo": 0.6, "duration_ms": 1000}.get(name, 0.0051)
+        assert (songs[name] - plain[name]).abs().max() <= tolerance
+    assert tool == "Exportify" or "percent in danceability, energy" in "; ".join(source.said)
+
+
+def members(spark, path: Path, *, owner: str, overrides: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    settings = make_config(CASES / "00_plain.csv", CASES, *overrides).input
+    relation = read_relation(spark, str(path), owner=owner, settings=settings)
     assert relation.rows.read is not None
     batches = relation.rows.read(iter(relation.rows.given.toArrow().to_batches()), relation.columns)
     found = pa.Table.from_batches(list(relation.relate(batches))).to_pydict()
-    pairs = list(zip(found[owner], found["track_id"], strict=True))
-    assert sorted(pairs) == RELATIONS[name, owner]
+    return sorted(zip(found[owner], found["track_id"], strict=True))
+
+
+def test_playlists_and_favorites_of_tools(spark, plain: pd.DataFrame, tmp_path: Path) -> None:
+    for tool in ("TuneMyMusic", "Soundiiz", "Last.fm"):
+        (tmp_path / f"{tool}.csv").write_text(of_tool(plain, tool))
+    ids = plain.index.tolist()
+    found = members(spark, tmp_path / "TuneMyMusic.csv", owner="playlist_id")
+    assert found == [("Mix", name) for name in ids]
+    by_file = ('input.playlist_columns.playlist_id="{file}"', 'input.favorite_columns.user_id="{file}"')
+    found = members(spark, tmp_path / "Soundiiz.csv", owner="playlist_id", overrides=by_file)
+    assert found == [("Soundiiz", name) for name in ids]
+    # Who has no ids has artists and titles, whatever these columns are called there.
+    made = ('input.id_from=["artist", "name"]',)
+    no_ids = pd.read_csv(CASES / "00_plain.csv").drop(columns="id")
+    no_ids.to_csv(tmp_path / "no_ids.csv", index=False)
+    songs, _ = audited(source_of(spark, tmp_path / "no_ids.csv", *made))
+    for tool in ("Last.fm", "Soundiiz"):
+        found = members(spark, tmp_path / f"{tool}.csv", owner="user_id", overrides=(*by_file, *made))
+        assert sorted(name for _, name in found) == sorted(songs.index)
 
 
 def test_all_cases_are_here() -> None:
