@@ -14,7 +14,8 @@ from musicrec import __version__
 from musicrec.catalog.clean import Catalog, write_catalog
 from musicrec.catalog.number import write_numbers
 from musicrec.catalog.refusals import preview
-from musicrec.catalog.sources import Relations, read_relations, read_source
+from musicrec.catalog.relations import Relations, read_relations
+from musicrec.catalog.sources import read_source
 from musicrec.config import Config, config_as_dict
 from musicrec.context import Context, log, recorded
 from musicrec.encoder.embed import write_embeddings
@@ -85,6 +86,9 @@ def refresh(session: SparkSession, config: Config, *, run_date: date, accept: st
         log.info("run %s", run.run_id)
         with recorded(context, header=header):
             relations = read_relations(session, config.input)
+            for relation in filter(None, (relations.playlists, relations.favorites)):
+                for sentence in relation.said:
+                    log.info(sentence)
             snapshot = _run(context, header, relations)
         drop_old(root, config.output, is_over=True)
     log.info("published %s", snapshot)

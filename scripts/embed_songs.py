@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 
 from musicrec.catalog.clean import write_catalog
 from musicrec.catalog.number import write_numbers
-from musicrec.catalog.sources import read_relations
+from musicrec.catalog.relations import read_relations
 from musicrec.config import Config, load_config
 from musicrec.context import Context
 from musicrec.encoder.embed import write_embeddings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from musicrec.catalog.sources import Relation
+from musicrec.catalog.relations import Relation
 from musicrec.errors import InputError
 from musicrec.messages import NAMED
 from musicrec.spark.tasks import Batches

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from musicrec.arrays import Bools, Ints
 from musicrec.catalog.hashes import hash_numbers, hash_texts
-from musicrec.catalog.sources import Relation
+from musicrec.catalog.relations import Relation
 from musicrec.catalog.texts import lowered
 from musicrec.config import ModelConfig
 from musicrec.messages import MEMBERSHIPS

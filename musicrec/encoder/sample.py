@@ -12,7 +12,7 @@ from musicrec.arrays import Bools, Doubles, Ints
 from musicrec.catalog.clean import Catalog
 from musicrec.catalog.matches import no_match
 from musicrec.catalog.numbered import Numbered
-from musicrec.catalog.sources import Relation
+from musicrec.catalog.relations import Relation
 from musicrec.config import Config
 from musicrec.context import Context
 from musicrec.encoder import features, labels

@@ -14,7 +14,7 @@ from pyspark.sql.types import StructType
 
 from musicrec.arrays import Bools, Ints, as_shares, is_drawn
 from musicrec.catalog.numbered import Numbered
-from musicrec.catalog.sources import Relation
+from musicrec.catalog.relations import Relation
 from musicrec.encoder.labels import LABEL_COLUMNS, as_memberships
 from musicrec.messages import MEMBERSHIPS
 from musicrec.schemas import TRACKS

@@ -15,7 +15,8 @@ import numpy as np
 from pyspark.sql import SparkSession
 
 from musicrec.catalog.clean_tasks import as_tracks, rules_of
-from musicrec.catalog.sources import read_relations, read_source
+from musicrec.catalog.relations import read_relations
+from musicrec.catalog.sources import read_source
 from musicrec.config import Config
 from musicrec.context import log
 from musicrec.encoder.gate import K

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 from musicrec.arrays import NO_SONG, Ints
 from musicrec.catalog.hashes import hash_texts
 from musicrec.catalog.numbered import Numbered, cut_by
-from musicrec.catalog.sources import Relation
+from musicrec.catalog.relations import Relation
 from musicrec.lists.fusion import Favorites, Fused, fuse
 from musicrec.lists.list_files import ListFiles
 from musicrec.messages import FAVORITE_BLOCKS, LISTENERS, WRITTEN_FAVORITES, as_row

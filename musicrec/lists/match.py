@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from musicrec.catalog.matches import no_match
 from musicrec.catalog.numbered import Numbered
-from musicrec.catalog.sources import Relation
+from musicrec.catalog.relations import Relation
 from musicrec.context import Context
 from musicrec.lists import favorite_tasks
 from musicrec.spark.arrow import numbers

@@ -13,7 +13,8 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from musicrec.catalog.clean import write_catalog
 from musicrec.catalog.formats import find_files
-from musicrec.catalog.sources import read_relation, read_source
+from musicrec.catalog.relations import read_relation
+from musicrec.catalog.sources import read_source
 from musicrec.context import Context
 from musicrec.errors import InputError, StorageError
 from musicrec.refresh import plan

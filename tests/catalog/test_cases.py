@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from musicrec.catalog.clean_tasks import rules_of
-from musicrec.catalog.sources import Source, read_relation, read_source
+from musicrec.catalog.relations import read_relation
+from musicrec.catalog.sources import Source, read_source
 from musicrec.catalog.twins import keep_winners
 from musicrec.errors import InputError
 from musicrec.songs import FEATURES, SHARES

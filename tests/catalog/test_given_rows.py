@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from musicrec.catalog import formats, parquet_rows
+from musicrec.catalog.relations import read_relation
 from musicrec.catalog.row_groups import find_row_groups
-from musicrec.catalog.sources import read_relation
 from musicrec.errors import InputError
 from tests.catalog.test_bad_input import RELATION, read_in, refused
 from tests.catalog.test_cases import audited, source_of

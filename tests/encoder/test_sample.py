@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 
 from musicrec.catalog.clean_tasks import as_tracks, rules_of
-from musicrec.catalog.sources import read_relations, read_source
+from musicrec.catalog.relations import read_relations
+from musicrec.catalog.sources import read_source
 from musicrec.config import Config
 from musicrec.encoder.sample import GENRE, PLAYLIST, Songs, sample_songs
 from musicrec.encoder.sample_tasks import TrackFiles, TrackRows, Tracks, keep_first
