@@ -58,7 +58,9 @@ def local_path(uri: str) -> str | None:
     parts = urlsplit(uri) if uri.startswith("file:") else None
     if parts is not None:
         return None if parts.netloc else unquote(parts.path)
-    return None if "://" in uri else uri
+    # hdfs:/songs is of a store, unless it is a path that exists.
+    is_uri = "://" in uri or (re.match(r"[a-zA-Z][\w+.-]+:/", uri) and not exists(uri))
+    return None if is_uri else uri
 
 
 def file_uri(path: str) -> str:
@@ -153,11 +155,6 @@ def is_packed(path: str) -> bool:
     """Return whether a file has to be unpacked, so that no part of it can be read alone."""
     with reading(path), open(path, "rb") as file:
         return _packing(file.read(8)) is not None
-
-
-def count_lines(path: str, last: int) -> int:
-    """Return how many lines end before a position."""
-    return sum(chunk.count(b"\n") for chunk in read_chunks(path, last=last))
 
 
 @contextmanager

@@ -12,9 +12,8 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from musicrec.errors import GIVE_ACCESS, StorageError, disk_fault
 
@@ -128,23 +127,6 @@ def move(source: Location, target: Location) -> None:
     with writing(target):
         Path(source).rename(target)
         _sync(Path(target).parent)
-
-
-def local_paths(uris: Iterable[str]) -> list[str] | None:
-    """Return the paths of files by their URIs; None where one is not of a local file."""
-    parts = [urlsplit(uri) for uri in uris]
-    if any(part.scheme != "file" or part.netloc for part in parts):
-        return None
-    return [unquote(part.path) for part in parts]
-
-
-def local_sizes(uris: Sequence[str]) -> dict[str, int] | None:
-    """Return the bytes of each file by its URI; None where one is not local, or cannot be looked at."""
-    paths = local_paths(uris)
-    try:
-        return None if paths is None else {u: os.stat(path).st_size for u, path in zip(uris, paths, strict=True)}
-    except OSError:
-        return None
 
 
 def drop(directory: Location) -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from musicrec.errors import StorageError
-from musicrec.storage.files import local_paths, local_sizes, move, replacing, sync_files, write_text, writing
+from musicrec.storage.files import move, replacing, sync_files, write_text, writing
 
 
 def test_a_file_takes_the_place_of_another_when_it_is_whole(tmp_path: Path) -> None:
@@ -113,25 +113,3 @@ def test_what_must_outlive_a_power_failure_waits_for_file_and_directory(
     move(tmp_path / "a", tmp_path / "b")
     sync_files(tmp_path / "b")
     assert synced == [str(tmp_path), str(tmp_path / "b"), str(tmp_path / "b" / "file.txt")]
-
-
-def test_local_files_are_known_by_their_uris(tmp_path: Path) -> None:
-    (tmp_path / "a b#?%é.csv").write_text("x\n1\n")
-    (tmp_path / "empty.csv").touch()
-    (tmp_path / "linked.csv").symlink_to(tmp_path / "a b#?%é.csv")
-    uris = [path.as_uri() for path in sorted(tmp_path.iterdir())]
-    short = [uri.replace("file:///", "file:/") for uri in uris]
-    assert local_paths(uris) == local_paths(short) == [str(path) for path in sorted(tmp_path.iterdir())]
-    assert local_sizes(short) == dict(zip(short, [4, 0, 4], strict=True))
-    assert local_sizes([]) == {}
-
-
-@pytest.mark.parametrize("uri", ["s3a://bucket/a.csv", "file://host/a.csv", "/a.csv", "hdfs:/a.csv"])
-def test_files_elsewhere_have_no_local_paths(uri: str) -> None:
-    assert local_paths(["file:/a.csv", uri]) is None
-    assert local_sizes([uri]) is None
-
-
-def test_a_file_that_went_has_no_size(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").touch()
-    assert local_sizes([(tmp_path / name).as_uri() for name in ("a.csv", "gone.csv")]) is None

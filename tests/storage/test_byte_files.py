@@ -1,0 +1,99 @@
+"""The user's local files: found whatever their names are, unpacked, read in parts, and named where they fail."""
+
+import bz2
+import gzip
+from pathlib import Path
+
+import pytest
+
+from musicrec.errors import InputError
+from musicrec.storage import byte_files
+
+ODD = [
+    "a[b].csv",
+    "{c}.csv",
+    "d*.csv",
+    "e%20f.csv",
+    "g, h.csv",
+    "i:j.csv",
+    "k'l.csv",
+    "ö ü.csv",
+    "#o.csv",
+    "p?q.csv",
+]
+
+
+def test_each_path_is_that_path_and_its_uri_leads_back(tmp_path: Path) -> None:
+    for name in ODD:
+        (tmp_path / name).write_text(name)
+    paths = [str(tmp_path / name) for name in sorted(ODD)]
+    assert byte_files.list_paths(str(tmp_path)) == paths
+    for path in paths:
+        assert byte_files.list_paths(path) == [path]
+        assert byte_files.local_path(byte_files.file_uri(path)) == path
+        assert byte_files.local_path(Path(path).as_uri()) == path
+        assert b"".join(byte_files.read_chunks(path)).decode() == Path(path).name
+    assert byte_files.list_paths(str(tmp_path / "[gk]*.csv")) == [str(tmp_path / name) for name in ODD[4:7:2]]
+    assert byte_files.list_paths(str(tmp_path / "nowhere")) is None
+
+
+@pytest.mark.parametrize("uri", ["s3a://b/c", "hdfs:///a", "file://host/a"])
+def test_files_elsewhere_have_no_local_path(uri: str) -> None:
+    assert byte_files.local_path(uri) is None
+
+
+def test_what_is_hidden_and_links(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/a.csv").write_text("x")
+    for name in ("_SUCCESS", ".a.csv.crc", "_year=1", "year=1"):
+        (tmp_path / "real" / name).write_text("x")
+    (tmp_path / "linked").symlink_to(tmp_path / "real")
+    found = byte_files.list_paths(str(tmp_path / "linked"))
+    assert found is not None
+    assert [Path(path).name for path in found] == ["_year=1", "a.csv", "year=1"]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, bytes])
+def test_files_are_unpacked_by_what_they_are(tmp_path: Path, pack) -> None:
+    path = tmp_path / "songs.csv"
+    path.write_bytes(pack(b"abc\n" * 5000))
+    assert b"".join(byte_files.read_chunks(str(path))) == b"abc\n" * 5000
+    assert byte_files.read_head(str(path), 5) == b"abc\na"
+    assert byte_files.is_packed(str(path)) is (pack is not bytes)
+    assert byte_files.unpacked(path.read_bytes(), where="x") == b"abc\n" * 5000
+
+
+def test_parts_and_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(byte_files, "CHUNK_BYTES", 7)
+    path = tmp_path / "songs.csv"
+    path.write_bytes(bytes(range(100)))
+    assert b"".join(byte_files.read_chunks(str(path), first=3, last=50)) == bytes(range(3, 50))
+    assert b"".join(byte_files.read_chunks(str(path), first=90)) == bytes(range(90, 100))
+
+
+@pytest.mark.parametrize("content", [gzip.compress(b"abc\n" * 5000)[:-9], b"PK\x03\x04rest", b"\x1f\x8bnothing"])
+def test_a_file_that_is_broken_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "songs.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        list(byte_files.read_chunks(str(path)))
+    assert error.value.where == str(path)
+    with pytest.raises(InputError, match="is gone"):
+        byte_files.size_of(str(tmp_path / "gone.csv"))
+
+
+def test_directories_that_say_something(tmp_path: Path) -> None:
+    path = tmp_path / "a=1" / "root" / "year=1999" / "name=a%20b" / "x.csv"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert byte_files.named_values(str(path), str(tmp_path / "a=1" / "root")) == {"year": "1999", "name": "a b"}
+    assert byte_files.named_values(str(path), str(path)) == {}
+    nothing = tmp_path / "a=1" / "root" / "year=__HIVE_DEFAULT_PARTITION__" / "x.csv"
+    assert byte_files.named_values(str(nothing), str(tmp_path / "a=1" / "root")) == {}
+
+
+def test_whether_one_place_is_within_another(tmp_path: Path) -> None:
+    assert byte_files.is_within(str(tmp_path / "out"), str(tmp_path))
+    assert byte_files.is_within(str(tmp_path), str(tmp_path))
+    assert not byte_files.is_within(str(tmp_path), str(tmp_path / "songs"))
+    assert not byte_files.is_within("/a/bc", "/a/b")
