@@ -37,7 +37,7 @@ def test_each_path_is_that_path_and_its_uri_leads_back(tmp_path: Path) -> None:
     assert byte_files.list_paths(str(tmp_path / "nowhere")) is None
 
 
-@pytest.mark.parametrize("uri", ["s3a://b/c", "hdfs:///a", "file://host/a"])
+@pytest.mark.parametrize("uri", ["s3a://b/c", "hdfs:///a", "hdfs:/a", "file://host/a"])
 def test_files_elsewhere_have_no_local_path(uri: str) -> None:
     assert byte_files.local_path(uri) is None
 
