@@ -23,10 +23,10 @@ from musicrec.spark.arrow import bools, numbers
 RELEASE_WORDS = (
     r"(?:\d{4}\s+)?(?:digital(?:ly)?\s+)?re-?master(?:ed)?(?:\s+version)?(?:\s+\d{4})?"
     r"|(?:single|album|original|mono|stereo|lp|explicit|clean)(?:\s+(?:version|mix))?"
-    r"|radio\s+edit|explicit|clean|bonus\s+track|deluxe(?:\s+(?:edition|version))?"
+    r"|(?:radio\s+)?edit(?:ed)?|bonus\s+track|(?:deluxe|expanded|special|anniversary)(?:\s+(?:edition|version))?"
 )
 RELEASE_SUFFIX = (
-    rf"(?i)\s*(?:[(\[](?:{RELEASE_WORDS})[)\]]|[-–—;,]\s+(?:{RELEASE_WORDS})\s*$)|[\s;,]+radio\s+edit\s*$"
+    rf"(?i)\s*(?:[(\[](?:{RELEASE_WORDS})[)\]]|[-–—;,/]\s+(?:{RELEASE_WORDS})\s*$)|[\s;,]+radio\s+edit\s*$"
 )
 
 # Before guests. "With" is a word of many titles: it counts in brackets, after a dash and between artists.
@@ -118,11 +118,13 @@ def split_guests(texts: pa.StringArray, patterns: tuple[str, ...]) -> tuple[pa.S
 def _bare(titles: pa.StringArray) -> pa.StringArray:
     """Return titles folded, without what they say of a release."""
     # Most titles have neither bracket nor dash; the test for them is cheap, the expression is not.
-    marked = pc.match_substring_regex(titles, r"(?i)[(\[]|[-–—;] |edit\s*$")
+    marked = pc.match_substring_regex(titles, r"(?i)[(\[]|[-–—;/] |edit\s*$")
     bare = titles
     if pc.any(marked).as_py():
-        without = pc.replace_substring_regex(titles.filter(marked), RELEASE_SUFFIX, "")
-        whole = titles.filter(marked)
+        whole = without = titles.filter(marked)
+        # One may stand behind another: "Single Version (Explicit)".
+        for _ in range(2):
+            without = pc.replace_substring_regex(without, RELEASE_SUFFIX, "")
         without = pc.if_else(pc.equal(pc.utf8_trim_whitespace(without), ""), whole, without)
         bare = pc.replace_with_mask(titles, marked, without)
     return folded(bare)
