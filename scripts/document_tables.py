@@ -116,6 +116,7 @@ ROW_REASONS = {
     "too_few_features": "fewer known features than `input.min_features`",
     "local_file": "the same, of a file of a listener's own (`spotify:local:...`)",
     "id_too_long": "its id has more than 1,000 characters",
+    "id_rounded": "its id is a number that a spreadsheet has rounded, such as 1.23457E+11",
 }
 FEATURE_REASONS = {
     "not_a_number": "text that is no number",

@@ -23,6 +23,7 @@ from musicrec.catalog.recordings import make_names
 from musicrec.catalog.refused_rows import MAX_ID_LENGTH, as_quarantine
 from musicrec.catalog.values import (
     MISSING_NUMBERS,
+    ROUNDED_ID,
     Values,
     explicit_of,
     feature_numbers,
@@ -49,6 +50,7 @@ REASONS = (
     "too_few_features",
     "local_file",
     "id_too_long",
+    "id_rounded",
 )
 # Where no run says what year it is: dates have four digits.
 ANY_YEAR = 9999
@@ -202,6 +204,8 @@ def _reasons(
     reasons[bools(pc.fill_null(pc.greater(pc.utf8_length(ids), MAX_ID_LENGTH), False))] = REASONS.index(
         "id_too_long"
     )
+    is_rounded = pc.fill_null(pc.match_substring_regex(ids, ROUNDED_ID), False)
+    reasons[bools(is_rounded)] = REASONS.index("id_rounded")
     reasons[bools(pc.is_valid(malformed))] = REASONS.index("malformed_row")
     return reasons
 

@@ -38,7 +38,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "acousticness": ("acous",),
     "tempo": ("bpm", "tempo_bpm", "beats_per_minute", "beats_per_minute_bpm"),
     "duration_ms": ("duration", "duration_milliseconds", "length_ms"),
-    "playlist_id": ("playlist", "pid", "playlist_uri", "playlist_url"),
+    "playlist_id": ("playlist", "pid", "playlist_pid", "playlist_uri", "playlist_url"),
     "user_id": ("user", "listener_id", "listener", "username", "user_name", "userid", "account"),
 }
 # Serve only where none of those is there: they may mean something else.

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from musicrec.catalog.contents import Batch, Content
-from musicrec.catalog.csv_records import Records, Shape, first_clean, read_records
+from musicrec.catalog.csv_records import Records, Shape, first_clean, read_records, with_line_ends
 from musicrec.catalog.dialect import Dialect
 
 
@@ -42,9 +42,9 @@ class CsvFile:
         chunks = self.content.chunks(begin, end)
         n_lines = 0
         if not first:
-            chunks = _without_lines(self._as_utf8(chunks), self.dialect.n_header_lines)
+            chunks = _without_lines(with_line_ends(self._as_utf8(chunks)), self.dialect.n_header_lines)
             n_lines = self.dialect.n_header_lines
-        for records in read_records(chunks, shape):
+        for records in read_records(with_line_ends(chunks), shape):
             yield self._as_batch(records, kept, begin=begin, n_lines=n_lines)
             n_lines += records.n_lines
 
@@ -59,7 +59,7 @@ class CsvFile:
             return Batch(table)
         before = n_lines
         if begin:
-            before += sum(chunk.count(b"\n") for chunk in self.content.chunks(0, begin))
+            before += sum(chunk.count(b"\n") for chunk in with_line_ends(self.content.chunks(0, begin)))
         malformed = [f"line {before + line + 1}: {text}" for line, text in records.malformed]
         return Batch(table, malformed)
 
@@ -68,7 +68,7 @@ class CsvFile:
         # The byte before says whether a line begins right here.
         at, held = position - 1, b""
         is_begun = False
-        for chunk in self.content.chunks(at, None):
+        for chunk in with_line_ends(self.content.chunks(at, None)):
             held += chunk
             if not is_begun:
                 begin = held.find(b"\n") + 1
@@ -85,7 +85,7 @@ class CsvFile:
         return None if found is None else at + found
 
     def _as_utf8(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """Yield the bytes from the first one on as UTF-8 with LF, without a mark."""
+        """Yield the bytes from the first one on as UTF-8, without a mark."""
         decode = None
         if self.dialect.encoding != "utf-8":
             decode = codecs.getincrementaldecoder(self.dialect.encoding)("replace").decode
@@ -93,8 +93,7 @@ class CsvFile:
         for chunk in chunks:
             text = chunk[n_skipped:]
             n_skipped = max(0, n_skipped - len(chunk))
-            text = text if decode is None else decode(text).encode()
-            yield text.replace(b"\r", b"\n") if self.dialect.has_cr else text
+            yield text if decode is None else decode(text).encode()
 
 
 def _without_lines(chunks: Iterable[bytes], n: int) -> Iterator[bytes]:

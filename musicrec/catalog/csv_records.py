@@ -27,6 +27,7 @@ from musicrec.catalog.csv_fields import has_open_quote, split_record
 LF, CR, QUOTE_MARK = 10, 13, 34
 # A record is not longer than this: a quote that was left open does not hold up the rest.
 MAX_RECORD_BYTES, MAX_RECORD_LINES, MAX_TRIES = 2**20, 10_000, 100
+LONE_CR = re.compile(rb"\r(?!\n)")
 # Where text is no UTF-8, it is what Windows and old spreadsheets write.
 FALLBACK = "cp1252"
 
@@ -89,7 +90,7 @@ def read_records(chunks: Iterable[bytes], shape: Shape) -> Iterator[Records]:
     Parameters
     ----------
     chunks : iterable of bytes
-        One after the other; lines end with LF, or CR and LF.
+        One after the other; lines end with LF, or CR and LF: as `with_line_ends` yields them.
     shape : Shape
     """
     held = b""
@@ -103,6 +104,18 @@ def read_records(chunks: Iterable[bytes], shape: Shape) -> Iterator[Records]:
             held = held[n_bytes:]
     if held:
         yield _records(held, shape, is_last=True)[0]
+
+
+def with_line_ends(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield bytes in which each CR that ends a line by itself is LF: of old files, or of parts of a file."""
+    is_cut = False
+    for chunk in chunks:
+        text = b"\r" + chunk if is_cut else chunk
+        # What follows the last CR is in the next chunk.
+        is_cut = text.endswith(b"\r")
+        yield LONE_CR.sub(b"\n", text[:-1] if is_cut else text) if b"\r" in text else text
+    if is_cut:
+        yield b"\n"
 
 
 def first_clean(text: bytes, shape: Shape) -> int | None:
@@ -138,15 +151,10 @@ class _Lines:
 
 def _clean(lines: _Lines, shape: Shape) -> Bools:
     """Return which lines are clean (n_lines,)."""
-    is_cr = lines.bytes == CR
-    has_lone_cr = np.zeros(len(lines), dtype=bool)
-    if is_cr.any():
-        lone = is_cr & (np.append(lines.bytes[1:], LF) != LF)
-        has_lone_cr = lines.counts(lone) > 0
     n_delimiters = lines.counts(lines.bytes == ord(shape.delimiter))
     has_quote = lines.counts(lines.bytes == QUOTE_MARK) > 0
-    clean: Bools = (n_delimiters == shape.n_fields - 1) & ~has_quote & ~has_lone_cr
-    for i in np.flatnonzero(has_quote & (n_delimiters >= shape.n_fields - 1) & ~has_lone_cr).tolist():
+    clean: Bools = (n_delimiters == shape.n_fields - 1) & ~has_quote
+    for i in np.flatnonzero(has_quote & (n_delimiters >= shape.n_fields - 1)).tolist():
         clean[i] = shape.clean_line.fullmatch(lines.bare(i)) is not None
     return clean
 

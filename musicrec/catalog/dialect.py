@@ -15,6 +15,8 @@ from musicrec.errors import InputError
 
 HEAD_BYTES = 2**18
 DELIMITERS = (",", ";", "\t", "|")
+# Lines among which the header is looked for, and columns that it has at least where it is not the first.
+MAX_PREAMBLE, MIN_KNOWN = 20, 3
 MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32-le",
@@ -78,12 +80,13 @@ def find_dialect(head: bytes, settings: InputConfig, *, where: str) -> Dialect:
     encoding, n_mark_bytes = find_encoding(head, settings, where=where)
     text = _decoded(head[n_mark_bytes:], encoding, where=where)
     has_cr = "\n" not in text and "\r" in text
-    lines = re.split("\r" if has_cr else "\r?\n", text)
+    lines = re.split("\r\n|\n|\r", text)
     # The last one may be cut.
     lines = lines[:-1] if len(lines) > 1 and len(head) >= HEAD_BYTES else lines
     n_header_lines = next((i for i, line in enumerate(lines) if line.strip()), 0)
     directive = DIRECTIVE.match(lines[n_header_lines].strip('"'))
     n_header_lines += 1 if directive and len(lines) > n_header_lines + 1 else 0
+    n_header_lines += _preamble(lines[n_header_lines:][:MAX_PREAMBLE])
     header = lines[n_header_lines]
     said = settings.csv_delimiter or (directive.group(1) if directive else "")
     delimiter = said or max(DELIMITERS, key=lambda one: _fitness(header, one))
@@ -130,7 +133,8 @@ def has_decimal_comma(values: Sequence[str]) -> bool:
     """Return whether numbers have their decimals behind a comma."""
     said = [value.strip() for value in values]
     return any(re.fullmatch(r"[+-]?\d+,\d+", value) for value in said) and not any(
-        re.fullmatch(r"[+-]?\d*\.\d+", value) for value in said
+        re.fullmatch(r"[+-]?\d*\.\d+", value) and not re.fullmatch(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+", value)
+        for value in said
     )
 
 
@@ -150,6 +154,12 @@ def _fitness(header: str, delimiter: str) -> tuple[int, int]:
     """Return how well a delimiter fits a header: the columns that are known, then all."""
     names = split_line(header, delimiter=delimiter)
     return sum(known_as(name) is not None for name in names), len(names)
+
+
+def _preamble(lines: Sequence[str]) -> int:
+    """Return how many lines stand above the header, such as a title: the first one names no column."""
+    known = [max(_fitness(line, one)[0] for one in DELIMITERS) for line in lines]
+    return next((i for i, n in enumerate(known) if n >= MIN_KNOWN), 0) if known and not known[0] else 0
 
 
 def _check_header(names: Sequence[str], *, where: str) -> None:

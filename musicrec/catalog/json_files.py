@@ -124,7 +124,7 @@ def has_json_lines(head: bytes, encoding: str) -> bool:
 def _value(line: str) -> object:
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -17,6 +17,7 @@ Row: TypeAlias = dict[str, str | None]
 JOINED_BY = "; "
 # What a web service calls its lists, from the outside to the inside.
 LIST_KEYS = ("tracks", "items", "data", "songs", "results", "rows", "playlists", "audio_features", "features")
+OWNER = ("name", "id", "pid", "uri")
 IDS = ("id", "uri", "track_id", "track_uri", "spotify_id", "song_id")
 BLANKS = " \t\n\r"
 
@@ -31,7 +32,7 @@ def read_lines(lines: Iterable[str]) -> Iterator[tuple[list[Row], str]]:
         if line.strip():
             try:
                 document = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 yield [], line
                 continue
             rows = rows_of(document) if isinstance(document, dict) else []
@@ -68,6 +69,8 @@ def read_documents(chunks: Iterable[str]) -> Iterator[list[Row]]:
             continue
         try:
             value, at = decoder.raw_decode(text, at)
+        except RecursionError:
+            raise NotJsonError("it is nested too deeply") from None
         except ValueError as error:
             # As much again as there is: what is long is not begun again for each chunk.
             more = "".join(_at_least(chunks, len(text) - at))
@@ -96,7 +99,9 @@ def rows_of(value: Any) -> list[Row]:
     lists = [] if _is_song(value) else [rows for rows in map(rows_of, _lists_in(value)) if rows]
     if not lists:
         return [_flat(value)]
-    return _joined(lists)
+    # What is said of a list of songs, such as its name, is said of each of them.
+    owner: Row = {f"playlist.{key}": text_of(value[key]) for key in OWNER if isinstance(value.get(key), str | int)}
+    return [{**owner, **row} for row in _joined(lists)]
 
 
 def _is_song(value: dict[str, Any]) -> bool:
@@ -155,7 +160,10 @@ def _of_frame(value: dict[str, Any]) -> list[Row] | None:
 def _flat(value: dict[str, Any], before: str = "") -> Row:
     row: Row = {}
     for key, item in value.items():
-        if isinstance(item, dict):
+        if isinstance(item, dict) and len(item) == 1 and next(iter(item)).startswith("$"):
+            # As MongoDB writes numbers.
+            row[f"{before}{key}"] = text_of(next(iter(item.values())))
+        elif isinstance(item, dict):
             row |= _flat(item, f"{before}{key}.")
         else:
             row[f"{before}{key}"] = text_of(item)
@@ -164,8 +172,11 @@ def _flat(value: dict[str, Any], before: str = "") -> Row:
 
 def text_of(value: Any) -> str | None:
     """Return a JSON value as one text, None for null."""
-    if value is None or isinstance(value, str):
+    if value is None:
         return value
+    if isinstance(value, str):
+        # Half of a character that takes two is none.
+        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):

@@ -23,15 +23,15 @@ from musicrec.spark.arrow import bools, numbers
 RELEASE_WORDS = (
     r"(?:\d{4}\s+)?(?:digital(?:ly)?\s+)?re-?master(?:ed)?(?:\s+version)?(?:\s+\d{4})?"
     r"|(?:single|album|original|mono|stereo|lp|explicit|clean)(?:\s+(?:version|mix))?"
-    r"|(?:radio\s+)?edit(?:ed)?|bonus\s+track|(?:deluxe|expanded|special|anniversary)(?:\s+(?:edition|version))?"
+    r"|(?:(?:radio|single)\s+)?edit(?:ed)?|bonus\s+track|(?:deluxe|expanded|special|(?:\d+\w*\s+)?anniversary)(?:\s+(?:edition|version))?"
 )
 RELEASE_SUFFIX = (
     rf"(?i)\s*(?:[(\[](?:{RELEASE_WORDS})[)\]]|[-–—;,/]\s+(?:{RELEASE_WORDS})\s*$)|[\s;,]+radio\s+edit\s*$"
 )
 
 # Before guests. "With" is a word of many titles: it counts in brackets, after a dash and between artists.
-FEATURING = r"(?:(?:feat|ft)\.\s*|(?:feat|ft|featuring|with)\s+)"
-MAY_FEATURE = r"(?i)(?:feat|ft|with)[\s.u]"
+FEATURING = r"(?:(?:feat|ft)\.\s*|(?:feat|ft|featuring|(?:duet\s+)?with|w/)\s+)"
+MAY_FEATURE = r"(?i)(?:(?:feat|ft|with)[\s.u]|w/)"
 BRACKETED = rf"(?is)^(?P<before>.*?)\s*[(\[]\s*{FEATURING}(?P<guests>[^)\]]*)[)\]](?P<after>.*)$"
 UNBRACKETED = (
     rf"(?is)^(?P<before>.*?)\s+(?:[-–—]\s+{FEATURING}|(?:feat|ft)\.\s*|featuring\s+)"
@@ -41,9 +41,9 @@ OF_ARTIST = rf"(?is)^(?P<before>.*?)[\s,(\[]+{FEATURING}(?P<guests>.*)(?P<after>
 # Brackets first, and twice: "(with A) (feat. B)".
 IN_TITLES, IN_ARTISTS = (BRACKETED, BRACKETED, UNBRACKETED), (OF_ARTIST,)
 
-MAY_BE_SEVERAL = r"(?i)[;,&+/、]|\s(?:x|and|vs\.?|feat\.?|ft\.?|featuring|with)\s"
+MAY_BE_SEVERAL = r"(?i)[;,&+/、|]|\s(?:x|and|vs\.?|feat\.?|ft\.?|featuring|with)\s"
 BETWEEN = (
-    r"(?i)(?:\s*[;、]\s*|,\s+|\s+(?:&|\+|/|x|and|vs\.?|feat\.?|ft\.?|featuring|with)\s+)"
+    r"(?i)(?:\s*[;,、|]\s*|\s+(?:&|\+|/|x|and|vs\.?|feat\.?|ft\.?|featuring|with)\s+)"
     r"(?:(?:&|and|feat\.?|ft\.?|featuring|with)\s+)*"
 )
 

@@ -23,9 +23,9 @@ from musicrec.catalog.columns import (
 from musicrec.catalog.given_rows import GivenRows
 from musicrec.catalog.meanings import find_meaning
 from musicrec.catalog.texts import as_texts, coalesced, stripped
-from musicrec.catalog.values import track_ids
+from musicrec.catalog.values import is_id, track_ids, whole_ids
 from musicrec.config import InputConfig
-from musicrec.errors import InputError
+from musicrec.errors import InputError, shorten
 from musicrec.spark import failures
 from musicrec.spark.tasks import Batches
 
@@ -102,7 +102,7 @@ def read_relation(session: SparkSession, uri: str, *, owner: str, settings: Inpu
     if settings.id_from and known_as(columns.get("track_id", ("id",))[0]) == ("track_id", MAYBE):
         # The songs' ids are made: what may be an id of another kind is none of theirs.
         del columns["track_id"]
-    said = list(rows.said)
+    said = [*rows.said, *_unread(rows)]
     if owner == "playlist_id" and owner not in columns and len(rows.files) > 1:
         is_file = True
         said.append("each file is a playlist, named by the file")
@@ -164,9 +164,9 @@ def as_relation(
                 owners = stripped(coalesced([as_texts(given[source]) for source in columns[owner]]))
             several = [as_texts(given[source]) for source in columns.get("track_id", ())]
             ids = track_ids(coalesced(several) if several else None, given, n=batch.num_rows, settings=settings)
-            has_both = pc.and_(pc.fill_null(pc.not_equal(owners, ""), False), pc.is_valid(ids))
+            has_both = pc.and_(is_id(owners), pc.is_valid(ids))
             is_whole = pc.and_(has_both, pc.is_null(given[MALFORMED]))
-            yield pa.RecordBatch.from_arrays([owners, ids], names=[owner, "track_id"]).filter(is_whole)
+            yield pa.RecordBatch.from_arrays([whole_ids(owners), ids], names=[owner, "track_id"]).filter(is_whole)
 
     return Relation(rows, wanted, relate, said)
 
@@ -176,6 +176,15 @@ def _file_names(uris: pa.StringArray) -> pa.StringArray:
     told = uris.dictionary_encode()
     names = [formats.file_title(uri) for uri in told.dictionary.to_pylist()]
     return pa.array(names, type=pa.string()).take(told.indices)
+
+
+def _unread(rows: GivenRows) -> list[str]:
+    """Return a sentence of the first rows that could not be read: they are left out."""
+    malformed = rows.sample.filter(pc.is_valid(rows.sample[MALFORMED])).slice(0, 1000).to_pylist()
+    if not malformed:
+        return []
+    file, told = malformed[0][SOURCE_FILE].rsplit("/", 1)[-1], shorten(malformed[0][MALFORMED], length=80)
+    return [f"{len(malformed)} of the first rows could not be read and are left out, such as {file}, {told}"]
 
 
 def _makers(names: Sequence[str], settings: InputConfig, *, where: str) -> tuple[str, ...]:
@@ -203,12 +212,12 @@ def _check_relation(
         return
     names = list(rows.names)
     used = {source for several in columns.values() for source in several}
-    free = [name for name in names if name not in used] or ["name of the column"]
-    advice = line_to_add(f"{key}.{missing[0]}", nearest_name(missing[0], free) or free[0])
+    free = [name for name in names if name not in used]
+    advice = [line_to_add(f"{key}.{missing[0]}", nearest_name(missing[0], free) or free[0])] if free else []
     if missing == [owner]:
-        advice += f", or {line_to_add(f'{key}.{owner}', FILE_NAME)} where each file is one"
+        advice.append(f"{line_to_add(f'{key}.{owner}', FILE_NAME)} where each file is one")
     raise InputError(
         f"no column for {' and '.join(missing)}",
         where=f"{uri}: {', '.join(names)}",
-        todo=f"say which it is: {advice}",
+        todo=f"say which it is: {', or '.join(advice)}",
     )

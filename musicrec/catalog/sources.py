@@ -15,8 +15,9 @@ from musicrec.catalog.columns import (
     line_to_add,
     nearest_name,
 )
+from musicrec.catalog.file_meanings import find_meaning_of_files
 from musicrec.catalog.given_rows import GivenRows
-from musicrec.catalog.meanings import Meaning, describe_unused, find_meaning
+from musicrec.catalog.meanings import Meaning, describe_unused
 from musicrec.config import InputConfig
 from musicrec.errors import ConfigError, InputError
 from musicrec.songs import FEATURES, TRACK_COLUMNS
@@ -68,7 +69,7 @@ def read_source(session: SparkSession, settings: InputConfig) -> Source:
     wanted = (*TRACK_COLUMNS, YEAR)
     columns = find_columns(rows.names, wanted=wanted, configured=settings.columns, where=settings.tracks)
     _check_columns(rows, columns, settings=settings)
-    return Source(rows, find_meaning(columns, rows.sample, settings, where=settings.tracks))
+    return Source(rows, find_meaning_of_files(columns, rows.sample, settings, where=settings.tracks))
 
 
 def _check_columns(rows: GivenRows, columns: Mapping[str, tuple[str, ...]], *, settings: InputConfig) -> None:

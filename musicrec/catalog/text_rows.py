@@ -26,7 +26,7 @@ from musicrec.storage import byte_files
 # Of a piece at least, and of a task at most where there is more than enough for all.
 MIN_BYTES, TASK_BYTES = 8 * 2**20, 64 * 2**20
 # Files of which the first rows are looked at.
-MAX_SAMPLED = 20
+MAX_SAMPLED = 200
 # Spark brings a file in one row.
 MAX_CONTENT = 2**30
 

@@ -24,7 +24,12 @@ MISSING_NUMBERS = (
     "", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "null", "none", "nil", "nat", "\\n", "-", "--", "?", "missing",
     "unknown", "undefined", "#value!", "#ref!",
 )  # fmt: skip
-NOT_A_NAME = ("", "NA")
+# The same for text, as programs write it: a song may be called Unknown.
+NOT_A_NAME = ("", "NA", "N/A", "nan", "NaN", "NULL", "null", "None", "<NA>", "#N/A", "\\N")
+# And for ids, in lower case.
+NOT_AN_ID = ("", "na", "n/a", "nan", "null", "none", "<na>", "#n/a", "\\n")
+# Spreadsheets round a long number and write it so; its last digits are lost.
+ROUNDED_ID = r"^[0-9](?:[.,][0-9]+)?[eE][+][0-9]+$"
 # All links to songs hold it.
 MARK = "spotify"
 # A number is longer than this in nobody's file.
@@ -65,8 +70,7 @@ def feature_numbers(column: pa.Array, *, decimal: str = ".", read_odd: OddNumber
     if not pa.types.is_string(column.type):
         return _typed_numbers(column)
     said = texts.cut(texts.stripped(column), MAX_NUMBER_LENGTH)
-    if decimal == ",":
-        said = pc.replace_substring(said, ",", ".")
+    said = _with_decimal_point(said, decimal)
     values, is_number = _parsed(said, read_odd)
     # Few values are neither: only these are compared with all words.
     given = bools(pc.fill_null(pc.not_equal(said, ""), False))
@@ -75,6 +79,17 @@ def feature_numbers(column: pa.Array, *, decimal: str = ".", read_odd: OddNumber
         words = pc.utf8_lower(said.take(pa.array(odd)))
         given[odd] = ~bools(texts.is_in(words, MISSING_NUMBERS))
     return Values(values, is_number & given, given)
+
+
+def _with_decimal_point(said: pa.StringArray, decimal: str) -> pa.StringArray:
+    """Return numbers without what groups their thousands, and with a point before their decimals."""
+    group = "." if decimal == "," else ","
+    if pc.any(pc.match_substring(said, group)).as_py():
+        sign = re.escape(group)
+        pattern = rf"^[+-]?[1-9][0-9]{{0,2}}(?:{sign}[0-9]{{3}})+(?:{re.escape(decimal)}[0-9]+)?$"
+        grouped = pc.fill_null(pc.match_substring_regex(said, pattern), False)
+        said = pc.if_else(grouped, pc.replace_substring(said, group, ""), said)
+    return pc.replace_substring(said, ",", ".") if decimal == "," else said
 
 
 # In what a feature's rule has it: shares in 0..1, times in milliseconds.
@@ -119,7 +134,8 @@ def release_dates(column: pa.Array) -> pa.StringArray:
     """
     said = texts.stripped(texts.as_texts(column))
     # "1985.0" is what pandas makes of a year column with gaps.
-    pattern = r"^(?P<date>(?:18|19|20)[0-9][0-9](?:-[0-9][0-9](?:-[0-9][0-9])?)?)(?:\.0+|[T ].*)?$"
+    month, day = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|1[0-9]|2[0-8])"
+    pattern = rf"^(?P<date>(?:18|19|20)[0-9][0-9](?:-{month}(?:-{day})?)?)(?:\.0+|[T ].*)?$"
     dates = pc.struct_field(pc.extract_regex(said, pattern), "date")
     odd = np.flatnonzero(bools(pc.and_(pc.is_null(dates), pc.fill_null(pc.not_equal(said, ""), False))))
     if not len(odd):
@@ -135,8 +151,10 @@ def release_dates(column: pa.Array) -> pa.StringArray:
 def explicit_of(column: pa.Array) -> pa.BooleanArray:
     """Return true or false, NULL where neither stands."""
     said = texts.lowered(texts.stripped(texts.as_texts(column)))
-    yes, no = (texts.is_in(said, words) for words in (("true", "t", "yes", "y", "1", "1.0"),
-                                                      ("false", "f", "no", "n", "0", "0.0")))  # fmt: skip
+    yes = texts.is_in(said, ("true", "t", "yes", "y", "1", "1.0", "explicit", "e"))
+    no = texts.is_in(
+        said, ("false", "f", "no", "n", "0", "0.0", "clean", "cleaned", "not explicit", "notexplicit")
+    )
     return pc.if_else(pc.or_(yes, no), yes, pa.scalar(None, pa.bool_()))
 
 
@@ -163,7 +181,19 @@ def track_ids(
     if pc.any(linked).as_py():
         links = [bare_id(text) for text in pc.filter(bare, linked).to_pylist()]
         bare = pc.replace_with_mask(bare, linked, pa.array(links, type=pa.string()))
-    return pc.if_else(pc.fill_null(pc.not_equal(bare, ""), False), bare, made)
+    return pc.if_else(is_id(bare), whole_ids(bare), made)
+
+
+def is_id(ids: pa.StringArray) -> pa.BooleanArray:
+    """Return which texts (n,) are ids, and no words for a missing one."""
+    return pc.and_(pc.is_valid(ids), pc.invert(texts.is_in(pc.utf8_lower(ids), NOT_AN_ID)))
+
+
+def whole_ids(ids: pa.StringArray) -> pa.StringArray:
+    """Return ids; one that was a whole number before it had gaps is one again: 12345678.0."""
+    if not pc.any(pc.ends_with(ids, ".0")).as_py():
+        return ids
+    return pc.replace_substring_regex(ids, r"^([0-9]+)\.0$", r"\1")
 
 
 def _made_ids(columns: list[pa.Array]) -> pa.StringArray:

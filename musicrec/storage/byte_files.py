@@ -96,6 +96,8 @@ def reading(path: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
+        if os.path.islink(path):
+            raise InputError("a link leads nowhere", where=path, todo="remove the link, or mend it") from None
         raise InputError(
             "a file is gone that was there when the run began",
             where=path,

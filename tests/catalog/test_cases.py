@@ -1,5 +1,6 @@
 """Small files as tools and people write them, beside the right answer: mostly the twelve songs of 00_plain.csv."""
 
+import json
 import re
 import shlex
 from dataclasses import dataclass, field
@@ -262,3 +263,93 @@ def test_all_cases_are_here() -> None:
     # What has a test of its own: in test_bad_input and vectors/test_join.
     told |= {"33_giuco_shift.csv", "24_neighbors_repeated_id", "25_neighbors_five_by_hundred"}
     assert told == {path.name for path in CASES.iterdir()}
+
+
+def read_text(
+    spark, tmp_path: Path, *texts: str, ending: str = "csv"
+) -> tuple[pd.DataFrame, pd.DataFrame, Source]:
+    """Return songs, quarantine and source of a directory with these files."""
+    directory = tmp_path / "songs"
+    directory.mkdir()
+    for i, text in enumerate(texts):
+        (directory / f"{i}.{ending}").write_bytes(text.encode())
+    source = source_of(spark, directory)
+    return *audited(source), source
+
+
+PLAIN = (CASES / "00_plain.csv").read_text()
+HEADER, *LINES = PLAIN.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda t: t.assign(**{name: 100 * t[name] for name in SHARES}), "danceability"),
+        (lambda t: t.assign(duration_ms=t["duration_ms"] / 1000), "seconds"),
+        (lambda t: t.assign(duration_s=t["duration_ms"] / 1000).drop(columns="duration_ms"), "duration_ms"),
+        (lambda t: t.astype(str).replace(r"^(-?\d+)\.(\d+)$", r"\1,\2", regex=True), "decimal sign"),
+    ],
+)
+def test_files_that_differ_in_a_unit_are_refused_by_name(spark, tmp_path: Path, change, says: str) -> None:
+    songs = pd.read_csv(CASES / "00_plain.csv")
+    one, other = songs[:6].to_csv(index=False), change(songs[6:]).to_csv(index=False, sep=";")
+    with pytest.raises(InputError, match=says) as refused:
+        read_text(spark, tmp_path, one, other)
+    assert ".csv" in refused.value.where
+
+
+def test_lines_above_the_header_are_left_out(spark, tmp_path: Path) -> None:
+    songs, quarantine, _ = read_text(spark, tmp_path, "# exported 2024, by me\n\nMy songs\n" + PLAIN)
+    assert (len(songs), len(quarantine)) == (12, 0)
+
+
+def test_lines_of_a_file_may_end_in_several_ways(spark, tmp_path: Path) -> None:
+    text = HEADER + "\n" + "\n".join(LINES[:4]) + "\n" + "\r".join(LINES[4:9]) + "\r\n" + "\r\n".join(LINES[9:])
+    songs, quarantine, _ = read_text(spark, tmp_path, text)
+    assert (len(songs), len(quarantine)) == (12, 0)
+
+
+def test_words_for_a_missing_id_are_none_and_a_rounded_one_is_refused(spark, tmp_path: Path) -> None:
+    words = ["nan", "NaN", "NULL", "None", r"\N", "#N/A", "<NA>", "", "1.23457E+11"]
+    lines = [word + "," + line.split(",", 1)[1] for word, line in zip(words, LINES, strict=False)]
+    songs, quarantine, _ = read_text(spark, tmp_path, "\n".join([HEADER, *lines, *LINES[9:]]))
+    assert quarantine["reason"].value_counts().to_dict() == {"missing_id": 8, "id_rounded": 1}
+    assert len(songs) == 3
+
+
+def test_numbers_of_ids_are_whole_whatever_wrote_them(spark, tmp_path: Path) -> None:
+    lines = [f"{12345678 + i}.0,{line.split(',', 1)[1]}" for i, line in enumerate(LINES)]
+    songs, _, _ = read_text(spark, tmp_path, "\n".join([HEADER, *lines]))
+    assert songs.index.tolist() == [str(12345678 + i) for i in range(12)]
+
+
+def test_what_json_holds_ends_no_run(spark, tmp_path: Path) -> None:
+    rows = pd.read_csv(CASES / "00_plain.csv").to_dict("records")
+    odd = [json.dumps({**rows[0], "name": "\ud800Copper"}), json.dumps({**rows[1], "key": {"$numberInt": "5"}})]
+    text = "\n".join([*odd, *(json.dumps(row) for row in rows[2:]), "[" * 5000 + "]" * 5000])
+    songs, quarantine, _ = read_text(spark, tmp_path, text, ending="jsonl")
+    assert (len(songs), quarantine["reason"].tolist()) == (12, ["malformed_row"])
+    assert songs["title"].tolist()[0] == "\ufffdCopper"
+    assert songs["key"].tolist()[1] == 5
+    (tmp_path / "deep.json").write_text('{"a":' * 5000 + "1" + "}" * 5000)
+    with pytest.raises(InputError, match="nested too deeply"):
+        source_of(spark, tmp_path / "deep.json")
+
+
+def test_a_list_of_playlists_says_whose_songs_they_are(spark, tmp_path: Path) -> None:
+    lists = [("Loud", 1, "a"), ("Quiet", 2, "b")]
+    slices = [
+        {"name": n, "pid": p, "tracks": [{"pos": 0, "track_uri": f"spotify:track:{i}"}]} for n, p, i in lists
+    ]
+    (tmp_path / "slice.json").write_text(json.dumps({"info": {}, "playlists": slices}))
+    assert members(spark, tmp_path / "slice.json", owner="playlist_id") == [("1", "a"), ("2", "b")]
+
+
+def test_rows_of_playlists_that_cannot_be_read_are_told(spark, tmp_path: Path) -> None:
+    (tmp_path / "playlists.csv").write_text("playlist_id,track_id\nRock, Pop,a\nP,b\nnan,c\nP,NULL\n1.0,d\n")
+    settings = make_config(CASES / "00_plain.csv", CASES).input
+    relation = read_relation(spark, str(tmp_path / "playlists.csv"), owner="playlist_id", settings=settings)
+    assert (
+        "1 of the first rows could not be read and are left out, such as playlists.csv, line 2" in relation.said[0]
+    )
+    assert members(spark, tmp_path / "playlists.csv", owner="playlist_id") == [("1", "d"), ("P", "b")]
