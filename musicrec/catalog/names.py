@@ -22,7 +22,8 @@ from musicrec.spark.arrow import bools, numbers
 # recordings and stay.
 RELEASE_WORDS = (
     r"(?:\d{4}\s+)?(?:digital(?:ly)?\s+)?re-?master(?:ed)?(?:\s+version)?(?:\s+\d{4})?"
-    r"|(?:single|album|original|mono|stereo|lp|explicit|clean)(?:\s+(?:version|mix))?"
+    r"|(?:single|album|original|mono|stereo|lp|explicit|clean)(?:(?:\s+\d{4})?\s+(?:version|mix))?"
+    r"|official\s+(?:music\s+)?(?:video|audio)|(?:official\s+)?lyrics?(?:\s+video)?"
     r"|(?:(?:radio|single)\s+)?edit(?:ed)?|bonus\s+track|(?:deluxe|expanded|special|(?:\d+\w*\s+)?anniversary)(?:\s+(?:edition|version))?"
 )
 RELEASE_SUFFIX = (
@@ -34,7 +35,7 @@ FEATURING = r"(?:(?:feat|ft)\.\s*|(?:feat|ft|featuring|(?:duet\s+)?with|w/)\s+)"
 MAY_FEATURE = r"(?i)(?:(?:feat|ft|with)[\s.u]|w/)"
 BRACKETED = rf"(?is)^(?P<before>.*?)\s*[(\[]\s*{FEATURING}(?P<guests>[^)\]]*)[)\]](?P<after>.*)$"
 UNBRACKETED = (
-    rf"(?is)^(?P<before>.*?)\s+(?:[-–—]\s+{FEATURING}|(?:feat|ft)\.\s*|featuring\s+)"
+    rf"(?is)^(?P<before>.*?)\s+(?:[-–—]\s+{FEATURING}|(?:feat|ft)(?:\.\s*|\s+)|featuring\s+)"
     r"(?P<guests>.*?)(?P<after>(?:\s+[-–—(\[].*)?)$"
 )
 OF_ARTIST = rf"(?is)^(?P<before>.*?)[\s,(\[]+{FEATURING}(?P<guests>.*)(?P<after>)$"
@@ -43,7 +44,7 @@ IN_TITLES, IN_ARTISTS = (BRACKETED, BRACKETED, UNBRACKETED), (OF_ARTIST,)
 
 MAY_BE_SEVERAL = r"(?i)[;,&+/、|]|\s(?:x|and|vs\.?|feat\.?|ft\.?|featuring|with)\s"
 BETWEEN = (
-    r"(?i)(?:\s*[;,、|]\s*|\s+(?:&|\+|/|x|and|vs\.?|feat\.?|ft\.?|featuring|with)\s+)"
+    r"(?i)(?:\s*[;,、|/]\s*|\s+(?:&|\+|/|x|and|vs\.?|feat\.?|ft\.?|featuring|with)\s+)"
     r"(?:(?:&|and|feat\.?|ft\.?|featuring|with)\s+)*"
 )
 

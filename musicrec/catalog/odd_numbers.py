@@ -1,4 +1,4 @@
-"""Numbers that exports write as words: keys by their names or on Camelot's wheel, times by the clock."""
+"""Numbers that exports write as words or with a unit: keys, on Camelot's wheel too, times by the clock, 85 %."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ MODES = {"major": 1.0, "maj": 1.0, "dur": 1.0, "minor": 0.0, "min": 0.0, "m": 0.
 NOTE = r"([a-g])\s*(#|♯|b|♭|sharp|flat|)"
 KEY = re.compile(rf"{NOTE}(?:\s*/\s*{NOTE})?\s*[-_]?\s*(major|maj|dur|minor|min|moll|m|)")
 CAMELOT = re.compile(r"(1[0-2]|[1-9])\s*([ab])")
+MEASURE = re.compile(r"([+\-\u2212]?\d+(?:[.,]\d+)?)\s*(%|bpm|db|ms|s|secs?|seconds)?")
+LASTING = re.compile(r"(?:pt)?(?:(\d+)\s*h)?\s*(?:(\d+)\s*m(?:in)?)?\s*(?:(\d+(?:[.,]\d+)?)\s*s(?:ec)?)?")
 CLOCK = re.compile(r"(?:(\d{1,3}):)?(\d{1,3}):([0-5]?\d(?:[.,]\d+)?)")
 
 
@@ -56,10 +58,39 @@ def has_mode(text: str) -> bool:
     return found is not None and found[1] is not None
 
 
+def read_share(text: str) -> float | None:
+    """Return a share of 1 that is written as percent: 85 %."""
+    number, unit = _measure(text)
+    return None if number is None or unit not in ("%", "") else number / (100.0 if unit else 1.0)
+
+
+def read_tempo(text: str) -> float | None:
+    """Return the beats of a minute: 120 bpm."""
+    number, unit = _measure(text)
+    return number if unit in ("bpm", "") else None
+
+
+def read_loudness(text: str) -> float | None:
+    """Return decibels: -4.5 dB."""
+    number, unit = _measure(text)
+    return number if unit in ("db", "") else None
+
+
+def _measure(text: str) -> tuple[float | None, str]:
+    """Return a number and its unit; one without a unit is read here only where its minus is a sign of its own."""
+    found = MEASURE.fullmatch(text.strip().casefold())
+    if found is None or not (found[2] or "\u2212" in text):
+        return None, ""
+    return float(found[1].replace("\u2212", "-").replace(",", ".")), found[2] or ""
+
+
 def read_clock(text: str) -> float | None:
-    """Return the milliseconds of a time by the clock: 3:05 or 1:02:03."""
-    found = CLOCK.fullmatch(text.strip())
-    if not found:
+    """Return the milliseconds of a time by the clock, or in words: 3:05, 1:02:03, 3m 5s, PT3M5S, 185 s."""
+    said = text.strip().casefold()
+    if said.endswith("ms") and (number := _measure(said)[0]) is not None:
+        return number
+    found = CLOCK.fullmatch(said) or (LASTING.fullmatch(said) if said[-1:] in "smhcn" and said else None)
+    if not found or not any(found.groups()):
         return None
     hours, minutes, seconds = found.groups()
-    return 1000.0 * (3600 * int(hours or 0) + 60 * int(minutes) + float(seconds.replace(",", ".")))
+    return 1000.0 * (3600 * int(hours or 0) + 60 * int(minutes or 0) + float((seconds or "0").replace(",", ".")))

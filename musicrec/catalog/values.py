@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 from musicrec.arrays import Bools, Doubles
 from musicrec.catalog import texts
 from musicrec.catalog.dates import read_date
-from musicrec.catalog.odd_numbers import read_clock, read_key, read_mode
+from musicrec.catalog.odd_numbers import read_clock, read_key, read_loudness, read_mode, read_share, read_tempo
 from musicrec.config import InputConfig
-from musicrec.songs import bare_id
+from musicrec.songs import SHARES, bare_id
 from musicrec.spark.arrow import bools
 
 # What exports write where a number is missing, in lower case.
@@ -108,13 +108,21 @@ def features_of(name: str, column: pa.Array, *, settings: InputConfig) -> Values
         With the decimal sign and the units of the source.
     """
     factor = FACTORS[settings.units.get(name, "share")]
-    read_odd: dict[str, OddNumber] = {
+    readers: dict[str, OddNumber] = {
+        **dict.fromkeys(SHARES, read_share),
         "key": read_key,
         "mode": read_mode,
-        # A time by the clock is what it is, whatever the unit of the numbers beside it.
-        "duration_ms": lambda text: None if (found := read_clock(text)) is None else found / factor,
+        "tempo": read_tempo,
+        "loudness": read_loudness,
+        "duration_ms": read_clock,
     }
-    found = feature_numbers(column, decimal=settings.decimal, read_odd=read_odd.get(name))
+
+    def read(text: str) -> float | None:
+        # What says its unit is what it is, whatever the unit of the numbers beside it.
+        number = readers[name](text)
+        return None if number is None else number / factor
+
+    found = feature_numbers(column, decimal=settings.decimal, read_odd=read)
     return found if factor == 1.0 else Values(found.values * factor, found.is_number, found.given)
 
 

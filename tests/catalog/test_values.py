@@ -83,6 +83,20 @@ def test_units() -> None:
     assert values("duration_ms", ["180.000", "1.234.567,5", "7,5"], decimal=",") == [180_000, 1_234_567.5, 7.5]
     assert values("duration_ms", ["180,000", "1,234,567.5"]) == [180_000, 1_234_567.5]
     assert values("key", ["C#", "5", "8B"]) == [1, 5, 0]
+    assert values("energy", ["85%", "7,5 %", "0.5"]) == pytest.approx([0.85, 0.075, 0.5])
+    assert values("energy", ["85%", "85"], units={"energy": "percent"}) == pytest.approx([0.85, 0.85])
+    assert values("tempo", ["120 BPM", "99.5"]) == [120, 99.5]
+    assert values("loudness", ["-4.5 dB", "\u22126", "-7"]) == [-4.5, -6, -7]
+    times = ["3m 5s", "PT3M5S", "185 s", "185000 ms", "1h 2m", "4 min"]
+    assert values("duration_ms", times) == [185_000] * 4 + [3_720_000, 240_000]
+    for name, text in (
+        ("energy", "85 bpm"),
+        ("tempo", "85 %"),
+        ("loudness", "4 s"),
+        ("duration_ms", "m"),
+        ("key", "5 %"),
+    ):
+        assert not features_of(name, pa.array([text]), settings=InputConfig(decimal=".")).is_number.any()
 
 
 LINKS = [
