@@ -76,11 +76,17 @@ def session_for(
         raise
     except BaseException:
         # This thread's connection to the JVM may wait for an answer: another thread has its own.
-        closing = threading.Thread(target=_close, args=(opened, warming), daemon=True)
+        closing = threading.Thread(target=_close_somehow, args=(opened, warming), daemon=True)
         closing.start()
         closing.join(STOP_S)
         raise
     _close(opened, warming)
+
+
+def _close_somehow(session: SparkSession, warming: Warming | None) -> None:
+    # Java may have been ended, too: what it does not answer any more is no news.
+    with contextlib.suppress(Exception):
+        _close(session, warming)
 
 
 def _close(session: SparkSession, warming: Warming | None) -> None:
