@@ -83,7 +83,7 @@ NIGHTS: dict[str, tuple[Callable[[], pd.DataFrame], set[str]]] = {
         lambda: make_songs(N, danceability=0, valence=0, speechiness=0, tempo=0),
         {"max_missing"},
     ),
-    "one id": (lambda: make_songs(N, track_id="nan"), {"max_one_id"}),
+    "one id": (lambda: make_songs(N, track_id="x"), {"max_one_id"}),
     "two thirds are one id": (
         lambda: make_songs(N, track_id=[f"s{i}" if i % 3 == 0 else "x" for i in range(N)]),
         {"max_one_id"},

@@ -285,7 +285,7 @@ def test_what_stands_there_stays_unless_it_is_replaced(spark, joined, tmp_path: 
     with pytest.raises(StorageError, match="the output exists"):
         run(spark, source, tmp_path / "out")
     with pytest.raises(InputError):
-        run(spark, source, tmp_path / "out", "neighbors.k=30", overwrite=True)
+        run(spark, write(tmp_path / "one", ["a"], [[1.0, 2.0]]), tmp_path / "out", overwrite=True)
     assert (tmp_path / "out/report.json").exists()
     files = sorted(path.stat().st_ino for path in (tmp_path / "out/neighbors").iterdir())
     again, _ = run(spark, source, tmp_path / "out", overwrite=True)
