@@ -39,12 +39,9 @@ class CsvFile:
         end = self._first_line(last, shape) if last is not None else None
         if begin is None or (end is not None and begin >= end):
             return
-        chunks = self.content.chunks(begin, end)
-        n_lines = 0
-        if not first:
-            chunks = _without_lines(with_line_ends(self._as_utf8(chunks)), self.dialect.n_header_lines)
-            n_lines = self.dialect.n_header_lines
-        for records in read_records(with_line_ends(chunks), shape):
+        chunks, n_lines = self.content.chunks(begin, end), 0 if first else self.dialect.n_header_lines
+        lines = with_line_ends(chunks if first else self._as_utf8(chunks))
+        for records in read_records(_without_lines(lines, n_lines), shape):
             yield self._as_batch(records, kept, begin=begin, n_lines=n_lines)
             n_lines += records.n_lines
 

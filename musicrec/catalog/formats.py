@@ -7,7 +7,7 @@ knows what each value must be.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 from urllib.parse import unquote
 
@@ -67,7 +67,10 @@ def read_rows(session: SparkSession, uri: str, settings: InputConfig) -> GivenRo
         kind, files, left_out = choose_files(files, settings.format, uri=uri)
         path = _local(session, uri)
         if path is None:
-            rows = _read_remote(session, uri, kind, files, settings)
+            if kind == "parquet":
+                rows = _read_remote_parquet(session, uri, files)
+            else:
+                rows = _read_remote_text(session, uri, kind, files, has_others=bool(left_out), settings=settings)
         else:
             sizes = {file: byte_files.size_of(_path_of(file)) for file in files}
             empty = [file for file, size in sizes.items() if not size]
@@ -191,17 +194,20 @@ def read_counted_parquet(session: SparkSession, uri: str) -> tuple[DataFrame, in
         return rows, rows.count()
 
 
-def _read_remote(
-    session: SparkSession, uri: str, kind: str, files: Sequence[str], settings: InputConfig
+def _read_remote_text(
+    session: SparkSession, uri: str, kind: str, files: Sequence[str], *, has_others: bool, settings: InputConfig
 ) -> GivenRows:
-    """Return the rows of files that tasks cannot open themselves."""
-    if kind != "parquet":
-        contents = _list(session, uri).where(F.col("length") > 0)
-        if len(files) < len(find_files(session, uri)):
-            contents = contents.where(F.col("path").isin(list(files)))
-        if contents.isEmpty():
-            _refuse_empty(files)
-        return as_remote_rows(files, kind, contents=contents, settings=settings)
+    """Return the rows of CSV or JSON that tasks cannot open themselves, maybe among files of no format."""
+    contents = _list(session, uri).where(F.col("length") > 0)
+    if has_others:
+        contents = contents.where(F.col("path").isin(list(files)))
+    if contents.isEmpty():
+        _refuse_empty(files)
+    return as_remote_rows(files, kind, contents=contents, settings=settings)
+
+
+def _read_remote_parquet(session: SparkSession, uri: str, files: Sequence[str]) -> GivenRows:
+    """Return the rows of Parquet that tasks cannot open themselves."""
     rows = _read_parquet(session, uri, files)
     names = [name for name in rows.columns if name not in (MALFORMED, SOURCE_FILE)]
     sample = rows.select(*map(quoted, [*names, MALFORMED, SOURCE_FILE])).limit(SAMPLE_ROWS).toArrow()
@@ -226,8 +232,8 @@ def _without_bytes(session: SparkSession, uri: str, files: Sequence[str]) -> lis
         return [file for file in files if not byte_files.size_of(_path_of(file))]
     # Spark plans no task for a file without bytes, so it never shows up among the rows: only in the listing.
     filled = _list(session, uri).select(F.col("_metadata.file_path").alias("path"))
-    sizes: Mapping[str, bool] = {_one_slash(row["path"]): True for row in filled.collect()}
-    return [file for file in files if not sizes.get(_one_slash(file))]
+    has_bytes = {_one_slash(row["path"]) for row in filled.collect()}
+    return [file for file in files if _one_slash(file) not in has_bytes]
 
 
 def _one_slash(uri: str) -> str:

@@ -109,7 +109,8 @@ def read_relation(session: SparkSession, uri: str, *, owner: str, settings: Inpu
     if is_file:
         columns[owner] = (FILE_NAME,)
     _check_relation(rows, columns, owner=owner, key=key, settings=settings, uri=uri)
-    find_meaning({"track_id": columns.get("track_id", ("",))}, rows.sample, settings, where=uri, key=key)
+    of_songs = {name: sources for name, sources in columns.items() if name == "track_id"}
+    find_meaning(of_songs, rows.sample, settings, where=uri, key=key)
     return as_relation(rows, columns=columns, owner=owner, settings=settings, said=said)
 
 

@@ -104,7 +104,7 @@ def _id_advice(names: Sequence[str], columns: Mapping[str, tuple[str, ...]]) -> 
         advice.append(f"did you mean the column {meant}? {line_to_add('columns.track_id', meant)}")
     makers = [columns[name][0] for name in ("artist", "title") if name in columns]
     if len(makers) == 2:
-        advice.append(f"or make ids of artist and title: {line_to_add('id_from', makers)}")
-    return (
-        "; ".join(advice) or f"say which one it is: {line_to_add('columns.track_id', names[0] if names else '')}"
-    )
+        advice.append(f"make ids of artist and title: {line_to_add('id_from', makers)}")
+    if not advice:
+        advice.append(f"say which one it is: {line_to_add('columns.track_id', names[0] if names else '')}")
+    return "; or ".join(advice)

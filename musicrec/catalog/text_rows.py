@@ -29,6 +29,8 @@ MIN_BYTES, TASK_BYTES = 8 * 2**20, 64 * 2**20
 MAX_SAMPLED = 200
 # Spark brings a file in one row.
 MAX_CONTENT = 2**30
+# And to the driver so much, or one file.
+MAX_BROUGHT = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,10 @@ def as_text_rows(
     """
     files = [open_text(local_content(path), kind, settings) for path in paths]
     constants = [byte_files.named_values(path, root) for path in paths]
-    cut = _cut(session, paths, files)
-    numbers = session.range(0, len(cut), 1, _n_tasks(session, paths, len(cut)))
+    sizes = [byte_files.size_of(path) for path in paths]
+    cut = _cut(sizes, files, n_tasks=default_partitions(session))
+    n_tasks = max(1, min(len(cut), max(default_partitions(session), sum(sizes) // TASK_BYTES)))
+    numbers = session.range(0, len(cut), 1, n_tasks)
     names = list(map(names_of, files)) if kind == "csv" else _json_names(numbers, files, cut)
     shared, own_names = unite_names(names)
     sources = [_Source(*some) for some in zip(files, own_names, constants, strict=True)]
@@ -121,11 +125,12 @@ def as_remote_rows(uris: Sequence[str], kind: str, *, contents: DataFrame, setti
     InputError
         A file is not what it should be.
     """
-    large = contents.where(F.col("length") > MAX_CONTENT).select("path").limit(1).collect()
-    if large:
+    # Spark reads no content for it.
+    sizes = sorted((row["length"], row["path"]) for row in contents.select("length", "path").collect())
+    if sizes[-1][0] > MAX_CONTENT:
         raise InputError(
             f"a file of text is larger than {MAX_CONTENT >> 30} GiB, which Spark cannot bring in one piece",
-            where=str(large[0]["path"]), todo="write smaller files, or Parquet",
+            where=sizes[-1][1], todo="write smaller files, or Parquet",
         )  # fmt: skip
     given = contents.select("path", "content")
     looked_at = given.mapInArrow(_keys_of(kind, settings), SOURCE_KEYS).collect()
@@ -138,11 +143,22 @@ def as_remote_rows(uris: Sequence[str], kind: str, *, contents: DataFrame, setti
             own = unite_names([shared, names_of(file)])[1][1] if isinstance(file, CsvFile) else {}
             yield from _Source(file, own, {}).batches(columns, first=0, last=None)
 
-    few = given.limit(MAX_SAMPLED).collect()
+    few = given.where(F.col("path").isin(_smallest(sizes))).collect()
     some = [open_text(_held(row["path"], bytes(row["content"])), kind, settings) for row in few]
     sources = [_Source(file, unite_names([shared, names_of(file)])[1][1], {}) for file in some]
     sample = pa.concat_tables([source.sample([*shared, MALFORMED, SOURCE_FILE]) for source in sources])
     return GivenRows(shared, list(uris), given, read, sample, by_file, _said(some))
+
+
+def _smallest(sizes: Sequence[tuple[int, str]]) -> list[str]:
+    """Return the files, given by size, that the driver looks at: they come to it whole."""
+    paths, n_bytes = list[str](), 0
+    for size, path in sizes[:MAX_SAMPLED]:
+        n_bytes += size
+        if paths and n_bytes > MAX_BROUGHT:
+            break
+        paths.append(path)
+    return paths
 
 
 def unite_names(several: Sequence[Sequence[str]]) -> tuple[list[str], list[dict[str, str]]]:
@@ -165,23 +181,14 @@ def unite_names(several: Sequence[Sequence[str]]) -> tuple[list[str], list[dict[
     return shared, own_names
 
 
-def _cut(
-    session: SparkSession, paths: Sequence[str], files: Sequence[TextFile]
-) -> list[tuple[int, int, int | None]]:
+def _cut(sizes: Sequence[int], files: Sequence[TextFile], *, n_tasks: int) -> list[tuple[int, int, int | None]]:
     """Return the pieces of all files: which file, and from where to where."""
-    sizes = [byte_files.size_of(path) for path in paths]
-    piece = min(TASK_BYTES, max(MIN_BYTES, sum(sizes) // default_partitions(session)))
+    piece = min(TASK_BYTES, max(MIN_BYTES, sum(sizes) // n_tasks))
     found = list[tuple[int, int, int | None]]()
     for which, (file, size) in enumerate(zip(files, sizes, strict=True)):
-        firsts = list(range(0, size, piece)) if file.can_be_cut else []
-        firsts = firsts or [0]
+        firsts = list(range(0, size, piece)) if file.can_be_cut else [0]
         found += [(which, first, last) for first, last in zip(firsts, [*firsts[1:], None], strict=True)]
     return found
-
-
-def _n_tasks(session: SparkSession, paths: Sequence[str], n_pieces: int) -> int:
-    n_bytes = sum(map(byte_files.size_of, paths))
-    return max(1, min(n_pieces, max(default_partitions(session), n_bytes // TASK_BYTES)))
 
 
 def _json_names(
@@ -209,8 +216,7 @@ def _json_names(
 def _keys_of(kind: str, settings: InputConfig) -> Callable[[Batches], Batches]:
     def look(batches: Batches) -> Batches:
         for file in _brought(batches, kind, settings):
-            keys = names_of(file) if isinstance(file, CsvFile) else _all_keys(file)
-            yield _as_keys(file.content.uri, keys, piece=0)
+            yield _as_keys(file.content.uri, _all_keys(file), piece=0)
 
     return look
 
