@@ -18,7 +18,7 @@ from musicrec.catalog.columns import MALFORMED, SOURCE_FILE
 from musicrec.catalog.given_rows import GivenRows, in_order
 from musicrec.catalog.row_groups import RowGroups
 from musicrec.catalog.text_files import SAMPLE_ROWS
-from musicrec.catalog.text_rows import unite_names
+from musicrec.catalog.text_rows import MAX_SAMPLED, unite_names
 from musicrec.catalog.texts import as_texts
 from musicrec.errors import InputError
 from musicrec.spark.partitions import default_partitions
@@ -28,8 +28,6 @@ from musicrec.storage import byte_files
 READ_ROWS = 32_768
 # Of a task, where there are more rows than tasks to keep all cores busy.
 TASK_ROWS = 2**20
-# To open a row group takes longer than to read its first rows.
-MAX_SAMPLED_FILES = 4
 
 
 @dataclass(frozen=True)
@@ -198,7 +196,7 @@ def _sample(
     groups: RowGroups, files: Mapping[str, _File], names: Sequence[str], kinds: Mapping[str, pa.DataType]
 ) -> pa.Table:
     """Return the first rows of some files."""
-    firsts = [number for number, (_, group) in enumerate(groups.groups) if group == 0][:MAX_SAMPLED_FILES]
+    firsts = [number for number, (_, group) in enumerate(groups.groups) if group == 0][:MAX_SAMPLED]
     sampled = [*names, MALFORMED, SOURCE_FILE]
     found = [pa.schema([(name, kinds.get(name, pa.string())) for name in sampled]).empty_table()]
     for number in firsts:

@@ -298,6 +298,17 @@ def test_files_that_differ_in_a_unit_are_refused_by_name(spark, tmp_path: Path, 
     assert ".csv" in refused.value.where
 
 
+def test_one_of_many_files_that_differs_is_found(spark, tmp_path: Path) -> None:
+    songs = pd.read_csv(CASES / "00_plain.csv")
+    for i in range(8):
+        some = songs.assign(id=[f"{i}-{j}" for j in range(12)])
+        some = some.assign(**{name: 100 * some[name] for name in SHARES}) if i == 7 else some
+        some.to_parquet(tmp_path / f"{i}.parquet")
+    with pytest.raises(InputError, match=r"share in one, percent in another") as refused:
+        source_of(spark, tmp_path)
+    assert "7.parquet" in refused.value.where
+
+
 def test_lines_above_the_header_are_left_out(spark, tmp_path: Path) -> None:
     songs, quarantine, _ = read_text(spark, tmp_path, "# exported 2024, by me\n\nMy songs\n" + PLAIN)
     assert (len(songs), len(quarantine)) == (12, 0)
