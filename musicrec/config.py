@@ -149,9 +149,17 @@ class NeighborsConfig(Section):
     target_recall: Annotated[float, Field(gt=0.0, le=1.0)] = 0.98
     min_recall: Share = 0.9
     hash_family: Literal["voronoi", "hyperplane", "exact"] = "voronoi"
+    one_per_work: bool = True
     one_per_recording: bool = True
     spread: bool = True
     expert: NeighborsExpert = NeighborsExpert()
+
+    @property
+    def listed_once(self) -> str:
+        """The column of songs of which a list holds each value once, and not the one of its own song."""
+        if self.one_per_work:
+            return "work_key"
+        return "recording_key" if self.one_per_recording else "track_key"
 
 
 # A value that more than half share is the middle one: one that fewer share is not looked for.

@@ -85,9 +85,9 @@ WRITTEN = _schema(piece=LongType(), n_rows=LongType())
 # The same of a range of keys, and how many of them another song has, too.
 WRITTEN_KEYS = _schema(piece=LongType(), n_rows=LongType(), n_repeated=LongType())
 
-# The same of a range of songs, and the rows that another one of their id came before; its middle recording, and
-# how many songs have it. Blobs of the 12 features: the middle one of the known values, how many have it, how many
-# are known.
+# The same of a range of songs, and the rows that another one of their id came before; its middle recording, or
+# work where lists hold each once, and how many songs have it. Blobs of the 12 features: the middle one of the
+# known values, how many have it, how many are known.
 WRITTEN_TRACKS = _schema(
     piece=LongType(),
     n_rows=LongType(),
@@ -122,18 +122,21 @@ AUDITED = _schema(
 )
 
 # A song of an input in which its id may stand several times, with the number of its known features, and what
-# recordings are found by: its title, its name in place of `recording_key`, and other names.
+# recordings and works are found by: the title of its work, names in place of `recording_key` and `work_key`, and
+# other names of both.
 AUDITED_SONGS = StructType(
     [
         *TRACKS.fields,
         StructField("n_known", IntegerType()),
         StructField("title_key", LongType()),
         StructField("other_names", ArrayType(LongType())),
+        StructField("other_works", ArrayType(LongType())),
     ]
 )
 
-# Songs of one range of ids whose recording another one names. Blobs of n songs: int64 identities, and recordings.
-RELEASE_BLOCKS = _schema(target=IntegerType(), part=IntegerType(), songs=KEYS, recordings=KEYS)
+# Songs of one range of ids whose recording or work another one names. Blobs of n songs: int64 identities,
+# recordings and works.
+RELEASE_BLOCKS = _schema(target=IntegerType(), part=IntegerType(), songs=KEYS, recordings=KEYS, works=KEYS)
 
 # A piece of the vectors, NULL where they were not fit to be written, and what is in it. Blobs of its songs that a
 # sample has: n int64 keys and n x d float32 vectors.

@@ -23,12 +23,13 @@ def _schema(**columns: DataType) -> StructType:
 
 
 # A song of the catalog. track_id is unique, and so is track_key, its 64-bit hash. A missing feature is
-# NULL. recording_key is shared by the releases of one recording.
+# NULL. recording_key is shared by the releases of one recording, work_key by the recordings of one work.
 TRACKS = StructType(
     [
         StructField("track_key", LongType()),
         StructField("track_id", StringType()),
         StructField("recording_key", LongType()),
+        StructField("work_key", LongType()),
         StructField("title", StringType()),
         StructField("artist", StringType()),
         StructField("album", StringType()),
@@ -49,6 +50,7 @@ EMBEDDINGS = _schema(
     track_key=LongType(),
     track_id=StringType(),
     recording_key=LongType(),
+    work_key=LongType(),
     embedding=ArrayType(FloatType()),
 )
 

@@ -43,6 +43,8 @@ COLUMNS = {
     "track_key": "64-bit hash of `track_id`, the key inside of a run",
     "recording_key": "the same for the releases of one recording: one title, an artist in common, and about one "
     "length or one sound; no song without title or artist shares it",
+    "work_key": "the same for the versions of one work: artists in common, and one title without what stands in "
+    "brackets, after a dash, or for a version (live, acoustic); all of one recording are of one work",
     "title": "cut to a bounded length",
     "artist": "as the input has them, several in one text; cut to a bounded length",
     "album": "cut to a bounded length",
@@ -104,8 +106,9 @@ STATUS = {
 }
 WITHOUT_LIST = {
     "no_other_song": "the catalog has this one song only",
-    "no_other_recording": "all songs of the catalog are releases of one recording",
-    "no_neighbor_found": "the join found none: all others are releases of the same recording, or `hash_family` is "
+    "no_other_work": "all songs of the catalog are versions of one work",
+    "no_other_recording": "works may stand twice, and all songs of the catalog are releases of one recording",
+    "no_neighbor_found": "the join found none: all others are of the same work, or `hash_family` is "
     "`hyperplane` and its cells are too small",
 }
 ROW_REASONS = {

@@ -48,7 +48,9 @@ def measure(rows: pa.Table, *, published: Mapping[str, Any] | None = None) -> li
     cuts = np.linspace(0, len(winners), N_RANGES + 1).astype(int)
     ranges = [winners.slice(a, b - a) for a, b in pairwise(cuts)]
     written = [
-        as_row(WRITTEN_TRACKS, piece=i, n_rows=len(some), n_duplicates=0, **survey_songs(some))
+        as_row(
+            WRITTEN_TRACKS, piece=i, n_rows=len(some), n_duplicates=0, **survey_songs(some, listed_once="work_key")
+        )
         for i, some in enumerate(ranges)
     ]
     assert set(audited[0]) < set(AUDITED.names)
@@ -57,6 +59,7 @@ def measure(rows: pa.Table, *, published: Mapping[str, Any] | None = None) -> li
         pa.Table.from_batches(written),
         columns=rules.columns,
         published=published or {},
+        listed_once="work_key",
     )
 
 

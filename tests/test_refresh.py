@@ -17,6 +17,7 @@ from musicrec.storage import runs
 from tests.conftest import SONG, make_config, make_songs, refresh
 
 DAY = date(2026, 3, 4)
+VERSIONS = Path(__file__).parent / "catalog/cases/21_versions.csv"
 
 
 def read(snapshot: Path, name: str) -> pd.DataFrame:
@@ -116,7 +117,7 @@ def test_no_list_holds_a_release_of_its_song(published, catalog) -> None:
 def test_recordings_and_spreading_can_be_switched_off(spark, catalog, tmp_path: Path) -> None:
     # By sound alone: a remaster has a release date of its own.
     by_sound = ("model.use_release_date=false", "model.use_popularity=false")
-    off = ("neighbors.one_per_recording=false", "neighbors.spread=false")
+    off = ("neighbors.one_per_work=false", "neighbors.one_per_recording=false", "neighbors.spread=false")
     snapshot = refresh(spark, config_for(catalog[0], tmp_path, *off, *by_sound), run_date=DAY, with_report=True)
     assert "spreading is switched off" in (snapshot / "report.html").read_text()
     rows = read(snapshot, "recommendations")
@@ -281,13 +282,37 @@ def test_a_night_that_is_no_catalog_is_refused_unless_it_is_accepted(spark, tmp_
     assert (rows["score"] == 1.0).all()
 
 
-def test_songs_of_one_recording_say_why_they_have_no_list(spark, tmp_path: Path) -> None:
+def test_songs_of_one_work_say_why_they_have_no_list(spark, tmp_path: Path) -> None:
     make_songs(18, title="One", artist="Singer", duration_ms=200_000).to_csv(tmp_path / "songs.csv", index=False)
     snapshot = refresh(spark, make_config(tmp_path / "songs.csv", tmp_path / "out"), run_date=DAY)
-    assert set(read(snapshot, "status")["reason"]) == {"no_other_recording"}
+    assert set(read(snapshot, "status")["reason"]) == {"no_other_work"}
     gates = manifest_of(snapshot)["gates"]
     assert gates["max_one_recording"]["value"] == gates["max_unlisted"]["value"] == 1.0
     assert not any(gates[name]["judged"] for name in ("max_one_recording", "max_unlisted"))
+
+
+def test_no_list_holds_two_versions_of_a_work_nor_one_of_its_own(spark, tmp_path: Path) -> None:
+    listener = pd.DataFrame({"user_id": ["ann", "ann"], "track_id": ["v28", "v30"]})
+    listener.to_csv(tmp_path / "favorites.csv", index=False)
+    config = make_config(
+        VERSIONS,
+        tmp_path / "out",
+        f"input.favorites={tmp_path / 'favorites.csv'}",
+        "neighbors.expert.exact_below=0",
+    )
+    snapshot = refresh(spark, config, run_date=DAY)
+    rows = read(snapshot, "recommendations")
+    # Its versions are v00 to v30; all others are a work each.
+    works = rows[["track_id", "recommended_track_id"]].apply(
+        lambda ids: ids.str.replace(r"^v\d\d$", "v", regex=True)
+    )
+    assert (works["track_id"] != works["recommended_track_id"]).all()
+    assert not works.assign(track_id=rows["track_id"]).duplicated().any()
+    assert (works["recommended_track_id"] == "v").sum() == 11
+    assert rows.groupby("track_id").size().to_list() == [10] * 42
+    of_ann = read(snapshot, "user_recommendations")["track_id"]
+    assert len(of_ann) == 10
+    assert not of_ann.str.startswith("v").any()
 
 
 def test_a_bad_row_changes_no_other_song_and_a_refused_input_not_what_was_published(spark, tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from musicrec.arrays import Bools, Doubles
-from musicrec.catalog import names, texts
+from musicrec.catalog import texts
 from musicrec.catalog.columns import MALFORMED, YEAR
 from musicrec.catalog.hashes import hash_texts
-from musicrec.catalog.recordings import make_names
+from musicrec.catalog.named import OTHER_NAMES, OTHER_WORKS, TITLE_KEY, name_columns
 from musicrec.catalog.refused_rows import MAX_ID_LENGTH, as_quarantine
 from musicrec.catalog.values import (
     MISSING_NUMBERS,
@@ -36,7 +36,7 @@ from musicrec.catalog.values import (
 from musicrec.config import InputConfig
 from musicrec.schemas import TRACKS
 from musicrec.songs import ANALYZED_FEATURES, FEATURE_RULES, FEATURES, LOCAL_PREFIX, TEXT_COLUMNS, FeatureRule
-from musicrec.spark.arrow import bools, list_column
+from musicrec.spark.arrow import bools
 
 # What may be wrong with a feature, after its name.
 PROBLEMS = ("not_a_number", "infinite", "out_of_range")
@@ -54,8 +54,8 @@ REASONS = (
 )
 # Where no run says what year it is: dates have four digits.
 ANY_YEAR = 9999
-# Of songs, beside the columns of `schemas.TRACKS`: how many features are known, and what recordings are found by.
-N_KNOWN, TITLE_KEY, OTHER_NAMES = "n_known", "title_key", "other_names"
+# Of songs, beside the columns of `schemas.TRACKS` and `named.py`: how many features are known.
+N_KNOWN = "n_known"
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Audited:
     """Rows by what they are: `messages.AUDITED_SONGS`, several of one id maybe, and `schemas.QUARANTINE`.
 
     `missing` counts the values that break a rule and count as missing, by what would be the reason of a refusal.
-    Until all songs of a title are known, `recording_key` is the song's name, as `recordings.Named` has it.
+    Until all songs of a title are known, `recording_key` and `work_key` are names, as `named.Named` has them.
     """
 
     songs: pa.Table
@@ -253,7 +253,7 @@ def _songs(
     columns = {
         "track_key": pa.array(keys),
         "track_id": ids,
-        **_named(said["artist"], said["title"], keys),
+        **name_columns(said["artist"], said["title"], keys),
         **said,
         "release_date": optional.dates,
         "release_year": _years_of(optional.dates),
@@ -262,16 +262,6 @@ def _songs(
         **{name: pa.array(values[name][rows], from_pandas=True) for name in FEATURES},
         N_KNOWN: pa.array(n_known[rows].astype(np.int32)),
     }
-    return pa.table({name: columns[name] for name in (*TRACKS.names, N_KNOWN, TITLE_KEY, OTHER_NAMES)})
-
-
-def _named(artists: pa.StringArray, titles: pa.StringArray, keys: NDArray[np.int64]) -> dict[str, pa.Array]:
-    """Return the names of songs; one without artist or title is alone, by its own key (n,)."""
-    known = pc.and_(pc.is_valid(artists), pc.is_valid(titles))
-    rows = np.flatnonzero(bools(known))
-    title_keys, guests = names.split_titles(titles.filter(known))
-    found, others = make_names(title_keys, guests, names.split_artists(artists.filter(known)))
-    whole, of_title, n_others = keys.copy(), keys.copy(), np.zeros(len(keys), dtype=np.int64)
-    whole[rows], of_title[rows], n_others[rows] = found, title_keys, np.diff(others.starts)
-    lists = list_column(others.hashes, n_others)
-    return {"recording_key": pa.array(whole), TITLE_KEY: pa.array(of_title), OTHER_NAMES: lists}
+    return pa.table(
+        {name: columns[name] for name in (*TRACKS.names, N_KNOWN, TITLE_KEY, OTHER_NAMES, OTHER_WORKS)}
+    )

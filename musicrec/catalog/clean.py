@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +49,7 @@ class Catalog:
     ordered : Ordered
         The songs by their ids.
     is_one_recording : bool
-        All of them are.
+        All of them are, or one work where a list holds each once.
     """
 
     tracks: DataFrame
@@ -99,9 +100,7 @@ def write_catalog(context: Context, *, newest_year: int = ANY_YEAR) -> Catalog:
             counts,
         )
         _tell_missing(counts)
-        context.judge(
-            measure_catalog(audited, written, columns=source.meaning.columns, published=context.published)
-        )
+        _judge(context, audited, written, source.meaning.columns)
         return Catalog(
             tracks=context.read(datasets.TRACKS),
             quarantine=context.read(datasets.QUARANTINE),
@@ -112,6 +111,14 @@ def write_catalog(context: Context, *, newest_year: int = ANY_YEAR) -> Catalog:
             ordered=ordered,
             is_one_recording=count_of_recording(written) == counts["n_tracks"],
         )
+
+
+def _judge(context: Context, audited: pa.Table, written: pa.Table, columns: Collection[str]) -> None:
+    listed_once = context.config.neighbors.listed_once
+    measured = measure_catalog(
+        audited, written, columns=columns, published=context.published, listed_once=listed_once
+    )
+    context.judge(measured)
 
 
 def _write_tracks(
@@ -125,13 +132,18 @@ def _write_tracks(
     files = context.arrays(datasets.NUMBERED)
     targets = partition_targets(len(first_ids) + 1)
     pieces = Pieces(filled, songs, names)
-    # What recordings are found by takes a quarter of what songs do.
+    # What recordings and works are found by takes a quarter of what songs do.
     n_parts = min(len(targets), max(4, len(targets) // 4))
     releases = recording_tasks.as_releases(
         context.numbers(n_parts), pieces, n_parts=n_parts, first_ids=first_ids, targets=targets
     )
     written = clean_tasks.write_tracks(
-        releases, pieces, first_ids=first_ids, tracks=context.files(datasets.TRACKS), numbered=files
+        releases,
+        pieces,
+        first_ids=first_ids,
+        tracks=context.files(datasets.TRACKS),
+        numbered=files,
+        listed_once=context.config.neighbors.listed_once,
     ).toArrow()
     drop(songs.directory)
     drop(names.directory)

@@ -13,12 +13,14 @@ from pyspark.sql import DataFrame
 from musicrec.arrays import Ints, as_shares
 from musicrec.catalog.audit import ANY_YEAR, Audited, audit_rows, whole
 from musicrec.catalog.commonest import middle, survey_songs
+from musicrec.catalog.named import as_named, identify
 from musicrec.catalog.numbered import cut_by, text_arrays
-from musicrec.catalog.recording_tasks import Pieces, named, names_in_order, with_recordings
-from musicrec.catalog.recordings import find_recordings, identify
+from musicrec.catalog.recording_tasks import Pieces, names_in_order, with_recordings
+from musicrec.catalog.recordings import find_recordings
 from musicrec.catalog.sources import Source
 from musicrec.catalog.texts import as_texts, coalesced
 from musicrec.catalog.twins import keep_winners
+from musicrec.catalog.works import find_works
 from musicrec.config import InputConfig
 from musicrec.messages import AUDITED, AUDITED_SONGS, RELEASE_BLOCKS, WRITTEN_TRACKS, as_row
 from musicrec.schemas import QUARANTINE, TRACKS
@@ -113,8 +115,9 @@ def write_tracks(
     first_ids: tuple[str, ...],
     tracks: RowFiles,
     numbered: ArrayFiles,
+    listed_once: str,
 ) -> DataFrame:
-    """Write `schemas.TRACKS` of each range, and its ids, keys and recordings as arrays; return `WRITTEN_TRACKS`.
+    """Write `schemas.TRACKS` of each range, and its songs as `Numbered.songs`; return `messages.WRITTEN_TRACKS`.
 
     Parameters
     ----------
@@ -126,19 +129,21 @@ def write_tracks(
         The first id of each range but the first, rising.
     tracks : RowFiles
     numbered : ArrayFiles
+    listed_once : str
+        The column of songs of which a list holds each value once: their recordings as the join has them.
     """
 
     def write(batches: Batches) -> Batches:
         for part, blocks in each_block(batches):
             # An id may come several times; the range that it falls into has all of its rows.
             several = _range_of(part, first_ids, (pieces.songs.read(piece) for piece in pieces.numbers))
-            known, recordings = (joined(RELEASE_BLOCKS, name, blocks) for name in ("songs", "recordings"))
-            rows = with_recordings(keep_winners(several), known, recordings)
+            found = (joined(RELEASE_BLOCKS, name, blocks) for name in ("songs", "recordings", "works"))
+            rows = with_recordings(keep_winners(several), *found)
             tracks.write(part, rows.select(TRACKS.names), repeated=["artist", "album", "genre"])
             offsets, text = text_arrays(rows["track_id"].combine_chunks())
-            keys, recordings = (numbers(rows[name]) for name in ("track_key", "recording_key"))
+            keys, recordings = (numbers(rows[name]) for name in ("track_key", listed_once))
             numbered.write(part, offsets=offsets, text=text, keys=keys, recordings=recordings)
-            n_duplicates, survey = len(several) - len(rows), survey_songs(rows)
+            n_duplicates, survey = len(several) - len(rows), survey_songs(rows, listed_once=listed_once)
             yield as_row(WRITTEN_TRACKS, piece=part, n_rows=len(rows), n_duplicates=n_duplicates, **survey)
 
     return releases.repartition(len(first_ids) + 1, "target").mapInArrow(write, WRITTEN_TRACKS)
@@ -160,9 +165,10 @@ def as_tracks(source: Source, rules: Rules) -> DataFrame:
     def find(batches: Batches) -> Batches:
         held = [batch for batch in batches if batch.num_rows]
         if held:
-            songs = named(found := pa.Table.from_batches(held).combine_chunks())
-            known = identify(songs.keys, songs.names)
-            yield from with_recordings(found, known, find_recordings(songs)).select(TRACKS.names).to_batches()
+            songs = as_named(found := pa.Table.from_batches(held).combine_chunks())
+            recordings = find_recordings(songs)
+            known, works = identify(songs.keys, songs.names), find_works(songs, recordings)
+            yield from with_recordings(found, known, recordings, works).select(TRACKS.names).to_batches()
 
     songs = source.rows.map(keep, AUDITED_SONGS, columns=names)
     settled = songs.repartition("track_key").mapInArrow(settle, AUDITED_SONGS)

@@ -29,17 +29,19 @@ def middle(values: NDArray[Any]) -> tuple[Any, int]:
     return value, int((values == value).sum())
 
 
-def survey_songs(songs: pa.Table) -> dict[str, Any]:
+def survey_songs(songs: pa.Table, *, listed_once: str) -> dict[str, Any]:
     """Return what `messages.WRITTEN_TRACKS` say of a range of songs: their middle values, and how many have them.
 
     Parameters
     ----------
     songs : pyarrow.Table
         `schemas.TRACKS`.
+    listed_once : str
+        The column of which a list holds each value once. Where that is a song's own, recordings are counted.
     """
     known = [numbers(songs[name].drop_null()) for name in FEATURES]
     values, counts = zip(*map(middle, known), strict=True)
-    recording, n_recording = middle(numbers(songs["recording_key"]))
+    recording, n_recording = middle(numbers(songs[_grouped(listed_once)]))
     return {
         "values": np.array(values, dtype=np.float64),
         "n_of_value": np.array(counts, dtype=np.int64),
@@ -59,12 +61,17 @@ def count_commonest(values: NDArray[Any], counts: NDArray[Any]) -> tuple[Any, in
 
 
 def count_of_recording(written: pa.Table) -> int:
-    """Return how many songs are the commonest recording, from `messages.WRITTEN_TRACKS`."""
+    """Return how many songs are the commonest recording, or work, from `messages.WRITTEN_TRACKS`."""
     return count_commonest(numbers(written["recording"]), numbers(written["n_of_recording"]))[1]
 
 
 def measure_catalog(
-    audited: pa.Table, written: pa.Table, *, columns: Collection[str], published: Mapping[str, Any]
+    audited: pa.Table,
+    written: pa.Table,
+    *,
+    columns: Collection[str],
+    published: Mapping[str, Any],
+    listed_once: str,
 ) -> list[Measured]:
     """Return the numbers by which a catalog is no catalog, for the gates.
 
@@ -78,15 +85,22 @@ def measure_catalog(
         The canonical names of the columns that the input has.
     published : mapping
         The counts of the run that is published; nothing where none is.
+    listed_once : str
+        As `survey_songs` has it.
     """
     n_rows, n_songs = sum(audited["n_rows"].to_pylist()), sum(written["n_rows"].to_pylist())
     _, n_of_id = count_commonest(numbers(audited["common_key"]), numbers(audited["n_of_key"]))
     found = [_share("max_one_id", n_of_id, n_rows, "rows are one id")]
-    found.append(_share("max_one_recording", count_of_recording(written), n_songs, "songs are one recording"))
+    told = f"songs are one {_grouped(listed_once).removesuffix('_key')}"
+    found.append(_share("max_one_recording", count_of_recording(written), n_songs, told))
     if isinstance(before := published.get("n_tracks"), int) and before > 0:
         lost = max(0, before - n_songs)
         found.append(_share("max_lost", lost, before, "songs that are published are not in the input any more"))
     return found + _measure_features(written, n_songs=n_songs, columns=columns)
+
+
+def _grouped(listed_once: str) -> str:
+    return "recording_key" if listed_once == "track_key" else listed_once
 
 
 def _measure_features(written: pa.Table, *, n_songs: int, columns: Collection[str]) -> list[Measured]:

@@ -1,21 +1,24 @@
-"""Titles and artists as exports write them → names that the releases of one recording share.
+"""Titles and artists as exports write them → names that the releases of a recording, and those of a work, share.
 
-Text is folded (`folding.py`), and what a title says of a release is left out. An artist's text is cut into parts
+Text is folded (`folding.py`), and what a title says of a release is left out; of a work's title, what it says in
+brackets, after a dash, and of a version. An artist's text is cut into parts
 wherever "&", ",", "and" or "feat." may stand between two: "Earth, Wind & Fire" is cut, too, but always into the
 same parts. Guests that a title names belong to the artists.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from musicrec.arrays import Ints
+from musicrec.arrays import Bools, Ints, concatenate_ranges
 from musicrec.catalog.folding import composed, folded
 from musicrec.catalog.hashes import hash_texts
+from musicrec.compiled import compiled
 from musicrec.spark.arrow import bools, numbers
 
 # What a title says about a release but not about the recording. "Remix", "Live" and "Acoustic" are other
@@ -29,6 +32,12 @@ RELEASE_WORDS = (
 RELEASE_SUFFIX = (
     rf"(?i)\s*(?:[(\[](?:{RELEASE_WORDS})[)\]]|[-–—;,/]\s+(?:{RELEASE_WORDS})\s*$)|[\s;,]+radio\s+edit\s*$"
 )
+
+# What stands beside a work's title: in brackets, after a dash, and the last word of "Song Live".
+BRACKETS, AFTER_DASH = r"\s*[(\[【][^)\]】]*[)\]】]", r"(?s)\s+[-–—]+\s.*$"
+VERSION_WORDS = r"(?:live|acoustic|remix|instrumental|demo|unplugged)(?:\s+version)?\s*$"
+VERSION = rf"(?i)(\S)\s+{VERSION_WORDS}"
+MAY_BE_VERSION = rf"(?i)[(\[【]|\s[-–—]|\s{VERSION_WORDS}"
 
 # Before guests. "With" is a word of many titles: it counts in brackets, after a dash and between artists.
 FEATURING = r"(?:(?:feat|ft)\.\s*|(?:feat|ft|featuring|(?:duet\s+)?with|w/)\s+)"
@@ -56,6 +65,23 @@ class Parts:
     starts: Ints
     hashes: Ints
 
+    def take(self, rows: Ints) -> Parts:
+        """Return those of some rows (m,)."""
+        starts, lengths = self.starts[rows], np.diff(self.starts)[rows]
+        ends = np.concatenate([[0], np.cumsum(lengths)])
+        return Parts(ends, self.hashes[concatenate_ranges(starts, lengths)])
+
+    def slice(self, first: int, last: int) -> Parts:
+        """Return those of the rows from one to before another."""
+        starts = self.starts[first : last + 1]
+        return Parts(starts - starts[0], self.hashes[starts[0] : starts[-1]])
+
+    @staticmethod
+    def joined(several: Sequence[Parts]) -> Parts:
+        """Return those of all rows, one after the other."""
+        lengths = np.concatenate([np.diff(part.starts) for part in several])
+        return Parts(np.concatenate([[0], np.cumsum(lengths)]), np.concatenate([part.hashes for part in several]))
+
 
 @dataclass(frozen=True)
 class Artists:
@@ -65,6 +91,22 @@ class Artists:
     main: Parts
     guests: Parts
 
+    def take(self, rows: Ints) -> Artists:
+        """Return those of some rows (m,)."""
+        return Artists(self.row[rows], self.main, self.guests)
+
+
+@dataclass(frozen=True)
+class Titles:
+    """Hashes of titles (n,) as those of recordings and of works, and the guests that they name.
+
+    One of a recording has the same work wherever it stands; where both are equal, the title is that of its work.
+    """
+
+    recordings: Ints
+    works: Ints
+    guests: Parts
+
 
 def normalized_titles(titles: pa.StringArray) -> pa.StringArray:
     """Return titles without what tells releases of one recording apart.
@@ -72,13 +114,26 @@ def normalized_titles(titles: pa.StringArray) -> pa.StringArray:
     Folded, without "(2011 Remaster)", "- Single Version" and the like, and without guests. A title that would
     become empty stays as it is.
     """
-    return _bare(split_guests(composed(titles), IN_TITLES)[0])
+    return folded(_without_release(split_guests(composed(titles), IN_TITLES)[0]))
 
 
-def split_titles(titles: pa.StringArray) -> tuple[Ints, Parts]:
-    """Return hashes of titles (n,), none of them NULL, as `normalized_titles`, and the guests that they name."""
-    bare, rows, guests = split_guests(composed(titles), IN_TITLES)
-    return hash_texts(_bare(bare)), _parts(guests, rows, n=len(titles))
+def split_titles(titles: pa.StringArray, artists: Artists) -> Titles:
+    """Return what titles (n,), none of them NULL, say, given their artists (n,)."""
+    without, rows, guests = split_guests(composed(titles), IN_TITLES)
+    bare = _without_release(without)
+    told = folded(bare)
+    recordings = hash_texts(told)
+    works, several = recordings.copy(), np.flatnonzero(bools(pc.match_substring_regex(bare, MAY_BE_VERSION)))
+    if len(several):
+        titles_of_works = folded(_of_works(bare.take(pa.array(several)), artists.take(several)))
+        works[several] = hash_texts(titles_of_works)
+        # "T (Part)" and "T Part" are one text when folded, and two works: then they are no one recording, either.
+        recordings[several] = np.where(
+            works[several] == recordings[several],
+            recordings[several],
+            hash_texts(told.take(pa.array(several)), titles_of_works),
+        )
+    return Titles(recordings, works, _parts(guests, rows, n=len(titles)))
 
 
 def split_artists(artists: pa.StringArray) -> Artists:
@@ -116,19 +171,54 @@ def split_guests(texts: pa.StringArray, patterns: tuple[str, ...]) -> tuple[pa.S
     return pc.replace_with_mask(texts, some, bare), np.flatnonzero(bools(some)), guests
 
 
-def _bare(titles: pa.StringArray) -> pa.StringArray:
-    """Return titles folded, without what they say of a release."""
+def _without_release(titles: pa.StringArray) -> pa.StringArray:
+    """Return titles without what they say of a release."""
     # Most titles have neither bracket nor dash; the test for them is cheap, the expression is not.
     marked = pc.match_substring_regex(titles, r"(?i)[(\[]|[-–—;/] |edit\s*$")
-    bare = titles
-    if pc.any(marked).as_py():
-        whole = without = titles.filter(marked)
-        # One may stand behind another: "Single Version (Explicit)".
-        for _ in range(2):
-            without = pc.replace_substring_regex(without, RELEASE_SUFFIX, "")
-        without = pc.if_else(pc.equal(pc.utf8_trim_whitespace(without), ""), whole, without)
-        bare = pc.replace_with_mask(titles, marked, without)
-    return folded(bare)
+    if not pc.any(marked).as_py():
+        return titles
+    whole = without = titles.filter(marked)
+    # One may stand behind another: "Single Version (Explicit)".
+    for _ in range(2):
+        without = pc.replace_substring_regex(without, RELEASE_SUFFIX, "")
+    return pc.replace_with_mask(titles, marked, _unless_empty(without, whole))
+
+
+def _of_works(titles: pa.StringArray, artists: Artists) -> pa.StringArray:
+    """Return the titles of works: without brackets, what stands after a dash, and the word for a version."""
+    bare = _unless_empty(pc.replace_substring_regex(titles, BRACKETS, ""), titles)
+    before = pc.replace_substring_regex(bare, AFTER_DASH, "")
+    # "Artist - Title" and "01 - Title" are no titles of works.
+    is_title = pc.match_substring_regex(before, r"\p{L}")
+    is_title = pc.and_not(is_title, pa.array(_are_artists(before, artists)))
+    without = pc.if_else(is_title, before, bare)
+    return pc.replace_substring_regex(without, VERSION, r"\1")
+
+
+def _unless_empty(texts: pa.StringArray, others: pa.StringArray) -> pa.StringArray:
+    return pc.if_else(pc.equal(pc.utf8_trim_whitespace(texts), ""), others, texts)
+
+
+def _are_artists(texts: pa.StringArray, artists: Artists) -> Bools:
+    """Return which texts (n,) name nobody but artists of their rows (n,)."""
+    named, found = _parts(texts, np.arange(len(texts)), n=len(texts)), np.zeros(len(texts), dtype=np.bool_)
+    _find_among(
+        (named.starts, named.hashes), artists.row.astype(np.int64),
+        (artists.main.starts, artists.main.hashes), (artists.guests.starts, artists.guests.hashes), found,
+    )  # fmt: skip
+    return found
+
+
+@compiled
+def _find_among(
+    named: tuple[Ints, Ints], rows: Ints, main: tuple[Ints, Ints], guests: tuple[Ints, Ints], found: Bools
+) -> None:
+    for i in range(len(found)):
+        at, n = rows[i], 0
+        for name in named[1][named[0][i] : named[0][i + 1]]:
+            is_in = (main[1][main[0][at] : main[0][at + 1]] == name).any()
+            n += is_in or (guests[1][guests[0][at] : guests[0][at + 1]] == name).any()
+        found[i] = n > 0 and n == named[0][i + 1] - named[0][i]
 
 
 def _parts(texts: pa.StringArray, rows: Ints, *, n: int) -> Parts:

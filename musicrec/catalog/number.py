@@ -34,7 +34,7 @@ class Ordered:
     Attributes
     ----------
     files : ArrayFiles
-        By range: `offsets` and `text` of the ids, `keys` and `recordings`, as `Numbered.songs`.
+        By range: what `Numbered.songs` has.
     firsts : int64 array, shape (n_ranges + 1,)
         The number of the first song of each range, and how many songs there are.
     first_ids : tuple of str

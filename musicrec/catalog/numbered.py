@@ -29,7 +29,8 @@ class Numbered:
     Attributes
     ----------
     songs : ArrayFiles
-        By range of numbers: `keys`, `recordings`, and the ids as `offsets` and `text` (UTF-8).
+        By range of numbers: `keys`, `recordings` (those of the join: what a list holds once), and the ids as
+        `offsets` and `text` (UTF-8).
     by_key : ArrayFiles
         By range of keys: `keys`, rising, with their `numbers` and `recordings`.
     firsts : int64 array, shape (n_ranges + 1,)

@@ -1,4 +1,4 @@
-"""Songs in pieces → those of one title together → which song is a release of which, by range of ids."""
+"""Songs in pieces → those of one title together → which recording and work each song is of, by range of ids."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
-from musicrec.arrays import Ints, concatenate_ranges
-from musicrec.catalog.audit import OTHER_NAMES, TITLE_KEY
+from musicrec.arrays import Ints
+from musicrec.catalog.named import TITLE_KEY, Named, as_named, identify
 from musicrec.catalog.names import Parts
 from musicrec.catalog.numbered import cut_by, each_part
-from musicrec.catalog.recordings import Named, find_recordings, identify, pack_sounds
+from musicrec.catalog.recordings import find_recordings
+from musicrec.catalog.works import find_works
 from musicrec.messages import RELEASE_BLOCKS, as_row
-from musicrec.songs import SHARES
 from musicrec.spark.arrow import numbers
 from musicrec.spark.tasks import MAX_BLOCK_ROWS, Batches, each_number
 from musicrec.storage.array_files import ArrayFiles
 from musicrec.storage.arrow_files import ArrowFiles
 
 # What the array `songs` of a piece says of each song that has a name, in the order of titles.
-COLUMNS = ("title", "key", "name", "length", "sound", "row")
+COLUMNS = ("title", "key", "name", "work", "length", "sound", "row")
 
 
 @dataclass(frozen=True)
@@ -49,17 +48,21 @@ class Pieces:
 
 
 def names_in_order(songs: pa.Table) -> dict[str, NDArray[Any]]:
-    """Return what recordings are found by of the songs that have a name, in the order of titles.
+    """Return what recordings and works are found by of the songs that have a name, in the order of titles.
 
-    `songs` (n, 6) has `COLUMNS`; `starts` (n + 1,) and `others` are `Parts`. Given are `messages.AUDITED_SONGS`.
+    `songs` (n, 7) has `COLUMNS`; `starts` (n + 1,) and `others`, and `work_starts` and `other_works`, are `Parts`.
+    Given are `messages.AUDITED_SONGS`.
     """
     rows = np.flatnonzero(numbers(songs["track_key"]) != numbers(songs["recording_key"]))
     titles = numbers(songs[TITLE_KEY])[rows].view(np.uint64)
     order = np.argsort(titles)
-    few = _taken(named(songs), rows[order])
-    columns = (titles[order].view(np.int64), few.keys, few.names, few.lengths, few.sounds, rows[order])
-    whole = np.stack(columns, axis=1).astype(np.int64)
-    return {"songs": whole, "starts": few.others.starts, "others": few.others.hashes}
+    few = as_named(songs).take(rows[order])
+    columns = (titles[order].view(np.int64), few.keys, few.names, few.works, few.lengths, few.sounds, rows[order])
+    return {
+        "songs": np.stack(columns, axis=1).astype(np.int64),
+        "starts": few.others.starts, "others": few.others.hashes,
+        "work_starts": few.other_works.starts, "other_works": few.other_works.hashes,
+    }  # fmt: skip
 
 
 def as_releases(
@@ -83,7 +86,8 @@ def as_releases(
         for part in each_number(batches):
             songs, at = _of_part(part, pieces, n_parts=n_parts)
             recordings, known = find_recordings(songs), identify(songs.keys, songs.names)
-            several = np.flatnonzero(recordings != known)
+            works = find_works(songs, recordings)
+            several = np.flatnonzero((recordings != known) | (works != known))
             some = dict(each_part(_ranges_of(at[several], pieces, first_ids)))
             for number in range(len(targets)) if part == 0 else sorted(some):
                 found = several[some.get(number, np.empty(0, dtype=np.int64))]
@@ -91,7 +95,7 @@ def as_releases(
                     few = found[start : start + MAX_BLOCK_ROWS]
                     yield as_row(
                         RELEASE_BLOCKS, target=targets[number], part=number,
-                        songs=known[few], recordings=recordings[few],
+                        songs=known[few], recordings=recordings[few], works=works[few],
                     )  # fmt: skip
 
     return parts.mapInArrow(find, RELEASE_BLOCKS)
@@ -100,19 +104,19 @@ def as_releases(
 def _of_part(part: int, pieces: Pieces, *, n_parts: int) -> tuple[Named, NDArray[np.int64]]:
     """Return the songs of a part of all titles, and of each the position of its piece and its row there (n, 2)."""
     borders = [(2**64 * i) // n_parts for i in (part, part + 1)]
-    found, others, counts = list[Ints](), list[Ints](), list[Ints]()
+    found, others, other_works = list[Ints](), list[Parts](), list[Parts]()
     for position, piece in enumerate(pieces.numbers):
-        songs, starts, hashes = pieces.names.read(piece, "songs", "starts", "others")
+        songs, *parts = pieces.names.read(piece, "songs", "starts", "others", "work_starts", "other_works")
         titles = songs[:, 0].view(np.uint64)
         first, last = (len(titles) if b >= 2**64 else int(np.searchsorted(titles, np.uint64(b))) for b in borders)
         found.append(np.column_stack([songs[first:last], np.full(last - first, position)]))
-        others.append(hashes[starts[first] : starts[last]])
-        counts.append(np.diff(starts[first : last + 1]))
+        others.append(Parts(*parts[:2]).slice(first, last))
+        other_works.append(Parts(*parts[2:]).slice(first, last))
     whole = np.concatenate(found)
-    _, keys, names, lengths, sounds = (np.ascontiguousarray(whole[:, i]) for i in range(5))
-    starts = np.concatenate([[0], np.cumsum(np.concatenate(counts), dtype=np.int64)])
-    several = Named(keys, names, Parts(starts, np.concatenate(others)), lengths.astype(np.int32), sounds)
-    return several, whole[:, [6, 5]]
+    _, keys, names, works, lengths, sounds = (np.ascontiguousarray(whole[:, i]) for i in range(6))
+    of_names, of_works = Parts.joined(others), Parts.joined(other_works)
+    several = Named(keys, names, works, of_names, of_works, lengths.astype(np.int32), sounds)
+    return several, whole[:, [7, 6]]
 
 
 def _ranges_of(at: NDArray[np.int64], pieces: Pieces, first_ids: tuple[str, ...]) -> Ints:
@@ -129,39 +133,25 @@ def _ranges_of(at: NDArray[np.int64], pieces: Pieces, first_ids: tuple[str, ...]
     return ranges
 
 
-def with_recordings(songs: pa.Table, known: Ints, recordings: Ints) -> pa.Table:
-    """Return songs with the keys of their recordings in place of their names.
+def with_recordings(songs: pa.Table, known: Ints, recordings: Ints, works: Ints) -> pa.Table:
+    """Return songs with the keys of their recordings and works in place of their names.
 
     Parameters
     ----------
     songs : pyarrow.Table
         `messages.AUDITED_SONGS`.
-    known, recordings : int64 array, shape (n,)
-        Songs by `identify`, and their recordings. Any other song names its recording.
+    known, recordings, works : int64 arrays, shape (n,)
+        Songs by `identify`, their recordings and their works. Any other song names its own.
     """
     found = identify(*(numbers(songs[name]) for name in ("track_key", "recording_key")))
     order = np.argsort(known)
+    row, is_known = np.zeros(len(found), dtype=np.int64), np.zeros(len(found), dtype=np.bool_)
     if len(order):
         place = np.searchsorted(known, found, sorter=order)
         row = order[np.minimum(place, len(order) - 1)]
-        found = np.where(known[row] == found, recordings[row], found)
-    at = songs.schema.get_field_index("recording_key")
-    return songs.set_column(at, "recording_key", pa.array(found))
-
-
-def named(table: pa.Table) -> Named:
-    """Return the names, lengths and sounds of `messages.AUDITED_SONGS`."""
-    others = table[OTHER_NAMES].combine_chunks()
-    counts = numbers(pc.list_value_length(others)).astype(np.int64)
-    lengths = numbers(pc.fill_null(table["duration_ms"], 0.0)).astype(np.int32)
-    shares = np.stack([numbers(table[name]).astype(np.float64) for name in SHARES], axis=1)
-    hashes = Parts(np.concatenate([[0], np.cumsum(counts)]), numbers(pc.list_flatten(others)))
-    keys, names = (numbers(table[name]) for name in ("track_key", "recording_key"))
-    return Named(keys, names, hashes, lengths, pack_sounds(shares))
-
-
-def _taken(songs: Named, rows: Ints) -> Named:
-    starts, n_others = songs.others.starts[rows], np.diff(songs.others.starts)[rows]
-    others = songs.others.hashes[concatenate_ranges(starts, n_others)]
-    parts = Parts(np.concatenate([[0], np.cumsum(n_others)]), others)
-    return Named(songs.keys[rows], songs.names[rows], parts, songs.lengths[rows], songs.sounds[rows])
+        is_known = known[row] == found
+    for name, keys in (("recording_key", recordings), ("work_key", works)):
+        changed = found.copy()
+        changed[is_known] = keys[row[is_known]]
+        songs = songs.set_column(songs.schema.get_field_index(name), name, pa.array(changed))
+    return songs

@@ -45,7 +45,7 @@ def write_embeddings(context: Context, catalog: Catalog, shipped: Shipped) -> Pa
             context.files(datasets.EMBEDDINGS),
             weights=weights,
             description=description,
-            one_per_recording=context.config.neighbors.one_per_recording,
+            listed_once=context.config.neighbors.listed_once,
         )
         packed = pack_vectors(context, vectors, n_rows=catalog.n_tracks)
         share = same_direction_share(packed.sample)
@@ -55,7 +55,7 @@ def write_embeddings(context: Context, catalog: Catalog, shipped: Shipped) -> Pa
 
 
 def as_vectors(
-    tracks: RowFiles, embeddings: RowFiles, *, weights: bytes, description: bytes, one_per_recording: bool
+    tracks: RowFiles, embeddings: RowFiles, *, weights: bytes, description: bytes, listed_once: str
 ) -> VectorPieces:
     """Return the vectors of songs, each of which is written when it is first there.
 
@@ -67,17 +67,17 @@ def as_vectors(
         Gets `schemas.EMBEDDINGS`, in pieces of the same numbers.
     weights, description : bytes
         The encoder's two files; a few hundred KB, so they travel with the task.
-    one_per_recording : bool
-        Else each song is a recording of its own.
+    listed_once : str
+        The column of songs of which a list holds each value once.
     """
     pieces = tracks.pieces()
-    names = ["track_key", "recording_key" if one_per_recording else "track_key", "embedding"]
+    names = ["track_key", listed_once, "embedding"]
 
     def read(number: int) -> Iterable[tuple[int, pa.Table]]:
         encoder, encodings = from_files(weights, description)
         songs = tracks.read_piece(pieces[number], columns=TRACK_INPUTS)
         vectors = matrix_column(embed(encoder, encode(raw_inputs(songs), encodings=encodings)))
-        keys = [songs.column(name) for name in ("track_key", "track_id", "recording_key")]
+        keys = [songs.column(name) for name in ("track_key", "track_id", "recording_key", "work_key")]
         rows = pa.Table.from_arrays([*keys, vectors], names=EMBEDDINGS.names)
         embeddings.write(pieces[number], rows)
         yield number, pa.Table.from_arrays([rows[name] for name in names], names=EMBEDDED)

@@ -12,7 +12,7 @@ from musicrec.arrays import Doubles
 from musicrec.songs import RAW_INPUTS
 from musicrec.spark.arrow import numbers
 
-TRACK_INPUTS = ["track_key", "track_id", "recording_key", *RAW_INPUTS]
+TRACK_INPUTS = ["track_key", "track_id", "recording_key", "work_key", *RAW_INPUTS]
 
 
 def raw_inputs(batch: pa.RecordBatch | pa.Table) -> Doubles:

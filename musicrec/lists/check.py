@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from musicrec.catalog.clean import Catalog
 from musicrec.catalog.numbered import Numbered
+from musicrec.config import NeighborsConfig
 from musicrec.context import Context
 from musicrec.errors import QualityError
 from musicrec.gates import Measured
@@ -45,7 +46,7 @@ def write_status(
             status=context.files(datasets.STATUS),
             refused=_write_refused(context, catalog, lists.numbered),
         )
-        reason = _why_no_list(catalog, one_per_recording=context.config.neighbors.one_per_recording)
+        reason = _why_no_list(catalog, context.config.neighbors)
         rows = check_tasks.write_checked(
             context.numbers(lists.numbered.n_ranges), lists=lists, written=written, reason=reason
         ).toArrow()
@@ -60,10 +61,11 @@ def write_status(
         return counts
 
 
-def _why_no_list(catalog: Catalog, *, one_per_recording: bool) -> str:
+def _why_no_list(catalog: Catalog, settings: NeighborsConfig) -> str:
     if catalog.n_tracks == 1:
         return "no_other_song"
-    return "no_other_recording" if catalog.is_one_recording and one_per_recording else "no_neighbor_found"
+    reasons = {"work_key": "no_other_work", "recording_key": "no_other_recording"}
+    return reasons.get(settings.listed_once if catalog.is_one_recording else "", "no_neighbor_found")
 
 
 def _write_refused(context: Context, catalog: Catalog, numbered: Numbered) -> tuple[RowFiles, frozenset[int]]:

@@ -42,7 +42,6 @@ class FuseSettings:
     lists: ListFiles
     k: int
     rank_constant: int
-    one_per_recording: bool
 
 
 def write_favorites(relation: Relation, *, numbered: Numbered, files: RowFiles) -> DataFrame:
@@ -165,12 +164,9 @@ def fuse_rows(favorites: pa.Table, settings: FuseSettings) -> tuple[dict[str, in
 
 def _fuse(listener: Ints, songs: Ints, *, n_listeners: int, settings: FuseSettings) -> Fused:
     numbered, lists = settings.lists.numbered, settings.lists.of(songs)
-    # Where releases are told apart, a song is a recording of its own: its number names it.
-    recordings, own = lists.places.astype(np.int64), songs
-    if settings.one_per_recording:
-        is_taken = lists.places != NO_SONG
-        recordings[is_taken] = numbered.recordings(recordings[is_taken])
-        own = numbered.recordings(songs)
+    recordings, is_taken = lists.places.astype(np.int64), lists.places != NO_SONG
+    recordings[is_taken] = numbered.recordings(recordings[is_taken])
+    own = numbered.recordings(songs)
     starts = np.searchsorted(listener, np.arange(n_listeners + 1))
     return fuse(
         Favorites(starts, songs, own), lists, recordings, k=settings.k, rank_constant=settings.rank_constant

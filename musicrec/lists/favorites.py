@@ -38,7 +38,6 @@ def write_user_recommendations(
             lists=lists,
             k=config.favorites.k,
             rank_constant=config.favorites.expert.rank_constant,
-            one_per_recording=config.neighbors.one_per_recording,
         )
         published = context.files(datasets.USER_RECOMMENDATIONS)
         found = favorite_tasks.write_fused(split, n_ranges=n_ranges, settings=settings, files=published).toArrow()

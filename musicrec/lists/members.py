@@ -83,7 +83,6 @@ def as_member_blocks(
     repeated: RowFiles,
     numbers_of: Sequence[int],
     numbered: Numbered,
-    one_per_recording: bool,
     targets: Sequence[int],
 ) -> DataFrame:
     """Return `messages.MEMBER_BLOCKS` of the songs that share an item.
@@ -96,7 +95,6 @@ def as_member_blocks(
         `schemas.REPEATED`, in pieces of these numbers.
     numbers_of : sequence of int
     numbered : Numbered
-    one_per_recording : bool
     targets : sequence of int
         For each range a number that Spark's hash sends to its partition.
     """
@@ -104,9 +102,7 @@ def as_member_blocks(
     def split(batches: Batches) -> Batches:
         for piece in each_number(batches):
             table = repeated.read_piece(numbers_of[piece])
-            keys = numbers(table["track_key"])
-            songs, recordings = numbered.of_keys(keys)
-            recordings = recordings if one_per_recording else keys
+            songs, recordings = numbered.of_keys(numbers(table["track_key"]))
             items, _ = numbered.of_keys(numbers(table["item_key"]))
             scores = numbers(table["self_score"])
             for part, rows in each_part(numbered.range_of(items)):

@@ -34,7 +34,6 @@ def write_lists(context: Context, cells: Cells, numbered: Numbered) -> ListFiles
             units_of=units,
             settings=RankSettings(
                 k=settings.k,
-                one_per_recording=settings.one_per_recording,
                 numbered=numbered,
                 members=_write_members(context, cells, numbered),
             ),
@@ -55,7 +54,6 @@ def _write_members(context: Context, cells: Cells, numbered: Numbered) -> Member
         repeated=cells.repeated,
         numbers_of=pieces,
         numbered=numbered,
-        one_per_recording=settings.one_per_recording,
         targets=partition_targets(numbered.n_ranges),
     )
     found = members.write_members(blocks, n_ranges=numbered.n_ranges, k=settings.k, files=files).toArrow()

@@ -28,7 +28,6 @@ class RankSettings:
     """What a task needs to know; `members` is None where no two songs share an item."""
 
     k: int
-    one_per_recording: bool
     numbered: Numbered
     members: Members | None
 
@@ -150,16 +149,10 @@ def _rank_unit(table: pa.Table, settings: RankSettings) -> Iterator[Ranked]:
         chunk = whole.slice(first, CHUNK_ITEMS).combine_chunks()
         listed = chunk["neighbor_keys"].combine_chunks()
         starts = np.concatenate([[0], np.cumsum(numbers(listed.value_lengths()), dtype=np.int64)])
-        items, recordings = _of_keys(numbers(chunk["item_key"]), settings)
-        neighbors = SongRows(starts, *_of_keys(numbers(listed.flatten()), settings))
+        items, recordings = settings.numbered.of_keys(numbers(chunk["item_key"]))
+        neighbors = SongRows(starts, *settings.numbered.of_keys(numbers(listed.flatten())))
         scores = numbers(chunk["scores"].combine_chunks().flatten())
         yield from rank_items(items, recordings, neighbors, scores, settings)
-
-
-def _of_keys(keys: Ints, settings: RankSettings) -> tuple[Ints, Ints]:
-    songs, recordings = settings.numbered.of_keys(keys)
-    # Where releases are told apart, a song is a recording of its own.
-    return songs, recordings if settings.one_per_recording else keys
 
 
 def _gathered(several: Iterable[Ranked]) -> Iterator[Ranked]:

@@ -85,7 +85,7 @@ def _plan(context: Context, cells: Cells, family: HashFamily) -> JoinSettings:
     )
     return JoinSettings(
         k=config.k,
-        n_spare=SLACK if config.one_per_recording else 0,
+        n_spare=0 if config.listed_once == "track_key" else SLACK,
         space=cells.settings.space,
         frame=cells.frame,
         family=family,

@@ -159,7 +159,7 @@ def _rival_lists(
 ) -> dict[int, list[tuple[int, float]]]:
     """Return the nearest songs of each asked one, (key, score) by rank, by what the encoder was compared with."""
     settings, tracks = context.config.neighbors, context.files(datasets.TRACKS)
-    recording = "recording_key" if settings.one_per_recording else "track_key"
+    recording = settings.listed_once
     (weights, description), (encoder, encodings) = rival, from_files(*rival)
     # Pieces of tracks are ranges of songs.
     songs = pa.concat_tables(

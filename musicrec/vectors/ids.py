@@ -39,6 +39,7 @@ def as_embeddings(vectors: DataFrame) -> DataFrame:
         key.alias("track_key"),
         _as_text(vectors).alias("track_id"),
         key.alias("recording_key"),
+        key.alias("work_key"),
         F.col("vector").cast("array<float>").alias("embedding"),
     ).select(*EMBEDDINGS.names)
 

@@ -120,5 +120,5 @@ def _with_neighbors_for_all(context: Context, *, n: int) -> Context:
 
 def _each_by_itself(config: Config) -> Config:
     """Return the configuration for vectors that have no recordings: lists then need no places to spare."""
-    neighbors = config.neighbors.model_copy(update={"one_per_recording": False})
+    neighbors = config.neighbors.model_copy(update={"one_per_work": False, "one_per_recording": False})
     return config.model_copy(update={"neighbors": neighbors})

@@ -11,9 +11,12 @@ import pyarrow as pa
 import pytest
 
 from musicrec.catalog.clean_tasks import rules_of
+from musicrec.catalog.named import as_named
+from musicrec.catalog.recordings import find_recordings
 from musicrec.catalog.relations import read_relation
 from musicrec.catalog.sources import Source, read_source
 from musicrec.catalog.twins import keep_winners
+from musicrec.catalog.works import find_works
 from musicrec.errors import InputError
 from musicrec.songs import FEATURES, SHARES
 from tests.conftest import make_config
@@ -120,6 +123,27 @@ def test_a_case_is_read_as_it_is(spark, plain: pd.DataFrame, name: str) -> None:
         pd.testing.assert_series_equal(
             songs.loc[same, column], pd.Series(expected, index=same, name=column), check_dtype=False
         )
+
+
+def of_groups(path: Path, spark) -> pd.DataFrame:
+    """Return the songs of a case with what their recordings and works are."""
+    source = source_of(spark, path)
+    batches = source.rows.read(iter(source.rows.given.toArrow().to_batches()), source.names)
+    songs = keep_winners(rules_of(source).audited(pa.Table.from_batches(list(batches)), source.names).songs)
+    recordings = find_recordings(named := as_named(songs))
+    groups = {"recording": recordings, "work": find_works(named, recordings)}
+    return songs.to_pandas().set_index("track_id").assign(**groups)
+
+
+@pytest.mark.parametrize(
+    ("case", "n_recordings", "n_works"),
+    [("00_plain.csv", 12, 12), ("21_versions.csv", 15, 12), ("22_nfc_nfd.csv", 12, 12),
+     ("23_same_title_other_recording.csv", 13, 12), ("47_one_recording.csv", 12, 12)],
+)  # fmt: skip
+def test_recordings_and_works_are_what_they_are(spark, case: str, n_recordings: int, n_works: int) -> None:
+    songs = of_groups(CASES / case, spark)
+    assert songs["recording"].nunique() == n_recordings
+    assert songs["work"].nunique() == n_works
 
 
 # The refusals, with what the line to add makes of them.

@@ -15,7 +15,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from musicrec.catalog.columns import MALFORMED, SOURCE_FILE
 from musicrec.catalog.formats import read_rows
-from musicrec.catalog.recording_tasks import named
+from musicrec.catalog.named import as_named
 from musicrec.catalog.recordings import find_recordings
 from musicrec.config import InputConfig
 from tests.catalog.test_audit import rules_of
@@ -58,7 +58,7 @@ def test_songs_of_one_name_and_length_are_one_recording() -> None:
     table = pa.Table.from_pandas(songs, preserve_index=False)
     table = table.append_column(MALFORMED, nothing).append_column(SOURCE_FILE, nothing)
     audited = rules_of(list(songs)).audited(table, table.column_names).songs
-    recordings = find_recordings(named(audited))
+    recordings = find_recordings(as_named(audited))
     groups = defaultdict(list)
     said = (audited[name].to_pylist() for name in ("artist", "title", "duration_ms"))
     for row, (artist, title, duration) in enumerate(zip(*said, strict=True)):

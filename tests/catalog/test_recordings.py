@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.catalog.names import normalized_titles, split_artists, split_titles
-from musicrec.catalog.recordings import Named, find_recordings, make_names, pack_sounds
+from musicrec.catalog.named import OTHER_NAMES, OTHER_WORKS, Named, as_named, name_columns, pack_sounds
+from musicrec.catalog.names import Parts, normalized_titles
+from musicrec.catalog.recordings import find_recordings
+from musicrec.catalog.works import find_works
 from musicrec.songs import SHARES
 
 SOUND = (0.8, 0.8, 0.05, 0.1, 0.0, 0.1, 0.7)
@@ -22,12 +24,22 @@ def song(artist: str, title: str, length: float = 180.0, sound: tuple[float, ...
     return artist, title, length, sound
 
 
-def find(songs: list[Song], keys: list[int] | None = None) -> list[int]:
+def name(songs: list[Song], keys: list[int] | None = None) -> Named:
     artists, titles, lengths, sounds = zip(*songs, strict=True)
-    names, others = make_names(*split_titles(pa.array(titles)), split_artists(pa.array(artists)))
     ids = np.array(keys or range(1, len(songs) + 1), dtype=np.int64)
-    milliseconds = np.array([1000 * length for length in lengths], dtype=np.int32)
-    return find_recordings(Named(ids, names, others, milliseconds, pack_sounds(np.array(sounds)))).tolist()
+    columns = name_columns(pa.array(artists), pa.array(titles), ids)
+    milliseconds = pa.array([1000.0 * length for length in lengths])
+    shares = dict(zip(SHARES, np.array(sounds).T, strict=True))
+    return as_named(pa.table({"track_key": ids, **columns, "duration_ms": milliseconds, **shares}))
+
+
+def find(songs: list[Song], keys: list[int] | None = None) -> list[int]:
+    return find_recordings(name(songs, keys)).tolist()
+
+
+def works(songs: list[Song], keys: list[int] | None = None) -> list[int]:
+    named = name(songs, keys)
+    return find_works(named, find_recordings(named)).tolist()
 
 
 SAME = [
@@ -107,6 +119,48 @@ def test_an_id_that_stands_twice_under_one_name_is_one() -> None:
     assert len(set(find([song("A", "T", 180.0), song("A", "T", 241.0, OTHER_SOUND)], keys=[5, 5]))) == 1
 
 
+OF_ONE_WORK = [
+    (song("A", "T", 180.0), song("A", "T", 241.0, OTHER_SOUND)),
+    *((song("A", "T"), song("A", f"T {more}", 400.0, OTHER_SOUND)) for more in (
+        "(Live)", "- Live at Wembley / 2011", "[Acoustic]", "- B Remix", "(Live (2011))", "(Taylor’s Version)",
+        "Live", "Acoustic Version", "- Live - 2011 Remaster", "（Remix）", "- From \"U\"", "(feat. B) - Remix",
+    )),
+    (song("A", "T (Live)", 200.0), song("A", "T (Acoustic)", 400.0, OTHER_SOUND)),
+    (song("A, B", "T - Live", 200.0), song("A", "T", 400.0, OTHER_SOUND)),
+    (song("A", "T (with B) [Live]", 200.0), song("B; A", "T", 400.0, OTHER_SOUND)),
+    (song("A", "A - T"), song("A", "A - T (Live)", 400.0, OTHER_SOUND)),
+    (song("A", "(I Can’t) T"), song("A", "T")),
+    (song("A", "T -"), song("A", "T")),
+]  # fmt: skip
+OF_TWO_WORKS = [
+    (song("A", "T (Live)"), song("B", "T (Live)")),
+    (song("A feat. B", "T - Live"), song("A feat. C", "T")),
+    (song("A", "A - T"), song("A", "A - U")),
+    (song("Simon & Garfunkel", "Simon & Garfunkel - T"), song("Simon & Garfunkel", "Simon & Garfunkel - U")),
+    (song("A", "01 - T"), song("A", "01 - U")),
+    (song("A", "[T]"), song("A", "[U]")),
+    (song("A", "Alive"), song("A", "A")),
+]
+
+
+@pytest.mark.parametrize("pair", OF_ONE_WORK, ids=str)
+def test_versions_of_one_work(pair: tuple[Song, Song]) -> None:
+    assert len(set(works(list(pair)))) == 1
+    assert len(set(works(list(pair)[::-1]))) == 1
+
+
+@pytest.mark.parametrize("pair", OF_TWO_WORKS, ids=str)
+def test_different_works(pair: tuple[Song, Song]) -> None:
+    assert len(set(works(list(pair)))) == 2
+
+
+def test_only_a_title_of_a_version_takes_names_of_its_own() -> None:
+    columns = name_columns(pa.array(["A, B", "A, B"]), pa.array(["T", "T (Live)"]), np.array([1, 2]))
+    assert len(columns[OTHER_NAMES][0]) == len(columns[OTHER_NAMES][1]) == len(columns[OTHER_WORKS][1]) == 2
+    assert columns[OTHER_WORKS][0].as_py() == []
+    assert columns["work_key"][0] == columns["recording_key"][0] == columns["work_key"][1]
+
+
 TEXT = st.text(st.characters(exclude_categories=("Cs", "Cn", "Co", "Cc", "Zl", "Zp")), min_size=1, max_size=12)
 
 
@@ -165,21 +219,48 @@ def test_recordings_are_what_pairs_connect(songs: list[Song]) -> None:
     assert [[a == b for b in found] for a in found] == [[a == b for b in group] for a in group]
 
 
-@given(st.lists(SONGS, min_size=1, max_size=14), st.randoms(use_true_random=False))
+VERSIONS = st.tuples(SONGS, st.sampled_from(["", " (Live)", " - Remix", " Live"])).map(
+    lambda made: (made[0][0], made[0][1] + made[1], *made[0][2:])
+)
+
+
+def are_versions(one: Song, other: Song) -> bool:
+    """Say whether a pair is of one work, by sets, beside what makes it one recording."""
+    bare = [
+        (song[0], song[1].split(" (Live")[0].split(" - ")[0].split(" Live")[0], 180.0, SOUND)
+        for song in (one, other)
+    ]
+    return are_releases(bare[0], bare[1])
+
+
+@given(st.lists(VERSIONS, min_size=1, max_size=14))
+@settings(max_examples=200, deadline=None)
+def test_works_are_what_pairs_connect(songs: list[Song]) -> None:
+    group = list(range(len(songs)))
+    for i, j in combinations(range(len(songs)), 2):
+        if are_versions(songs[i], songs[j]):
+            group = [group[i] if g == group[j] else g for g in group]
+    found, recordings = works(songs), find(songs)
+    assert [[a == b for b in found] for a in found] == [[a == b for b in group] for a in group]
+    assert len(set(zip(found, recordings, strict=True))) == len(set(recordings))
+
+
+@given(st.lists(VERSIONS, min_size=1, max_size=14), st.randoms(use_true_random=False))
 @settings(max_examples=60, deadline=None)
 def test_the_order_of_songs_changes_nothing(songs: list[Song], random) -> None:
     keys = list(range(1, len(songs) + 1))
-    of_key = dict(zip(keys, find(songs, keys), strict=True))
-    random.shuffle(keys)
-    assert find([songs[key - 1] for key in keys], keys) == [of_key[key] for key in keys]
+    for method in (find, works):
+        of_key = dict(zip(keys, method(songs, keys), strict=True))
+        shuffled = random.sample(keys, len(keys))
+        assert method([songs[key - 1] for key in shuffled], shuffled) == [of_key[key] for key in shuffled]
 
 
 def test_many_songs_of_one_recording_take_no_square() -> None:
     n = 200_000
-    names = np.zeros(n, dtype=np.int64)
-    none = make_names(*split_titles(pa.array(["T"])), split_artists(pa.array(["A"])))[1]
-    others = type(none)(np.zeros(n + 1, dtype=np.int64), np.empty(0, dtype=np.int64))
+    names, none = np.zeros(n, dtype=np.int64), Parts(np.zeros(n + 1, dtype=np.int64), np.empty(0, dtype=np.int64))
     sounds = pack_sounds(np.tile(np.array(SOUND), (n, 1)))
     lengths = np.full(n, 200_000, dtype=np.int32)
-    assert len(set(find_recordings(Named(np.arange(n), names, others, lengths, sounds)).tolist())) == 1
-    assert len(SHARES) == len(SOUND)
+    songs = Named(np.arange(n), names, names, none, none, lengths, sounds)
+    recordings = find_recordings(songs)
+    assert len(set(recordings.tolist())) == 1
+    assert len(set(find_works(songs, recordings).tolist())) == 1

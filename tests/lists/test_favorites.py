@@ -39,7 +39,7 @@ def listen(lists: ListFiles, pairs: list[tuple[str, str]], *, k: int = 10) -> pd
     users, ids = (pa.array(column, type=pa.string()) for column in zip(*pairs, strict=True))
     songs = lists.numbered.of_ids(ids, hash_texts(ids))
     table = pa.table([users, ids, pa.array(songs)], names=schemas.FAVORITES.names)
-    asked = FuseSettings(lists, k=k, rank_constant=60, one_per_recording=True)
+    asked = FuseSettings(lists, k=k, rank_constant=60)
     counts, rows = fuse_rows(table, asked)
     assert rows.schema.names == schemas.USER_RECOMMENDATIONS.names
     assert counts["n_users"] == len({user for user, _ in pairs})

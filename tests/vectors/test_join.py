@@ -45,7 +45,12 @@ def write(path: Path, ids: list, vectors, *, names: tuple[str, str] = ("id", "ve
 
 def run(spark, vectors: Path, output: Path, *overrides: str, metric: str = "cosine", overwrite: bool = False):
     """Join and return {id: [(neighbor_id, score), ...]} and the report."""
-    own = [f"output.root={output}", "neighbors.k=5", "neighbors.one_per_recording=false"]
+    own = [
+        f"output.root={output}",
+        "neighbors.k=5",
+        "neighbors.one_per_work=false",
+        "neighbors.one_per_recording=false",
+    ]
     config = load_config(overrides=[*own, *overrides])
     join_vectors(spark, config, VectorsInput(str(vectors), "id", "vector", metric), overwrite=overwrite)
     table = ds.dataset(output / "neighbors").to_table().sort_by([("id", "ascending"), ("rank", "ascending")])
