@@ -26,6 +26,8 @@ from musicrec.songs import FEATURE_RULES, FEATURES, SHARES, bare_id
 MIN_MS, MIN_S, MAX_S = 10_000, 20, 3600
 # Columns of shares above 1 from which all are percent, and values that tell what a column is.
 MIN_PERCENT, MIN_VALUES = 3, 3
+# Values of a column that are looked at.
+MAX_VALUES = 1000
 
 
 @dataclass(frozen=True)
@@ -140,15 +142,29 @@ def _plain(name: str, text: str | None) -> str:
 def _texts(sample: pa.Table, source: str) -> list[str | None]:
     if source not in sample.column_names:
         return []
-    column = sample[source].combine_chunks()
-    whole = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
-    plain = whole.dictionary_decode() if pa.types.is_dictionary(whole.type) else whole
-    texts: list[str | None] = stripped(as_texts(plain)).to_pylist()
+    texts: list[str | None] = stripped(as_texts(_column(sample, source))).to_pylist()
     return texts
 
 
+def _column(sample: pa.Table, source: str) -> pa.Array:
+    column = sample[source].combine_chunks()
+    whole = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+    return whole.dictionary_decode() if pa.types.is_dictionary(whole.type) else whole
+
+
 def _said_numbers(name: str, columns: Mapping[str, tuple[str, ...]], sample: pa.Table) -> list[str]:
-    return [text for source in columns.get(name, ()) for text in _texts(sample, source) if text]
+    """Return what stands in columns of numbers that are no numbers by their type."""
+    said = [source for source in _given_sources(name, columns, sample) if not _is_typed(sample, source)]
+    return [text for source in said for text in _texts(sample, source) if text]
+
+
+def _given_sources(name: str, columns: Mapping[str, tuple[str, ...]], sample: pa.Table) -> list[str]:
+    return [source for source in columns.get(name, ()) if source in sample.column_names]
+
+
+def _is_typed(sample: pa.Table, source: str) -> bool:
+    kind = sample.schema.field(source).type
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def _said_texts(columns: Mapping[str, tuple[str, ...]], sample: pa.Table) -> list[str]:
@@ -156,15 +172,17 @@ def _said_texts(columns: Mapping[str, tuple[str, ...]], sample: pa.Table) -> lis
     said = list[str]()
     for name in (*FEATURES, "popularity"):
         sources = tuple(one for one in columns.get(name, ()) if pa.types.is_string(sample.schema.field(one).type))
-        said += _said_numbers(name, {name: sources}, sample)[:1000]
+        said += _said_numbers(name, {name: sources}, sample)[:MAX_VALUES]
     return said
 
 
 def _values(name: str, columns: Mapping[str, tuple[str, ...]], sample: pa.Table, settings: InputConfig) -> Doubles:
     """Return the finite numbers of a column, as they stand there."""
-    said = pa.array(_said_numbers(name, columns, sample)[:1000], type=pa.string())
-    found = feature_numbers(said, decimal=settings.decimal)
-    return found.values[found.is_number & np.isfinite(found.values)]
+    said = pa.array(_said_numbers(name, columns, sample)[:MAX_VALUES], type=pa.string())
+    typed = [source for source in _given_sources(name, columns, sample) if _is_typed(sample, source)]
+    several = [_column(sample, source).drop_null()[:MAX_VALUES] for source in typed]
+    found = [feature_numbers(column, decimal=settings.decimal) for column in (said, *several)]
+    return np.concatenate([some.values[some.is_number & np.isfinite(some.values)] for some in found])
 
 
 def _with_shares(meaning: Meaning, sample: pa.Table) -> Meaning:

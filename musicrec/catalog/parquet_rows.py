@@ -7,6 +7,7 @@ them is missing, and NULL as a type of its own where all are.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -28,6 +29,8 @@ from musicrec.storage import byte_files
 READ_ROWS = 32_768
 # Of a task, where there are more rows than tasks to keep all cores busy.
 TASK_ROWS = 2**20
+# Files that the driver looks into at once.
+N_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -199,8 +202,11 @@ def _sample(
     firsts = [number for number, (_, group) in enumerate(groups.groups) if group == 0][:MAX_SAMPLED]
     sampled = [*names, MALFORMED, SOURCE_FILE]
     found = [pa.schema([(name, kinds.get(name, pa.string())) for name in sampled]).empty_table()]
-    for number in firsts:
-        batch = next(iter(_read_group(groups, number, files, sampled, kinds, SAMPLE_ROWS)), None)
-        if batch is not None:
-            found.append(pa.Table.from_batches([batch]).rename_columns(sampled))
+
+    def first_rows(number: int) -> pa.RecordBatch | None:
+        return next(iter(_read_group(groups, number, files, sampled, kinds, SAMPLE_ROWS)), None)
+
+    with ThreadPoolExecutor(N_THREADS) as pool:
+        batches = [batch for batch in pool.map(first_rows, firsts) if batch is not None]
+    found += [pa.Table.from_batches([batch]).rename_columns(sampled) for batch in batches]
     return pa.concat_tables(found)
