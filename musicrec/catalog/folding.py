@@ -2,17 +2,26 @@
 
 NFKC_Casefold of Unicode (UAX 31), and beyond it: marks of Latin letters are dropped, those of other scripts tell
 words apart and stay; "&" is "and"; apostrophes are nothing, and what is neither letter nor digit is a space.
+
+Most texts are plain: of letters that are folded alone, whatever stands beside them. A table of these takes a tenth
+of the time that Unicode's algorithms take, and gives the same.
 """
 
 from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from musicrec.arrays import Bools
 from musicrec.catalog.numbered import text_arrays, texts_of
 from musicrec.compiled import compiled
+from musicrec.spark.arrow import bools
 
 # What NFKC makes of an acute accent that stands for an apostrophe.
 ACUTE, APOSTROPHES = " \u0301", "['`\u2018\u2019\u02bb\u02bc\u2032]+"
@@ -29,11 +38,37 @@ LETTERS = np.array(
     dtype=np.uint8,
 )
 LETTERS[ord("A") : ord("Z") + 1] += 32
+# The letters of the table: from Latin to Arabic, and the dashes and quotes of print.
+FIRST, END, FIRST_OF_PRINT, END_OF_PRINT = 0x80, 0x700, 0x2000, 0x2070
+
+
+@dataclass(frozen=True)
+class Table:
+    """What letters are by themselves: which are plain, and what is folded of letter i, `text[starts[i] :]`."""
+
+    plain: Bools
+    starts: NDArray[np.int32]
+    text: NDArray[np.uint8]
+
+
+@cache
+def letter_table() -> Table:
+    """Return what the letters from `FIRST` to `END`, then those of print, are folded to."""
+    letters = [chr(point) for point in (*range(FIRST, END), *range(FIRST_OF_PRINT, END_OF_PRINT))]
+    plain = [
+        unicodedata.normalize("NFKC", letter) == letter
+        and unicodedata.category(letter) not in ("Mn", "Mc", "Me", "Cf", "Cn", "Cs", "Co")
+        for letter in letters
+    ]
+    alone = _without_marks(
+        pa.array([letter if is_plain else "" for letter, is_plain in zip(letters, plain, strict=True)])
+    )
+    return Table(np.array(plain), *text_arrays(pc.replace_substring_regex(alone, SIGNS, " ")))
 
 
 def composed(texts: pa.StringArray) -> pa.StringArray:
     """Return texts in NFKC, without what no reader sees."""
-    other = _is_not_ascii(texts)
+    other = _is_other(texts)
     if not pc.any(other).as_py():
         return texts
     some = pc.utf8_normalize(pc.replace_substring_regex(texts.filter(other), UNSEEN, ""), "NFKC")
@@ -42,24 +77,42 @@ def composed(texts: pa.StringArray) -> pa.StringArray:
 
 def folded(texts: pa.StringArray) -> pa.StringArray:
     """Return composed texts (no NULL) as they compare; one without letters and digits keeps its signs."""
-    other, wide = _is_not_ascii(texts), None
+    other = _is_other(texts)
     if pc.any(other).as_py():
         wide = _without_marks(texts.filter(other))
+        signs = pc.replace_with_mask(texts, other, wide)
         texts = pc.replace_with_mask(texts, other, pc.replace_substring_regex(wide, SIGNS, " "))
-    offsets, text = text_arrays(texts)
+    else:
+        signs = texts
+    offsets, text = _by_table(*text_arrays(texts), ~bools(other))
     starts = np.zeros_like(offsets)
     words = np.empty(len(text) + 4 * int((text == ord("&")).sum()), dtype=np.uint8)
     _fold(offsets, text, starts, words)
     found = texts_of(starts, words[: starts[-1]])
     empty = pc.equal(found, "")
     if pc.any(empty).as_py():
-        signs = texts if wide is None else pc.replace_with_mask(texts, other, wide)
-        found = pc.if_else(empty, pc.utf8_trim_whitespace(pc.ascii_lower(signs)), found)
+        alone = _without_marks(pc.ascii_lower(signs.filter(empty)))
+        found = pc.replace_with_mask(found, empty, pc.utf8_trim_whitespace(alone))
     return found
 
 
-def _is_not_ascii(texts: pa.StringArray) -> pa.BooleanArray:
-    return pc.not_equal(pc.binary_length(texts), pc.utf8_length(texts))
+def _by_table(
+    offsets: NDArray[np.int32], text: NDArray[np.uint8], plain: Bools
+) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Return texts with the letters of the plain ones (n,) folded by the table; ASCII stays as it is."""
+    table, starts = letter_table(), np.zeros_like(offsets)
+    # No letter becomes more than twice as long.
+    found = np.empty(2 * len(text), dtype=np.uint8)
+    _copy_folded(offsets, text, plain, (table.starts, table.text), starts, found)
+    return starts, found[: starts[-1]]
+
+
+def _is_other(texts: pa.StringArray) -> pa.BooleanArray:
+    """Return which texts hold a letter that is not in the table, or folded with those beside it."""
+    offsets, text = text_arrays(texts)
+    other = np.zeros(len(texts), dtype=np.bool_)
+    _find_other(offsets, text, letter_table().plain, other)
+    return pa.array(other)
 
 
 def _without_marks(texts: pa.StringArray) -> pa.StringArray:
@@ -69,6 +122,56 @@ def _without_marks(texts: pa.StringArray) -> pa.StringArray:
     split = pa.array(whole.split("\0"), type=pa.string())
     apart = pc.utf8_normalize(pc.replace_substring_regex(split, APOSTROPHES, ""), "NFD")
     return pc.utf8_normalize(pc.replace_substring_regex(apart, r"(\p{Latin})\p{M}+", r"\1"), "NFC")
+
+
+@compiled
+def _letter(text: NDArray[np.uint8], at: int) -> tuple[int, int]:
+    """Return the place in the table of a letter that is not ASCII, -1 where it has none, and its bytes."""
+    first = int(text[at])
+    if first < 0xE0:
+        point = ((first & 0x1F) << 6) | (int(text[at + 1]) & 0x3F)
+        return (point - FIRST if point < END else -1), 2
+    if first < 0xF0:
+        point = ((first & 0x0F) << 12) | ((int(text[at + 1]) & 0x3F) << 6) | (int(text[at + 2]) & 0x3F)
+        is_there = FIRST_OF_PRINT <= point < END_OF_PRINT
+        return (END - FIRST + point - FIRST_OF_PRINT if is_there else -1), 3
+    return -1, 4
+
+
+@compiled
+def _find_other(offsets: NDArray[np.int32], text: NDArray[np.uint8], plain: Bools, other: Bools) -> None:
+    for row in range(len(other)):
+        at = offsets[row]
+        while at < offsets[row + 1]:
+            if text[at] < FIRST:
+                at += 1
+                continue
+            place, n = _letter(text, at)
+            if place < 0 or not plain[place]:
+                other[row] = True
+                break
+            at += n
+
+
+@compiled
+def _copy_folded(
+    offsets: NDArray[np.int32], text: NDArray[np.uint8], plain: Bools,
+    table: tuple[NDArray[np.int32], NDArray[np.uint8]], starts: NDArray[np.int32], found: NDArray[np.uint8],
+) -> None:  # fmt: skip
+    end = 0
+    for row in range(len(plain)):
+        at = offsets[row]
+        while at < offsets[row + 1]:
+            if text[at] < FIRST or not plain[row]:
+                found[end] = text[at]
+                at, end = at + 1, end + 1
+                continue
+            place, n = _letter(text, at)
+            at += n
+            for byte in table[1][table[0][place] : table[0][place + 1]]:
+                found[end] = byte
+                end += 1
+        starts[row + 1] = end
 
 
 @compiled

@@ -24,7 +24,7 @@ from musicrec.spark.arrow import bools, numbers
 # What a title says about a release but not about the recording. "Remix", "Live" and "Acoustic" are other
 # recordings and stay.
 RELEASE_WORDS = (
-    r"(?:\d{4}\s+)?(?:digital(?:ly)?\s+)?re-?master(?:ed)?(?:\s+version)?(?:\s+\d{4})?"
+    r"(?:\d{4}\s+(?:[-–—]\s+)?)?(?:digital(?:ly)?\s+)?re-?master(?:ed)?(?:\s+version)?(?:\s+\d{4})?|\d{4}\s+mix"
     r"|(?:single|album|original|mono|stereo|lp|explicit|clean)(?:(?:\s+\d{4})?\s+(?:version|mix))?"
     r"|official\s+(?:music\s+)?(?:video|audio)|(?:official\s+)?lyrics?(?:\s+video)?"
     r"|(?:(?:radio|single)\s+)?edit(?:ed)?|bonus\s+track|(?:deluxe|expanded|special|(?:\d+\w*\s+)?anniversary)(?:\s+(?:edition|version))?"

@@ -22,18 +22,15 @@ def keep_winners(songs: pa.Table) -> pa.Table:
     songs : pyarrow.Table
         As `Audited.songs`. The winner of several winners is that of all.
     """
-    ordered = songs.take(pc.sort_indices(songs["track_id"])).combine_chunks()
-    if len(ordered) < 2:
-        return ordered
-    ids = ordered["track_id"].combine_chunks()
-    same = bools(pc.equal(ids.slice(1), ids.slice(0, len(ids) - 1)))
+    songs = songs.combine_chunks()
+    order = numbers(pc.sort_indices(songs["track_id"])).astype(np.int64)
+    ids = songs["track_id"].combine_chunks().take(pa.array(order))
+    same = bools(pc.equal(ids.slice(1), ids.slice(0, max(0, len(ids) - 1))))
     if same.any():
         twin = np.concatenate([[False], same]) | np.concatenate([same, [False]])
-        order = np.arange(len(ordered))
-        order[twin] = np.flatnonzero(twin)[_order_of(ordered.filter(pa.array(twin)))]
-        is_first = np.concatenate([[True], ~same])
-        ordered = ordered.take(pa.array(order[is_first])).combine_chunks()
-    return ordered
+        order[twin] = order[twin][_order_of(songs.take(pa.array(order[twin])))]
+        order = order[np.concatenate([[True], ~same])]
+    return songs.take(pa.array(order)).combine_chunks()
 
 
 def _order_of(songs: pa.Table) -> Ints:

@@ -1,5 +1,6 @@
 """Which songs are releases of one recording: by hand, by properties, and against all pairs."""
 
+import re
 import unicodedata
 from itertools import combinations
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from musicrec.catalog.folding import composed, folded
 from musicrec.catalog.named import OTHER_NAMES, OTHER_WORKS, Named, as_named, name_columns, pack_sounds
 from musicrec.catalog.names import Parts, normalized_titles
 from musicrec.catalog.recordings import find_recordings
@@ -72,6 +74,7 @@ SAME = [
     *((song("A", "T"), song("A", f"T {more}")) for more in (
         "- Radio Edit", "(Official Video)", "[Lyric Video]", "- Single Version (Explicit)", "- Stereo 2015 Mix",
         "(25th Anniversary Edition)", "- Album Version / Remastered", "- Mono / 2011 Remaster", "(Edited)",
+        "- 2011 - Remaster", "- 2011 Mix",
     )),
     (song("A", "T", 180.0), song("A", "T", 188.0, OTHER_SOUND)),
     (song("A", "T", 180.0), song("A", "T", 260.0)),
@@ -172,6 +175,41 @@ def test_neither_form_nor_case_changes_a_title(text: str, form: str, upper: bool
         changed = changed.upper()
     one, other = normalized_titles(pa.array([text, changed])).to_pylist()
     assert one == other
+
+
+PLAIN = st.text(
+    st.one_of(
+        st.characters(min_codepoint=1, max_codepoint=0x6FF, exclude_categories=("Cn",)),
+        st.characters(min_codepoint=0x2000, max_codepoint=0x206F, exclude_categories=("Cn",)),
+    ),
+    max_size=8,
+)
+
+
+def folded_without_table(text: str) -> str:
+    """Return a text folded by Unicode's algorithms alone, as `folding.py` says."""
+    text = "".join(c for c in text if unicodedata.category(c) != "Cf" and c != "\u034f")
+    text = unicodedata.normalize("NFKC", text).replace(" \u0301", "'")
+    text = re.sub("['`\u2018\u2019\u02bb\u02bc\u2032]", "", text.casefold().replace("ı", "i"))
+    bare = list[str]()
+    for letter in unicodedata.normalize("NFD", text):
+        of_latin = bool(bare) and unicodedata.category(letter)[0] == "M" and is_latin(bare[-1])
+        bare += [] if of_latin else [letter]
+    text = unicodedata.normalize("NFC", "".join(bare)).replace("&", " and ")
+    return " ".join("".join(c if unicodedata.category(c)[0] in "LNM" else " " for c in text).split())
+
+
+def is_latin(letter: str) -> bool:
+    return unicodedata.name(letter, "").startswith("LATIN ") and unicodedata.category(letter)[0] == "L"
+
+
+@given(PLAIN)
+@settings(max_examples=300, deadline=None)
+def test_folding_by_the_table_is_that_of_unicode(text: str) -> None:
+    expected = folded_without_table(text)
+    found = folded(composed(pa.array([text]))).to_pylist()[0]
+    # One without letters and digits keeps its signs.
+    assert found == expected or not expected
 
 
 @given(st.permutations(["Abba", "Été Sans", "Jay-Z", "कि"]), st.lists(st.sampled_from([", ", "; ", " & ", " x "])))
