@@ -134,10 +134,6 @@ AUDITED_SONGS = StructType(
     ]
 )
 
-# Songs of one range of ids whose recording or work another one names. Blobs of n songs: int64 identities,
-# recordings and works.
-RELEASE_BLOCKS = _schema(target=IntegerType(), part=IntegerType(), songs=KEYS, recordings=KEYS, works=KEYS)
-
 # A piece of the vectors, NULL where they were not fit to be written, and what is in it. Blobs of its songs that a
 # sample has: n int64 keys and n x d float32 vectors.
 PIECES = _schema(

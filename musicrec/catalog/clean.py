@@ -17,14 +17,13 @@ from musicrec.catalog.audit import ANY_YEAR
 from musicrec.catalog.clean_tasks import rules_of
 from musicrec.catalog.commonest import count_of_recording, measure_catalog
 from musicrec.catalog.number import Ordered, choose_borders
-from musicrec.catalog.recording_tasks import Pieces
+from musicrec.catalog.recording_tasks import Pieces, Releases
 from musicrec.catalog.refusals import check_counts
 from musicrec.catalog.sources import read_source
 from musicrec.context import Context, log
 from musicrec.errors import QualityError, shorten
 from musicrec.spark.arrow import numbers
 from musicrec.spark.failures import input_errors
-from musicrec.spark.partitions import partition_targets
 from musicrec.storage import datasets
 from musicrec.storage.array_files import ArrayFiles
 from musicrec.storage.arrow_files import ArrowFiles
@@ -129,24 +128,28 @@ def _write_tracks(
     ids, keys = clean_tasks.gather_drawn(audited)
     n_songs = sum(audited["n_songs"].to_pylist())
     first_ids = choose_borders(ids, n_songs=n_songs, k=context.config.neighbors.k)
-    files = context.arrays(datasets.NUMBERED)
-    targets = partition_targets(len(first_ids) + 1)
+    files, n_ranges = context.arrays(datasets.NUMBERED), len(first_ids) + 1
     pieces = Pieces(filled, songs, names)
     # What recordings and works are found by takes a quarter of what songs do.
-    n_parts = min(len(targets), max(4, len(targets) // 4))
-    releases = recording_tasks.as_releases(
-        context.numbers(n_parts), pieces, n_parts=n_parts, first_ids=first_ids, targets=targets
-    )
-    written = clean_tasks.write_tracks(
-        releases,
+    releases = Releases(context.arrays(datasets.RELEASES), n_parts=min(n_ranges, max(4, n_ranges // 4)))
+    recording_tasks.write_releases(
+        context.numbers(releases.n_parts),
         pieces,
+        n_parts=releases.n_parts,
+        first_ids=first_ids,
+        files=releases.files,
+    ).toArrow()
+    written = clean_tasks.write_tracks(
+        context.numbers(n_ranges),
+        pieces,
+        releases,
         first_ids=first_ids,
         tracks=context.files(datasets.TRACKS),
         numbered=files,
         listed_once=context.config.neighbors.listed_once,
     ).toArrow()
-    drop(songs.directory)
-    drop(names.directory)
+    for directory in (songs.directory, names.directory, releases.files.directory):
+        drop(directory)
     firsts = np.concatenate([[0], np.cumsum(numbers(written.sort_by("piece")["n_rows"]))])
     return Ordered(files, firsts, first_ids, keys), written
 

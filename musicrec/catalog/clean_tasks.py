@@ -15,17 +15,17 @@ from musicrec.catalog.audit import ANY_YEAR, Audited, audit_rows, whole
 from musicrec.catalog.commonest import middle, survey_songs
 from musicrec.catalog.named import as_named, identify
 from musicrec.catalog.numbered import cut_by, text_arrays
-from musicrec.catalog.recording_tasks import Pieces, names_in_order, with_recordings
+from musicrec.catalog.recording_tasks import Pieces, Releases, names_in_order, with_recordings
 from musicrec.catalog.recordings import find_recordings
 from musicrec.catalog.sources import Source
 from musicrec.catalog.texts import as_texts, coalesced
 from musicrec.catalog.twins import keep_winners
 from musicrec.catalog.works import find_works
 from musicrec.config import InputConfig
-from musicrec.messages import AUDITED, AUDITED_SONGS, RELEASE_BLOCKS, WRITTEN_TRACKS, as_row
+from musicrec.messages import AUDITED, AUDITED_SONGS, WRITTEN_TRACKS, as_row
 from musicrec.schemas import QUARANTINE, TRACKS
 from musicrec.spark.arrow import numbers
-from musicrec.spark.tasks import Batches, each_block, joined, numbered_pieces
+from musicrec.spark.tasks import Batches, each_number, numbered_pieces
 from musicrec.storage.array_files import ArrayFiles
 from musicrec.storage.arrow_files import ArrowFiles
 from musicrec.storage.rows import RowFiles
@@ -109,8 +109,9 @@ def write_audited(
 
 
 def write_tracks(
-    releases: DataFrame,
+    ranges: DataFrame,
     pieces: Pieces,
+    releases: Releases,
     *,
     first_ids: tuple[str, ...],
     tracks: RowFiles,
@@ -121,10 +122,12 @@ def write_tracks(
 
     Parameters
     ----------
-    releases : DataFrame
-        `messages.RELEASE_BLOCKS`.
+    ranges : DataFrame
+        `id`, the numbers of the ranges.
     pieces : Pieces
         What `write_audited` has written.
+    releases : Releases
+        What `write_releases` has written.
     first_ids : tuple of str
         The first id of each range but the first, rising.
     tracks : RowFiles
@@ -134,11 +137,10 @@ def write_tracks(
     """
 
     def write(batches: Batches) -> Batches:
-        for part, blocks in each_block(batches):
+        for part in each_number(batches):
             # An id may come several times; the range that it falls into has all of its rows.
             several = _range_of(part, first_ids, (pieces.songs.read(piece) for piece in pieces.numbers))
-            found = (joined(RELEASE_BLOCKS, name, blocks) for name in ("songs", "recordings", "works"))
-            rows = with_recordings(keep_winners(several), *found)
+            rows = with_recordings(keep_winners(several), *releases.of_range(part))
             tracks.write(part, rows.select(TRACKS.names), repeated=["artist", "album", "genre"])
             offsets, text = text_arrays(rows["track_id"].combine_chunks())
             keys, recordings = (numbers(rows[name]) for name in ("track_key", listed_once))
@@ -146,7 +148,7 @@ def write_tracks(
             n_duplicates, survey = len(several) - len(rows), survey_songs(rows, listed_once=listed_once)
             yield as_row(WRITTEN_TRACKS, piece=part, n_rows=len(rows), n_duplicates=n_duplicates, **survey)
 
-    return releases.repartition(len(first_ids) + 1, "target").mapInArrow(write, WRITTEN_TRACKS)
+    return ranges.mapInArrow(write, WRITTEN_TRACKS)
 
 
 def as_tracks(source: Source, rules: Rules) -> DataFrame:

@@ -18,9 +18,9 @@ from musicrec.catalog.names import Parts
 from musicrec.catalog.numbered import cut_by, each_part
 from musicrec.catalog.recordings import find_recordings
 from musicrec.catalog.works import find_works
-from musicrec.messages import RELEASE_BLOCKS, as_row
+from musicrec.messages import WRITTEN, as_row
 from musicrec.spark.arrow import numbers
-from musicrec.spark.tasks import MAX_BLOCK_ROWS, Batches, each_number
+from musicrec.spark.tasks import Batches, each_number
 from musicrec.storage.array_files import ArrayFiles
 from musicrec.storage.arrow_files import ArrowFiles
 
@@ -65,10 +65,10 @@ def names_in_order(songs: pa.Table) -> dict[str, NDArray[Any]]:
     }  # fmt: skip
 
 
-def as_releases(
-    parts: DataFrame, pieces: Pieces, *, n_parts: int, first_ids: tuple[str, ...], targets: Sequence[int]
+def write_releases(
+    parts: DataFrame, pieces: Pieces, *, n_parts: int, first_ids: tuple[str, ...], files: ArrayFiles
 ) -> DataFrame:
-    """Return `messages.RELEASE_BLOCKS`, at least one for each range of ids.
+    """Write what `Releases` has of each part of all titles, and return `messages.WRITTEN`.
 
     Parameters
     ----------
@@ -78,8 +78,7 @@ def as_releases(
     n_parts : int
     first_ids : tuple of str
         The first id of each range but the first, rising.
-    targets : sequence of int
-        For each range a number that Spark's hash sends to its partition.
+    files : ArrayFiles
     """
 
     def find(batches: Batches) -> Batches:
@@ -88,17 +87,37 @@ def as_releases(
             recordings, known = find_recordings(songs), identify(songs.keys, songs.names)
             works = find_works(songs, recordings)
             several = np.flatnonzero((recordings != known) | (works != known))
-            some = dict(each_part(_ranges_of(at[several], pieces, first_ids)))
-            for number in range(len(targets)) if part == 0 else sorted(some):
-                found = several[some.get(number, np.empty(0, dtype=np.int64))]
-                for start in range(0, max(1, len(found)), MAX_BLOCK_ROWS):
-                    few = found[start : start + MAX_BLOCK_ROWS]
-                    yield as_row(
-                        RELEASE_BLOCKS, target=targets[number], part=number,
-                        songs=known[few], recordings=recordings[few], works=works[few],
-                    )  # fmt: skip
+            ranges = _ranges_of(at[several], pieces, first_ids)
+            order = np.argsort(ranges, kind="stable")
+            starts = np.searchsorted(ranges[order], np.arange(len(first_ids) + 2))
+            rows = several[order]
+            files.write(part, starts=starts, releases=np.stack([known[rows], recordings[rows], works[rows]]))
+            yield as_row(WRITTEN, piece=part, n_rows=len(rows))
 
-    return parts.mapInArrow(find, RELEASE_BLOCKS)
+    return parts.mapInArrow(find, WRITTEN)
+
+
+@dataclass(frozen=True)
+class Releases:
+    """The songs whose recording or work another one names, by part of all titles.
+
+    Attributes
+    ----------
+    files : ArrayFiles
+        `releases` (3, n): songs by `identify`, recordings and works, by range of ids; `starts` of the ranges.
+    n_parts : int
+    """
+
+    files: ArrayFiles
+    n_parts: int
+
+    def of_range(self, number: int) -> NDArray[np.int64]:
+        """Return those of a range of ids (3, n)."""
+        found = list[NDArray[np.int64]]()
+        for part in range(self.n_parts):
+            starts, releases = self.files.read(part, "starts", "releases")
+            found.append(releases[:, starts[number] : starts[number + 1]])
+        return np.concatenate(found, axis=1)
 
 
 def _of_part(part: int, pieces: Pieces, *, n_parts: int) -> tuple[Named, NDArray[np.int64]]:

@@ -52,6 +52,7 @@ class Dataset:
 # catalog
 SONGS = Dataset("songs")
 NAMES = Dataset("names")
+RELEASES = Dataset("releases")
 TRACKS = Dataset("tracks", "TRACKS")
 QUARANTINE = Dataset("quarantine", "QUARANTINE")
 NUMBERED = Dataset("numbered")
