@@ -87,9 +87,9 @@ FILES = {
     "items": "parts of the cells: the same three arrays, items in the order of their cells",
     "songs": "pieces of songs, Arrow files, in which an id may stand several times; deleted when the tracks are "
     "written",
-    "names": "what recordings and works of each piece of songs are found by, by the titles of works; deleted with it",
-    "releases": "the songs whose recording or work another one names, by part of all titles and range of ids; deleted "
-    "with them",
+    "names": "what recordings and works of each piece of songs are found by, in the order of titles; deleted then",
+    "releases": "the songs whose recording or work another one names, by part of all titles and range of ids; "
+    "deleted with them",
     "numbered": "songs in the order of their ids, by range of their numbers, four arrays each: `offsets.npy` "
     "(int32) and `text.npy` (bytes of UTF-8) are the ids, `keys.npy` and `recordings.npy` (int64)",
     "numbered-keys": "the same songs in the order of their keys, by range of these: `keys.npy`, `numbers.npy` "

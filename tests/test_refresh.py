@@ -294,22 +294,17 @@ def test_songs_of_one_work_say_why_they_have_no_list(spark, tmp_path: Path) -> N
 def test_no_list_holds_two_versions_of_a_work_nor_one_of_its_own(spark, tmp_path: Path) -> None:
     listener = pd.DataFrame({"user_id": ["ann", "ann"], "track_id": ["v28", "v30"]})
     listener.to_csv(tmp_path / "favorites.csv", index=False)
-    config = make_config(
-        VERSIONS,
-        tmp_path / "out",
-        f"input.favorites={tmp_path / 'favorites.csv'}",
-        "neighbors.expert.exact_below=0",
-    )
-    snapshot = refresh(spark, config, run_date=DAY)
+    options = (f"input.favorites={tmp_path / 'favorites.csv'}", "neighbors.expert.exact_below=0", "neighbors.k=11")
+    snapshot = refresh(spark, make_config(VERSIONS, tmp_path / "out", *options), run_date=DAY)
     rows = read(snapshot, "recommendations")
-    # Its versions are v00 to v30; all others are a work each.
+    # v00 to v30 are versions of one work; each of the other 11 is one.
     works = rows[["track_id", "recommended_track_id"]].apply(
         lambda ids: ids.str.replace(r"^v\d\d$", "v", regex=True)
     )
     assert (works["track_id"] != works["recommended_track_id"]).all()
     assert not works.assign(track_id=rows["track_id"]).duplicated().any()
     assert (works["recommended_track_id"] == "v").sum() == 11
-    assert rows.groupby("track_id").size().to_list() == [10] * 42
+    assert rows.groupby("track_id").size().to_list() == [11] * 42
     of_ann = read(snapshot, "user_recommendations")["track_id"]
     assert len(of_ann) == 10
     assert not of_ann.str.startswith("v").any()
