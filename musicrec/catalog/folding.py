@@ -38,8 +38,12 @@ LETTERS = np.array(
     dtype=np.uint8,
 )
 LETTERS[ord("A") : ord("Z") + 1] += 32
-# The letters of the table: from Latin to Arabic, and the dashes and quotes of print.
-FIRST, END, FIRST_OF_PRINT, END_OF_PRINT = 0x80, 0x700, 0x2000, 0x2070
+# The letters of the table: from Latin to Arabic, signs of print, and pictures.
+FIRST = 0x80
+BLOCKS = ((FIRST, 0x700), (0x2000, 0x2C00), (0x1F300, 0x1FB00))
+LETTER_BLOCK, SIGN_BLOCK, PICTURE_BLOCK = BLOCKS
+FIRST_SIGN = LETTER_BLOCK[1] - LETTER_BLOCK[0]
+FIRST_PICTURE = FIRST_SIGN + SIGN_BLOCK[1] - SIGN_BLOCK[0]
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,8 @@ class Table:
 
 @cache
 def letter_table() -> Table:
-    """Return what the letters from `FIRST` to `END`, then those of print, are folded to."""
-    letters = [chr(point) for point in (*range(FIRST, END), *range(FIRST_OF_PRINT, END_OF_PRINT))]
+    """Return what the letters of the blocks, one after the other, are folded to."""
+    letters = [chr(point) for block in BLOCKS for point in range(*block)]
     plain = [
         unicodedata.normalize("NFKC", letter) == letter
         and unicodedata.category(letter) not in ("Mn", "Mc", "Me", "Cf", "Cn", "Cs", "Co")
@@ -130,12 +134,14 @@ def _letter(text: NDArray[np.uint8], at: int) -> tuple[int, int]:
     first = int(text[at])
     if first < 0xE0:
         point = ((first & 0x1F) << 6) | (int(text[at + 1]) & 0x3F)
-        return (point - FIRST if point < END else -1), 2
+        return (point - LETTER_BLOCK[0] if point < LETTER_BLOCK[1] else -1), 2
+    point = ((first & 0x0F) << 12) | ((int(text[at + 1]) & 0x3F) << 6) | (int(text[at + 2]) & 0x3F)
     if first < 0xF0:
-        point = ((first & 0x0F) << 12) | ((int(text[at + 1]) & 0x3F) << 6) | (int(text[at + 2]) & 0x3F)
-        is_there = FIRST_OF_PRINT <= point < END_OF_PRINT
-        return (END - FIRST + point - FIRST_OF_PRINT if is_there else -1), 3
-    return -1, 4
+        is_sign = SIGN_BLOCK[0] <= point < SIGN_BLOCK[1]
+        return (FIRST_SIGN + point - SIGN_BLOCK[0] if is_sign else -1), 3
+    point = ((point & 0x7FFF) << 6) | (int(text[at + 3]) & 0x3F)
+    is_picture = PICTURE_BLOCK[0] <= point < PICTURE_BLOCK[1]
+    return (FIRST_PICTURE + point - PICTURE_BLOCK[0] if is_picture else -1), 4
 
 
 @compiled

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from musicrec.arrays import Bools, Ints, concatenate_ranges
 from musicrec.catalog.folding import composed, folded
 from musicrec.catalog.hashes import hash_texts
+from musicrec.catalog.marks import GUESTS, RELEASE, find_marks, has_mark
 from musicrec.compiled import compiled
 from musicrec.spark.arrow import bools, numbers
 
@@ -37,7 +38,6 @@ RELEASE_SUFFIX = (
 BRACKETS, AFTER_DASH = r"\s*[(\[【][^)\]】]*[)\]】]", r"(?s)\s+[-–—]+\s.*$"
 VERSION_WORDS = r"(?:live|acoustic|remix|instrumental|demo|unplugged)(?:\s+version)?\s*$"
 VERSION = rf"(?i)(\S)\s+{VERSION_WORDS}"
-MAY_BE_VERSION = rf"(?i)[(\[【]|\s[-–—]|\s{VERSION_WORDS}"
 
 # Before guests. "With" is a word of many titles: it counts in brackets, after a dash and between artists.
 FEATURING = r"(?:(?:feat|ft)\.\s*|(?:feat|ft|featuring|(?:duet\s+)?with|w/)\s+)"
@@ -114,16 +114,15 @@ def normalized_titles(titles: pa.StringArray) -> pa.StringArray:
     Folded, without "(2011 Remaster)", "- Single Version" and the like, and without guests. A title that would
     become empty stays as it is.
     """
-    return folded(_without_release(split_guests(composed(titles), IN_TITLES)[0]))
+    return folded(_bare(composed(titles))[0])
 
 
 def split_titles(titles: pa.StringArray, artists: Artists) -> Titles:
     """Return what titles (n,), none of them NULL, say, given their artists (n,)."""
-    without, rows, guests = split_guests(composed(titles), IN_TITLES)
-    bare = _without_release(without)
+    bare, several, rows, guests = _bare(composed(titles))
     told = folded(bare)
     recordings = hash_texts(told)
-    works, several = recordings.copy(), np.flatnonzero(bools(pc.match_substring_regex(bare, MAY_BE_VERSION)))
+    works = recordings.copy()
     if len(several):
         titles_of_works = folded(_of_works(bare.take(pa.array(several)), artists.take(several)))
         works[several] = hash_texts(titles_of_works)
@@ -140,24 +139,28 @@ def split_artists(artists: pa.StringArray) -> Artists:
     """Return the artists that texts (n,), none of them NULL, name."""
     # An artist has many songs: each different text is looked at once.
     encoded = artists.dictionary_encode()
-    main, rows, guests = split_guests(composed(encoded.dictionary), IN_ARTISTS)
+    texts = composed(encoded.dictionary)
+    main, rows, guests = split_guests(texts, has_mark(find_marks(texts), GUESTS), IN_ARTISTS)
     n = len(main)
     return Artists(numbers(encoded.indices), _parts(main, np.arange(n), n=n), _parts(guests, rows, n=n))
 
 
-def split_guests(texts: pa.StringArray, patterns: tuple[str, ...]) -> tuple[pa.StringArray, Ints, pa.StringArray]:
+def split_guests(
+    texts: pa.StringArray, some: Bools, patterns: tuple[str, ...]
+) -> tuple[pa.StringArray, Ints, pa.StringArray]:
     """Return texts without the guests that they name, the rows that may name some, and their guests there.
 
     Parameters
     ----------
     texts : pyarrow.StringArray
+    some : bool array, shape (n,)
+        Which texts may name guests.
     patterns : tuple of str
         Each finds guests between what stands before and after; they are tried one after the other.
     """
-    some = pc.match_substring_regex(texts, MAY_FEATURE)
-    if not pc.any(some).as_py():
+    if not some.any():
         return texts, np.empty(0, dtype=np.int64), pa.array([], pa.string())
-    bare = texts.filter(some)
+    bare = texts.filter(pa.array(some))
     guests = pa.array([""]).take(pa.array(np.zeros(len(bare), dtype=np.int64)))
     for pattern in patterns:
         left = pc.match_substring_regex(bare, MAY_FEATURE)
@@ -168,15 +171,23 @@ def split_guests(texts: pa.StringArray, patterns: tuple[str, ...]) -> tuple[pa.S
         rest = pc.if_else(has, pc.binary_join_element_wise(before, after, ""), bare.filter(left))
         named = pc.if_else(has, pc.binary_join_element_wise(guests.filter(left), guest, ";"), guests.filter(left))
         bare, guests = (pc.replace_with_mask(c, left, new) for c, new in ((bare, rest), (guests, named)))
-    return pc.replace_with_mask(texts, some, bare), np.flatnonzero(bools(some)), guests
+    return pc.replace_with_mask(texts, pa.array(some), bare), np.flatnonzero(some), guests
 
 
-def _without_release(titles: pa.StringArray) -> pa.StringArray:
-    """Return titles without what they say of a release."""
-    # Most titles have neither bracket nor dash; the test for them is cheap, the expression is not.
-    marked = pc.match_substring_regex(titles, r"(?i)[(\[]|[-–—;/] |edit\s*$")
-    if not pc.any(marked).as_py():
+def _bare(titles: pa.StringArray) -> tuple[pa.StringArray, Ints, Ints, pa.StringArray]:
+    """Return titles without guests and releases, rows that may tell a version, and guests as `split_guests`."""
+    marks = find_marks(titles)
+    bare, rows, guests = split_guests(titles, has_mark(marks, GUESTS), IN_TITLES)
+    # What stood before guests, or what tells a release, may end in something, too.
+    bare = _without_release(bare, has_mark(marks, GUESTS | RELEASE))
+    return bare, np.flatnonzero(marks), rows, guests
+
+
+def _without_release(titles: pa.StringArray, some: Bools) -> pa.StringArray:
+    """Return titles without what some of them say of a release."""
+    if not some.any():
         return titles
+    marked = pa.array(some)
     whole = without = titles.filter(marked)
     # One may stand behind another: "Single Version (Explicit)".
     for _ in range(2):
