@@ -40,8 +40,8 @@ LETTERS = np.array(
 LETTERS[ord("A") : ord("Z") + 1] += 32
 # The letters of the table: from Latin to Arabic, signs of print, and pictures.
 FIRST = 0x80
-BLOCKS = ((FIRST, 0x700), (0x2000, 0x2C00), (0x1F300, 0x1FB00))
-LETTER_BLOCK, SIGN_BLOCK, PICTURE_BLOCK = BLOCKS
+TABLE_BLOCKS = ((FIRST, 0x700), (0x2000, 0x2C00), (0x1F300, 0x1FB00))
+LETTER_BLOCK, SIGN_BLOCK, PICTURE_BLOCK = TABLE_BLOCKS
 FIRST_SIGN = LETTER_BLOCK[1] - LETTER_BLOCK[0]
 FIRST_PICTURE = FIRST_SIGN + SIGN_BLOCK[1] - SIGN_BLOCK[0]
 
@@ -58,7 +58,7 @@ class Table:
 @cache
 def letter_table() -> Table:
     """Return what the letters of the blocks, one after the other, are folded to."""
-    letters = [chr(point) for block in BLOCKS for point in range(*block)]
+    letters = [chr(point) for block in TABLE_BLOCKS for point in range(*block)]
     plain = [
         unicodedata.normalize("NFKC", letter) == letter
         and unicodedata.category(letter) not in ("Mn", "Mc", "Me", "Cf", "Cn", "Cs", "Co")

@@ -11,7 +11,7 @@ from musicrec.catalog.numbered import text_arrays
 from musicrec.compiled import compiled
 
 # Bits: a text may name guests; may say something of a release, or of a version.
-GUESTS, RELEASE, VERSION = 1, 2, 4
+GUESTS_MARK, RELEASE_MARK, VERSION_MARK = 1, 2, 4
 _SPACES = np.isin(np.arange(256), list(b" \t\n\f\r\v"))
 _OPENING, _DASH, _WIDE, _WIDE_OPENING = np.isin(np.arange(256), list(b"([")), ord("-"), 0xE2, 0xE3
 _BEFORE_RELEASE = np.isin(np.arange(256), list(b"-;,/"))
@@ -44,22 +44,22 @@ def _find_marks(offsets: NDArray[np.int32], text: NDArray[np.uint8], found: NDAr
         first, end, marks = offsets[row], offsets[row + 1], 0
         while end > first and _SPACES[text[end - 1]]:
             end -= 1
-        for i in range(first, end):
+        for i in range(first, offsets[row + 1]):
             byte = text[i]
             # What begins a dash of print begins other letters, too: the expression tells.
             if _OPENING[byte] or byte in (_WIDE, _WIDE_OPENING):
-                marks |= RELEASE | VERSION
+                marks |= RELEASE_MARK | VERSION_MARK
             elif _BEFORE_RELEASE[byte]:
                 if i + 1 >= end or _SPACES[text[i + 1]]:
-                    marks |= RELEASE
+                    marks |= RELEASE_MARK
                 if byte == _DASH and i > first and _SPACES[text[i - 1]]:
-                    marks |= VERSION
+                    marks |= VERSION_MARK
                 if byte == ord("/") and i > first and text[i - 1] | 32 == ord("w"):
-                    marks |= GUESTS
+                    marks |= GUESTS_MARK
             elif _AFTER_GUESTS[byte] and _ends_with(text[first:i], _GUEST_WORDS):
-                marks |= GUESTS
-        marks |= RELEASE if _ends_with(text[first:end], _RELEASE_WORDS) else 0
-        marks |= VERSION if _ends_with(text[first:end], _VERSION_WORDS) else 0
+                marks |= GUESTS_MARK
+        marks |= RELEASE_MARK if _ends_with(text[first:end], _RELEASE_WORDS) else 0
+        marks |= VERSION_MARK if _ends_with(text[first:end], _VERSION_WORDS) else 0
         found[row] = marks
 
 

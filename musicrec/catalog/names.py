@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from musicrec.arrays import Bools, Ints, concatenate_ranges
 from musicrec.catalog.folding import composed, folded
 from musicrec.catalog.hashes import hash_texts
-from musicrec.catalog.marks import GUESTS, RELEASE, find_marks, has_mark
+from musicrec.catalog.marks import GUESTS_MARK, RELEASE_MARK, find_marks, has_mark
 from musicrec.compiled import compiled
 from musicrec.spark.arrow import bools, numbers
 
@@ -140,7 +140,7 @@ def split_artists(artists: pa.StringArray) -> Artists:
     # An artist has many songs: each different text is looked at once.
     encoded = artists.dictionary_encode()
     texts = composed(encoded.dictionary)
-    main, rows, guests = split_guests(texts, has_mark(find_marks(texts), GUESTS), IN_ARTISTS)
+    main, rows, guests = split_guests(texts, has_mark(find_marks(texts), GUESTS_MARK), IN_ARTISTS)
     n = len(main)
     return Artists(numbers(encoded.indices), _parts(main, np.arange(n), n=n), _parts(guests, rows, n=n))
 
@@ -177,9 +177,9 @@ def split_guests(
 def _bare(titles: pa.StringArray) -> tuple[pa.StringArray, Ints, Ints, pa.StringArray]:
     """Return titles without guests and releases, rows that may tell a version, and guests as `split_guests`."""
     marks = find_marks(titles)
-    bare, rows, guests = split_guests(titles, has_mark(marks, GUESTS), IN_TITLES)
+    bare, rows, guests = split_guests(titles, has_mark(marks, GUESTS_MARK), IN_TITLES)
     # What stood before guests, or what tells a release, may end in something, too.
-    bare = _without_release(bare, has_mark(marks, GUESTS | RELEASE))
+    bare = _without_release(bare, has_mark(marks, GUESTS_MARK | RELEASE_MARK))
     return bare, np.flatnonzero(marks), rows, guests
 
 

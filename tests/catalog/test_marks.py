@@ -6,18 +6,17 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.catalog.marks import GUESTS, RELEASE, VERSION, find_marks
-from musicrec.catalog.names import AFTER_DASH, BRACKETED, BRACKETS, OF_ARTIST, RELEASE_SUFFIX, UNBRACKETED
-from musicrec.catalog.names import VERSION as VERSION_AT_END
+from musicrec.catalog.marks import GUESTS_MARK, RELEASE_MARK, VERSION_MARK, find_marks
+from musicrec.catalog.names import AFTER_DASH, BRACKETED, BRACKETS, OF_ARTIST, RELEASE_SUFFIX, UNBRACKETED, VERSION
 
 WORDS = (
     "T", "(", ")", "[", "【", " feat. ", "FT ", "w/", "with\t", "featuring ", " - ", "–", " — ", "Live", " ", "  ",
     "edit", "Radio Edit", "/ ", "; ", ", ", "Remix", "acoustic version", "2011 Mix", "é", "Demo ", "-",
 )  # fmt: skip
 EXPRESSIONS = {
-    GUESTS: (BRACKETED, UNBRACKETED, OF_ARTIST),
-    RELEASE: (RELEASE_SUFFIX,),
-    VERSION: (BRACKETS, AFTER_DASH, VERSION_AT_END),
+    GUESTS_MARK: (BRACKETED, UNBRACKETED, OF_ARTIST),
+    RELEASE_MARK: (RELEASE_SUFFIX,),
+    VERSION_MARK: (BRACKETS, AFTER_DASH, VERSION),
 }
 
 
@@ -32,12 +31,7 @@ def test_where_no_mark_is_no_expression_finds_anything(text: str) -> None:
 
 def test_most_titles_have_no_mark() -> None:
     plain = ["Harbour Lights", "Été sans fin", "Withered", "Drift", "Alone", "Jay-Z", "AC/DC", "Fifty; five", ""]
-    assert find_marks(pa.array(plain)).tolist() == [0] * 7 + [RELEASE, 0]
+    assert find_marks(pa.array(plain)).tolist() == [0] * 7 + [RELEASE_MARK, 0]
+    both = RELEASE_MARK | VERSION_MARK
     marked = ["T (x)", "T feat. U", "T - U", "T Live", "T radio edit"]
-    assert find_marks(pa.array(marked)).tolist() == [
-        RELEASE | VERSION,
-        GUESTS,
-        RELEASE | VERSION,
-        VERSION,
-        RELEASE,
-    ]
+    assert find_marks(pa.array(marked)).tolist() == [both, GUESTS_MARK, both, VERSION_MARK, RELEASE_MARK]
