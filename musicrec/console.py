@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from musicrec.held import HeldHandler
 from musicrec.shown import cleaned, masked, one_line, without_controls
 from musicrec.storage import environment
 
@@ -40,14 +41,17 @@ def showing(look: str, *, level: int, stream: TextIO | None = None) -> Iterator[
     Parameters
     ----------
     look : {"auto", "text", "json"}
-        "auto" is one line a stage on a terminal, and "text" elsewhere.
+        "auto" is one line a stage on a terminal, and elsewhere "text" that waits while the run is young (`held`).
     level : int
         Of `logging`.
     stream : text file, optional
         Standard error by default.
     """
     root, own = logging.getLogger(), logging.getLogger("musicrec")
-    handler, before = make_handler(look, stream or sys.stderr), own.level
+    stream = stream or sys.stderr
+    handler, before = make_handler(look, stream), own.level
+    if look == "auto" and level > VERBOSE and not stream.isatty():
+        handler = HeldHandler(handler)
     handler.addFilter(_is_news)
     root.addHandler(handler)
     own.setLevel(level)

@@ -1,6 +1,7 @@
 """What a person sees of a run: on a terminal of 80 columns, through a pipe, as JSON."""
 
 import fcntl
+import functools
 import io
 import json
 import logging
@@ -11,10 +12,13 @@ import struct
 import subprocess
 import sys
 import termios
+import time
+from collections.abc import Callable
 
 import pytest
 
 from musicrec import console
+from musicrec.held import HeldHandler
 from tests.conftest import ROOT
 
 log = logging.getLogger("musicrec")
@@ -45,7 +49,7 @@ with console.showing(sys.argv[1], level=int(sys.argv[2])):
 """
 
 
-def through_a_pipe(look: str = "auto", level: int = console.NORMAL) -> list[str]:
+def through_a_pipe(look: str = "text", level: int = console.NORMAL) -> list[str]:
     command = [sys.executable, "-c", RUN, look, str(level), "0"]
     return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stderr.splitlines()
 
@@ -91,6 +95,10 @@ def test_through_a_pipe_each_event_is_a_line() -> None:
         "checking: failed after 1.0 s",
     ]
     assert lines[-3:] == ["error: what", "where: here", "to do: that"]
+
+
+def test_of_a_run_that_fails_at_once_a_pipe_holds_why() -> None:
+    assert through_a_pipe("auto") == ["error: what", "where: here", "to do: that"]
 
 
 def test_json_is_one_object_a_line() -> None:
@@ -177,6 +185,42 @@ def test_what_was_set_is_put_back() -> None:
     with console.showing("text", level=console.VERBOSE, stream=io.StringIO()):
         assert log.level == logging.DEBUG
     assert (log.level, logging.getLogger().handlers) == before
+
+
+def shown_by(level: int, *, look: str = "auto", seconds: float = 30.0, fails: bool) -> list[str]:
+    stream = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("musicrec.console.HeldHandler", functools.partial(HeldHandler, seconds=seconds))
+        with console.showing(look, level=level, stream=stream):
+            log.info("cleaning")
+            log.warning("odd")
+            if not seconds:
+                wait_until(lambda: "cleaning" in stream.getvalue())
+            if fails:
+                log.error("error: what\nwhere: here\nto do: that")
+    return [re.sub(r"^\d\d:\d\d:\d\d ", "", line) for line in stream.getvalue().splitlines()]
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+FAILURE, LINES = ["error: what", "where: here", "to do: that"], ["cleaning", "warning: odd"]
+
+
+def test_a_young_run_that_fails_says_only_why() -> None:
+    assert shown_by(console.NORMAL, fails=True) == FAILURE
+    assert shown_by(console.QUIET, fails=True) == FAILURE
+    assert shown_by(console.NORMAL, fails=False) == LINES
+
+
+def test_lines_wait_where_nobody_asked_for_them_and_not_for_long() -> None:
+    assert shown_by(console.VERBOSE, fails=True) == [*LINES, *FAILURE]
+    assert shown_by(console.NORMAL, look="text", fails=True) == [*LINES, *FAILURE]
+    assert shown_by(console.NORMAL, seconds=0, fails=True) == [*LINES, *FAILURE]
 
 
 @pytest.mark.parametrize(

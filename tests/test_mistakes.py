@@ -60,12 +60,12 @@ class Place:
 def refresh(place: Place, tracks: str | None = None, *overrides: str, dry: bool = False) -> list[str]:
     tracks = place.songs() if tracks is None else tracks
     settings = [*QUICK, f"input.tracks={json.dumps(tracks)}", f"output.root={place.at / 'out'}", *overrides]
-    command = ["refresh", *(["--dry-run"] if dry else []), "-q"]
+    command = ["refresh", *(["--dry-run"] if dry else [])]
     return [*command, *(part for setting in settings for part in ("--set", setting))]
 
 
 def neighbors(place: Place, vectors: str, *more: str) -> list[str]:
-    return ["neighbors", "--vectors", vectors, "--output", str(place.at / "nearest"), "--k", "3", "-q", *more]
+    return ["neighbors", "--vectors", vectors, "--output", str(place.at / "nearest"), "--k", "3", *more]
 
 
 def published(place: Place) -> Path:
@@ -228,8 +228,8 @@ MISTAKES: dict[str, Mistake] = {
     "pointer of text": (lambda p: [p.write("out/published/current.json", "x"), "similar", "x", "--root",
                                    str(p.at / "out")][1:], 1, "pointer"),
     # The evaluation.
-    "nothing judges": (lambda p: ["evaluate", "-q", "--set", f"input.tracks={p.songs()}"], 3, "cannot be judged"),
-    "no section": (lambda p: ["evaluate", "-q", "--set", f"input.tracks={p.songs()}", "--write",
+    "nothing judges": (lambda p: ["evaluate", "--set", f"input.tracks={p.songs()}"], 3, "cannot be judged"),
+    "no section": (lambda p: ["evaluate", "--set", f"input.tracks={p.songs()}", "--write",
                               p.write("a.md", "x")], 2, "quality"),
 }  # fmt: skip
 
@@ -287,7 +287,7 @@ def test_what_stands_beside_songs_is_told_by_name(
     for name in ("notes.txt", "README", "README.md", ".hidden"):
         place.write(f"d/{name}", "x")
     place.write("d/empty.csv", "")
-    command = [part for part in refresh(place, str(tmp_path / "d"), dry=True) if part != "-q"]
+    command = refresh(place, str(tmp_path / "d"), dry=True)
     assert main(command) == 0
     said = capfd.readouterr()
     shown = said.out + said.err
