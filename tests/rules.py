@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 LINES = (
     ("jobs", "musicrec.__main__", "musicrec"),
     ("musicrec.cli", "musicrec.interface"),
-    ("musicrec.launch", "musicrec.query", "musicrec.doctor", "musicrec.daemon"),
+    ("musicrec.arguments", "musicrec.launch", "musicrec.query", "musicrec.doctor", "musicrec.daemon"),
     ("musicrec.exits", "musicrec.console"),
     ("musicrec.refresh",),
     ("musicrec.evaluation", "musicrec.vectors", "musicrec.report"),
@@ -31,7 +31,7 @@ LINES = (
     ("musicrec.config_renames",),
     ("musicrec.measures",),
     ("musicrec.arrays", "musicrec.songs", "musicrec.errors", "musicrec.compiled"),
-    ("musicrec.shown",),
+    ("musicrec.shown", "musicrec.held"),
 )
 PURE = (
     "musicrec.encoder.learning",
