@@ -18,7 +18,7 @@ _log = logging.getLogger("musicrec")
 UNEXPECTED, USAGE = 1, 2
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-STILL_LIVE = "what was published before is still live"
+STILL_LIVE = "what is published stays live"
 
 
 class Terminated(BaseException):

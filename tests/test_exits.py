@@ -97,8 +97,8 @@ with console.showing("text", level=console.NORMAL):
 
 
 @pytest.mark.parametrize(("number", "code", "said"), [
-    (signal.SIGTERM, 143, "error: stopped by a signal (SIGTERM); what was published before is still live\n"),
-    (signal.SIGINT, 130, "error: interrupted; what was published before is still live\n"),
+    (signal.SIGTERM, 143, "error: stopped by a signal (SIGTERM); what is published stays live\n"),
+    (signal.SIGINT, 130, "error: interrupted; what is published stays live\n"),
 ])  # fmt: skip
 def test_a_signal_frees_what_is_held(number: int, code: int, said: str) -> None:
     child = subprocess.Popen(
@@ -125,7 +125,7 @@ def test_a_job_that_is_told_to_end_frees_the_lock_and_leaves_the_old_data(
     os.kill(job.pid, signal.SIGTERM)
     assert job.wait(timeout=120) == 143
     said = (tmp_path / "log").read_text().splitlines()
-    assert said[-1] == "error: stopped by a signal (SIGTERM); what was published before is still live"
+    assert said[-1] == "error: stopped by a signal (SIGTERM); what is published stays live"
     assert not [line for line in said if "Traceback" in line or "WARN" in line or "log4j" in line]
     opened = runs.open_root(str(root))
     with runs.locked(opened):
