@@ -24,7 +24,7 @@ def test_songs_of_one_item_come_a_few_at_a_time(tmp_path: Path, monkeypatch: pyt
         songs=songs, recordings=songs, listed_starts=np.array([0, K + 1]), listed=first,
         listed_recordings=first,
     )  # fmt: skip
-    settings = RankSettings(K, True, numbered, Members(files, frozenset([0]), numbered))
+    settings = RankSettings(K, numbered, Members(files, frozenset([0]), numbered))
     nobody = SongRows(np.array([0, 0]), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
     found = list(rank_items(songs[:1], songs[:1], nobody, np.empty(0, dtype=np.float32), settings))
     assert max(len(each.songs) for each in found) == 64
