@@ -128,10 +128,6 @@ def _config(arguments: argparse.Namespace) -> None:
     console.show_result(resolved_toml(config) if arguments.resolved else describe_config())
 
 
-if __name__ == "__main__":
-    run_command()
-
-
 COMMANDS = {
     "refresh": _refresh,
     "neighbors": _neighbors,
@@ -140,3 +136,6 @@ COMMANDS = {
     "doctor": _doctor,
     "config": _config,
 }
+
+if __name__ == "__main__":
+    run_command()
