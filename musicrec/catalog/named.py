@@ -31,12 +31,13 @@ class Named:
     Attributes
     ----------
     keys, names, works : int64 array, shape (n,)
-        Of songs, one maybe several times; of title and all artists; of the work's title and all artists.
+        Of songs, one maybe several times; of title and all artists; of the work's title and the main artists.
     others : Parts
         Names of title and main artists, and of title and one artist, where these are not all; and shared ones, of
         title, main artists and one guest.
     other_works : Parts
-        The same with the work's title. Of a song whose title is that of its work, `others` has them.
+        Of the work's title and one main artist, where these are several. `others` has them where names and works
+        are equal.
     lengths : int32 array, shape (n,)
         Milliseconds, 0 where they are not known.
     sounds : int64 array, shape (n,)
@@ -76,10 +77,11 @@ def name_columns(artists: pa.StringArray, titles: pa.StringArray, keys: Ints) ->
     of_artists = split_artists(artists.filter(known))
     found = split_titles(titles.filter(known), of_artists)
     names, others = make_names(found.recordings, found.guests, of_artists)
-    several = np.flatnonzero(found.works != found.recordings)
+    # A work is that of its main artists, whoever their guests are.
+    several = np.flatnonzero((found.works != found.recordings) | found.guests.are_there | of_artists.have_guests)
     works = names.copy()
     works[several], other_works = make_names(
-        found.works[several], found.guests.take(several), of_artists.take(several)
+        found.works[several], Parts.none(len(several)), of_artists.without_guests().take(several)
     )
     columns = [keys.copy() for _ in range(3)]
     n_others, n_works = np.zeros((2, len(keys)), dtype=np.int64)

@@ -65,6 +65,17 @@ class Parts:
     starts: Ints
     hashes: Ints
 
+    @property
+    def are_there(self) -> Bools:
+        """Which rows have any."""
+        found: Bools = np.diff(self.starts) > 0
+        return found
+
+    @staticmethod
+    def none(n: int) -> Parts:
+        """Return those of n rows that have none."""
+        return Parts(np.zeros(n + 1, dtype=np.int64), np.empty(0, dtype=np.int64))
+
     def take(self, rows: Ints) -> Parts:
         """Return those of some rows (m,)."""
         starts, lengths = self.starts[rows], np.diff(self.starts)[rows]
@@ -90,6 +101,15 @@ class Artists:
     row: Ints
     main: Parts
     guests: Parts
+
+    @property
+    def have_guests(self) -> Bools:
+        """Which rows name guests."""
+        return self.guests.are_there[self.row]
+
+    def without_guests(self) -> Artists:
+        """Return main artists alone."""
+        return Artists(self.row, self.main, Parts.none(len(self.main.starts) - 1))
 
     def take(self, rows: Ints) -> Artists:
         """Return those of some rows (m,)."""
