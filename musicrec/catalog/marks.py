@@ -13,7 +13,9 @@ from musicrec.compiled import compiled
 # Bits: a text may name guests; may say something of a release, or of a version.
 GUESTS_MARK, RELEASE_MARK, VERSION_MARK = 1, 2, 4
 _SPACES = np.isin(np.arange(256), list(b" \t\n\f\r\v"))
-_OPENING, _DASH, _WIDE, _WIDE_OPENING = np.isin(np.arange(256), list(b"([")), ord("-"), 0xE2, 0xE3
+_OPENING, _DASH = np.isin(np.arange(256), list(b"([{<~")), ord("-")
+# What begins dashes and brackets of print begins other letters, too: the expression tells.
+_WIDE = (0xC2, 0xE2, 0xE3)
 _BEFORE_RELEASE = np.isin(np.arange(256), list(b"-;,/"))
 # Words, after a length each: before guests, and the last of a title.
 _GUEST_WORDS = np.frombuffer(b"\x04feat\x02ft\x04with", dtype=np.uint8)
@@ -46,8 +48,7 @@ def _find_marks(offsets: NDArray[np.int32], text: NDArray[np.uint8], found: NDAr
             end -= 1
         for i in range(first, offsets[row + 1]):
             byte = text[i]
-            # What begins a dash of print begins other letters, too: the expression tells.
-            if _OPENING[byte] or byte in (_WIDE, _WIDE_OPENING):
+            if _OPENING[byte] or byte in _WIDE:
                 marks |= RELEASE_MARK | VERSION_MARK
             elif _BEFORE_RELEASE[byte]:
                 if i + 1 >= end or _SPACES[text[i + 1]]:

@@ -62,8 +62,8 @@ class Named:
 def name_columns(artists: pa.StringArray, titles: pa.StringArray, keys: Ints) -> dict[str, pa.Array]:
     """Return the names of songs as columns; one without artist or title is alone, by its own key (n,).
 
-    `TITLE_KEY` is the same for all that may share a name. `recording_key` and `work_key` are names until all songs
-    of a title are known.
+    `TITLE_KEY` is the same for all that may belong together. `recording_key` and `work_key` are names until all these
+    songs are known.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def name_columns(artists: pa.StringArray, titles: pa.StringArray, keys: Ints) ->
     )
     columns = [keys.copy() for _ in range(3)]
     n_others, n_works = np.zeros((2, len(keys)), dtype=np.int64)
-    for column, values in zip(columns, (names, works, found.works), strict=True):
+    for column, values in zip(columns, (names, works, found.keys), strict=True):
         column[rows] = values
     n_others[rows], n_works[rows[several]] = np.diff(others.starts), np.diff(other_works.starts)
     return {

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from musicrec.arrays import Bools, Ints, concatenate_ranges
+from musicrec.catalog.first_words import first_words
 from musicrec.catalog.folding import composed, folded
 from musicrec.catalog.hashes import hash_texts
 from musicrec.catalog.marks import GUESTS_MARK, RELEASE_MARK, find_marks, has_mark
@@ -34,10 +35,25 @@ RELEASE_SUFFIX = (
     rf"(?i)\s*(?:[(\[](?:{RELEASE_WORDS})[)\]]|[-–—;,/]\s+(?:{RELEASE_WORDS})\s*$)|[\s;,]+radio\s+edit\s*$"
 )
 
-# What stands beside a work's title: in brackets, after a dash, and the last word of "Song Live".
-BRACKETS, AFTER_DASH = r"\s*[(\[【][^)\]】]*[)\]】]", r"(?s)\s+[-–—]+\s.*$"
-VERSION_WORDS = r"(?:live|acoustic|remix|instrumental|demo|unplugged)(?:\s+version)?\s*$"
-VERSION = rf"(?i)(\S)\s+{VERSION_WORDS}"
+# What tells versions of a work: words in brackets or after the last dash, and the last word of "Song Live". Other
+# brackets and dashes are of titles: "(Part 2)", "(Are Made of This)", "- II. Allemande", "Artist - Title".
+VERSION_WORDS = (
+    r"(?:live|(?:re|megare)?mix(?:ed)?|rmx|version|versión|versão|ver|edit(?:ed|ion)?|re-?master(?:ed)?|re-?work(?:ed)?"
+    r"|acoustic|unplugged|instrumental|inst|orchestral|stripped|demo|(?:out)?take|rehearsal|alternat(?:e|ive)|original"
+    r"|karaoke|cover|sessions?|sped\s+up|slowed|nightcore|extended|radio|club|dub|bootleg|mash-?up|vip|relift|refix"
+    r"|flip|redux|reimagined|revisited|re-?record(?:ed|ing)|a\s?cappella|acapella|en\s+(?:vivo|directo)|ao\s+vivo"
+    r"|single|album|mono|stereo|explicit|clean|video|audio|lyrics?|bonus|deluxe|anniversary|from|feat|ft|featuring|with)"
+)
+OPENING, CLOSING = r"(\[{<«〈《「『〔【", r")\]}>»〉》」』〕】"
+BRACKETS = rf"(?i)\s*[{OPENING}](?:[^{CLOSING}]*[^\w{CLOSING}])?{VERSION_WORDS}(?:\W[^{CLOSING}]*)?[{CLOSING}]"
+LAST_DASH = r"(?s)^(?P<before>.*\S)\s+[-–—~〜]+\s*(?P<after>[^\s\-–—~〜].*)$"
+TELLS_VERSION = rf"(?i)\b{VERSION_WORDS}\b"
+VERSION = r"(?i)(\S)\s+(?:live|acoustic|remix|instrumental|demo|unplugged)(?:\s+version)?\s*$"
+# Titles of many works: "Theme (From X)".
+GENERIC = (
+    r"(?i)^\W*(?:(?:main|opening|end|love)\s+)?"
+    r"(?:theme|titles?|credits|intro|outro|interlude|skit|untitled|prelude|overture|medley|suite)\W*$"
+)
 
 # Before guests. "With" is a word of many titles: it counts in brackets, after a dash and between artists.
 FEATURING = r"(?:(?:feat|ft)\.\s*|(?:feat|ft|featuring|(?:duet\s+)?with|w/)\s+)"
@@ -51,9 +67,9 @@ OF_ARTIST = rf"(?is)^(?P<before>.*?)[\s,(\[]+{FEATURING}(?P<guests>.*)(?P<after>
 # Brackets first, and twice: "(with A) (feat. B)".
 IN_TITLES, IN_ARTISTS = (BRACKETED, BRACKETED, UNBRACKETED), (OF_ARTIST,)
 
-MAY_BE_SEVERAL = r"(?i)[;,&+/、|]|\s(?:x|and|vs\.?|feat\.?|ft\.?|featuring|with)\s"
+MAY_BE_SEVERAL = r"(?i)[;,&+/、|]|\s(?:x|×|and|vs\.?|feat\.?|ft\.?|featuring|with)\s"
 BETWEEN = (
-    r"(?i)(?:\s*[;,、|/]\s*|\s+(?:&|\+|/|x|and|vs\.?|feat\.?|ft\.?|featuring|with)\s+)"
+    r"(?i)(?:\s*[;,、|/]\s*|\s+(?:&|\+|/|x|×|and|vs\.?|feat\.?|ft\.?|featuring|with)\s+)"
     r"(?:(?:&|and|feat\.?|ft\.?|featuring|with)\s+)*"
 )
 
@@ -120,11 +136,13 @@ class Artists:
 class Titles:
     """Hashes of titles (n,) as those of recordings and of works, and the guests that they name.
 
-    One of a recording has the same work wherever it stands; where both are equal, the title is that of its work.
+    Where both are equal, the title is that of its work. `keys` are equal for all titles of one work, and of some
+    others: all that may belong together meets by them.
     """
 
     recordings: Ints
     works: Ints
+    keys: Ints
     guests: Parts
 
 
@@ -144,15 +162,9 @@ def split_titles(titles: pa.StringArray, artists: Artists) -> Titles:
     recordings = hash_texts(told)
     works = recordings.copy()
     if len(several):
-        titles_of_works = folded(_of_works(bare.take(pa.array(several)), artists.take(several)))
-        works[several] = hash_texts(titles_of_works)
-        # "T (Part)" and "T Part" are one text when folded, and two works: then they are no one recording, either.
-        recordings[several] = np.where(
-            works[several] == recordings[several],
-            recordings[several],
-            hash_texts(told.take(pa.array(several)), titles_of_works),
-        )
-    return Titles(recordings, works, _parts(guests, rows, n=len(titles)))
+        works[several] = hash_texts(folded(_of_works(bare.take(pa.array(several)), artists.take(several))))
+    guests_of = _parts(guests, rows, n=len(titles))
+    return Titles(recordings, works, hash_texts(first_words(told)), guests_of)
 
 
 def split_artists(artists: pa.StringArray) -> Artists:
@@ -216,14 +228,17 @@ def _without_release(titles: pa.StringArray, some: Bools) -> pa.StringArray:
 
 
 def _of_works(titles: pa.StringArray, artists: Artists) -> pa.StringArray:
-    """Return the titles of works: without brackets, what stands after a dash, and the word for a version."""
+    """Return the titles of works: without what tells a version in brackets, after a dash, or at the end."""
     bare = _unless_empty(pc.replace_substring_regex(titles, BRACKETS, ""), titles)
-    before = pc.replace_substring_regex(bare, AFTER_DASH, "")
-    # "Artist - Title" and "01 - Title" are no titles of works.
-    is_title = pc.match_substring_regex(before, r"\p{L}")
-    is_title = pc.and_not(is_title, pa.array(_are_artists(before, artists)))
-    without = pc.if_else(is_title, before, bare)
-    return pc.replace_substring_regex(without, VERSION, r"\1")
+    for _ in range(2):
+        found = pc.extract_regex(bare, LAST_DASH)
+        before = pc.fill_null(pc.struct_field(found, "before"), "")
+        tells = pc.match_substring_regex(pc.fill_null(pc.struct_field(found, "after"), ""), TELLS_VERSION)
+        # "Artist - Remix" and "01 - Remix" are titles.
+        is_title = pc.and_not(pc.match_substring_regex(before, r"\p{L}"), pa.array(_are_artists(before, artists)))
+        bare = pc.if_else(pc.and_(tells, is_title), before, bare)
+    without = pc.replace_substring_regex(bare, VERSION, r"\1")
+    return pc.if_else(pc.match_substring_regex(without, GENERIC), titles, without)
 
 
 def _unless_empty(texts: pa.StringArray, others: pa.StringArray) -> pa.StringArray:
@@ -267,7 +282,8 @@ def _parts(texts: pa.StringArray, rows: Ints, *, n: int) -> Parts:
 
 
 def _hashed(texts: pa.StringArray) -> Ints:
-    return hash_texts(folded(texts))
+    """Return hashes of the names of artists, with or without "The"."""
+    return hash_texts(pc.replace_substring_regex(folded(texts), r"^the (.)", r"\1"))
 
 
 # Between two separators.

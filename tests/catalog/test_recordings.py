@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicrec.catalog.folding import composed, folded
-from musicrec.catalog.named import OTHER_NAMES, OTHER_WORKS, Named, as_named, name_columns, pack_sounds
+from musicrec.catalog.named import OTHER_NAMES, OTHER_WORKS, TITLE_KEY, Named, as_named, name_columns, pack_sounds
 from musicrec.catalog.names import Parts, normalized_titles
 from musicrec.catalog.recordings import find_recordings
 from musicrec.catalog.works import find_works
@@ -36,12 +36,20 @@ def name(songs: list[Song], keys: list[int] | None = None) -> Named:
 
 
 def find(songs: list[Song], keys: list[int] | None = None) -> list[int]:
-    return find_recordings(name(songs, keys)).tolist()
+    return apart(songs, find_recordings(name(songs, keys)).tolist())
 
 
 def works(songs: list[Song], keys: list[int] | None = None) -> list[int]:
     named = name(songs, keys)
-    return find_works(named, find_recordings(named)).tolist()
+    return apart(songs, find_works(named, find_recordings(named)).tolist())
+
+
+def apart(songs: list[Song], groups: list[int]) -> list[int]:
+    """Return what songs are of; all of a group would have met by the key of their titles."""
+    artists, titles, _, _ = zip(*songs, strict=True)
+    keys = name_columns(pa.array(artists), pa.array(titles), np.arange(len(songs)))[TITLE_KEY].to_pylist()
+    assert len(set(groups)) == len(set(zip(groups, keys, strict=True)))
+    return groups
 
 
 SAME = [
@@ -76,6 +84,13 @@ SAME = [
         "(25th Anniversary Edition)", "- Album Version / Remastered", "- Mono / 2011 Remaster", "(Edited)",
         "- 2011 - Remaster", "- 2011 Mix",
     )),
+    (song("A", "(I Can't Get No) Satisfaction"), song("A", "I Can't Get No Satisfaction")),
+    (song("A", "Sweet Dreams (Are Made of This)"), song("A", "Sweet Dreams Are Made of This")),
+    (song("A", "(Everything I Do) I Do It For You"), song("A", "Everything I Do (I Do It For You)")),
+    (song("A", "T - The Ooh Song/B Remix"), song("A", "T (The Ooh Song) - B Remix")),
+    (song("A", "The T Live at Wembley"), song("A", "The T - Live at Wembley")),
+    (song("The Eagles", "T"), song("Eagles", "T")),
+    (song("A × B", "T"), song("B; A", "T")),
     (song("A", "T", 180.0), song("A", "T", 188.0, OTHER_SOUND)),
     (song("A", "T", 180.0), song("A", "T", 260.0)),
     (song("A", "T", 0.0), song("A", "T", 260.0, OTHER_SOUND)),
@@ -126,13 +141,13 @@ OF_ONE_WORK = [
     (song("A", "T", 180.0), song("A", "T", 241.0, OTHER_SOUND)),
     *((song("A", "T"), song("A", f"T {more}", 400.0, OTHER_SOUND)) for more in (
         "(Live)", "- Live at Wembley / 2011", "[Acoustic]", "- B Remix", "(Live (2011))", "(Taylor’s Version)",
+        "-Live-", "{Live}", "「Live」", "~ Live ~", "– En Vivo", "(Live) - 2011 Remaster", "- Alan Walker Remix",
         "Live", "Acoustic Version", "- Live - 2011 Remaster", "（Remix）", "- From \"U\"", "(feat. B) - Remix",
     )),
     (song("A", "T (Live)", 200.0), song("A", "T (Acoustic)", 400.0, OTHER_SOUND)),
     (song("A, B", "T - Live", 200.0), song("A", "T", 400.0, OTHER_SOUND)),
     (song("A", "T (with B) [Live]", 200.0), song("B; A", "T", 400.0, OTHER_SOUND)),
     (song("A", "A - T"), song("A", "A - T (Live)", 400.0, OTHER_SOUND)),
-    (song("A", "(I Can’t) T"), song("A", "T")),
     (song("A", "T -"), song("A", "T")),
     (song("A feat. B", "T - Live"), song("A feat. C", "T")),
     (song("A", "T (feat. B)"), song("A", "T (feat. C)", 400.0, OTHER_SOUND)),
@@ -143,6 +158,25 @@ OF_TWO_WORKS = [
     (song("Simon & Garfunkel", "Simon & Garfunkel - T"), song("Simon & Garfunkel", "Simon & Garfunkel - U")),
     (song("A", "01 - T"), song("A", "01 - U")),
     (song("A", "[T]"), song("A", "[U]")),
+    (song("Various Artists", "Queen - T"), song("Various Artists", "Queen - U")),
+    (song("Hans Zimmer", "Zimmer - Time"), song("Hans Zimmer", "Zimmer - Dream (Live)")),
+    *(
+        (song("A", one), song("A", other))
+        for one, other in (
+            ("T (Part 1)", "T (Part 2)"),
+            ("T - Pt. 1", "T - Pt. 2"),
+            ("Cello Suite - I. Prélude", "Cello Suite - II. Gigue"),
+            ("Requiem (Lacrimosa)", "Requiem (Dies Irae)"),
+            ("Nocturne (Op. 9 No. 2)", "Nocturne (Op. 27 No. 2) [Live]"),
+            ('Main Title (From "Star Wars")', 'Main Title (From "Jaws")'),
+            ("Theme (Live)", "Theme (From X)"),
+            ("Suite - I. Allegro - Live", "Suite - II. Largo - Live"),
+            ("Track 01 - T", "Track 01 - U"),
+            ("Kapitel 1 - T", "Kapitel 1 - U"),
+            ("Untitled (Red)", "Untitled (Blue)"),
+            ("Deliverance", "Deliver"),
+        )
+    ),
     (song("A", "Alive"), song("A", "A")),
 ]
 
@@ -268,7 +302,7 @@ def are_versions(one: Song, other: Song) -> bool:
     mains = [frozenset(song[0].split(" feat. ")[0].split(", ")) for song in (one, other)]
     smaller, larger = sorted(mains, key=len)
     fit = smaller == larger or (len(smaller) == 1 and smaller <= larger)
-    versions = [re.sub(r"\(feat\. D\)|[^a-z]", "", song[1][1:].casefold()) for song in (one, other)]
+    versions = [re.sub(r"\(feat\. d\)|[^a-z]", "", song[1][1:].casefold()) for song in (one, other)]
     return (one[1][0] == other[1][0] and fit) or (versions[0] == versions[1] and are_releases(one, other))
 
 
