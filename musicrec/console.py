@@ -11,6 +11,7 @@ it is written.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import re
@@ -48,7 +49,8 @@ def showing(look: str, *, level: int, stream: TextIO | None = None) -> Iterator[
         Standard error by default.
     """
     root, own = logging.getLogger(), logging.getLogger("musicrec")
-    stream = stream or sys.stderr
+    # Whoever has closed standard error wants no lines.
+    stream = stream or sys.stderr or io.StringIO()
     handler, before = make_handler(look, stream), own.level
     if look == "auto" and level > VERBOSE and not stream.isatty():
         handler = HeldHandler(handler)
@@ -81,6 +83,8 @@ def make_handler(look: str, stream: TextIO) -> logging.Handler:
 def show_result(text: str) -> None:
     """Write what a command was asked for to standard output."""
     text = cleaned(text)
+    if sys.stdout is None:
+        return
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
     sys.stdout.flush()
 

@@ -17,6 +17,7 @@ from musicrec.gates import Measured, Verdict, as_record, check_verdicts, judge, 
 from musicrec.storage import tables
 from musicrec.storage.array_files import ArrayFiles
 from musicrec.storage.datasets import Dataset
+from musicrec.storage.ending import check_ending
 from musicrec.storage.files import write_text
 from musicrec.storage.plain import as_json, without_secrets
 from musicrec.storage.rows import RowFiles
@@ -89,6 +90,7 @@ class Context:
     @contextlib.contextmanager
     def stage(self, name: str, *, n_rows: int | None = None) -> Iterator[None]:
         """Time a stage, and log a line when it begins and when it ends or fails."""
+        check_ending()
         known = {
             "stage": name,
             "doing": DOING[name],

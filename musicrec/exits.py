@@ -12,6 +12,7 @@ from types import FrameType
 
 from musicrec.errors import MusicrecError, disk_error, shorten
 from musicrec.storage import environment
+from musicrec.storage.ending import check_ending, note_ending
 
 _log = logging.getLogger("musicrec")
 
@@ -38,7 +39,9 @@ def exit_code_of(action: Callable[[], int | None], *, debug: bool) -> int:
     try:
         with _terminable() as asked:
             try:
-                return action() or 0
+                code = action() or 0
+                check_ending()
+                return code
             except Exception:
                 # What goes to pieces while the process is being ended is no news.
                 if asked:
@@ -81,6 +84,8 @@ def _terminable() -> Iterator[list[type[BaseException]]]:
     def end(number: int, _: FrameType | None) -> None:
         environment.set_handlers({number: DEFAULTS[number] for number in heeded})
         asked.append(KeyboardInterrupt if number == signal.SIGINT else Terminated)
+        # Raised while Python collects garbage it would be lost: stages ask again.
+        note_ending(asked[-1])
         raise asked[-1]
 
     if threading.current_thread() is not threading.main_thread():
@@ -93,6 +98,7 @@ def _terminable() -> Iterator[list[type[BaseException]]]:
         yield asked
     finally:
         environment.set_handlers(before)
+        note_ending(None)
 
 
 def _own_error(error: Exception) -> MusicrecError | None:

@@ -130,3 +130,34 @@ def test_a_job_that_is_told_to_end_frees_the_lock_and_leaves_the_old_data(
     opened = runs.open_root(str(root))
     with runs.locked(opened):
         assert runs.current_snapshot(opened) == before
+
+
+def test_a_signal_that_python_lost_ends_the_run_at_the_next_stage(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+from musicrec import exits
+from musicrec.storage.ending import check_ending
+class Dropped:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+def run():
+    Dropped()
+    print("goes on", flush=True)
+    if sys.argv[1] == "stage":
+        check_ending()
+        print("published", flush=True)
+    return 0
+sys.exit(exits.exit_code_of(run, debug=False))
+"""
+    for where, said in (("stage", "goes on\n"), ("end", "goes on\n")):
+        done = subprocess.run(
+            [sys.executable, "-c", code, where], capture_output=True, text=True, cwd=ROOT, check=False
+        )
+        assert done.stdout == said
+        assert done.returncode == 143
+
+
+def test_who_has_closed_its_streams_gets_the_exit_code(tmp_path: Path) -> None:
+    command = f"exec {sys.executable} -m musicrec config --config {tmp_path / 'nowhere.toml'}"
+    assert subprocess.run(f"{command} 2>&-", shell=True, cwd=ROOT, check=False).returncode == 2
+    assert subprocess.run(f"exec {sys.executable} -m musicrec config >&-", shell=True, cwd=ROOT).returncode == 0

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from musicrec.arrays import Doubles, Ints
-from musicrec.catalog.names import Artists, Parts, split_artists, split_titles
+from musicrec.catalog.artists import Artists, Parts
+from musicrec.catalog.names import split_artists, split_titles
 from musicrec.compiled import compiled
 from musicrec.songs import SHARES
 from musicrec.spark.arrow import bools, list_column, numbers
@@ -62,8 +63,8 @@ class Named:
 def name_columns(artists: pa.StringArray, titles: pa.StringArray, keys: Ints) -> dict[str, pa.Array]:
     """Return the names of songs as columns; one without artist or title is alone, by its own key (n,).
 
-    `TITLE_KEY` is the same for all that may belong together. `recording_key` and `work_key` are names until all these
-    songs are known.
+    `TITLE_KEY` is the same for all that may belong together. Until these are known, `recording_key` and `work_key`
+    are names.
 
     Parameters
     ----------

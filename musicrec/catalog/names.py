@@ -8,14 +8,14 @@ same parts. Guests that a title names belong to the artists.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from musicrec.arrays import Bools, Ints, concatenate_ranges
+from musicrec.arrays import Bools, Ints
+from musicrec.catalog.artists import Artists, Parts
 from musicrec.catalog.first_words import first_words
 from musicrec.catalog.folding import composed, folded
 from musicrec.catalog.hashes import hash_texts
@@ -35,25 +35,32 @@ RELEASE_SUFFIX = (
     rf"(?i)\s*(?:[(\[](?:{RELEASE_WORDS})[)\]]|[-–—;,/]\s+(?:{RELEASE_WORDS})\s*$)|[\s;,]+radio\s+edit\s*$"
 )
 
-# What tells versions of a work: words in brackets or after the last dash, and the last word of "Song Live". Other
-# brackets and dashes are of titles: "(Part 2)", "(Are Made of This)", "- II. Allemande", "Artist - Title".
-VERSION_WORDS = (
-    r"(?:live|(?:re|megare)?mix(?:ed)?|rmx|version|versión|versão|ver|edit(?:ed|ion)?|re-?master(?:ed)?|re-?work(?:ed)?"
-    r"|acoustic|unplugged|instrumental|inst|orchestral|stripped|demo|(?:out)?take|rehearsal|alternat(?:e|ive)|original"
-    r"|karaoke|cover|sessions?|sped\s+up|slowed|nightcore|extended|radio|club|dub|bootleg|mash-?up|vip|relift|refix"
-    r"|flip|redux|reimagined|revisited|re-?record(?:ed|ing)|a\s?cappella|acapella|en\s+(?:vivo|directo)|ao\s+vivo"
-    r"|single|album|mono|stereo|explicit|clean|video|audio|lyrics?|bonus|deluxe|anniversary|from|feat|ft|featuring|with)"
-)
+# What stands beside a work's title: the last brackets, or what is behind the last dash.
 OPENING, CLOSING = r"(\[{<«〈《「『〔【", r")\]}>»〉》」』〕】"
-BRACKETS = rf"(?i)\s*[{OPENING}](?:[^{CLOSING}]*[^\w{CLOSING}])?{VERSION_WORDS}(?:\W[^{CLOSING}]*)?[{CLOSING}]"
-LAST_DASH = r"(?s)^(?P<before>.*\S)\s+[-–—~〜]+\s*(?P<after>[^\s\-–—~〜].*)$"
-TELLS_VERSION = rf"(?i)\b{VERSION_WORDS}\b"
-VERSION = r"(?i)(\S)\s+(?:live|acoustic|remix|instrumental|demo|unplugged)(?:\s+version)?\s*$"
-# Titles of many works: "Theme (From X)".
-GENERIC = (
-    r"(?i)^\W*(?:(?:main|opening|end|love)\s+)?"
-    r"(?:theme|titles?|credits|intro|outro|interlude|skit|untitled|prelude|overture|medley|suite)\W*$"
+LAST_PART = (
+    rf"(?s)^(?P<before>.*\S)(?:\s*[{OPENING}](?P<inner>[^{OPENING}{CLOSING}]*)[{CLOSING}]+\W*"
+    rf"|\s+[-–—~〜]+\s*(?P<after>[^\s\-–—~〜{CLOSING}][^{CLOSING}]*))$"
 )
+# Parts of works are works: "(Part 2)", "- II. Allemande", "(Op. 27 No. 2)", "- 3"; but for what tells a version.
+WORK_PARTS = (
+    r"(?i)\b(?:pt|parts?|teil|folge|kapitel|chapter|vol|volume|no|nr|op|opus|act|scene|mov|movement|book|episode|ep"
+    r"|bwv|rv|hob|kv?)\.?\s*(?:\d|[ivxlc]+\b)|^\W*[ivxlc]+[.:]|^\W*(?:\d{1,3}|[ivx]+|[a-g])\W*$|\b(?:major|minor)\b"
+)
+TELLS_VERSION = (
+    r"(?i)\b(?:live|remix(?:ed)?|mix|version|edit|re-?master(?:ed)?|acoustic|unplugged|instrumental|demo|karaoke|cover"
+    r"|session|sped up|slowed|extended|radio|club|take|alternate)\b"
+)
+VERSION = r"(?i)(\S)\s+[(\[]?(?:live|acoustic|remix|instrumental|demo|unplugged)(?:\s+version)?\s*$"
+# Titles of many works: "Theme (From X)", "Track 01 - X".
+GENERIC = (
+    r"(?i)^\W*(?:(?:(?:main|opening|end|love)\s+)?"
+    r"(?:theme|titles?|credits|intro|outro|interlude|skit|untitled|prelude|overture|medley|suite)"
+    r"|(?:track|kapitel|chapter|teil|folge|episode|act|cd|disc|side|vol\.?)\s*\w{1,3}|[a-d]?\d{1,2})\W*$"
+)
+
+# Parts of a title that are left out one after the other.
+MAX_PARTS = 3
+VARIOUS = ("various artists", "various", "unknown artist", "unknown", "soundtrack", "va")
 
 # Before guests. "With" is a word of many titles: it counts in brackets, after a dash and between artists.
 FEATURING = r"(?:(?:feat|ft)\.\s*|(?:feat|ft|featuring|(?:duet\s+)?with|w/)\s+)"
@@ -72,64 +79,6 @@ BETWEEN = (
     r"(?i)(?:\s*[;,、|/]\s*|\s+(?:&|\+|/|x|×|and|vs\.?|feat\.?|ft\.?|featuring|with)\s+)"
     r"(?:(?:&|and|feat\.?|ft\.?|featuring|with)\s+)*"
 )
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Hashes of texts: those of row i are `hashes[starts[i] : starts[i + 1]]`."""
-
-    starts: Ints
-    hashes: Ints
-
-    @property
-    def are_there(self) -> Bools:
-        """Which rows have any."""
-        found: Bools = np.diff(self.starts) > 0
-        return found
-
-    @staticmethod
-    def none(n: int) -> Parts:
-        """Return those of n rows that have none."""
-        return Parts(np.zeros(n + 1, dtype=np.int64), np.empty(0, dtype=np.int64))
-
-    def take(self, rows: Ints) -> Parts:
-        """Return those of some rows (m,)."""
-        starts, lengths = self.starts[rows], np.diff(self.starts)[rows]
-        ends = np.concatenate([[0], np.cumsum(lengths)])
-        return Parts(ends, self.hashes[concatenate_ranges(starts, lengths)])
-
-    def slice(self, first: int, last: int) -> Parts:
-        """Return those of the rows from one to before another."""
-        starts = self.starts[first : last + 1]
-        return Parts(starts - starts[0], self.hashes[starts[0] : starts[-1]])
-
-    @staticmethod
-    def joined(several: Sequence[Parts]) -> Parts:
-        """Return those of all rows, one after the other."""
-        lengths = np.concatenate([np.diff(part.starts) for part in several])
-        return Parts(np.concatenate([[0], np.cumsum(lengths)]), np.concatenate([part.hashes for part in several]))
-
-
-@dataclass(frozen=True)
-class Artists:
-    """Artists of rows: `row` (n,) of what is said of each different text, `main` and `guests`."""
-
-    row: Ints
-    main: Parts
-    guests: Parts
-
-    @property
-    def have_guests(self) -> Bools:
-        """Which rows name guests."""
-        return self.guests.are_there[self.row]
-
-    def without_guests(self) -> Artists:
-        """Return main artists alone."""
-        return Artists(self.row, self.main, Parts.none(len(self.main.starts) - 1))
-
-    def take(self, rows: Ints) -> Artists:
-        """Return those of some rows (m,)."""
-        return Artists(self.row[rows], self.main, self.guests)
 
 
 @dataclass(frozen=True)
@@ -157,12 +106,12 @@ def normalized_titles(titles: pa.StringArray) -> pa.StringArray:
 
 def split_titles(titles: pa.StringArray, artists: Artists) -> Titles:
     """Return what titles (n,), none of them NULL, say, given their artists (n,)."""
-    bare, several, rows, guests = _bare(composed(titles))
+    bare, without, several, rows, guests = _bare(composed(titles))
     told = folded(bare)
     recordings = hash_texts(told)
     works = recordings.copy()
     if len(several):
-        works[several] = hash_texts(folded(_of_works(bare.take(pa.array(several)), artists.take(several))))
+        works[several] = hash_texts(folded(_of_works(without.take(pa.array(several)), artists.take(several))))
     guests_of = _parts(guests, rows, n=len(titles))
     return Titles(recordings, works, hash_texts(first_words(told)), guests_of)
 
@@ -206,13 +155,13 @@ def split_guests(
     return pc.replace_with_mask(texts, pa.array(some), bare), np.flatnonzero(some), guests
 
 
-def _bare(titles: pa.StringArray) -> tuple[pa.StringArray, Ints, Ints, pa.StringArray]:
-    """Return titles without guests and releases, rows that may tell a version, and guests as `split_guests`."""
+def _bare(titles: pa.StringArray) -> tuple[pa.StringArray, pa.StringArray, Ints, Ints, pa.StringArray]:
+    """Return titles without guests and releases, without guests, rows that may tell a version, `split_guests`."""
     marks = find_marks(titles)
-    bare, rows, guests = split_guests(titles, has_mark(marks, GUESTS_MARK), IN_TITLES)
+    without, rows, guests = split_guests(titles, has_mark(marks, GUESTS_MARK), IN_TITLES)
     # What stood before guests, or what tells a release, may end in something, too.
-    bare = _without_release(bare, has_mark(marks, GUESTS_MARK | RELEASE_MARK))
-    return bare, np.flatnonzero(marks), rows, guests
+    bare = _without_release(without, has_mark(marks, GUESTS_MARK | RELEASE_MARK))
+    return bare, without, np.flatnonzero(marks), rows, guests
 
 
 def _without_release(titles: pa.StringArray, some: Bools) -> pa.StringArray:
@@ -228,16 +177,26 @@ def _without_release(titles: pa.StringArray, some: Bools) -> pa.StringArray:
 
 
 def _of_works(titles: pa.StringArray, artists: Artists) -> pa.StringArray:
-    """Return the titles of works: without what tells a version in brackets, after a dash, or at the end."""
-    bare = _unless_empty(pc.replace_substring_regex(titles, BRACKETS, ""), titles)
-    for _ in range(2):
-        found = pc.extract_regex(bare, LAST_DASH)
-        before = pc.fill_null(pc.struct_field(found, "before"), "")
-        tells = pc.match_substring_regex(pc.fill_null(pc.struct_field(found, "after"), ""), TELLS_VERSION)
-        # "Artist - Remix" and "01 - Remix" are titles.
-        is_title = pc.and_not(pc.match_substring_regex(before, r"\p{L}"), pa.array(_are_artists(before, artists)))
-        bare = pc.if_else(pc.and_(tells, is_title), before, bare)
-    without = pc.replace_substring_regex(bare, VERSION, r"\1")
+    """Return the titles of works: without what stands in brackets, behind a dash, or for a version at the end."""
+    texts, rows = titles, np.arange(len(titles))
+    for _ in range(MAX_PARTS):
+        found = pc.extract_regex(texts.take(pa.array(rows)), LAST_PART)
+        before, inner, after = (
+            pc.fill_null(pc.struct_field(found, name), "") for name in ("before", "inner", "after")
+        )
+        part = pc.binary_join_element_wise(inner, after, "")
+        tells = pc.match_substring_regex(part, TELLS_VERSION)
+        is_title = pc.and_not(
+            pc.match_substring_regex(before, r"\p{L}"), pc.match_substring_regex(part, WORK_PARTS)
+        )
+        # "Artist - Title" and "01 - Title" are no works with a version.
+        of_artist = _name_artists(before, artists.take(rows)) & bools(pc.not_equal(after, ""))
+        stripped = bools(pc.and_(pc.or_(is_title, tells), pc.not_equal(before, ""))) & ~of_artist
+        rows = rows[stripped]
+        mask = np.zeros(len(titles), dtype=np.bool_)
+        mask[rows] = True
+        texts = pc.replace_with_mask(texts, pa.array(mask), before.filter(pa.array(stripped)))
+    without = pc.replace_substring_regex(texts, VERSION, r"\1")
     return pc.if_else(pc.match_substring_regex(without, GENERIC), titles, without)
 
 
@@ -245,26 +204,33 @@ def _unless_empty(texts: pa.StringArray, others: pa.StringArray) -> pa.StringArr
     return pc.if_else(pc.equal(pc.utf8_trim_whitespace(texts), ""), others, texts)
 
 
-def _are_artists(texts: pa.StringArray, artists: Artists) -> Bools:
-    """Return which texts (n,) name nobody but artists of their rows (n,)."""
+def _name_artists(texts: pa.StringArray, artists: Artists) -> Bools:
+    """Return which texts (n,) name artists of their rows (n,), or stand in rows of various ones."""
     named, found = _parts(texts, np.arange(len(texts)), n=len(texts)), np.zeros(len(texts), dtype=np.bool_)
     _find_among(
         (named.starts, named.hashes), artists.row.astype(np.int64),
-        (artists.main.starts, artists.main.hashes), (artists.guests.starts, artists.guests.hashes), found,
+        (artists.main.starts, artists.main.hashes), (artists.guests.starts, artists.guests.hashes),
+        _hashed(pa.array(VARIOUS)), found,
     )  # fmt: skip
     return found
 
 
 @compiled
 def _find_among(
-    named: tuple[Ints, Ints], rows: Ints, main: tuple[Ints, Ints], guests: tuple[Ints, Ints], found: Bools
+    named: tuple[Ints, Ints],
+    rows: Ints,
+    main: tuple[Ints, Ints],
+    guests: tuple[Ints, Ints],
+    various: Ints,
+    found: Bools,
 ) -> None:
     for i in range(len(found)):
-        at, n = rows[i], 0
+        at = rows[i]
+        for artist in main[1][main[0][at] : main[0][at + 1]]:
+            found[i] |= (various == artist).any()
         for name in named[1][named[0][i] : named[0][i + 1]]:
-            is_in = (main[1][main[0][at] : main[0][at + 1]] == name).any()
-            n += is_in or (guests[1][guests[0][at] : guests[0][at + 1]] == name).any()
-        found[i] = n > 0 and n == named[0][i + 1] - named[0][i]
+            found[i] |= (main[1][main[0][at] : main[0][at + 1]] == name).any()
+            found[i] |= (guests[1][guests[0][at] : guests[0][at + 1]] == name).any()
 
 
 def _parts(texts: pa.StringArray, rows: Ints, *, n: int) -> Parts:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from musicrec.arrays import Ints
+from musicrec.catalog.artists import Parts
 from musicrec.catalog.named import TITLE_KEY, Named, as_named, identify
-from musicrec.catalog.names import Parts
 from musicrec.catalog.numbered import cut_by, each_part
 from musicrec.catalog.recordings import find_recordings
 from musicrec.catalog.works import find_works

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicrec.catalog.marks import GUESTS_MARK, RELEASE_MARK, VERSION_MARK, find_marks
-from musicrec.catalog.names import BRACKETED, BRACKETS, LAST_DASH, OF_ARTIST, RELEASE_SUFFIX, UNBRACKETED, VERSION
+from musicrec.catalog.names import BRACKETED, LAST_PART, OF_ARTIST, RELEASE_SUFFIX, UNBRACKETED, VERSION
 
 WORDS = (
     "T", "(", ")", "[", "【", "】", "«", "~", " feat. ", "FT ", "w/", "with\t", "featuring ", " - ",
@@ -17,7 +17,7 @@ WORDS = (
 EXPRESSIONS = {
     GUESTS_MARK: (BRACKETED, UNBRACKETED, OF_ARTIST),
     RELEASE_MARK: (RELEASE_SUFFIX,),
-    VERSION_MARK: (BRACKETS, LAST_DASH, VERSION),
+    VERSION_MARK: (LAST_PART, VERSION),
 }
 
 
