@@ -95,15 +95,6 @@ class Titles:
     guests: Parts
 
 
-def normalized_titles(titles: pa.StringArray) -> pa.StringArray:
-    """Return titles without what tells releases of one recording apart.
-
-    Folded, without "(2011 Remaster)", "- Single Version" and the like, and without guests. A title that would
-    become empty stays as it is.
-    """
-    return folded(_bare(composed(titles))[0])
-
-
 def split_titles(titles: pa.StringArray, artists: Artists) -> Titles:
     """Return what titles (n,), none of them NULL, say, given their artists (n,)."""
     bare, without, several, rows, guests = _bare(composed(titles))
@@ -180,6 +171,8 @@ def _of_works(titles: pa.StringArray, artists: Artists) -> pa.StringArray:
     """Return the titles of works: without what stands in brackets, behind a dash, or for a version at the end."""
     texts, rows = titles, np.arange(len(titles))
     for _ in range(MAX_PARTS):
+        if not len(rows):
+            break
         found = pc.extract_regex(texts.take(pa.array(rows)), LAST_PART)
         before, inner, after = (
             pc.fill_null(pc.struct_field(found, name), "") for name in ("before", "inner", "after")
