@@ -23,13 +23,15 @@ def _schema(**columns: DataType) -> StructType:
 
 
 # A song of the catalog. track_id is unique, and so is track_key, its 64-bit hash. A missing feature is
-# NULL. recording_key is shared by the releases of one recording, work_key by the recordings of one work.
+# NULL. recording_key is shared by the releases of one recording, work_key by the recordings of one work, and
+# artist_key by the songs of one first artist; NULL where that is not known, or various ones.
 TRACKS = StructType(
     [
         StructField("track_key", LongType()),
         StructField("track_id", StringType()),
         StructField("recording_key", LongType()),
         StructField("work_key", LongType()),
+        StructField("artist_key", LongType()),
         StructField("title", StringType()),
         StructField("artist", StringType()),
         StructField("album", StringType()),

@@ -45,6 +45,7 @@ COLUMNS = {
     "length or one sound; no song without title or artist shares it",
     "work_key": "the same for the versions of one work: artists in common, and one title without what stands in "
     "brackets, after a dash, or for a version (live, acoustic); all of one recording are of one work",
+    "artist_key": "the same for the songs of one first artist; NULL where there is none, or various ones",
     "title": "cut to a bounded length",
     "artist": "as the input has them, several in one text; cut to a bounded length",
     "album": "cut to a bounded length",

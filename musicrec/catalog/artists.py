@@ -48,11 +48,16 @@ class Parts:
 
 @dataclass(frozen=True)
 class Artists:
-    """Artists of rows: `row` (n,) of what is said of each different text, `main` and `guests`."""
+    """Artists of rows: `row` (n,) of what is said of each different text, `main`, `guests` and `leading`.
+
+    `leading` is the hash of the first one where texts are cut at semicolons alone: commas and "and" are part of
+    many names.
+    """
 
     row: Ints
     main: Parts
     guests: Parts
+    leading: Ints
 
     @property
     def have_guests(self) -> Bools:
@@ -61,8 +66,8 @@ class Artists:
 
     def without_guests(self) -> Artists:
         """Return main artists alone."""
-        return Artists(self.row, self.main, Parts.none(len(self.main.starts) - 1))
+        return Artists(self.row, self.main, Parts.none(len(self.main.starts) - 1), self.leading)
 
     def take(self, rows: Ints) -> Artists:
         """Return those of some rows (m,)."""
-        return Artists(self.row[rows], self.main, self.guests)
+        return Artists(self.row[rows], self.main, self.guests, self.leading)

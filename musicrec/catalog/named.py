@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from musicrec.arrays import Doubles, Ints
 from musicrec.catalog.artists import Artists, Parts
-from musicrec.catalog.names import split_artists, split_titles
+from musicrec.catalog.names import leading_artists, split_artists, split_titles
 from musicrec.compiled import compiled
 from musicrec.songs import SHARES
 from musicrec.spark.arrow import bools, list_column, numbers
@@ -64,7 +64,7 @@ def name_columns(artists: pa.StringArray, titles: pa.StringArray, keys: Ints) ->
     """Return the names of songs as columns; one without artist or title is alone, by its own key (n,).
 
     `TITLE_KEY` is the same for all that may belong together. Until these are known, `recording_key` and `work_key`
-    are names.
+    are names. `artist_key` is that of the first artist, NULL where there is none.
 
     Parameters
     ----------
@@ -73,9 +73,10 @@ def name_columns(artists: pa.StringArray, titles: pa.StringArray, keys: Ints) ->
     keys : int64 array, shape (n,)
         Of the songs.
     """
-    known = pc.and_(pc.is_valid(artists), pc.is_valid(titles))
+    has_artist, known = bools(pc.is_valid(artists)), pc.and_(pc.is_valid(artists), pc.is_valid(titles))
     rows = np.flatnonzero(bools(known))
-    of_artists = split_artists(artists.filter(known))
+    all_artists = split_artists(artists.drop_null())
+    of_artists = all_artists.take(np.flatnonzero(bools(known)[has_artist]))
     found = split_titles(titles.filter(known), of_artists)
     names, others = make_names(found.recordings, found.guests, of_artists)
     # A work is that of its main artists, whoever their guests are.
@@ -86,11 +87,13 @@ def name_columns(artists: pa.StringArray, titles: pa.StringArray, keys: Ints) ->
     )
     columns = [keys.copy() for _ in range(3)]
     n_others, n_works = np.zeros((2, len(keys)), dtype=np.int64)
+    first = pa.nulls(len(keys), pa.int64())
     for column, values in zip(columns, (names, works, found.keys), strict=True):
         column[rows] = values
     n_others[rows], n_works[rows[several]] = np.diff(others.starts), np.diff(other_works.starts)
     return {
         **dict(zip(("recording_key", "work_key", TITLE_KEY), map(pa.array, columns), strict=True)),
+        "artist_key": pc.replace_with_mask(first, pa.array(has_artist), leading_artists(all_artists)),
         OTHER_NAMES: list_column(others.hashes, n_others),
         OTHER_WORKS: list_column(other_works.hashes, n_works),
     }

@@ -60,6 +60,8 @@ GENERIC = (
 
 # Parts of a title that are left out one after the other.
 MAX_PARTS = 3
+# The first of artists that a semicolon parts.
+LEADING = r"(?s)^[\s;]*([^;]*).*$"
 VARIOUS = ("various artists", "various", "unknown artist", "unknown", "soundtrack", "va")
 
 # Before guests. "With" is a word of many titles: it counts in brackets, after a dash and between artists.
@@ -114,7 +116,14 @@ def split_artists(artists: pa.StringArray) -> Artists:
     texts = composed(encoded.dictionary)
     main, rows, guests = split_guests(texts, has_mark(find_marks(texts), GUESTS_MARK), IN_ARTISTS)
     n = len(main)
-    return Artists(numbers(encoded.indices), _parts(main, np.arange(n), n=n), _parts(guests, rows, n=n))
+    leading = _hashed(pc.replace_substring_regex(main, LEADING, r"\1"))
+    return Artists(numbers(encoded.indices), _parts(main, np.arange(n), n=n), _parts(guests, rows, n=n), leading)
+
+
+def leading_artists(artists: Artists) -> pa.Int64Array:
+    """Return the key of the first artist of each row, NULL where that is various ones, or none."""
+    keys = artists.leading[artists.row]
+    return pa.array(keys, mask=np.isin(keys, [NO_TEXT, *_hashed(pa.array(VARIOUS)).tolist()]))
 
 
 def split_guests(
