@@ -122,6 +122,8 @@ class ModelConfig(Section):
     use_release_date: bool = True
     use_popularity: bool = True
     use_genre: bool = False
+    use_artist_context: bool = True
+    use_title: bool = True
     objective: Literal["auto", "playlists", "labels", "all", "self_supervised"] = "auto"
     sample_size: Annotated[int, Field(ge=100)] = 50_000
     n_epochs: Count = 40

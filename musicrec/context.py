@@ -29,6 +29,7 @@ log = logging.getLogger("musicrec")
 DOING = {
     "clean": "cleaning songs",
     "sample": "drawing a sample",
+    "artists": "adding up songs by artist",
     "train": "training the encoder",
     "gate": "judging the encoder",
     "start": "starting Python workers",

@@ -99,6 +99,9 @@ WRITTEN_TRACKS = _schema(
     n_known=KEYS,
 )
 
+# Artists of some songs: how many songs each has, and the sums of their inputs, artist by artist.
+ARTIST_BLOCKS = _schema(target=IntegerType(), part=IntegerType(), artists=KEYS, counts=KEYS, sums=KEYS)
+
 # The columns of a piece of a file: `path` is its URI or its number.
 SOURCE_KEYS = _schema(path=StringType(), piece=LongType(), names=ArrayType(StringType()))
 

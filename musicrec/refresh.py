@@ -18,11 +18,13 @@ from musicrec.catalog.relations import Relations, read_relations
 from musicrec.catalog.sources import read_source
 from musicrec.config import Config, config_as_dict
 from musicrec.context import Context, log, recorded
+from musicrec.encoder.artists import write_artists
 from musicrec.encoder.embed import write_embeddings
 from musicrec.encoder.gate import write_encoder
 from musicrec.encoder.learning.learner import find_device
 from musicrec.encoder.sample import Songs, draw_songs
 from musicrec.encoder.train import train
+from musicrec.encoder.training_set import fit_kept
 from musicrec.errors import ConfigError, StorageError, shorten
 from musicrec.lists.check import write_status
 from musicrec.lists.favorites import write_user_recommendations
@@ -47,7 +49,7 @@ from musicrec.storage.runs import Root
 from musicrec.storage.snapshots import previous_manifest
 
 STAGES = (
-    "clean", "number", "match", "sample", "train", "gate", "embed", "plan", "cells", "truth",
+    "clean", "number", "match", "sample", "artists", "train", "gate", "embed", "plan", "cells", "truth",
     "tune", "join", "rank", "spread", "sort", "favorites", "check", "report", "publish",
 )  # fmt: skip
 
@@ -139,7 +141,9 @@ def _run(context: Context, header: dict[str, Any], relations: Relations) -> str:
     numbered = write_numbers(context, catalog.ordered)
     favorites = write_matched(context, numbered, relations.favorites)
     songs = draw_songs(context, catalog, numbered, relations.playlists)
-    trained = train(context, songs)
+    values = fit_kept(songs, context.config.model)
+    artists = write_artists(context, catalog, values)
+    trained = train(context, songs, values, artists)
     shipped = write_encoder(context, songs, trained)
     packed = write_embeddings(context, catalog, shipped)
     cell_plan = plan_cells(context, packed.sample, n_songs=n, space=Space())

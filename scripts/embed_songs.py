@@ -21,10 +21,12 @@ from musicrec.catalog.number import write_numbers
 from musicrec.catalog.relations import read_relations
 from musicrec.config import Config, load_config
 from musicrec.context import Context
+from musicrec.encoder.artists import write_artists
 from musicrec.encoder.embed import write_embeddings
 from musicrec.encoder.gate import write_encoder
 from musicrec.encoder.sample import draw_songs
 from musicrec.encoder.train import train
+from musicrec.encoder.training_set import fit_kept
 from musicrec.launch import open_session
 from musicrec.neighbors.start import start_workers
 from musicrec.storage import datasets, runs
@@ -40,7 +42,8 @@ def embed(session: SparkSession, config: Config, output: Path, *, repeats: int) 
         playlists = read_relations(session, config.input).playlists
         catalog = write_catalog(context)
         songs = draw_songs(context, catalog, write_numbers(context, catalog.ordered), playlists)
-        trained = train(context, songs)
+        values = fit_kept(songs, config.model)
+        trained = train(context, songs, values, write_artists(context, catalog, values))
         shipped = write_encoder(context, songs, trained)
         for _ in range(repeats):
             start_workers(context)

@@ -8,10 +8,11 @@ import pyarrow as pa
 
 from musicrec.catalog.clean import Catalog
 from musicrec.context import Context
-from musicrec.encoder.features import TRACK_INPUTS, raw_inputs
+from musicrec.encoder.features import TRACK_KEYS, input_columns, raw_songs
 from musicrec.encoder.gate import Shipped
-from musicrec.encoder.learning.inputs import encode
+from musicrec.encoder.learning.artists import KnownArtists
 from musicrec.encoder.learning.model import embed, from_files
+from musicrec.encoder.learning.song_inputs import encode_songs
 from musicrec.gates import Measured
 from musicrec.measures.collapse import same_direction_share
 from musicrec.neighbors.pack import EMBEDDED, PackedSongs, VectorPieces, pack_vectors
@@ -45,6 +46,7 @@ def write_embeddings(context: Context, catalog: Catalog, shipped: Shipped) -> Pa
             context.files(datasets.EMBEDDINGS),
             weights=weights,
             description=description,
+            artists=shipped.artists,
             listed_once=context.config.neighbors.listed_once,
         )
         packed = pack_vectors(context, vectors, n_rows=catalog.n_tracks)
@@ -55,7 +57,13 @@ def write_embeddings(context: Context, catalog: Catalog, shipped: Shipped) -> Pa
 
 
 def as_vectors(
-    tracks: RowFiles, embeddings: RowFiles, *, weights: bytes, description: bytes, listed_once: str
+    tracks: RowFiles,
+    embeddings: RowFiles,
+    *,
+    weights: bytes,
+    description: bytes,
+    artists: KnownArtists | None,
+    listed_once: str,
 ) -> VectorPieces:
     """Return the vectors of songs, each of which is written when it is first there.
 
@@ -66,7 +74,8 @@ def as_vectors(
     embeddings : RowFiles
         Gets `schemas.EMBEDDINGS`, in pieces of the same numbers.
     weights, description : bytes
-        The encoder's two files; a few hundred KB, so they travel with the task.
+        The encoder's two files; two or three MB, so they travel with the task.
+    artists : KnownArtists, optional
     listed_once : str
         The column of songs of which a list holds each value once.
     """
@@ -75,9 +84,11 @@ def as_vectors(
 
     def read(number: int) -> Iterable[tuple[int, pa.Table]]:
         encoder, encodings = from_files(weights, description)
-        songs = tracks.read_piece(pieces[number], columns=TRACK_INPUTS)
-        vectors = matrix_column(embed(encoder, encode(raw_inputs(songs), encodings=encodings)))
-        keys = [songs.column(name) for name in ("track_key", "track_id", "recording_key", "work_key")]
+        with_texts = encodings.texts is not None
+        songs = tracks.read_piece(pieces[number], columns=[*TRACK_KEYS, *input_columns(with_texts=with_texts)])
+        inputs = encode_songs(raw_songs(songs, with_texts=with_texts), encodings=encodings, artists=artists)
+        vectors = matrix_column(embed(encoder, inputs))
+        keys = [songs.column(name) for name in TRACK_KEYS]
         rows = pa.Table.from_arrays([*keys, vectors], names=EMBEDDINGS.names)
         embeddings.write(pieces[number], rows)
         yield number, pa.Table.from_arrays([rows[name] for name in names], names=EMBEDDED)

@@ -9,10 +9,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from musicrec.arrays import Doubles
+from musicrec.catalog.folding import folded
+from musicrec.catalog.numbered import text_arrays
+from musicrec.encoder.learning.artists import NO_ARTIST
+from musicrec.encoder.learning.song_inputs import RawSongs
+from musicrec.encoder.learning.texts import Texts
 from musicrec.songs import RAW_INPUTS
 from musicrec.spark.arrow import numbers
 
-TRACK_INPUTS = ["track_key", "track_id", "recording_key", "work_key", *RAW_INPUTS]
+TRACK_KEYS = ["track_key", "track_id", "recording_key", "work_key"]
+TEXT_INPUTS = ["title", "album"]
+
+
+def input_columns(*, with_texts: bool) -> list[str]:
+    """Return the columns of `schemas.TRACKS` that inputs are made of."""
+    return ["artist_key", *RAW_INPUTS, *(TEXT_INPUTS if with_texts else [])]
+
+
+def raw_songs(batch: pa.RecordBatch | pa.Table, *, with_texts: bool) -> RawSongs:
+    """Return what `input_columns` say of the songs of a batch."""
+    artists = numbers(pc.fill_null(batch.column("artist_key"), NO_ARTIST))
+    texts = tuple(_folded(batch.column(name)) for name in TEXT_INPUTS) if with_texts else ()
+    return RawSongs(raw_inputs(batch), artists, texts)
 
 
 def raw_inputs(batch: pa.RecordBatch | pa.Table) -> Doubles:
@@ -21,6 +39,11 @@ def raw_inputs(batch: pa.RecordBatch | pa.Table) -> Doubles:
     if not columns:
         return np.empty((0, len(RAW_INPUTS)))
     return np.stack(columns, axis=1)
+
+
+def _folded(column: pa.Array | pa.ChunkedArray) -> Texts:
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return Texts(*text_arrays(folded(pc.fill_null(whole, ""))))
 
 
 def _as_numbers(name: str, column: pa.Array | pa.ChunkedArray) -> Doubles:

@@ -16,6 +16,7 @@ from musicrec.arrays import Bools, Doubles, Floats
 from musicrec.context import Context, log
 from musicrec.encoder.judges import draw_judges
 from musicrec.encoder.learning import baselines
+from musicrec.encoder.learning.artists import KnownArtists
 from musicrec.encoder.learning.batches import TrainingSet
 from musicrec.encoder.learning.inputs import InputLayout
 from musicrec.encoder.learning.model import Encoder, as_files, embed, make_linear
@@ -57,11 +58,14 @@ class Shipped:
         What the manifest says of what is shipped.
     rival : tuple of bytes, or None
         The two files of the encoder that it was compared with.
+    artists : KnownArtists, optional
+        The catalog's, where what they tell is an input of both.
     """
 
     digests: dict[str, str]
     figures: dict[str, Any]
     rival: tuple[bytes, bytes] | None
+    artists: KnownArtists | None
 
 
 def write_encoder(context: Context, songs: Songs, trained: Trained) -> Shipped:
@@ -85,8 +89,8 @@ def write_encoder(context: Context, songs: Songs, trained: Trained) -> Shipped:
             "sha256": digests,
             "gate": choice.figures,
         }
-        rival = choice.rival
-        return Shipped(digests, figures, as_files(rival, encodings=trained.encodings) if rival else None)
+        rival = as_files(choice.rival, encodings=trained.encodings) if choice.rival else None
+        return Shipped(digests, figures, rival, trained.artists)
 
 
 def _choose(songs: Songs, trained: Trained, *, seed: int) -> Choice:

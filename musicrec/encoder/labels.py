@@ -23,7 +23,7 @@ from musicrec.spark.tasks import PIECE_ROWS, Batches
 
 N_FOLDS = 10_000
 # What labels are made of.
-LABEL_COLUMNS = ["track_key", "recording_key", "artist", *RAW_INPUTS]
+LABEL_COLUMNS = ["track_key", "recording_key", "artist_key", "title", "album", *RAW_INPUTS]
 
 
 def label_songs(tracks: pa.Table, *, seed: int) -> pa.Table:
@@ -38,12 +38,10 @@ def label_songs(tracks: pa.Table, *, seed: int) -> pa.Table:
         `LABEL_COLUMNS` of `schemas.TRACKS`.
     seed : int
     """
-    artists, genres = (hash_known(tracks[name]) for name in ("artist", "genre"))
-    whose = numbers(pc.coalesce(artists, tracks["track_key"].combine_chunks()))
-    folds = hash_numbers(whose, seed) % N_FOLDS / N_FOLDS
-    columns = {"artist_key": artists, "genre_key": genres, "fold": pa.array(folds)}
-    kept = {name: tracks[name] for name in ("track_key", "recording_key")}
-    return sort_by_key(pa.table({**kept, **columns, **{name: tracks[name] for name in RAW_INPUTS}}))
+    folds = hash_numbers(artists_of(tracks), seed) % N_FOLDS / N_FOLDS
+    columns = {"genre_key": hash_known(tracks["genre"]), "fold": pa.array(folds)}
+    table = pa.table({**{name: tracks[name] for name in LABEL_COLUMNS}, **columns})
+    return table.sort_by("track_key")
 
 
 def hash_known(texts: pa.ChunkedArray) -> pa.Int64Array:

@@ -14,16 +14,19 @@ from musicrec.arrays import Bools, Floats
 from musicrec.config import ModelConfig
 from musicrec.context import Context, log
 from musicrec.encoder import labels
+from musicrec.encoder.features import raw_songs
 from musicrec.encoder.judges import draw_judges
+from musicrec.encoder.learning.artists import KnownArtists
 from musicrec.encoder.learning.baselines import Affine
 from musicrec.encoder.learning.batches import TrainingSet
 from musicrec.encoder.learning.checkpoint import Checkpoints
-from musicrec.encoder.learning.inputs import Encodings, encode, fit_encodings
+from musicrec.encoder.learning.inputs import Encodings
 from musicrec.encoder.learning.learner import find_device
 from musicrec.encoder.learning.model import Encoder, make_linear
+from musicrec.encoder.learning.song_inputs import SongEncodings, encode_songs
 from musicrec.encoder.learning.training import Epoch, train_encoder
 from musicrec.encoder.sample import Songs
-from musicrec.encoder.training_set import make_training_set, optional_inputs
+from musicrec.encoder.training_set import make_training_set
 from musicrec.storage import artifacts, datasets
 
 
@@ -34,7 +37,7 @@ class Trained:
     Attributes
     ----------
     encoder : Encoder
-    encodings : Encodings
+    encodings : SongEncodings
         Fitted on the songs that were learned from.
     inputs : float32 array, shape (n, n_inputs)
         Of all sampled songs.
@@ -45,17 +48,20 @@ class Trained:
     history : list of Epoch
     objective : str
         What made songs alike.
+    artists : KnownArtists or None
+        The catalog's, where what they tell is an input.
     why_untrained : str
         Why nothing was trained; empty where something was.
     """
 
     encoder: Encoder
-    encodings: Encodings
+    encodings: SongEncodings
     inputs: Floats
     learned: TrainingSet | None
     kept: Bools
     history: list[Epoch]
     objective: str
+    artists: KnownArtists | None = None
     why_untrained: str = ""
 
     def describe(self, settings: ModelConfig) -> dict[str, Any]:
@@ -69,13 +75,17 @@ class Trained:
         }
 
 
-def train(context: Context, songs: Songs) -> Trained:
-    """Fit the encodings and train the encoder on most of the artists.
+def train(context: Context, songs: Songs, values: Encodings, artists: KnownArtists | None) -> Trained:
+    """Fit the encodings of texts and train the encoder on most of the artists.
 
     Parameters
     ----------
     context : Context
     songs : Songs
+    values : Encodings
+        `training_set.fit_kept` of the songs.
+    artists : KnownArtists, optional
+        The catalog's, where what they tell is an input.
 
     Raises
     ------
@@ -84,17 +94,17 @@ def train(context: Context, songs: Songs) -> Trained:
     """
     with context.stage("train", n_rows=songs.labeled.num_rows):
         settings = context.config.model
-        optional, kept = optional_inputs(settings, songs), ~labels.is_at_gate(songs.labeled, settings=settings)
+        kept = ~labels.is_at_gate(songs.labeled, settings=settings)
         # Whole artists are set aside: of very few artists that may be all songs.
         n_learned = int((kept & ~labels.is_validation(songs.labeled, settings=settings)).sum())
         if reason := _why_not_trained(songs, settings, kept=kept, n_learned=n_learned):
-            return _untrained(songs, optional=optional, kept=kept, reason=reason)
-        encodings, inputs, learned, objective = make_training_set(songs, settings, optional=optional, kept=kept)
+            return _untrained(songs, values, kept=kept, reason=reason)
+        made = make_training_set(songs, settings, values=values, kept=kept, artists=artists)
         encoder, history = train_encoder(
-            learned, settings=settings, on_epoch=_log_epoch, checkpoints=_checkpoints(context)
+            made.learned, settings=settings, on_epoch=_log_epoch, checkpoints=_checkpoints(context)
         )
         artifacts.drop_checkpoints(context.run.path(datasets.MODEL))
-        return Trained(encoder, encodings, inputs, learned, kept, history, objective)
+        return Trained(encoder, made.encodings, made.inputs, made.learned, kept, history, made.objective, artists)
 
 
 def _why_not_trained(songs: Songs, settings: ModelConfig, *, kept: Bools, n_learned: int) -> str:
@@ -105,14 +115,14 @@ def _why_not_trained(songs: Songs, settings: ModelConfig, *, kept: Bools, n_lear
     return draw_judges(songs, kept=kept, seed=settings.seed).why_not if settings.expert.gate_share else ""
 
 
-def _untrained(songs: Songs, *, optional: list[str], kept: Bools, reason: str) -> Trained:
-    """Return what compares the z-scored inputs themselves."""
+def _untrained(songs: Songs, values: Encodings, *, kept: Bools, reason: str) -> Trained:
+    """Return what compares the z-scored values themselves."""
     log.info("quality could not be judged: %s; features are compared, no encoder is trained", reason)
-    encodings = fit_encodings(songs.raw, optional=optional)
+    encodings = SongEncodings(values)
     center = np.zeros(len(encodings.input_names))
     encoder = make_linear(Affine(center, np.eye(len(center))))
-    inputs = encode(songs.raw, encodings=encodings)
-    return Trained(encoder, encodings, inputs, None, kept, [], "none", reason)
+    inputs = encode_songs(raw_songs(songs.labeled, with_texts=False), encodings=encodings)
+    return Trained(encoder, encodings, inputs, None, kept, [], "none", why_untrained=reason)
 
 
 def _checkpoints(context: Context) -> Checkpoints:

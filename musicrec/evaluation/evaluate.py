@@ -22,13 +22,13 @@ from musicrec.context import log
 from musicrec.encoder.gate import K
 from musicrec.encoder.sample import Songs, sample_songs
 from musicrec.encoder.sample_tasks import TrackRows
-from musicrec.encoder.training_set import optional_inputs
+from musicrec.encoder.training_set import known_inputs
 from musicrec.errors import InputError
 from musicrec.evaluation.protocol import BASELINE, SplitResult, evaluate_split
 from musicrec.evaluation.spreading_effect import evaluate_spreading
 from musicrec.measures.metrics import percentile_interval, resampled_means
 from musicrec.measures.retrieval import ListMeasures
-from musicrec.songs import RAW_INPUTS, newest_year
+from musicrec.songs import newest_year
 from musicrec.spark import failures
 from musicrec.storage import tables
 
@@ -44,12 +44,12 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
         There is nothing to judge by: neither playlists nor genres.
     """
     songs = _load(session, config)
-    settings, optional = config.evaluate, _optional(songs, config)
+    settings, inputs = config.evaluate, known_inputs(config.model, songs)
     outcomes: dict[str, list[SplitResult]] = {}
     known: dict[str, list[ListMeasures]] = {}
     for split in range(settings.expert.first_split, settings.expert.first_split + settings.n_splits):
         log.info("split %d (%d of %d)", split, split - settings.expert.first_split + 1, settings.n_splits)
-        of_split, known_of_split = evaluate_split(songs, config, optional=optional, split=split)
+        of_split, known_of_split = evaluate_split(songs, config, inputs=inputs, split=split)
         for name, outcome in of_split.items():
             outcomes.setdefault(name, []).append(outcome)
         for name, measures in known_of_split.items():
@@ -63,7 +63,7 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
         "k": K,
         "methods": _summaries(outcomes, config),
         "known_to_playlists": _known_summaries(known, config),
-        "spreading": evaluate_spreading(songs, config, optional=optional),
+        "spreading": evaluate_spreading(songs, config),
     }
 
 
@@ -90,12 +90,6 @@ def _load(session: SparkSession, config: Config) -> Songs:
             todo="set input.playlists, or map a genre with [input.columns]",
         )
     return songs
-
-
-def _optional(songs: Songs, config: Config) -> list[str]:
-    """Return the optional inputs that are switched on and known of at least one song."""
-    switched_on = optional_inputs(config.model, songs)
-    return [name for name in switched_on if not np.isnan(songs.raw[:, RAW_INPUTS.index(name)]).all()]
 
 
 def _summaries(outcomes: dict[str, list[SplitResult]], config: Config) -> list[dict[str, Any]]:

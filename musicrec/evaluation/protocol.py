@@ -17,11 +17,11 @@ from musicrec.context import log
 from musicrec.encoder import labels
 from musicrec.encoder.gate import ENCODER, N_COMPONENTS, K
 from musicrec.encoder.learning import baselines
-from musicrec.encoder.learning.inputs import Encodings
+from musicrec.encoder.learning.inputs import InputLayout
 from musicrec.encoder.learning.model import embed
 from musicrec.encoder.learning.training import train_encoder
 from musicrec.encoder.sample import Songs
-from musicrec.encoder.training_set import make_training_set
+from musicrec.encoder.training_set import prepare, with_inputs
 from musicrec.evaluation.cooccurrence import evaluate_known
 from musicrec.measures.exposure import Exposure, measure_exposure
 from musicrec.measures.retrieval import ListMeasures, Scorer, answer, by_cosine, by_value
@@ -41,7 +41,7 @@ class SplitResult:
 
 
 def evaluate_split(
-    songs: Songs, config: Config, *, optional: list[str], split: int
+    songs: Songs, config: Config, *, inputs: Sequence[str], split: int
 ) -> tuple[dict[str, SplitResult], dict[str, ListMeasures]]:
     """Return the outcome of each method, and those of some beside co-occurrence on songs that playlists know.
 
@@ -49,8 +49,8 @@ def evaluate_split(
     ----------
     songs : Songs
     config : Config
-    optional : list of str
-        Which of `songs.OPTIONAL_INPUTS` the methods with all inputs may see.
+    inputs : sequence of str
+        Which of `training_set.INPUTS` methods may see: none at first, then one after the other.
     split : int
     """
     test = is_test(labels.artists_of(songs.labeled), share=config.evaluate.test_share, split=split)
@@ -60,12 +60,12 @@ def evaluate_split(
     descriptions = baselines.fit_zscore(songs.raw[~test, : len(FEATURES)])(features)
     popularity = raw[:, RAW_INPUTS.index("popularity")]
     outcomes = {}
-    methods = _methods(songs, config, optional=optional, test=test, seed=split)
+    methods = _methods(songs, config, inputs=inputs, test=test, seed=split)
     for name, scorer in methods.items():
         others, own = (answer(scorer, candidates, k=K, own_artist=own) for own in (False, True))
         exposure = measure_exposure(others.nearest, popularity=popularity, descriptions=descriptions)
         outcomes[name] = SplitResult(others.measures, own.measures, exposure)
-    some = {name: methods[name] for name in (BASELINE, f"{ENCODER}{_suffix(optional)}")}
+    some = {name: methods[name] for name in (BASELINE, f"{ENCODER}{_suffix(inputs)}")}
     return outcomes, evaluate_known(songs, some, test=test, k=K)
 
 
@@ -85,7 +85,7 @@ def is_test(artists: Ints, *, share: float, split: int) -> Bools:
     return test
 
 
-def _methods(songs: Songs, config: Config, *, optional: list[str], test: Bools, seed: int) -> dict[str, Scorer]:
+def _methods(songs: Songs, config: Config, *, inputs: Sequence[str], test: Bools, seed: int) -> dict[str, Scorer]:
     """Return the scorer of each method, from the simplest on."""
     learned, asked = songs.raw[~test], songs.raw[test]
     n_features = len(FEATURES)
@@ -102,45 +102,45 @@ def _methods(songs: Songs, config: Config, *, optional: list[str], test: Bools, 
     }
     for name, fit in fits.items():
         methods[name] = by_cosine(fit(learned[:, :n_features])(asked[:, :n_features]))
-    for inputs in ([], optional) if optional else ([],):
-        methods |= _learned_methods(songs, config.model, optional=inputs, test=test)
+    for n in range(len(inputs) + 1):
+        methods |= _learned_methods(songs, with_inputs(config.model, inputs[:n]), inputs=inputs[:n], test=test)
     return methods
 
 
 def _learned_methods(
-    songs: Songs, settings: ModelConfig, *, optional: list[str], test: Bools
+    songs: Songs, settings: ModelConfig, *, inputs: Sequence[str], test: Bools
 ) -> dict[str, Scorer]:
-    encodings, inputs, learned, _ = make_training_set(songs, settings, optional=optional, kept=~test)
-    suffix = _suffix(encodings.optional)
+    made = prepare(songs, settings, kept=~test)
+    suffix, told = _suffix(inputs), made.inputs[test]
     methods = {}
-    if optional:
-        methods[f"{BASELINE}{suffix}"] = by_cosine(inputs[test])
-    if learned.positives:
+    if inputs:
+        methods[f"{BASELINE}{suffix}"] = by_cosine(told)
+    if made.learned.positives:
         project = baselines.fit_discriminant(
-            inputs[~test].astype(np.float64), learned.positives, n_components=N_COMPONENTS
+            made.inputs[~test].astype(np.float64), made.learned.positives, n_components=N_COMPONENTS
         )
-        methods[f"linear discriminant{suffix}"] = by_cosine(project(inputs[test].astype(np.float64)))
-    encoder, history = train_encoder(learned, settings=settings, on_epoch=lambda _: None)
+        methods[f"linear discriminant{suffix}"] = by_cosine(project(told.astype(np.float64)))
+    encoder, history = train_encoder(made.learned, settings=settings, on_epoch=lambda _: None)
     log.info("%d epochs, %.0f s", len(history), sum(epoch.seconds for epoch in history))
-    whole = embed(encoder, inputs[test])
-    half = embed(encoder, _without_half(inputs[test], encodings, seed=settings.seed))
+    whole = embed(encoder, told)
+    half = embed(encoder, _without_half(told, made.encodings.layout, seed=settings.seed))
     methods[f"{ENCODER}{suffix}"] = by_cosine(whole)
     methods[f"{ENCODER}{suffix}, half of the query's features missing"] = _by_cosine_of(half, whole)
     methods[f"{ENCODER}{suffix}, half of all songs' features missing"] = by_cosine(half)
     return methods
 
 
-def _suffix(optional: Sequence[str]) -> str:
-    return " + ".join(["", *[name.replace("_", " ") for name in optional]])
+def _suffix(inputs: Sequence[str]) -> str:
+    return " + ".join(["", *[name.replace("_", " ") for name in inputs]])
 
 
-def _without_half(inputs: Floats, encodings: Encodings, *, seed: int) -> Floats:
+def _without_half(inputs: Floats, layout: InputLayout, *, seed: int) -> Floats:
     """Return the inputs with half of the audio features of each song marked as missing."""
     order = np.random.default_rng(seed).random((len(inputs), len(FEATURES))).argsort(axis=1)
     # Sources beyond the features are optional inputs, which stay.
-    missing = np.zeros((len(inputs), encodings.layout.n_sources), dtype=np.bool_)
+    missing = np.zeros((len(inputs), layout.n_sources), dtype=np.bool_)
     missing[:, : len(FEATURES)] = order < len(FEATURES) // 2
-    return encodings.layout.hide(inputs, missing)
+    return layout.hide(inputs, missing)
 
 
 def _by_cosine_of(queries: Floats, candidates: Floats) -> Scorer:

@@ -16,7 +16,7 @@ from musicrec.encoder import labels
 from musicrec.encoder.learning.model import embed
 from musicrec.encoder.learning.training import train_encoder
 from musicrec.encoder.sample import Songs
-from musicrec.encoder.training_set import make_training_set
+from musicrec.encoder.training_set import prepare
 from musicrec.evaluation.protocol import is_test
 from musicrec.lists.places import (
     SongLists,
@@ -34,22 +34,20 @@ from musicrec.neighbors.search.spaces import Space
 from musicrec.spark.arrow import numbers
 
 
-def evaluate_spreading(songs: Songs, config: Config, *, optional: list[str]) -> dict[str, Any]:
+def evaluate_spreading(songs: Songs, config: Config) -> dict[str, Any]:
     """Return forgotten share, skewness and P@k of the whole catalog's lists, before and after spreading.
 
     Parameters
     ----------
     songs : Songs
     config : Config
-    optional : list of str
-        Optional inputs of the encoder.
     """
     test = is_test(
         labels.artists_of(songs.labeled),
         share=config.evaluate.test_share,
         split=config.evaluate.expert.first_split,
     )
-    vectors = _embed_all(songs, config, optional=optional, test=test)
+    vectors = _embed_all(songs, config, test=test)
     k = config.neighbors.k
     before = _as_lists(songs, vectors, k=k)
     owners = np.repeat(before.songs, np.diff(before.starts))
@@ -62,10 +60,10 @@ def evaluate_spreading(songs: Songs, config: Config, *, optional: list[str]) -> 
     return found
 
 
-def _embed_all(songs: Songs, config: Config, *, optional: list[str], test: Bools) -> Floats:
-    _, inputs, learned, _ = make_training_set(songs, config.model, optional=optional, kept=~test)
-    encoder, _ = train_encoder(learned, settings=config.model, on_epoch=lambda _: None)
-    return embed(encoder, inputs)
+def _embed_all(songs: Songs, config: Config, *, test: Bools) -> Floats:
+    made = prepare(songs, config.model, kept=~test)
+    encoder, _ = train_encoder(made.learned, settings=config.model, on_epoch=lambda _: None)
+    return embed(encoder, made.inputs)
 
 
 def _as_lists(songs: Songs, vectors: Floats, *, k: int) -> SongLists:

@@ -13,8 +13,7 @@ from musicrec.arrays import NO_SONG, Doubles, Floats, Ints, is_drawn
 from musicrec.catalog.clean import Catalog
 from musicrec.catalog.numbered import Numbered, each_part
 from musicrec.context import Context
-from musicrec.encoder.features import TRACK_INPUTS
-from musicrec.encoder.learning.model import from_files
+from musicrec.encoder.gate import Shipped
 from musicrec.encoder.learning.training import Epoch
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.spread import Spread
@@ -24,6 +23,7 @@ from musicrec.report import rival as stage
 from musicrec.report.page import Example, Occurrences, Pictures
 from musicrec.report.popularity import add_occurrences
 from musicrec.report.range_tasks import SeenSettings
+from musicrec.report.rival import Rival
 from musicrec.songs import FEATURES
 from musicrec.spark.arrow import numbers
 from musicrec.storage import datasets
@@ -38,7 +38,7 @@ def collect_pictures(
     *,
     raw_sample: Doubles,
     history: list[Epoch],
-    rival: tuple[bytes, bytes] | None,
+    shipped: Shipped,
     packed: PackedSongs,
     spread: Spread,
 ) -> Pictures:
@@ -51,8 +51,7 @@ def collect_pictures(
     raw_sample : float64 array, shape (n, n_raw)
         `songs.RAW_INPUTS` of the sample.
     history : list of Epoch
-    rival : tuple of bytes, or None
-        The files of the encoder that the shipped one was compared with.
+    shipped : Shipped
     packed : PackedSongs
         The songs' vectors.
     spread : Spread
@@ -65,7 +64,7 @@ def collect_pictures(
         points=points,
         labels=labels,
         scores=_scores(seen, k=context.config.neighbors.k),
-        examples=_examples(context, spread.lists, _popular(seen), rival),
+        examples=_examples(context, spread.lists, _popular(seen), shipped),
         occurrences=_occurrences(seen),
     )
 
@@ -130,12 +129,12 @@ def _common_labels(genres: list[str | None]) -> list[str]:
     return ["" if not common else genre if genre in common else "other" for genre in genres]
 
 
-def _examples(context: Context, lists: ListFiles, songs: Ints, rival: tuple[bytes, bytes] | None) -> list[Example]:
+def _examples(context: Context, lists: ListFiles, songs: Ints, shipped: Shipped) -> list[Example]:
     if not len(songs):
         return []
     numbered, found = lists.numbered, lists.of(songs)
     keys = numbered.keys(songs)
-    others = _rival_lists(context, numbered, songs, rival) if rival else {}
+    others = _rival_lists(context, numbered, songs, shipped)
     of_rival = {
         key: numbered.of_keys(np.array([k for k, _ in places]))[0] for key, places in others.items() if places
     }
@@ -155,28 +154,28 @@ def _examples(context: Context, lists: ListFiles, songs: Ints, rival: tuple[byte
 
 
 def _rival_lists(
-    context: Context, numbered: Numbered, asked: Ints, rival: tuple[bytes, bytes]
+    context: Context, numbered: Numbered, asked: Ints, shipped: Shipped
 ) -> dict[int, list[tuple[int, float]]]:
     """Return the nearest songs of each asked one, (key, score) by rank, by what the encoder was compared with."""
+    if shipped.rival is None:
+        return {}
     settings, tracks = context.config.neighbors, context.files(datasets.TRACKS)
-    recording = settings.listed_once
-    (weights, description), (encoder, encodings) = rival, from_files(*rival)
+    rival = Rival(*shipped.rival, shipped.artists, settings.listed_once)
+    embedder = rival.ready()
     # Pieces of tracks are ranges of songs.
     songs = pa.concat_tables(
-        tracks.read_piece(part, columns=TRACK_INPUTS).take(pa.array(asked[rows] - numbered.firsts[part]))
+        tracks.read_piece(part, columns=embedder.columns).take(pa.array(asked[rows] - numbered.firsts[part]))
         for part, rows in each_part(numbered.range_of(asked))
     )
-    queries = stage.as_items(songs, encoder, encodings, recording=recording)
+    queries = embedder.items(songs)
     pieces = tracks.pieces()
     found = stage.merge(
         stage.as_nearest(
             context.numbers(len(pieces)),
-            read=lambda number: tracks.read_piece(pieces[number], columns=TRACK_INPUTS),
+            read=lambda number, columns: tracks.read_piece(pieces[number], columns=columns),
             queries=queries,
-            weights=weights,
-            description=description,
+            rival=rival,
             k=settings.k,
-            recording=recording,
         ).toArrow(),
         n_queries=len(queries),
         k=settings.k,

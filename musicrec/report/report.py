@@ -51,7 +51,7 @@ def draw_report(
                 catalog,
                 raw_sample=songs.raw,
                 history=trained.history,
-                rival=shipped.rival,
+                shipped=shipped,
                 packed=packed,
                 spread=spread,
             )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from musicrec.encoder.features import raw_inputs
-from musicrec.encoder.learning.inputs import Encodings, encode
+from musicrec.encoder.features import input_columns, raw_songs
+from musicrec.encoder.learning.artists import KnownArtists
 from musicrec.encoder.learning.model import Encoder, embed, from_files
+from musicrec.encoder.learning.song_inputs import SongEncodings, encode_songs
 from musicrec.messages import NEAREST, as_row, blob_of
 from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel import exact_nearest
@@ -16,14 +20,52 @@ from musicrec.neighbors.search.spaces import Space
 from musicrec.neighbors.search.top_k import Lists, best_of
 from musicrec.neighbors.search.warm import warm_up
 from musicrec.spark.arrow import numbers
-from musicrec.spark.tasks import Batches, Read, each_number
+from musicrec.spark.tasks import Batches, each_number
 
 # Songs that are compared at once.
 COMPARED_ROWS = 16_384
 
 
+@dataclass(frozen=True)
+class Rival:
+    """Another encoder, as tasks make it: its two files, what artists tell, and the column of recordings.
+
+    A list holds each value of that column once, and never the query's own.
+    """
+
+    weights: bytes
+    description: bytes
+    artists: KnownArtists | None
+    recording: str
+
+    def ready(self) -> Embedder:
+        """Return what embeds songs."""
+        return Embedder(*from_files(self.weights, self.description), self.artists, self.recording)
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """An encoder with all that it needs to embed songs."""
+
+    encoder: Encoder
+    encodings: SongEncodings
+    artists: KnownArtists | None
+    recording: str
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns of `schemas.TRACKS` that it needs."""
+        return ["track_key", self.recording, *input_columns(with_texts=self.encodings.texts is not None)]
+
+    def items(self, songs: pa.Table) -> Items:
+        """Return songs with their vectors."""
+        known = raw_songs(songs, with_texts=self.encodings.texts is not None)
+        vectors = embed(self.encoder, encode_songs(known, encodings=self.encodings, artists=self.artists))
+        return Items(numbers(songs.column("track_key")), numbers(songs.column(self.recording)), vectors)
+
+
 def as_nearest(
-    pieces: DataFrame, *, read: Read, queries: Items, weights: bytes, description: bytes, k: int, recording: str
+    pieces: DataFrame, *, read: Callable[[int, list[str]], pa.Table], queries: Items, rival: Rival, k: int
 ) -> DataFrame:
     """Return `messages.NEAREST`: the k nearest of each query among the songs of each piece.
 
@@ -32,43 +74,24 @@ def as_nearest(
     pieces : DataFrame
         `id`, the numbers of the pieces.
     read : callable
-        Returns the `schemas.TRACKS` of a piece, of `features.TRACK_INPUTS`.
+        Returns columns of the `schemas.TRACKS` of a piece.
     queries : Items
         A few songs, with their vectors by this encoder.
-    weights, description : bytes
-        The encoder's two files.
+    rival : Rival
     k : int
-    recording : str
-        The column of which a list holds each value once, and never the query's own.
     """
 
     def find(batches: Batches) -> Batches:
         warm_up()
-        encoder, encodings = from_files(weights, description)
+        embedder = rival.ready()
         for number in each_number(batches):
-            songs = read(number)
+            songs = read(number, embedder.columns)
             for first in range(0, songs.num_rows, COMPARED_ROWS):
-                items = as_items(songs.slice(first, COMPARED_ROWS), encoder, encodings, recording=recording)
+                items = embedder.items(songs.slice(first, COMPARED_ROWS))
                 found = exact_nearest(queries, items, k=k, space=Space())
                 yield as_row(NEAREST, keys=found.keys, recordings=found.recordings, scores=found.scores)
 
     return pieces.mapInArrow(find, NEAREST)
-
-
-def as_items(songs: pa.Table, encoder: Encoder, encodings: Encodings, *, recording: str) -> Items:
-    """Return songs with their vectors.
-
-    Parameters
-    ----------
-    songs : pyarrow.Table
-        `schemas.TRACKS`.
-    encoder : Encoder
-    encodings : Encodings
-    recording : str
-        The column of their recordings.
-    """
-    vectors = embed(encoder, encode(raw_inputs(songs), encodings=encodings))
-    return Items(numbers(songs.column("track_key")), numbers(songs.column(recording)), vectors)
 
 
 def merge(nearest: pa.Table, *, n_queries: int, k: int) -> Lists:

@@ -58,6 +58,7 @@ QUARANTINE = Dataset("quarantine", "QUARANTINE")
 NUMBERED = Dataset("numbered")
 NUMBERED_KEYS = Dataset("numbered-keys")
 # encoder
+ARTISTS = Dataset("artists")
 MODEL = Dataset("model")
 EMBEDDINGS = Dataset("embeddings", "EMBEDDINGS")
 # neighbors

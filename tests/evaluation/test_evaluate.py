@@ -11,7 +11,7 @@ from musicrec.evaluation.table import as_text
 from musicrec.storage import tables
 from tests.conftest import TIDYTUESDAY, make_config, make_songs
 
-EVERYTHING = "encoder + release date + popularity"
+EVERYTHING = "encoder + artist context + title + release date + popularity"
 
 
 def tells_each_method_in_a_line(result: dict[str, Any]) -> None:

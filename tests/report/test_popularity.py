@@ -12,6 +12,7 @@ from musicrec.encoder.features import raw_inputs
 from musicrec.encoder.learning.baselines import Affine
 from musicrec.encoder.learning.inputs import encode, fit_encodings
 from musicrec.encoder.learning.model import as_files, embed, from_files, make_linear
+from musicrec.encoder.learning.song_inputs import SongEncodings
 from musicrec.neighbors.search.items import Items
 from musicrec.report import rival
 from musicrec.report.popularity import add_occurrences, count_occurrences
@@ -33,20 +34,21 @@ def test_the_rivals_lists_are_its_nearest_other_recordings(spark) -> None:
     # Keys are hashes, of either sign; every recording has two releases.
     keys, recordings = rng.permutation(np.arange(-N, N, 2)), np.repeat(np.arange(-N // 4, N // 4), 2)
     weights, description = as_files(
-        make_linear(Affine(np.zeros(width), rng.standard_normal((width, 3)))), encodings=encodings
+        make_linear(Affine(np.zeros(width), rng.standard_normal((width, 3)))), encodings=SongEncodings(encodings)
     )
     vectors = embed(from_files(weights, description)[0], inputs)
     rows = np.arange(0, N, 50)
+    table = table.append_column("artist_key", pa.nulls(N, pa.int64()))
     table = table.append_column("track_key", pa.array(keys)).append_column("recording_key", pa.array(recordings))
     found = rival.merge(
         rival.as_nearest(
             spark.range(0, 3, 1, 3),
-            read=lambda part: table.slice(part * N // 3, (part + 1) * N // 3 - part * N // 3),
+            read=lambda part, columns: table.select(columns).slice(
+                part * N // 3, (part + 1) * N // 3 - part * N // 3
+            ),
             queries=Items(keys[rows], recordings[rows], vectors[rows]),
-            weights=weights,
-            description=description,
+            rival=rival.Rival(weights, description, None, "recording_key"),
             k=K,
-            recording="recording_key",
         ).toArrow(),
         n_queries=len(rows),
         k=K,

@@ -89,10 +89,14 @@ class Encodings:
         return (*STANDARDIZED, *_numeric(self.optional), *ANGLES)
 
     @property
+    def value_names(self) -> tuple[str, ...]:
+        """Inputs but for masks."""
+        return (*self.numeric_names, "mode", *[f"genre_{i + 1}" for i in range(len(self.genres))])
+
+    @property
     def input_names(self) -> tuple[str, ...]:
         """All inputs in their order."""
-        genres = [f"genre_{i + 1}" for i in range(len(self.genres))]
-        return (*self.numeric_names, "mode", *genres, *[f"{name}_missing" for name in self.source_names])
+        return (*self.value_names, *[f"{name}_missing" for name in self.source_names])
 
     @property
     def source_names(self) -> tuple[str, ...]:

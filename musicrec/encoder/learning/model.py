@@ -24,13 +24,15 @@ from torch import Tensor, nn
 
 from musicrec.arrays import Floats
 from musicrec.encoder.learning.baselines import Affine
-from musicrec.encoder.learning.inputs import Encodings
+from musicrec.encoder.learning.song_inputs import SongEncodings
 
 # Matrix products may round differently for another number of rows. Always the same number makes a song's
 # vector independent of the batch it came in.
 _BLOCK_ROWS = 1024
 MIN_NORM = 1e-6
 CONSTANT = 0.1
+# Before the names of arrays that belong to the encodings.
+ENCODINGS = "encodings."
 
 
 @dataclass(frozen=True)
@@ -137,14 +139,15 @@ def embed(encoder: Encoder, inputs: Floats) -> Floats:
     return vectors
 
 
-def as_files(encoder: Encoder, *, encodings: Encodings) -> tuple[bytes, bytes]:
+def as_files(encoder: Encoder, *, encodings: SongEncodings) -> tuple[bytes, bytes]:
     """Return the safetensors file and the JSON file of an encoder: weights, and everything else."""
     weights = {name: tensor.contiguous() for name, tensor in encoder.state_dict().items()}
+    weights |= {f"{ENCODINGS}{name}": torch.from_numpy(array) for name, array in encodings.arrays().items()}
     description = {"architecture": asdict(encoder.architecture), "encodings": encodings.as_dict()}
     return save_tensors(weights), json.dumps(description, indent=2, sort_keys=True).encode()
 
 
-def from_files(weights: bytes, description: bytes) -> tuple[Encoder, Encodings]:
+def from_files(weights: bytes, description: bytes) -> tuple[Encoder, SongEncodings]:
     """Return the encoder and its encodings from what `as_files` gave.
 
     Raises
@@ -155,12 +158,14 @@ def from_files(weights: bytes, description: bytes) -> tuple[Encoder, Encodings]:
     plain: dict[str, Any] = json.loads(description)
     shape = plain["architecture"]
     architecture = Architecture(**{**shape, "hidden_layers": tuple(shape["hidden_layers"])})
-    encoder = Encoder(architecture)
+    encoder, tensors = Encoder(architecture), load_tensors(weights)
+    arrays = {name.removeprefix(ENCODINGS): tensors.pop(name).numpy() for name in list(tensors)
+              if name.startswith(ENCODINGS)}  # fmt: skip
     try:
-        encoder.load_state_dict(load_tensors(weights))
+        encoder.load_state_dict(tensors)
     except RuntimeError as error:
         raise ValueError(f"the weights do not fit the description: {error}") from error
-    return encoder.eval(), Encodings.from_dict(plain["encodings"])
+    return encoder.eval(), SongEncodings.from_parts(plain["encodings"], arrays)
 
 
 class Dropout(nn.Module):

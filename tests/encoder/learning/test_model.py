@@ -15,9 +15,15 @@ from musicrec.encoder.learning.model import (
     from_files,
     make_linear,
 )
+from musicrec.encoder.learning.song_inputs import SongEncodings
+from musicrec.encoder.learning.texts import TextEncoding
 
 IDENTITY = Affine(np.zeros(27), np.eye(27))
-ENCODINGS = Encodings(("popularity",), (0.0,), (1.0,), 2020.5)
+ENCODINGS = SongEncodings(
+    Encodings(("popularity",), (0.0,), (1.0,), 2020.5),
+    with_artists=True,
+    texts=TextEncoding(np.eye(8, 3, dtype=np.float32), np.arange(8, dtype=np.float32)),
+)
 
 
 def make_encoder() -> Encoder:
@@ -71,6 +77,9 @@ def test_files_bring_back_the_same_encoder() -> None:
     again, encodings = from_files(*as_files(encoder, encodings=ENCODINGS))
     np.testing.assert_array_equal(embed(again, inputs), embed(encoder, inputs))
     assert encodings == ENCODINGS
+    assert encodings.texts is not None
+    np.testing.assert_array_equal(encodings.texts.table, np.eye(8, 3))
+    np.testing.assert_array_equal(encodings.texts.squares, np.arange(8))
 
 
 def test_files_that_do_not_fit_are_refused() -> None:
@@ -78,6 +87,14 @@ def test_files_that_do_not_fit_are_refused() -> None:
     plain = json.loads(description)
     plain["architecture"]["embedding_dim"] = 32
     with pytest.raises(ValueError, match="do not fit"):
+        from_files(weights, json.dumps(plain).encode())
+
+
+def test_texts_that_another_version_cut_are_refused() -> None:
+    weights, description = as_files(make_encoder(), encodings=ENCODINGS)
+    plain = json.loads(description)
+    plain["encodings"]["texts"]["longest"] += 1
+    with pytest.raises(ValueError, match="as this version"):
         from_files(weights, json.dumps(plain).encode())
 
 
