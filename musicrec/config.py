@@ -179,6 +179,7 @@ class GatesConfig(Section):
     max_lost: Share = 0.5
     max_collapsed: Share = 0.5
     max_unlisted: Share = 0.1
+    min_encoder_ratio: Weight = 0.0
 
 
 class FavoritesExpert(Section):

@@ -13,6 +13,8 @@ from typing import Any
 from musicrec.config import GatesConfig
 from musicrec.errors import QualityError
 
+# Of these a number must not be below its limit, of all others not above.
+LOWER_LIMITS = ("min_encoder_ratio",)
 # More would not be read.
 MAX_TOLD = 3
 
@@ -26,7 +28,7 @@ class Measured:
     gate : str
         The key of `[gates]` that limits it.
     value : float
-        0..1.
+        0..1, but for a ratio.
     n : int
         How many songs or rows it was measured on.
     told : str
@@ -61,7 +63,13 @@ class Verdict:
     @property
     def is_over(self) -> bool:
         """Whether it stops the night."""
-        return self.is_judged and self.measured.value > self.limit
+        return self.is_judged and self.excess > 0
+
+    @property
+    def excess(self) -> float:
+        """How far it is beyond its limit."""
+        beyond = self.measured.value - self.limit
+        return -beyond if self.measured.gate in LOWER_LIMITS else beyond
 
 
 def judge(numbers: Iterable[Measured], *, limits: GatesConfig) -> list[Verdict]:
@@ -76,7 +84,7 @@ def over_limit(verdicts: Sequence[Verdict]) -> list[Verdict]:
     worst: dict[str, Verdict] = {}
     for verdict in verdicts:
         gate = verdict.measured.gate
-        if verdict.is_over and (gate not in worst or verdict.measured.value > worst[gate].measured.value):
+        if verdict.is_over and (gate not in worst or verdict.excess > worst[gate].excess):
             worst[gate] = verdict
     return list(worst.values())
 
@@ -96,16 +104,16 @@ def check_verdicts(verdicts: Sequence[Verdict], *, accepted: str) -> None:
     limits = ", ".join(f"gates.{each.measured.gate} = {each.limit:g}" for each in over)
     raise QualityError(
         "this night is not published: " + "; ".join(told[:MAX_TOLD]),
-        where=f"{limits}, a share from 0 to 1",
-        todo='mend the input; or, if it is right, run again with --accept "WHY", or raise '
-        + " and ".join(f"gates.{each.measured.gate}" for each in over),
+        where=limits,
+        todo='mend the input; or, if it is right, run again with --accept "WHY", or '
+        + " and ".join(f"{_loosen(each)} gates.{each.measured.gate}" for each in over),
     )
 
 
 def as_record(verdicts: Sequence[Verdict], *, accepted: str) -> dict[str, Any]:
-    """Return what the manifest says of some numbers: of each gate the largest."""
+    """Return what the manifest says of some numbers: of each gate the one that is furthest."""
     record: dict[str, Any] = {}
-    for verdict in sorted(verdicts, key=lambda each: each.measured.value):
+    for verdict in sorted(verdicts, key=lambda each: each.excess):
         measured = verdict.measured
         record[measured.gate] = {
             "value": round(measured.value, 6),
@@ -117,6 +125,10 @@ def as_record(verdicts: Sequence[Verdict], *, accepted: str) -> dict[str, Any]:
             "overruled": verdict.is_over and bool(accepted),
         }
     return record
+
+
+def _loosen(verdict: Verdict) -> str:
+    return "lower" if verdict.measured.gate in LOWER_LIMITS else "raise"
 
 
 def _others(worst: Verdict, verdicts: Sequence[Verdict]) -> str:

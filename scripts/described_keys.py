@@ -82,6 +82,7 @@ MODEL = (
     Key("model/gate/best_baseline", "the best of the simple methods", "where it was judged"),
     Key("model/gate/ratio/*", "the encoder's precision divided by that one's: `mean` and the 95 % interval",
         "where it was judged"),
+    Key("model/gate/is_certain", "whether that interval leaves out 1", "where it was judged"),
     Key("model/gate/precision/*", "precision at `k` of each method: `mean` and the 95 % interval",
         "where it was judged"),
     Key("model/gate/importance/*", "share of the precision that is lost when songs swap this value",

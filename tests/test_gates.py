@@ -192,6 +192,17 @@ def test_a_night_is_stopped_where_a_number_is_over_its_limit(value: float, n: in
         check_verdicts(verdicts, accepted=reason)
 
 
+@pytest.mark.parametrize(("lower", "n", "is_over"), [(0.99, 500, True), (1.0, 500, False), (0.5, 50, False)])
+def test_a_night_is_stopped_where_the_encoder_is_not_surely_better(lower: float, n: int, is_over: bool) -> None:
+    limits = GatesConfig(min_encoder_ratio=1.0)
+    verdicts = judge([Measured("min_encoder_ratio", lower, n, "the encoder is no better")], limits=limits)
+    assert as_record(verdicts, accepted="")["min_encoder_ratio"]["over"] == is_over
+    if is_over:
+        with pytest.raises(QualityError, match=r"lower gates.min_encoder_ratio"):
+            check_verdicts(verdicts, accepted="")
+    check_verdicts(judge([Measured("min_encoder_ratio", lower, n, "")], limits=LIMITS), accepted="")
+
+
 def test_of_several_numbers_of_a_gate_the_largest_is_kept() -> None:
     found = [
         Measured("max_missing", v, 200, "", of=name) for v, name in ((0.2, "key"), (0.9, "mode"), (0.1, "tempo"))

@@ -22,6 +22,7 @@ from musicrec.encoder.learning.inputs import InputLayout
 from musicrec.encoder.learning.model import Encoder, as_files, embed, make_linear
 from musicrec.encoder.sample import Songs
 from musicrec.encoder.train import Trained
+from musicrec.gates import Measured
 from musicrec.measures.metrics import percentile_interval, resampled_means
 from musicrec.measures.retrieval import Collection, answer, by_cosine
 from musicrec.storage import artifacts, datasets
@@ -29,8 +30,6 @@ from musicrec.storage import artifacts, datasets
 # What may be shipped; the second needs no judge.
 ENCODER, SIMPLEST = "encoder", "z-scored inputs"
 K = 10
-# A few hundred numbers are fitted: more songs only take memory.
-MAX_FITTED = 100_000
 N_RESAMPLES = 1000
 N_COMPONENTS = 64
 # In place of 0 where it would divide.
@@ -80,6 +79,10 @@ def write_encoder(context: Context, songs: Songs, trained: Trained) -> Shipped:
     """
     with context.stage("gate", n_rows=int((~trained.kept).sum())):
         choice = _choose(songs, trained, seed=context.config.model.seed)
+        if "ratio" in choice.figures:
+            lower, n = choice.figures["ratio"]["lower"], choice.figures["n_queries"]
+            told = f"the encoder is at least {lower:.2f} times as good as the best simple method, on {n} songs"
+            context.judge([Measured("min_encoder_ratio", lower, n, told)])
         weights, description = as_files(choice.encoder, encodings=trained.encodings)
         digests = artifacts.save_encoder(
             context.run.path(datasets.MODEL), weights=weights, description=description
@@ -152,6 +155,8 @@ def choose_encoder(
         K, n_queries, judged[ENCODER].mean(), figures["best_baseline"],
         judged[figures["best_baseline"]].mean(), figures["shipped"],
     )  # fmt: skip
+    if not figures["is_certain"]:
+        log.warning("which is better is not certain: %s", told_ratio(figures["ratio"]))
     shipped, best = contenders[figures["shipped"]], contenders[figures["best_baseline"]]
     importance = _importance(shipped, inputs[at_gate], candidates, learned.layout, seed=seed)
     figures |= {"importance": dict(zip(names, importance, strict=True))}
@@ -162,10 +167,15 @@ def choose_encoder(
     )
 
 
+def told_ratio(ratio: dict[str, float]) -> str:
+    """Return what a ratio with its interval says, as a text."""
+    return f"{ratio['mean']:.2f} times, {ratio['lower']:.2f} to {ratio['upper']:.2f} (95 %)"
+
+
 def _simple_methods(learned: TrainingSet, *, seed: int) -> dict[str, Encoder]:
     """Return the linear maps that the encoder must beat, fitted on what it learned from."""
     n_songs = len(learned.inputs)
-    some = np.random.default_rng(seed).permutation(n_songs)[:MAX_FITTED]
+    some = np.random.default_rng(seed).permutation(n_songs)[: baselines.MAX_FITTED]
     fitted = learned.take(np.sort(some))
     inputs = fitted.inputs.astype(np.float64)
     maps = {SIMPLEST: baselines.fit_zscore(inputs), "whitened inputs": baselines.fit_whitened(inputs)}
@@ -210,6 +220,7 @@ def _compare(judged: dict[str, Doubles], *, seed: int) -> dict[str, Any]:
         "shipped": ENCODER if means[0] > means[best] else names[best],
         "best_baseline": names[best],
         "ratio": asdict(ratio),
+        "is_certain": not ratio.lower <= 1.0 <= ratio.upper,
         "precision": {
             name: asdict(percentile_interval(mean, row))
             for name, mean, row in zip(names, means, resampled, strict=True)

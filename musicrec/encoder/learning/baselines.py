@@ -20,6 +20,8 @@ Project = Callable[[Doubles], Floats]
 # Added to the spread within groups, in shares of its mean: 12 features of a small group may lie in a plane.
 RIDGE = 1e-3
 MIN_SPREAD = 1e-6
+# Songs that a linear map is fitted on: it has a few thousand numbers, and more songs only take memory.
+MAX_FITTED = 100_000
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from musicrec.arrays import Bools, Ints
 from musicrec.config import ModelConfig
+from musicrec.encoder.learning.baselines import MAX_FITTED, MIN_SPREAD, Affine, fit_discriminant
 from musicrec.encoder.learning.batches import GroupIndex, Sampler, TrainingSet
 from musicrec.encoder.learning.checkpoint import pack, unpack
 from musicrec.encoder.learning.losses import contrastive_loss, proxy_loss
-from musicrec.encoder.learning.model import Architecture, Encoder
+from musicrec.encoder.learning.model import Architecture, Encoder, start_linear
 from musicrec.encoder.learning.optimizer import OneCycle
 from musicrec.errors import ConfigError
 
@@ -80,7 +81,10 @@ class Learner:
         self._songs, self._expert = songs, settings.expert
         self._rng = np.random.default_rng(settings.seed)
         self.device = find_device(settings.device)
-        self.encoder = Encoder(_architecture(songs, settings)).to(self.device)
+        self.encoder = Encoder(_architecture(songs, settings))
+        if self.encoder.linear is not None:
+            start_linear(self.encoder, _linear_start(songs, n_components=settings.embedding_dim))
+        self.encoder.to(self.device)
         kinds = [GroupIndex(p, allowed=~songs.validation, n_max=MAX_PROXIES) for p in songs.positives]
         self._kinds = [kind for kind in kinds if kind.n_groups > 1]
         # A single group has no other to be told apart from: then songs are compared with those outside of it.
@@ -89,6 +93,7 @@ class Learner:
         self._proxies = nn.ParameterList(
             PROXY_SCALE * torch.randn(kind.n_groups, settings.embedding_dim) for kind in self._kinds
         ).to(self.device)  # (n_groups, embedding_dim) each
+
         self._modules: dict[str, nn.Module] = {"encoder": self.encoder, "proxies": self._proxies}
         parameters = [*self.encoder.parameters(), *self._proxies]
         self._optimizer = OneCycle(
@@ -184,6 +189,18 @@ class Learner:
         return torch.from_numpy(layout.hide(inputs + noise, missing))
 
 
+def _linear_start(songs: TrainingSet, *, n_components: int) -> Affine:
+    """Return the linear discriminant of some songs to train on: the best that can be had without layers.
+
+    Its vectors are of length 1 in the mean, as those that leave the layers are about.
+    """
+    some = songs.take(np.flatnonzero(~songs.validation)[:MAX_FITTED])
+    inputs = some.inputs.astype(np.float64)  # (n, n_inputs)
+    fitted = fit_discriminant(inputs, some.positives, n_components=n_components)
+    length = np.sqrt(((inputs - fitted.center) @ fitted.matrix).var(axis=0).sum())
+    return Affine(fitted.center, fitted.matrix / max(length, MIN_SPREAD))
+
+
 def _architecture(songs: TrainingSet, settings: ModelConfig) -> Architecture:
     return Architecture(
         n_inputs=songs.inputs.shape[1],
@@ -194,6 +211,7 @@ def _architecture(songs: TrainingSet, settings: ModelConfig) -> Architecture:
         n_frequencies=settings.expert.n_frequencies if songs.layout.n_numeric else 0,
         frequency_scale=settings.expert.frequency_scale,
         numeric_width=settings.expert.numeric_width,
+        has_linear=bool(songs.positives),
     )
 
 

@@ -39,8 +39,9 @@ ENCODINGS = "encodings."
 class Architecture:
     """Widths of the encoder. No hidden layer and no training: a linear map (`trained` is False).
 
-    The first `n_numeric` inputs pass through periodic embeddings of `n_frequencies` and `numeric_width` as well;
-    no frequencies, no embeddings.
+    Where it `has_linear`, a linear map of the inputs is added to what comes out of the layers. The first
+    `n_numeric` inputs pass through periodic embeddings of `n_frequencies` and `numeric_width` as well; no
+    frequencies, no embeddings.
     """
 
     n_inputs: int
@@ -52,10 +53,14 @@ class Architecture:
     frequency_scale: float = 0.0
     numeric_width: int = 0
     trained: bool = True
+    has_linear: bool = False
 
 
 class Encoder(nn.Module):
-    """Numbers embedded; linear, LayerNorm, GELU and dropout per hidden layer; then a linear projection."""
+    """Numbers embedded; linear, LayerNorm, GELU and dropout per hidden layer; then a linear projection.
+
+    Beside all of it, where the architecture says so, a linear map of the inputs: what it can tell needs no layers.
+    """
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -77,6 +82,9 @@ class Encoder(nn.Module):
         layers.append(nn.Linear(width, architecture.embedding_dim))
         self.architecture = architecture
         self.layers = nn.Sequential(*layers)
+        self.linear: nn.Linear | None = None
+        if architecture.has_linear:
+            self.linear = nn.Linear(architecture.n_inputs, architecture.embedding_dim)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map (batch, n_inputs) to unit vectors (batch, embedding_dim)."""
@@ -88,7 +96,31 @@ class Encoder(nn.Module):
             hidden = linear_of_both(cast(nn.Linear, first), inputs, embedded)  # (batch, width of `first`)
         for layer in rest:
             hidden = layer(hidden)  # (batch, width of `layer`)
+        if self.linear is not None:
+            hidden = hidden + self.linear(inputs)  # (batch, embedding_dim)
         return nn.functional.normalize(hidden, dim=1, eps=MIN_NORM)
+
+
+def start_linear(encoder: Encoder, projection: Affine) -> None:
+    """Let an encoder begin as a linear map: what comes out of its layers is 0 until it is trained.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        That has a linear map.
+    projection : Affine
+        Of at most as many directions as the encoder has; the others are 0.
+    """
+    last, linear = encoder.layers[-1], encoder.linear
+    if not isinstance(last, nn.Linear) or linear is None:
+        raise TypeError("the encoder has no linear map")
+    width = min(projection.matrix.shape[1], linear.out_features)
+    matrix = projection.matrix[:, :width]
+    with torch.no_grad():
+        for weights in (last.weight, last.bias, linear.weight, linear.bias):
+            weights.zero_()
+        linear.weight[:width] = torch.from_numpy(matrix.T.copy())  # (width, n_inputs)
+        linear.bias[:width] = torch.from_numpy(-projection.center @ matrix)  # (width,)
 
 
 def make_linear(projection: Affine) -> Encoder:

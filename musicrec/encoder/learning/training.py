@@ -80,8 +80,8 @@ def train_encoder(
     """
     if settings.expert.n_threads:
         torch.set_num_threads(settings.expert.n_threads)
-    learner, progress = _start(songs, settings, checkpoints)
     validation = _Validation(songs, settings)
+    learner, progress = _start(songs, settings, checkpoints, validation)
     while len(progress.history) < settings.n_epochs and progress.n_idle < settings.expert.patience:
         started = time.monotonic()
         loss = learner.train_epoch()
@@ -98,12 +98,11 @@ def train_encoder(
 
 
 def _start(
-    songs: TrainingSet, settings: ModelConfig, checkpoints: Checkpoints | None
+    songs: TrainingSet, settings: ModelConfig, checkpoints: Checkpoints | None, validation: _Validation
 ) -> tuple[Learner, _Progress]:
     """Return a training at its beginning, or where the last one of its name was kept."""
     name = name_training(songs, settings) if checkpoints else ""
-    torch.manual_seed(settings.seed)
-    progress = _Progress(Learner(songs, settings), checkpoints, name)
+    progress = _Progress(songs, settings, checkpoints, name, validation)
     kept = checkpoints.read(name) if checkpoints else None
     if checkpoints and kept is not None:
         try:
@@ -112,19 +111,29 @@ def _start(
         except (ValueError, TypeError, KeyError) as error:
             # A broken file costs what it had saved, not the run. Some of it may have been taken over.
             checkpoints.on_broken(name, str(error))
-            torch.manual_seed(settings.seed)
-            progress = _Progress(Learner(songs, settings), checkpoints, name)
+            progress = _Progress(songs, settings, checkpoints, name, validation)
     return progress.learner, progress
 
 
 class _Progress:
     """What a training has reached: its history and its best weights, kept from time to time."""
 
-    def __init__(self, learner: Learner, checkpoints: Checkpoints | None, name: str) -> None:
-        self.learner, self._checkpoints, self._name = learner, checkpoints, name
+    def __init__(
+        self,
+        songs: TrainingSet,
+        settings: ModelConfig,
+        checkpoints: Checkpoints | None,
+        name: str,
+        validation: _Validation,
+    ) -> None:
+        torch.manual_seed(settings.seed)
+        self.learner, self._checkpoints, self._name = Learner(songs, settings), checkpoints, name
         self._kept_at = time.monotonic()
         self.history: list[Epoch] = []
-        self.best_weights = copy.deepcopy(learner.encoder.state_dict())
+        self.best_weights = copy.deepcopy(self.learner.encoder.state_dict())
+        # A linear map is an encoder already, and the best where no epoch is better.
+        has_linear = self.learner.encoder.linear is not None
+        self._start_score = validation.score(self.learner) if has_linear else -math.inf
 
     def restore(self, content: bytes) -> None:
         """Go on from what was kept."""
@@ -138,7 +147,7 @@ class _Progress:
 
     def add(self, loss: float, score: float, started: float) -> None:
         """Note an epoch that ended just now."""
-        best_score = max((epoch.held_out_score for epoch in self.history if epoch.best), default=-math.inf)
+        best_score = max((epoch.held_out_score for epoch in self.history if epoch.best), default=self._start_score)
         # Without validation songs there is nothing to stop on: the last epoch is the best.
         better = not score <= best_score
         if better:
