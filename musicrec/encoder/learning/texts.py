@@ -5,6 +5,8 @@ Trenkle 1994, "N-gram-based text categorization"). Each falls into one of a fixe
 (Weinberger et al. 2009, arXiv 0902.2206), counts the more the rarer it is (Sparck Jones 1972), and what is left of
 all buckets are a few directions: latent semantic analysis (Deerwester et al. 1990), by randomized projections
 (Halko, Martinsson and Tropp 2011, arXiv 0909.4061).
+
+All columns of a song share their n-grams: what an album is called says the same of its songs as what they are.
 """
 
 from __future__ import annotations
@@ -122,8 +124,8 @@ def encode_texts(columns: Sequence[Texts], *, encoding: TextEncoding) -> tuple[F
     n = len(columns[0].offsets) - 1
     values = np.zeros((n, encoding.table.shape[1]), dtype=np.float32)
     totals = np.zeros(n, dtype=np.float32)
-    for column, texts in enumerate(columns):
-        _add_texts(texts.offsets, texts.text, column, encoding.table, encoding.squares, values, totals)
+    for texts in columns:
+        _add_texts(texts.offsets, texts.text, encoding.table, encoding.squares, values, totals)
     none = totals == 0
     values /= np.sqrt(np.where(none, np.float32(1), totals))[:, None]
     return values, none
@@ -131,7 +133,7 @@ def encode_texts(columns: Sequence[Texts], *, encoding: TextEncoding) -> tuple[F
 
 def _bucket_all(columns: Sequence[Texts], n_buckets: int) -> tuple[Ints, Ints]:
     """Return the buckets of the n-grams of all columns, song by song: where each begins (n + 1,), and all."""
-    found = [_bucket(texts.offsets, texts.text, column, n_buckets) for column, texts in enumerate(columns)]
+    found = [_bucket(texts.offsets, texts.text, n_buckets) for texts in columns]
     row = np.concatenate([np.repeat(np.arange(len(starts) - 1), np.diff(starts)) for starts, _ in found])
     buckets = np.concatenate([buckets for _, buckets in found])
     order = np.argsort(row, kind="stable")
@@ -183,7 +185,7 @@ def _longest(offsets: NDArray[np.int32]) -> int:
 
 
 @compiled
-def _bucket(offsets: NDArray[np.int32], text: NDArray[np.uint8], column: int, n_buckets: int) -> tuple[Ints, Ints]:
+def _bucket(offsets: NDArray[np.int32], text: NDArray[np.uint8], n_buckets: int) -> tuple[Ints, Ints]:
     """Return where the n-grams of each text begin (n + 1,), and their buckets."""
     starts = np.zeros(len(offsets), dtype=np.int64)
     letters = np.empty(_longest(offsets) + 2, dtype=np.int32)
@@ -193,7 +195,7 @@ def _bucket(offsets: NDArray[np.int32], text: NDArray[np.uint8], column: int, n_
         if offsets[row + 1] > offsets[row]:
             n_letters = _letters(text, offsets[row], offsets[row + 1], letters)
             for first in range(n_letters):
-                state = np.uint64(column + 1)
+                state = np.uint64(1)
                 for i in range(min(LONGEST, n_letters - first)):
                     state = _mixed(state, letters[first + i])
                     if i + 1 >= SHORTEST:
@@ -205,21 +207,21 @@ def _bucket(offsets: NDArray[np.int32], text: NDArray[np.uint8], column: int, n_
 
 @compiled
 def _add_texts(
-    offsets: NDArray[np.int32], text: NDArray[np.uint8], column: int, table: Floats, squares: Floats,
+    offsets: NDArray[np.int32], text: NDArray[np.uint8], table: Floats, squares: Floats,
     values: Floats, totals: Floats,
 ) -> None:  # fmt: skip
     """Add what the n-grams of each text tell, and their squared weights."""
     letters = np.empty(_longest(offsets) + 2, dtype=np.int32)
-    n_buckets = np.uint64(len(squares))
+    n_buckets = len(squares)
     for row in range(len(offsets) - 1):
         if offsets[row + 1] > offsets[row]:
             n_letters = _letters(text, offsets[row], offsets[row + 1], letters)
             for first in range(n_letters):
-                state = np.uint64(column + 1)
+                state = np.uint64(1)
                 for i in range(min(LONGEST, n_letters - first)):
                     state = _mixed(state, letters[first + i])
                     if i + 1 >= SHORTEST:
-                        bucket = np.int64(state >> np.uint64(20)) % np.int64(n_buckets)
+                        bucket = np.int64(state >> np.uint64(20)) % n_buckets
                         totals[row] += squares[bucket]
                         for j in range(values.shape[1]):
                             values[row, j] += table[bucket, j]
