@@ -26,7 +26,7 @@ from musicrec.measures.metrics import Estimate, mean_with_bound
 
 N_TENTHS = 10
 # Fewer queries do not tell how far one has to look.
-MIN_QUERIES = 100
+QUERIES_PER_TENTH = 100
 # What of the distance to the own leader is added: of seven shares from -0.5 to 2, these are enough.
 OWN_SHARES = (0.0, 0.25, 0.5, 1.0)
 # A tenth may miss so many times as many neighbors as the target allows in the mean.
@@ -124,7 +124,7 @@ def candidate_reaches(needs: Needs, *, target_recall: float) -> Iterator[list[Re
 def _reach_of(needs: Needs, own_share: float, *, floor: float, target_recall: float) -> Reach:
     """Return the shortest reach where each tenth has the recall `floor`, and all together the target."""
     whole = _floors(needs, own_share, floor)
-    n_parts = 2 if len(needs.own) >= 2 * MIN_QUERIES else 1
+    n_parts = 2 if len(needs.own) >= 2 * QUERIES_PER_TENTH else 1
     parts = [needs.take(slice(first, None, n_parts)) for first in range(n_parts)]
     # Each half is judged by what the other has chosen.
     crossed = list(zip(parts, [_floors(part, own_share, floor) for part in parts[::-1]], strict=True))
@@ -151,7 +151,7 @@ def _floors(needs: Needs, own_share: float, floor: float) -> Reach:
     taus, floors = _taus(needs, own_share), [_lowest(needs, own_share)]  # (n, k)
     edges = np.empty(0)
     if floor > 0.0:
-        n_tenths = min(N_TENTHS, max(1, len(needs.own) // MIN_QUERIES))
+        n_tenths = min(N_TENTHS, max(1, len(needs.own) // QUERIES_PER_TENTH))
         edges = np.quantile(needs.own, np.arange(1, n_tenths) / n_tenths)
         tenth = np.searchsorted(edges, needs.own)  # (n,)
         floors = [
