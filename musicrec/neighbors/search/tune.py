@@ -14,7 +14,7 @@ import numpy as np
 
 from musicrec.arrays import Bools, Doubles, Floats, Ints
 from musicrec.measures.metrics import Estimate
-from musicrec.neighbors.search.reach import Needs, Reach, candidate_reaches, same_reach
+from musicrec.neighbors.search.reach import Needs, candidate_reaches, same_reach
 from musicrec.neighbors.search.voronoi import Voronoi
 
 
@@ -55,26 +55,26 @@ def needs_of(family: Voronoi, queries: Queries) -> Needs:
     return Needs(required, queries.known, own, scale)
 
 
-def pairs_of(family: Voronoi, queries: Queries, reaches: list[Reach], *, n_items: Ints) -> Doubles:
-    """Return how many items a query meets in the mean, by each reach, (n_reaches,).
+def pairs_of(family: Voronoi, queries: Queries, far: Doubles, *, n_items: Ints) -> Doubles:
+    """Return how many items a query meets in the mean, by each of several rules, (n_rules,).
 
     Parameters
     ----------
     family : Voronoi
         Its own reach does not matter.
     queries : Queries
-    reaches : list of Reach
+    far : float64 array, shape (n, n_rules)
+        How far each of the queries looks.
     n_items : int64 array, shape (n_cells,)
         Of the cells.
     """
-    pairs, sizes = np.zeros(len(reaches)), n_items.astype(np.float64)
-    for rows, near, distances, scales in family.distances(queries.vectors, family.assign(queries.vectors)[:, 0]):
-        own = distances[:, 0].astype(np.float64)
-        pairs += len(rows) * sizes[near[0]]
-        for i, reach in enumerate(reaches):
-            asked = distances[:, 1:] <= reach.of(own, scales)[:, None]  # (r, near - 1)
-            pairs[i] += asked.sum(axis=0) @ sizes[near[1:]]
-    return pairs / max(1, len(queries.vectors))
+    pairs, home = np.zeros(far.shape[1]), family.assign(queries.vectors)[:, 0]
+    for rows, near, distances, _ in family.distances(queries.vectors, home):
+        for row, to_leaders in zip(rows, distances[:, 1:], strict=True):
+            order = np.argsort(to_leaders)
+            met = np.cumsum(n_items[np.append(near[0], near[1:][order])])  # (near,)
+            pairs += met[np.searchsorted(to_leaders[order], far[row], side="right")]
+    return pairs / max(1, len(home))
 
 
 def tune(family: Voronoi, queries: Queries, *, target_recall: float, n_items: Ints) -> tuple[Voronoi, Estimate]:
@@ -103,7 +103,8 @@ def tune(family: Voronoi, queries: Queries, *, target_recall: float, n_items: In
         wider = replace(family, n_near=min(2 * family.n_near, family.n_cells))
         return tune(wider, queries, target_recall=target_recall, n_items=n_items)
     candidates = list(candidate_reaches(needs, target_recall=target_recall))
-    pairs = pairs_of(family, queries, list(chain(*candidates)), n_items=n_items).reshape(len(candidates), -1)
+    far = np.stack([reach.of(needs.own, needs.scale) for reach in chain(*candidates)], axis=1)  # (n, n_rules)
+    pairs = pairs_of(family, queries, far, n_items=n_items).reshape(len(candidates), -1)
     is_no_dearer = pairs.min(axis=1) <= pairs[-1, 0]
     evenest = int(np.flatnonzero(is_no_dearer)[0])
     reach = candidates[evenest][int(pairs[evenest].argmin())].rounded_up()

@@ -120,12 +120,11 @@ def test_recall_of_uneven_vectors_is_even_for_no_more_pairs(uneven, target: floa
     tuned, recall = tune(family, chosen, target_recall=target, n_items=n_items)
     assert recall.lower >= target
     one = list(candidate_reaches(needs_of(family, chosen), target_recall=target))[-1][0]
-    pairs = pairs_of(family, judged, [tuned.reach, one], n_items=n_items)
-    assert pairs[0] <= pairs[1]
     needs = needs_of(family, judged)
-    even, uneven_recall = (
-        tenths_of(needs.recalls(reach.of(needs.own, needs.scale)), density) for reach in (tuned.reach, one)
-    )
+    far = np.stack([reach.of(needs.own, needs.scale) for reach in (tuned.reach, one)], axis=1)
+    pairs = pairs_of(family, judged, far, n_items=n_items)
+    assert pairs[0] <= pairs[1]
+    even, uneven_recall = (tenths_of(needs.recalls(column), density) for column in far.T)
     assert even.mean() > target - 0.003
     assert even.min() > target - 2.0 * (1.0 - target)
     assert even.min() > uneven_recall.min()

@@ -46,7 +46,7 @@ def test_needs_and_pairs_are_what_probes_do(songs) -> None:
         far = reach.of(needs.own, needs.scale)
         np.testing.assert_array_equal(needs.required <= far[:, None], found)
         met = np.mean([n_items[cells].sum() for cells in asked])
-        assert pairs_of(family, queries, [reach], n_items=n_items)[0] == pytest.approx(met)
+        assert pairs_of(family, queries, far[:, None], n_items=n_items)[0] == pytest.approx(met)
 
 
 @pytest.mark.parametrize("target", [0.9, 0.99])
