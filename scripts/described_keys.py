@@ -96,7 +96,13 @@ JOIN = (
     Key("n_parts", "files that the cells stand in"),
     Key("copies_per_item", "how often an item is stored"),
     Key("shuffle_bytes", "what the one shuffle of the items sends, before compression"),
-    Key("tau", "how far queries looked, in mean distances to the leaders next to theirs", "voronoi"),
+    Key(
+        "tau[]",
+        "how far queries looked, in mean distances to the leaders next to theirs: of ten groups of them, from "
+        "those next to their own leader to those far from it, or one of all",
+        "voronoi",
+    ),
+    Key("own_share", "what of the distance to their own leader is added to it", "voronoi"),
     Key("n_near", "leaders next to each that were looked at", "voronoi"),
     Key("n_units", "tasks of the join"),
     Key("pairs_per_item", "items that an item was compared with, mean"),

@@ -67,6 +67,20 @@ def make_latent(rng: np.random.Generator, n: int) -> Floats:
     return unit_rows(np.tanh(latent @ directions) + np.float32(0.05) * _normal(rng, n))
 
 
+def make_uneven(rng: np.random.Generator, n: int) -> Floats:
+    """Return unit vectors of uneven density: 12 latent numbers in 3,000 clusters of different size and spread.
+
+    The loosest has four times the spread of the tightest, and the largest holds a tenth of all.
+    """
+    centers = rng.standard_normal((3000, 12), dtype=np.float32)
+    spread = np.exp(rng.uniform(np.log(0.05), np.log(0.2), len(centers))).astype(np.float32)
+    sizes = rng.pareto(1.0, len(centers)) + 1.0
+    cluster = rng.choice(len(centers), n, p=sizes / sizes.sum())  # (n,)
+    latent = centers[cluster] + spread[cluster, None] * rng.standard_normal((n, 12), dtype=np.float32)
+    directions = rng.standard_normal((12, DIM), dtype=np.float32) / np.float32(np.sqrt(12))
+    return unit_rows(np.tanh(latent @ directions))
+
+
 def make_identical(_: np.random.Generator, n: int) -> Floats:
     """Return one unit vector n times."""
     return np.full((n, DIM), DIM**-0.5, dtype=np.float32)
@@ -81,6 +95,7 @@ MAKERS: dict[str, Callable[[np.random.Generator, int], Floats]] = {
     "cluster": make_cluster,
     "noise": make_noise,
     "latent24": make_latent,
+    "uneven": make_uneven,
     "identical": make_identical,
 }
 SONG_LIKE = "song-like"

@@ -18,14 +18,12 @@ from musicrec.neighbors.search.hashing import HashFamily
 from musicrec.neighbors.search.index import cut_units
 from musicrec.neighbors.search.kernel import SLACK
 from musicrec.neighbors.search.voronoi import Voronoi
-from musicrec.neighbors.truth import Truth
+from musicrec.neighbors.truth import Truth, asking_points
 from musicrec.spark.partitions import default_partitions
 from musicrec.storage import datasets
 
 # Units of queries have as many bytes of vectors as `neighbors.expert.max_unit_rows` of so many dimensions.
 UNIT_DIM = 64
-# Cells whose cost is computed; others cost what one before them does.
-N_COSTED = 1000
 
 
 def write_neighbors(
@@ -97,18 +95,18 @@ def _plan(context: Context, cells: Cells, family: HashFamily) -> JoinSettings:
 
 
 def _costs_of_cells(cells: Cells, family: HashFamily) -> Doubles:
-    """Return how many items one of each cell meets, as in the middle of a cell close by."""
+    """Return how many items one of each cell meets, as the items of the sample do."""
     if not isinstance(family, Voronoi):
         return np.ones(cells.n_cells)
-    some = np.arange(0, family.n_cells, -(-family.n_cells // N_COSTED))
-    met = np.ones(len(some))
-    counts = cells.index.counts.astype(np.float64)
-    for probes in family.probes(family.leaders.centers[some], some):
-        rows = np.arange(len(some)) if probes.rows is None else probes.rows
+    space, vectors = cells.settings.space, cells.drawn.vectors.astype(np.float32)
+    own, query = np.unique(family.assign(space.as_found(vectors))[:, 0], return_inverse=True)
+    counts, met = cells.index.counts.astype(np.float64), np.zeros(len(own))
+    for probes in family.probes(asking_points(cells.drawn, space)):
+        rows = np.arange(len(vectors)) if probes.rows is None else probes.rows
         items = np.repeat(counts[probes.cells], np.diff(probes.starts))
-        met += np.bincount(rows, weights=items, minlength=len(some))
+        met += np.bincount(query[rows], weights=items, minlength=len(own))
     # Cells that follow each other are near each other.
-    return np.repeat(met, np.diff(np.append(some, family.n_cells)))
+    return np.interp(np.arange(cells.n_cells), own, met / np.bincount(query))
 
 
 def _described(cells: Cells, family: HashFamily) -> dict[str, Any]:
@@ -123,7 +121,11 @@ def _described(cells: Cells, family: HashFamily) -> dict[str, Any]:
         "shuffle_bytes": cells.n_songs * family.n_tables * row_bytes,
     }
     if isinstance(family, Voronoi):
-        described |= {"tau": round(family.tau, 6), "n_near": family.n_near}
+        described |= {
+            "tau": [round(tau, 6) for tau in family.reach.taus.tolist()],
+            "own_share": round(family.reach.own_share, 6),
+            "n_near": family.n_near,
+        }
     return described
 
 

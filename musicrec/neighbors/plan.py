@@ -14,6 +14,7 @@ from musicrec.neighbors.cell_tasks import CellSettings
 from musicrec.neighbors.search.hashing import Exact, HashFamily, make_hyperplane
 from musicrec.neighbors.search.index import cut_parts
 from musicrec.neighbors.search.leaders import fit_leaders
+from musicrec.neighbors.search.reach import same_reach
 from musicrec.neighbors.search.spaces import Frame, Space, as_stored, fit_frame
 from musicrec.neighbors.search.voronoi import N_NEAR, Voronoi
 from musicrec.spark.partitions import default_partitions
@@ -93,4 +94,4 @@ def _family(settings: NeighborsConfig, found: Floats, *, n_songs: int, space: Sp
     if kind == "exact" or n_cells < 2:
         return Exact(n_cells)
     leaders = fit_leaders(found, n_leaders=n_cells, seed=seed, spherical=space.metric == "cosine")
-    return Voronoi(leaders, tau=settings.expert.tau or math.inf, n_near=N_NEAR)
+    return Voronoi(leaders, same_reach(settings.expert.tau or math.inf), n_near=N_NEAR)

@@ -25,4 +25,5 @@ def tune_family(context: Context, cells: Cells, truth: Truth | None) -> HashFami
         return family
     with context.stage("tune", n_rows=len(truth.queries)):
         queries = Queries(asking_points(truth.queries, truth.space), truth.cells)
-        return tune(family, queries, target_recall=settings.target_recall)[0]
+        n_items = cells.index.counts[: cells.n_cells]
+        return tune(family, queries, target_recall=settings.target_recall, n_items=n_items)[0]

@@ -24,6 +24,7 @@ from musicrec.neighbors.search.index import CellIndex, cut_parts, cut_units
 from musicrec.neighbors.search.items import concatenate
 from musicrec.neighbors.search.kernel import SLACK
 from musicrec.neighbors.search.leaders import fit_leaders
+from musicrec.neighbors.search.reach import same_reach
 from musicrec.neighbors.search.spaces import Space, fit_frame
 from musicrec.neighbors.search.voronoi import Voronoi
 from musicrec.spark.partitions import partition_targets
@@ -164,7 +165,7 @@ def test_two_songs_and_one(spark, tmp_path) -> None:
 def families() -> dict[str, HashFamily]:
     vectors = np.stack(make_embeddings(400, seed=9)["embedding"])
     return {
-        "voronoi": Voronoi(fit_leaders(vectors, n_leaders=20, seed=0), 0.95, 20),
+        "voronoi": Voronoi(fit_leaders(vectors, n_leaders=20, seed=0), same_reach(0.95), 20),
         "hyperplane": make_hyperplane(n_tables=6, n_bits=3, dim=DIM, seed=0),
     }
 

@@ -9,18 +9,18 @@ need many tables for the same recall.
 
 **Whom a query asks.** Near neighbors lie beyond the border of a cell, the more of them the more dimensions there
 are, so a query asks its own cell and others: several probes in place of several copies (Lv et al. 2007,
-"Multi-probe LSH"). IVF asks equally many cells for all. Here a query asks all those whose leaders are nearer
-than `tau` times a local scale: one in the middle of its cell asks few, one at a corner many. SPANN (Chen et al.
-2021) takes the distance to the nearest leader for the scale, which is next to nothing where a query stands at its
-leader. Here it is the mean distance to the `SCALE_LEADERS` leaders around, as the contextual dissimilarity of
-Jégou, Harzallah and Schmid (2007) takes the mean over a neighborhood. Leaders lie close where songs do, so one
-`tau` suits dense and sparse regions better than one distance would.
+"Multi-probe LSH"). IVF asks equally many cells for all. Here a query asks all those whose leaders are within its
+reach (`reach.py`), which goes by a local scale: one in its cell's middle asks few, one at a corner many. SPANN
+(Chen et al. 2021) takes the distance to the nearest leader for the scale, which is next to nothing where a query
+stands at its leader. Here it is the mean distance to the `SCALE_LEADERS` leaders around, as the contextual
+dissimilarity of Jégou, Harzallah and Schmid (2007) takes the mean over a neighborhood. Leaders lie close where
+songs do, so a multiple of it suits dense and sparse regions better than one distance would.
 
-**How tau is chosen.** A neighbor is found exactly if its cell is asked, so each true neighbor of a sampled query
-requires some `tau`: the distance of its cell's leader in terms of the query's scale (`Voronoi.distances`), 0 in
-the own cell. The recall at any `tau` is the share that requires no more. It rises with `tau`; `tune.py` takes the
-smallest at which the lower bound of its 95 % interval reaches the target, before any join has run. The truth that
-this needs comes from the same cells: by the triangle inequality, most cannot hold a neighbor (`pruning.py`).
+**How far is chosen.** A neighbor is found exactly if its cell is asked, so each true neighbor of a sampled query
+requires some reach: the distance of its cell's leader (`Voronoi.distances`), 0 in the own cell. The recall of any
+rule is the share that requires no more; `tune.py` takes the cheapest of which the lower bound of its 95 % interval
+reaches the target, before any join has run. The truth that this needs comes from the same cells: by the triangle
+inequality, most cannot hold a neighbor (`pruning.py`).
 
 **Two levels.** To compare n vectors with m leaders takes n m products, for many songs more than the join. So
 leaders are grouped by about sqrt(m) first-level centers, a vocabulary tree of two levels (Nistér and Stewénius
@@ -40,11 +40,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from musicrec.arrays import Floats, Ints, concatenate_ranges
+from musicrec.arrays import Doubles, Floats, Ints, concatenate_ranges
 from musicrec.compiled import compiled
 from musicrec.neighbors.search.hashing import Probes, as_probes, grouped_by
 from musicrec.neighbors.search.leaders import Leaders, negative_half_squares
 from musicrec.neighbors.search.nearest_centers import nearest_among, nearest_groups, nearest_leaders
+from musicrec.neighbors.search.reach import Reach
 
 # Queries of a cell, and leaders, of a product: always as many queries, so that none depends on the others.
 PROBE_ROWS = 64
@@ -76,9 +77,9 @@ class Voronoi:
     Attributes
     ----------
     leaders : Leaders
-    tau : float
-        A query asks the cells whose leaders are nearer than so many times the mean distance of the
-        `SCALE_LEADERS` leaders next to its own, and its own cell. At least 0.
+    reach : Reach
+        A query asks the cells whose leaders are nearer, and its own cell; the scale is the mean distance of the
+        `SCALE_LEADERS` leaders next to its own.
     n_near : int
         Of so many leaders next to its own, which counts; at least 1.
     n_tables : int
@@ -86,7 +87,7 @@ class Voronoi:
     """
 
     leaders: Leaders
-    tau: float
+    reach: Reach
     n_near: int
     n_tables: int = 1
 
@@ -115,15 +116,17 @@ class Voronoi:
         home = self.assign(vectors)[:, 0] if home is None else home
         yield as_probes([np.arange(len(home))], [home], self.n_cells)
         rows, cells = [], []
-        shift = self._shift()  # (n_cells,)
+        shift, reach = self._shift(), self.reach  # (n_cells,)
         for own, starts, near in self._around(home):
-            row, cell = _within(vectors, own, starts, near, self.leaders.centers, shift, self.tau)  # (n_pairs,)
+            row, cell = _within(
+                vectors, own, starts, near, self.leaders.centers, shift, reach.own_share, reach.edges, reach.taus
+            )  # (n_pairs,)
             rows.append(row)
             cells.append(cell)
         yield as_probes(rows, cells, self.n_cells)
 
-    def distances(self, vectors: Floats, home: Ints) -> Iterator[tuple[Ints, Ints, Floats]]:
-        """Yield for the queries of each cell their distances to the leaders next to it, in terms of `tau`.
+    def distances(self, vectors: Floats, home: Ints) -> Iterator[tuple[Ints, Ints, Floats, Doubles]]:
+        """Yield for the queries of each cell their distances to the leaders next to it, and their scales.
 
         Parameters
         ----------
@@ -133,15 +136,15 @@ class Voronoi:
 
         Yields
         ------
-        int64 arrays, shapes (r,) and (near,), float32 array, shape (r, near)
-            Rows of `vectors`, cells, the own one first, and distances.
+        int64 arrays, shapes (r,) and (near,), float32 array, shape (r, near), float64 array, shape (r,)
+            Rows of `vectors`, cells, the own one first, distances, and scales.
         """
         shift = self._shift()  # (n_cells,)
         for own, starts, near in self._around(home):
             for i, cells in enumerate(near):
                 rows = own[starts[i] : starts[i + 1]]  # (r,)
                 centers = np.ascontiguousarray(self.leaders.centers[cells])  # (near, d)
-                yield rows, cells, _relative(vectors, rows, centers, shift[cells])
+                yield rows, cells, *_distances(vectors, rows, centers, shift[cells])
 
     def _shift(self) -> Floats:
         return _offsets(self.leaders.centers)
@@ -209,26 +212,39 @@ def _scale(halves: Floats, row: int) -> float:
 
 
 @compiled
-def _relative(vectors: Floats, rows: Ints, centers: Floats, shift: Floats) -> Floats:
-    """Return the distances of some vectors to centers in terms of their scales, (n_rows, n_centers)."""
-    relative = np.empty((len(rows), len(centers)), dtype=np.float32)
+def _distances(vectors: Floats, rows: Ints, centers: Floats, shift: Floats) -> tuple[Floats, Doubles]:
+    """Return the distances of some vectors to centers, (n_rows, n_centers), and their scales, (n_rows,)."""
+    distances, scales = np.empty((len(rows), len(centers)), dtype=np.float32), np.empty(len(rows))
     block = np.zeros((PROBE_ROWS, vectors.shape[1]), dtype=np.float32)
     halves = np.empty((PROBE_ROWS, len(centers)), dtype=np.float32)
     for start in range(0, len(rows), PROBE_ROWS):
         some = rows[start : start + PROBE_ROWS]  # at most (PROBE_ROWS,)
         _halves(vectors, some, centers, shift, block, halves)  # (PROBE_ROWS, n_centers)
         for i in range(len(some)):
-            scale = _scale(halves, i)
+            scales[start + i] = _scale(halves, i)
             for j in range(len(centers)):
-                relative[start + i, j] = np.sqrt(max(0.0, 2.0 * halves[i, j])) / scale
-    return relative
+                distances[start + i, j] = np.sqrt(max(0.0, 2.0 * halves[i, j]))
+    return distances, scales
+
+
+@compiled
+def _longest_half(halves: Floats, row: int, own_share: float, edges: Doubles, taus: Doubles) -> float:
+    """Return half the square of how far a query looks (`Reach.of`); its own leader is the first."""
+    own = np.sqrt(max(0.0, 2.0 * halves[row, 0]))
+    tenth = 0
+    while tenth < len(edges) and own > edges[tenth]:
+        tenth += 1
+    longest = max(0.0, own_share * own + taus[tenth] * _scale(halves, row))
+    half: float = longest * longest / 2.0
+    return half
 
 
 @compiled
 def _within(
-    vectors: Floats, rows: Ints, starts: Ints, near: Ints, centers: Floats, shift: Floats, tau: float
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return rows, and the cells next to theirs whose leaders are within `tau` of the scale."""
+    vectors: Floats, rows: Ints, starts: Ints, near: Ints, centers: Floats, shift: Floats,
+    own_share: float, edges: Doubles, taus: Doubles,
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:  # fmt: skip
+    """Return rows, and the cells next to theirs whose leaders are within reach."""
     n_near = near.shape[1]
     block = np.zeros((PROBE_ROWS, vectors.shape[1]), dtype=np.float32)
     buffer = np.empty(PROBE_ROWS * PROBE_LEADERS, dtype=np.float32)
@@ -253,8 +269,7 @@ def _within(
                     found_rows, found_cells = np.append(found_rows, more), np.append(found_cells, more)
                 for i in range(len(some)):
                     if first == 0:
-                        longest = tau * _scale(halves, i)
-                        reach[start + i] = longest * longest / 2.0
+                        reach[start + i] = _longest_half(halves, i, own_share, edges, taus)
                         # The own cell, which is the first, has been asked.
                         halves[i, 0] = np.inf
                     n = _add_within(

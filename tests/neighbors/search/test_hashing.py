@@ -5,6 +5,7 @@ import pytest
 
 from musicrec.neighbors.search.hashing import Exact, HashFamily, make_hyperplane
 from musicrec.neighbors.search.leaders import ONE_LEVEL_LEADERS, fit_leaders, spatial_order
+from musicrec.neighbors.search.reach import same_reach
 from musicrec.neighbors.search.voronoi import N_GROUPS, N_NEAR, SCALE_LEADERS, Voronoi
 
 
@@ -67,7 +68,7 @@ def test_hyperplane_tables_never_share_a_cell_and_a_query_asks_its_own() -> None
 def test_voronoi_cells_are_those_of_the_nearest_leader(length: float) -> None:
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((3000, 6)).astype(np.float32) * np.float32(length) + 3
-    family = Voronoi(fit_leaders(vectors, n_leaders=60, seed=0, spherical=False), 1.0, 60)
+    family = Voronoi(fit_leaders(vectors, n_leaders=60, seed=0, spherical=False), same_reach(1.0), 60)
     distance = np.linalg.norm(vectors[:, None, :] - family.leaders.centers[None], axis=2)
     np.testing.assert_array_equal(family.assign(vectors)[:, 0], distance.argmin(axis=1))
 
@@ -80,7 +81,7 @@ def test_two_levels_of_leaders_hardly_ever_miss_the_nearest() -> None:
     assert len(leaders) == pytest.approx(1500, rel=0.05)
     assert leaders.groups[-1] == len(leaders)
     nearest = (vectors @ leaders.centers.T).argmax(axis=1)
-    assert (Voronoi(leaders, 1.0, N_NEAR).assign(vectors)[:, 0] == nearest).mean() > 0.99
+    assert (Voronoi(leaders, same_reach(1.0), N_NEAR).assign(vectors)[:, 0] == nearest).mean() > 0.99
 
 
 def test_first_level_centers_without_leaders_are_passed_over() -> None:
@@ -88,18 +89,18 @@ def test_first_level_centers_without_leaders_are_passed_over() -> None:
     empty = np.insert(leaders.groups, 3, leaders.groups[3])
     first = np.insert(leaders.first, 3, leaders.first[2] * 1.001, axis=0)
     vectors = unit(500, 8, seed=2)
-    whole = Voronoi(leaders, 1.0, N_NEAR).assign(vectors)
-    padded = Voronoi(replace(leaders, first=first, groups=empty), 1.0, N_NEAR).assign(vectors)
+    whole = Voronoi(leaders, same_reach(1.0), N_NEAR).assign(vectors)
+    padded = Voronoi(replace(leaders, first=first, groups=empty), same_reach(1.0), N_NEAR).assign(vectors)
     np.testing.assert_array_equal(padded, whole)
 
 
 def test_the_leaders_next_to_a_cell_are_the_nearest() -> None:
     """Of two levels, with fewer leaders than are looked among: then none may be missed."""
     vectors = unit(20_000, 8)
-    family = Voronoi(fit_leaders(vectors, n_leaders=1500, seed=0), 1.0, 64)
+    family = Voronoi(fit_leaders(vectors, n_leaders=1500, seed=0), same_reach(1.0), 64)
     centers = family.leaders.centers.astype(np.float64)
     n_cells = 0
-    for _, near, _ in family.distances(vectors[:300], family.assign(vectors[:300])[:, 0]):
+    for _, near, _, _ in family.distances(vectors[:300], family.assign(vectors[:300])[:, 0]):
         distance = np.linalg.norm(centers - centers[near[0]], axis=1)
         np.testing.assert_allclose(distance[near], np.sort(distance)[:64], atol=1e-3)
         n_cells += 1
@@ -108,7 +109,7 @@ def test_the_leaders_next_to_a_cell_are_the_nearest() -> None:
 
 def test_voronoi_asks_the_own_cell_and_those_within_the_reach() -> None:
     vectors = unit(3000, 6)
-    family = Voronoi(fit_leaders(vectors, n_leaders=200, seed=0), 0.8, 200)
+    family = Voronoi(fit_leaders(vectors, n_leaders=200, seed=0), same_reach(0.8), 200)
     queries = unit(50, 6, seed=1)
     centers = family.leaders.centers.astype(np.float64)
     home = family.assign(queries)[:, 0]
@@ -124,7 +125,7 @@ def test_voronoi_asks_the_own_cell_and_those_within_the_reach() -> None:
 
 def test_voronoi_does_not_depend_on_the_batch() -> None:
     vectors = unit(2500, 16)
-    family = Voronoi(fit_leaders(unit(2000, 16, seed=1), n_leaders=700, seed=0), 1.0, 100)
+    family = Voronoi(fit_leaders(unit(2000, 16, seed=1), n_leaders=700, seed=0), same_reach(1.0), 100)
     whole, asked = family.assign(vectors), cells_by_query(family, vectors)
     np.testing.assert_array_equal(family.assign(vectors[1000:]), whole[1000:])
     np.testing.assert_array_equal(family.assign(vectors[::-1].copy()), whole[::-1])
@@ -133,7 +134,7 @@ def test_voronoi_does_not_depend_on_the_batch() -> None:
 
 def test_a_longer_reach_only_adds_cells() -> None:
     vectors, leaders = unit(300, 16), fit_leaders(unit(2000, 16, seed=1), n_leaders=40, seed=0)
-    narrow, wide = (cells_by_query(Voronoi(leaders, tau, 40), vectors) for tau in (0.8, 1.0))
+    narrow, wide = (cells_by_query(Voronoi(leaders, same_reach(tau), 40), vectors) for tau in (0.8, 1.0))
     assert all(set(few) <= set(many) for few, many in zip(narrow, wide, strict=True))
     assert sum(map(len, wide)) > sum(map(len, narrow))
 
@@ -154,7 +155,7 @@ def test_equal_vectors_share_a_cell_however_many_leaders_there_are(n_different: 
     vectors = np.repeat(unit(n_different, 4), 3, axis=0)
     leaders = fit_leaders(vectors, n_leaders=n_leaders, seed=0)
     assert len(leaders) <= n_leaders
-    cells = Voronoi(leaders, 1.0, 10).assign(vectors)[:, 0].reshape(n_different, 3)
+    cells = Voronoi(leaders, same_reach(1.0), 10).assign(vectors)[:, 0].reshape(n_different, 3)
     assert (cells == cells[:, :1]).all()
 
 

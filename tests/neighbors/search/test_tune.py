@@ -6,15 +6,9 @@ import pytest
 from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel import exact_nearest
 from musicrec.neighbors.search.leaders import fit_leaders
+from musicrec.neighbors.search.reach import Reach, same_reach
 from musicrec.neighbors.search.spaces import Space, distances
-from musicrec.neighbors.search.tune import (
-    Queries,
-    choose_tau,
-    intrinsic_dimension,
-    recall_of,
-    required_distances,
-    tune,
-)
+from musicrec.neighbors.search.tune import Queries, intrinsic_dimension, needs_of, pairs_of, tune
 from musicrec.neighbors.search.voronoi import Voronoi
 from tests.neighbors.search.test_hashing import cells_by_query, clustered
 
@@ -36,51 +30,44 @@ def as_queries(vectors: np.ndarray, rows: np.ndarray, family: Voronoi) -> Querie
     return Queries(vectors[rows], family.assign(vectors)[:, 0][lists.keys])
 
 
-def test_required_distances_are_what_probes_do(songs) -> None:
+def items_of_cells(family: Voronoi, vectors: np.ndarray) -> np.ndarray:
+    return np.bincount(family.assign(vectors)[:, 0], minlength=family.n_cells)
+
+
+def test_needs_and_pairs_are_what_probes_do(songs) -> None:
     vectors, chosen, _ = songs
-    leaders = fit_leaders(vectors, n_leaders=40, seed=0)
-    queries = as_queries(vectors, chosen[:50], Voronoi(leaders, np.inf, 40))
-    required = required_distances(Voronoi(leaders, np.inf, 40), queries)
-    for tau in (0.0, 0.6, 0.9):
-        asked = cells_by_query(Voronoi(leaders, tau, 40), queries.vectors)
+    family = Voronoi(fit_leaders(vectors, n_leaders=40, seed=0), same_reach(np.inf), 40)
+    queries, n_items = as_queries(vectors, chosen[:50], family), items_of_cells(family, vectors)
+    needs = needs_of(family, queries)
+    uneven = Reach(np.array([-0.1, 0.2, 0.4]), np.quantile(needs.own, [0.3, 0.6]), 0.7)
+    for reach in (same_reach(0.0), same_reach(0.6), same_reach(0.9), uneven):
+        asked = cells_by_query(Voronoi(family.leaders, reach, 40), queries.vectors)
         found = [[cell in cells for cell in row] for row, cells in zip(queries.cells.tolist(), asked, strict=True)]
-        np.testing.assert_array_equal(required <= tau, found)
+        far = reach.of(needs.own, needs.scale)
+        np.testing.assert_array_equal(needs.required <= far[:, None], found)
+        met = np.mean([n_items[cells].sum() for cells in asked])
+        assert pairs_of(family, queries, far[:, None], n_items=n_items)[0] == pytest.approx(met)
 
 
 @pytest.mark.parametrize("target", [0.9, 0.99])
 def test_the_reach_meets_the_target_on_other_songs(songs, target: float) -> None:
     vectors, chosen, judged = songs
-    family = Voronoi(fit_leaders(vectors[::2], n_leaders=100, seed=0), np.inf, 40)
-    tuned, recall = tune(family, as_queries(vectors, chosen, family), target_recall=target)
+    family = Voronoi(fit_leaders(vectors[::2], n_leaders=100, seed=0), same_reach(np.inf), 40)
+    n_items = items_of_cells(family, vectors)
+    tuned, recall = tune(family, as_queries(vectors, chosen, family), target_recall=target, n_items=n_items)
     assert recall.lower >= target
-    others = as_queries(vectors, judged, family)
-    assert recall_of(required_distances(tuned, others), others.known, tau=tuned.tau).mean > target - 0.01
+    assert needs_of(tuned, as_queries(vectors, judged, family)).recall(tuned.reach).mean > target - 0.01
     met = np.mean([len(cells) for cells in cells_by_query(tuned, vectors[judged])])
     assert met < 60
 
 
 def test_too_few_near_leaders_are_widened_until_the_target_is_met(songs) -> None:
     vectors, chosen, _ = songs
-    narrow = Voronoi(fit_leaders(vectors, n_leaders=200, seed=0), np.inf, 2)
-    tuned, recall = tune(narrow, as_queries(vectors, chosen, narrow), target_recall=0.995)
+    narrow = Voronoi(fit_leaders(vectors, n_leaders=200, seed=0), same_reach(np.inf), 2)
+    n_items = items_of_cells(narrow, vectors)
+    tuned, recall = tune(narrow, as_queries(vectors, chosen, narrow), target_recall=0.995, n_items=n_items)
     assert recall.lower >= 0.995
     assert tuned.n_near > 2
-
-
-def test_the_smallest_reach_that_is_enough() -> None:
-    required = np.linspace(0.0, 1.0, 2000, dtype=np.float32).reshape(200, 10)
-    known = np.ones((200, 10), dtype=bool)
-    tau = choose_tau(required, known, target_recall=0.8)
-    assert recall_of(required, known, tau=tau).lower >= 0.8
-    assert recall_of(required, known, tau=tau - 0.001).lower < 0.8
-
-
-def test_what_no_reach_finds_is_said() -> None:
-    required = np.full((100, 10), np.inf, dtype=np.float32)
-    required[:, :5] = 0.25
-    known = np.ones((100, 10), dtype=bool)
-    assert choose_tau(required, known, target_recall=0.9) == 0.25
-    assert recall_of(required, known, tau=0.25).mean == 0.5
 
 
 @pytest.mark.parametrize("dimension", [2, 5, 10])
