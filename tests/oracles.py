@@ -65,8 +65,8 @@ def lists_by_hand(
 def nearest_by_hand(queries: Items, candidates: Items, *, k: int) -> list[list[tuple[int, float]]]:
     """Return (key, cosine) of the k nearest candidates of each query: the truth of the kernel."""
     scores = scores_by_hand(queries.vectors, "cosine", among=candidates.vectors)
-    keys, recordings = candidates.keys.tolist(), candidates.recordings.tolist()
-    return lists_by_hand(scores, keys, recordings, own=queries.recordings.tolist(), k=k)
+    keys, recordings = candidates.keys.tolist(), candidates.facts[:, 0].tolist()
+    return lists_by_hand(scores, keys, recordings, own=queries.facts[:, 0].tolist(), k=k)
 
 
 def named_lists_by_hand(

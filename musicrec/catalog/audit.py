@@ -19,7 +19,7 @@ from musicrec.arrays import Bools, Doubles
 from musicrec.catalog import texts
 from musicrec.catalog.columns import MALFORMED, YEAR
 from musicrec.catalog.hashes import hash_texts
-from musicrec.catalog.named import OTHER_NAMES, OTHER_WORKS, TITLE_KEY, name_columns
+from musicrec.catalog.named import name_columns
 from musicrec.catalog.refused_rows import MAX_ID_LENGTH, as_quarantine
 from musicrec.catalog.values import (
     MISSING_NUMBERS,
@@ -34,7 +34,7 @@ from musicrec.catalog.values import (
     track_ids,
 )
 from musicrec.config import InputConfig
-from musicrec.schemas import TRACKS
+from musicrec.messages import AUDITED_SONGS
 from musicrec.songs import ANALYZED_FEATURES, FEATURE_RULES, FEATURES, LOCAL_PREFIX, TEXT_COLUMNS, FeatureRule
 from musicrec.spark.arrow import bools
 
@@ -260,8 +260,7 @@ def _songs(
         "popularity": pa.array(optional.popularity, from_pandas=True),
         "explicit": explicit_of(source["explicit"]) if "explicit" in source else pa.nulls(n, pa.bool_()),
         **{name: pa.array(values[name][rows], from_pandas=True) for name in FEATURES},
+        "same_key": pa.nulls(n, pa.int64()),
         N_KNOWN: pa.array(n_known[rows].astype(np.int32)),
     }
-    return pa.table(
-        {name: columns[name] for name in (*TRACKS.names, N_KNOWN, TITLE_KEY, OTHER_NAMES, OTHER_WORKS)}
-    )
+    return pa.table({name: columns[name] for name in AUDITED_SONGS.names})

@@ -113,7 +113,7 @@ def write_catalog(context: Context, *, newest_year: int = ANY_YEAR) -> Catalog:
 
 
 def _judge(context: Context, audited: pa.Table, written: pa.Table, columns: Collection[str]) -> None:
-    listed_once = context.config.neighbors.listed_once
+    listed_once = context.config.lists.listed_once
     measured = measure_catalog(
         audited, written, columns=columns, published=context.published, listed_once=listed_once
     )
@@ -146,7 +146,8 @@ def _write_tracks(
         first_ids=first_ids,
         tracks=context.files(datasets.TRACKS),
         numbered=files,
-        listed_once=context.config.neighbors.listed_once,
+        rules=context.config.lists,
+        barred=np.empty(0, dtype=np.int64),
     ).toArrow()
     for directory in (songs.directory, names.directory, releases.files.directory):
         drop(directory)

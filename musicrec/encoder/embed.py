@@ -18,6 +18,7 @@ from musicrec.neighbors.pack import EMBEDDED, PackedSongs, VectorPieces, pack_ve
 from musicrec.schemas import EMBEDDINGS
 from musicrec.spark.arrow import matrix_column
 from musicrec.storage import artifacts, datasets
+from musicrec.storage.array_files import ArrayFiles
 from musicrec.storage.rows import RowFiles
 
 
@@ -45,7 +46,7 @@ def write_embeddings(context: Context, catalog: Catalog, shipped: Shipped) -> Pa
             context.files(datasets.EMBEDDINGS),
             weights=weights,
             description=description,
-            listed_once=context.config.neighbors.listed_once,
+            facts=catalog.ordered.files,
         )
         packed = pack_vectors(context, vectors, n_rows=catalog.n_tracks)
         share = same_direction_share(packed.sample)
@@ -55,7 +56,7 @@ def write_embeddings(context: Context, catalog: Catalog, shipped: Shipped) -> Pa
 
 
 def as_vectors(
-    tracks: RowFiles, embeddings: RowFiles, *, weights: bytes, description: bytes, listed_once: str
+    tracks: RowFiles, embeddings: RowFiles, *, weights: bytes, description: bytes, facts: ArrayFiles
 ) -> VectorPieces:
     """Return the vectors of songs, each of which is written when it is first there.
 
@@ -67,11 +68,10 @@ def as_vectors(
         Gets `schemas.EMBEDDINGS`, in pieces of the same numbers.
     weights, description : bytes
         The encoder's two files; a few hundred KB, so they travel with the task.
-    listed_once : str
-        The column of songs of which a list holds each value once.
+    facts : ArrayFiles
+        `Numbered.songs`: their ranges are pieces of tracks.
     """
     pieces = tracks.pieces()
-    names = ["track_key", listed_once, "embedding"]
 
     def read(number: int) -> Iterable[tuple[int, pa.Table]]:
         encoder, encodings = from_files(weights, description)
@@ -80,6 +80,8 @@ def as_vectors(
         keys = [songs.column(name) for name in ("track_key", "track_id", "recording_key", "work_key")]
         rows = pa.Table.from_arrays([*keys, vectors], names=EMBEDDINGS.names)
         embeddings.write(pieces[number], rows)
-        yield number, pa.Table.from_arrays([rows[name] for name in names], names=EMBEDDED)
+        (of_songs,) = facts.read(pieces[number], "facts")
+        columns = [rows["track_key"], matrix_column(of_songs), rows["embedding"]]
+        yield number, pa.Table.from_arrays(columns, names=EMBEDDED)
 
     return VectorPieces(len(pieces), read)

@@ -19,6 +19,7 @@ from musicrec.encoder.learning.training import Epoch
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.spread import Spread
 from musicrec.neighbors.pack import PackedSongs
+from musicrec.neighbors.search.rules import make_rules
 from musicrec.report import range_tasks
 from musicrec.report import rival as stage
 from musicrec.report.page import Example, Occurrences, Pictures
@@ -159,27 +160,34 @@ def _rival_lists(
 ) -> dict[int, list[tuple[int, float]]]:
     """Return the nearest songs of each asked one, (key, score) by rank, by what the encoder was compared with."""
     settings, tracks = context.config.neighbors, context.files(datasets.TRACKS)
-    recording = settings.listed_once
+    rules, k = make_rules(context.config.lists), settings.k
     (weights, description), (encoder, encodings) = rival, from_files(*rival)
     # Pieces of tracks are ranges of songs.
+    asked = np.sort(asked)
     songs = pa.concat_tables(
         tracks.read_piece(part, columns=TRACK_INPUTS).take(pa.array(asked[rows] - numbered.firsts[part]))
         for part, rows in each_part(numbered.range_of(asked))
     )
-    queries = stage.as_items(songs, encoder, encodings, recording=recording)
+    queries = stage.as_items(songs, numbered.facts(asked), encoder, encodings)
     pieces = tracks.pieces()
+
+    def read(number: int) -> tuple[pa.Table, Ints]:
+        part = pieces[number]
+        return tracks.read_piece(part, columns=TRACK_INPUTS), numbered.songs.read(part, "facts")[0]
+
     found = stage.merge(
         stage.as_nearest(
             context.numbers(len(pieces)),
-            read=lambda number: tracks.read_piece(pieces[number], columns=TRACK_INPUTS),
+            read=read,
             queries=queries,
             weights=weights,
             description=description,
-            k=settings.k,
-            recording=recording,
+            k=k,
+            rules=rules,
         ).toArrow(),
-        n_queries=len(queries),
-        k=settings.k,
+        queries,
+        k=k,
+        rules=rules,
     )
     return {
         # A key is a hash, so it may be negative; NaN is no neighbor.
