@@ -252,6 +252,9 @@ WRITTEN_FAVORITES = _schema(
     keys=ArrayType(LongType()),
 )  # fmt: skip
 
+# The key of a song; nothing is unique.
+KEYS_OF = _schema(track_key=LongType())
+
 # A song as playlists or favorites name it; nothing is unique.
 NAMED = _schema(track_id=StringType())
 

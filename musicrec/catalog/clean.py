@@ -12,6 +12,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from musicrec.arrays import Ints
 from musicrec.catalog import clean_tasks, recording_tasks
 from musicrec.catalog.audit import ANY_YEAR
 from musicrec.catalog.clean_tasks import rules_of
@@ -28,6 +29,8 @@ from musicrec.storage import datasets
 from musicrec.storage.array_files import ArrayFiles
 from musicrec.storage.arrow_files import ArrowFiles
 from musicrec.storage.files import drop
+
+NO_SONGS = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,10 @@ class Catalog:
     is_one_recording: bool = False
 
 
-def write_catalog(context: Context, *, newest_year: int = ANY_YEAR) -> Catalog:
+def write_catalog(context: Context, *, barred: Ints = NO_SONGS, newest_year: int = ANY_YEAR) -> Catalog:
     """Clean the input into `work/`: every row ends as a track, a counted duplicate or in the quarantine.
 
-    No song is from after `newest_year`.
+    No song is from after `newest_year`; `barred` are the keys of songs that no list holds, rising.
 
     Raises
     ------
@@ -78,7 +81,7 @@ def write_catalog(context: Context, *, newest_year: int = ANY_YEAR) -> Catalog:
         songs, names = ArrowFiles(context.run.path(datasets.SONGS)), context.arrays(datasets.NAMES)
         quarantine = context.files(datasets.QUARANTINE)
         with input_errors(settings.tracks):
-            source = read_source(context.session, settings)
+            source = read_source(context.session, settings, same=context.config.lists.same)
             for sentence in source.said:
                 log.info(sentence)
             rules = rules_of(source, newest_year=newest_year)
@@ -90,7 +93,7 @@ def write_catalog(context: Context, *, newest_year: int = ANY_YEAR) -> Catalog:
             quarantine.write(0, clean_tasks.NO_QUARANTINE)
         check_counts(counts, source, told=f"the rows with their reasons: {context.run.path(datasets.QUARANTINE)}")
         _tell_malformed(context, counts)
-        ordered, written = _write_tracks(context, songs, names, audited)
+        ordered, written = _write_tracks(context, songs, names, audited, barred)
         counts["n_duplicates"] += sum(written["n_duplicates"].to_pylist())
         counts["n_tracks"] = context.files(datasets.TRACKS).count()
         _check_sums(counts, n_tracks=counts["n_tracks"], n_quarantined=quarantine.count())
@@ -121,7 +124,7 @@ def _judge(context: Context, audited: pa.Table, written: pa.Table, columns: Coll
 
 
 def _write_tracks(
-    context: Context, songs: ArrowFiles, names: ArrayFiles, audited: pa.Table
+    context: Context, songs: ArrowFiles, names: ArrayFiles, audited: pa.Table, barred: Ints
 ) -> tuple[Ordered, pa.Table]:
     """Write the songs by range of ids; return them in order, and `messages.WRITTEN_TRACKS`."""
     filled = [row["piece"] for row in audited.sort_by("piece").to_pylist() if row["n_songs"]]
@@ -147,7 +150,7 @@ def _write_tracks(
         tracks=context.files(datasets.TRACKS),
         numbered=files,
         rules=context.config.lists,
-        barred=np.empty(0, dtype=np.int64),
+        barred=barred,
     ).toArrow()
     for directory in (songs.directory, names.directory, releases.files.directory):
         drop(directory)

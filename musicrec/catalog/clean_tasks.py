@@ -56,11 +56,15 @@ _AUDITED = pa.schema(
 
 @dataclass(frozen=True)
 class Rules:
-    """What a task needs to know of a source: canonical name -> source names, the rules, the last year of songs."""
+    """What a task needs to know of a source.
+
+    Canonical name -> source names, the rules, the last year of songs, and the columns that make `same_key`.
+    """
 
     columns: Mapping[str, tuple[str, ...]]
     settings: InputConfig
     newest_year: int = ANY_YEAR
+    same: tuple[str, ...] = ()
 
     def audited(self, rows: pa.Table, names: Sequence[str]) -> Audited:
         """Return what the rows are, as `audit_rows`, given the names of their columns."""
@@ -71,12 +75,14 @@ class Rules:
                 columns[name] = f"⟨{name}⟩"
                 several = [as_texts(whole(rows[source])) for source in sources]
                 rows = rows.append_column(columns[name], coalesced(several))
-        return audit_rows(rows, columns=columns, settings=self.settings, newest_year=self.newest_year)
+        return audit_rows(
+            rows, columns=columns, settings=self.settings, newest_year=self.newest_year, same=self.same
+        )
 
 
 def rules_of(source: Source, *, newest_year: int = ANY_YEAR) -> Rules:
     """Return what a task needs to know of a source, and of the last year of songs."""
-    return Rules(source.meaning.columns, source.meaning.settings, newest_year)
+    return Rules(source.meaning.columns, source.meaning.settings, newest_year, source.same)
 
 
 def write_audited(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,6 +12,7 @@ from musicrec.arrays import Ints
 from musicrec.catalog.flags import find_flags
 from musicrec.catalog.folding import folded
 from musicrec.catalog.hashes import hash_numbers, hash_texts
+from musicrec.catalog.texts import as_texts, lowered, stripped
 from musicrec.schemas import TRACKS
 from musicrec.spark.arrow import numbers
 
@@ -21,6 +24,12 @@ def as_tracks_table(songs: pa.Table) -> pa.Table:
     songs = songs.append_column("album_key", _album_keys(songs))
     flags = find_flags(*(songs[name].combine_chunks() for name in ("title", "album", "genre")))
     return songs.append_column("flags", pa.array(flags.astype(np.int32))).select(TRACKS.names)
+
+
+def same_keys(columns: Sequence[pa.Array]) -> pa.Array:
+    """Return a key of the values of columns, in any case and with any space around; an unknown one is a value."""
+    told = [pc.fill_null(lowered(stripped(as_texts(column))), "") for column in columns]
+    return pa.array(hash_texts(*told))
 
 
 def _album_keys(songs: pa.Table) -> pa.Array:

@@ -263,7 +263,7 @@ def test_where_groups_cross_the_rules_are_kept_and_no_list_shrinks() -> None:
 
 
 def test_a_million_songs_of_one_artist_make_short_lists_in_one_pass() -> None:
-    """What bars nearly all of a catalog costs a look at each pair, no more, and lists are as short as they must."""
+    """What bars nearly all of a catalog costs a look at each pair, and lists are as short as they must."""
     n, rng = 1_000_000, np.random.default_rng(1)
     vectors = rng.standard_normal((n, 4)).astype(np.float16)
     facts = np.column_stack([np.arange(n), np.full(n, 7)])
