@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from musicrec.config_types import Section, Weight
-from musicrec.traits import ALWAYS_BARRED, EXPLICIT, FLAGS, NEVER
+from musicrec.traits import ALWAYS_BARRED, BARRED, EXPLICIT, FLAGS
 
 # A limit of so many is none: no list is longer.
 NO_LIMIT = 1000
@@ -58,7 +58,7 @@ class ListsConfig(Section):
         """The traits of songs that no list holds."""
         barred = {"none": EXPLICIT}.get(self.explicit, 0)
         if self.exclude or self.min_seconds or self.max_seconds:
-            barred |= NEVER
+            barred |= BARRED
         return barred | self._flags & ALWAYS_BARRED
 
     @property

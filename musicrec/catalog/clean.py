@@ -30,7 +30,7 @@ from musicrec.storage.array_files import ArrayFiles
 from musicrec.storage.arrow_files import ArrowFiles
 from musicrec.storage.files import drop
 
-NO_SONGS = np.empty(0, dtype=np.int64)
+NONE_BARRED = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,16 @@ class Catalog:
     is_one_recording: bool = False
 
 
-def write_catalog(context: Context, *, barred: Ints = NO_SONGS, newest_year: int = ANY_YEAR) -> Catalog:
+def write_catalog(context: Context, *, barred: Ints = NONE_BARRED, newest_year: int = ANY_YEAR) -> Catalog:
     """Clean the input into `work/`: every row ends as a track, a counted duplicate or in the quarantine.
 
-    No song is from after `newest_year`; `barred` are the keys of songs that no list holds, rising.
+    Parameters
+    ----------
+    context : Context
+    barred : int64 array, shape (n,)
+        The keys of songs that no list holds, rising.
+    newest_year : int
+        No song is from after it.
 
     Raises
     ------

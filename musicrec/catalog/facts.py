@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from musicrec.arrays import Ints
 from musicrec.config_lists import ListsConfig
 from musicrec.spark.arrow import numbers
-from musicrec.traits import EXPLICIT, NEVER, NO_GROUP, UNKNOWN_YEAR
+from musicrec.traits import BARRED, EXPLICIT, NO_GROUP, UNKNOWN_YEAR
 
 _UNKNOWN = {"release_year": UNKNOWN_YEAR, "same_key": 0}
 _SECOND = 1000.0
@@ -47,4 +47,4 @@ def _traits_of(tracks: pa.Table, settings: ListsConfig, barred: Ints) -> Ints:
         never |= seconds < settings.min_seconds
         if settings.max_seconds:
             never |= seconds > settings.max_seconds
-    return (traits | NEVER * never) & (settings.always_barred | settings.barred_unless_own)
+    return (traits | BARRED * never) & (settings.always_barred | settings.barred_unless_own)

@@ -16,7 +16,7 @@ from musicrec.lists.list_files import ListFiles
 from musicrec.lists.nearest import Places
 from musicrec.lists.sort import as_recommendations
 from musicrec.messages import CHECKED, WRITTEN, as_row
-from musicrec.neighbors.search.rules import Rules, find_broken
+from musicrec.neighbors.search.rules import ListRules, find_broken
 from musicrec.schemas import REFUSED, STATUS
 from musicrec.spark.arrow import gather_batches
 from musicrec.spark.tasks import PIECE_ROWS, Batches, each_number, each_part_of
@@ -75,7 +75,7 @@ def write_refused(refused: DataFrame, *, numbered: Numbered, targets: Sequence[i
 
 
 def write_checked(
-    ranges: DataFrame, *, lists: ListFiles, rules: Rules, written: Written, reason: str
+    ranges: DataFrame, *, lists: ListFiles, rules: ListRules, written: Written, reason: str
 ) -> DataFrame:
     """Read the recommendations of each range back, check them, write its `schemas.STATUS`; return what was found.
 
@@ -87,7 +87,7 @@ def write_checked(
         `id`, the numbers of the ranges.
     lists : ListFiles
         What the recommendations were made of.
-    rules : Rules
+    rules : ListRules
         That they keep.
     written : Written
     reason : str
@@ -141,7 +141,7 @@ def find_problems(lists: Places, *, first: int, n_songs: int) -> dict[str, Ints]
     return {problem: found for problem, found in rows.items() if len(found)}
 
 
-def find_broken_rules(lists: Places, numbered: Numbered, *, part: int, rules: Rules) -> dict[str, Ints]:
+def find_broken_rules(lists: Places, numbered: Numbered, *, part: int, rules: ListRules) -> dict[str, Ints]:
     """Return the rows of lists that hold what the rules forbid, by what is wrong with them.
 
     Parameters
@@ -150,7 +150,7 @@ def find_broken_rules(lists: Places, numbered: Numbered, *, part: int, rules: Ru
     numbered : Numbered
     part : int
         The range of the songs whose lists they are.
-    rules : Rules
+    rules : ListRules
     """
     # What is no song is another problem.
     is_song = (lists.places != NO_SONG) & (lists.places >= 0) & (lists.places < numbered.firsts[-1])

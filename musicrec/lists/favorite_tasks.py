@@ -17,7 +17,7 @@ from musicrec.catalog.relations import Relation
 from musicrec.lists.fusion import Favorites, Fused, fuse
 from musicrec.lists.list_files import ListFiles
 from musicrec.messages import FAVORITE_BLOCKS, LISTENERS, WRITTEN_FAVORITES, as_row
-from musicrec.neighbors.search.rules import Rules
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.schemas import FAVORITES, USER_RECOMMENDATIONS
 from musicrec.spark.arrow import numbers
 from musicrec.spark.tasks import Batches, each_number, each_part_of, numbered_pieces
@@ -43,7 +43,7 @@ class FuseSettings:
     lists: ListFiles
     k: int
     rank_constant: int
-    rules: Rules
+    rules: ListRules
 
 
 def write_favorites(relation: Relation, *, numbered: Numbered, files: RowFiles) -> DataFrame:

@@ -14,7 +14,7 @@ import numpy as np
 from musicrec.arrays import NO_SONG, Bools, Floats, Ints
 from musicrec.compiled import compiled
 from musicrec.lists.nearest import Places
-from musicrec.neighbors.search.rules import NOTHING, Rules, choose
+from musicrec.neighbors.search.rules import NO_CANDIDATE, ListRules, choose
 
 # A vote of rank 1 counts this much. Whole numbers: a sum of floats would depend on its order.
 SHARE_UNIT = 10**9
@@ -63,7 +63,9 @@ class Fused:
     because_of: Ints
 
 
-def fuse(favorites: Favorites, lists: Places, facts: Ints, *, k: int, rank_constant: int, rules: Rules) -> Fused:
+def fuse(
+    favorites: Favorites, lists: Places, facts: Ints, *, k: int, rank_constant: int, rules: ListRules
+) -> Fused:
     """Return the first k songs of each listener that the rules allow: agreement down, then number up.
 
     Favorites, and what shares their narrowest group, are left out; they bar nothing else.
@@ -78,7 +80,7 @@ def fuse(favorites: Favorites, lists: Places, facts: Ints, *, k: int, rank_const
     k : int
     rank_constant : int
         Larger weighs agreement over rank.
-    rules : Rules
+    rules : ListRules
     """
     listeners = np.arange(len(favorites.starts))
     listener = np.repeat(listeners[:-1], np.diff(favorites.starts))
@@ -107,7 +109,7 @@ def fuse(favorites: Favorites, lists: Places, facts: Ints, *, k: int, rank_const
     new = np.flatnonzero(is_new)
     starts = np.searchsorted(owner[new], listeners)
     chosen = choose(rules, starts, of_candidates[new], rules.nobody(len(listeners) - 1), k=k)
-    listed, rank = np.nonzero(chosen != NOTHING)
+    listed, rank = np.nonzero(chosen != NO_CANDIDATE)
     rows = new[chosen[listed, rank]]
     n_favorites = np.diff(favorites.starts)[listed]
     return Fused(

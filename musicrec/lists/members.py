@@ -15,7 +15,7 @@ from musicrec.catalog.key_search import NOWHERE, find_keys
 from musicrec.catalog.numbered import Numbered, each_part
 from musicrec.lists.nearest import SongRows
 from musicrec.messages import MEMBER_BLOCKS, WRITTEN, as_row
-from musicrec.neighbors.search.rules import NOTHING, Rules, choose
+from musicrec.neighbors.search.rules import NO_CANDIDATE, ListRules, choose
 from musicrec.spark.arrow import numbers
 from musicrec.spark.tasks import MAX_BLOCK_ROWS, Batches, each_block, each_number, joined
 from musicrec.storage.array_files import ArrayFiles
@@ -119,7 +119,7 @@ def as_member_blocks(
     return pieces.mapInArrow(split, MEMBER_BLOCKS)
 
 
-def write_members(blocks: DataFrame, *, n_ranges: int, k: int, rules: Rules, files: ArrayFiles) -> DataFrame:
+def write_members(blocks: DataFrame, *, n_ranges: int, k: int, rules: ListRules, files: ArrayFiles) -> DataFrame:
     """Write the items of each range, as `Members` says, and return `messages.WRITTEN`.
 
     Parameters
@@ -127,7 +127,7 @@ def write_members(blocks: DataFrame, *, n_ranges: int, k: int, rules: Rules, fil
     blocks : DataFrame
         `messages.MEMBER_BLOCKS`.
     n_ranges, k : int
-    rules : Rules
+    rules : ListRules
     files : ArrayFiles
     """
 
@@ -150,7 +150,7 @@ def write_members(blocks: DataFrame, *, n_ranges: int, k: int, rules: Rules, fil
     return blocks.repartition(n_ranges, "target").mapInArrow(write, WRITTEN)
 
 
-def is_listed(starts: Ints, facts: Ints, *, k: int, rules: Rules) -> Bools:
+def is_listed(starts: Ints, facts: Ints, *, k: int, rules: ListRules) -> Bools:
     """Return which songs of items a list can hold: the first that the caps allow, (n,).
 
     Of each wider group one more, and in all as many more as a song may bar as its own.
@@ -161,12 +161,12 @@ def is_listed(starts: Ints, facts: Ints, *, k: int, rules: Rules) -> Bools:
         The songs of item i are starts[i] : starts[i + 1], in order.
     facts : int64 array, shape (n, n_facts)
     k : int
-    rules : Rules
+    rules : ListRules
     """
-    caps = Rules(tuple((min(most, k) + int(i > 0),) * 2 for i, (most, _) in enumerate(rules.limits)))
+    caps = ListRules(tuple((min(most, k) + int(i > 0),) * 2 for i, (most, _) in enumerate(rules.limits)))
     n_items, n_more = len(starts) - 1, max(most for most, _ in caps.limits)
     nobody = caps.nobody(n_items)
     chosen = choose(caps, starts, facts[:, : caps.n_facts], nobody, k=k + n_more)
     listed = np.zeros(len(facts), dtype=bool)
-    listed[chosen[chosen != NOTHING]] = True
+    listed[chosen[chosen != NO_CANDIDATE]] = True
     return listed

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from musicrec.arrays import NO_SONG, Floats, Ints
 from musicrec.compiled import compiled
-from musicrec.neighbors.search.rules import NOTHING, Rules, choose
+from musicrec.neighbors.search.rules import NO_CANDIDATE, ListRules, choose
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ def sort_candidates(candidates: SongRows, scores: Floats) -> tuple[SongRows, Flo
     return SongRows(candidates.starts, candidates.songs[order], candidates.facts[order]), scores[order]
 
 
-def choose_songs(candidates: SongRows, scores: Floats, *, rows: Ints, facts: Ints, k: int, rules: Rules) -> Places:
+def choose_songs(
+    candidates: SongRows, scores: Floats, *, rows: Ints, facts: Ints, k: int, rules: ListRules
+) -> Places:
     """Return the list of each song: the first k candidates that the rules allow.
 
     Parameters
@@ -72,10 +74,10 @@ def choose_songs(candidates: SongRows, scores: Floats, *, rows: Ints, facts: Int
     facts : int64 array, shape (n, n_facts)
         Of the songs whose lists they are.
     k : int
-    rules : Rules
+    rules : ListRules
     """
     chosen = choose(rules, candidates.starts, candidates.facts, facts, k=k, rows=rows)
-    found, is_taken = no_places(len(rows), k=k), chosen != NOTHING
+    found, is_taken = no_places(len(rows), k=k), chosen != NO_CANDIDATE
     found.places[is_taken] = candidates.songs[chosen[is_taken]]
     found.scores[is_taken] = scores[chosen[is_taken]]
     return found

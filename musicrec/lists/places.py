@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musicrec.arrays import NO_SONG, Bools, Floats, Ints, concatenate_ranges
-from musicrec.neighbors.search.rules import REFUSED, ROOM, Rules, make_room
+from musicrec.neighbors.search.rules import REFUSED, ROOM, ListRules, make_room
 
 # Songs of its own list that a forgotten song asks for a place.
 N_ASKED = 5
@@ -183,7 +183,7 @@ def find_wishes(lists: SongLists, forgotten: Ints) -> Wishes:
     return Wishes(lists.songs[row], lists.facts[row], lists.scores[position], lists.places[position])
 
 
-def find_offers(wishes: Wishes, lists: SongLists, *, k: int, rules: Rules) -> Offers:
+def find_offers(wishes: Wishes, lists: SongLists, *, k: int, rules: ListRules) -> Offers:
     """Return what the wishes cost that the hosts' rules allow: which song makes room, as `rules.make_room` says.
 
     Parameters
@@ -193,7 +193,7 @@ def find_offers(wishes: Wishes, lists: SongLists, *, k: int, rules: Rules) -> Of
         Those of the hosts, by rising song; a host that is not among them has no list.
     k : int
         Places of a full list, at least 1.
-    rules : Rules
+    rules : ListRules
         That the lists keep.
     """
     wish = np.flatnonzero(is_among(wishes.hosts, lists.songs))

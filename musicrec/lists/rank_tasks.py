@@ -14,7 +14,7 @@ from musicrec.catalog.numbered import Numbered, each_part
 from musicrec.lists.members import ALL, LISTED, Members
 from musicrec.lists.nearest import Places, SongRows, choose_songs, concatenate_places, no_places, sort_candidates
 from musicrec.messages import LIST_BLOCKS, WRITTEN, as_row
-from musicrec.neighbors.search.rules import Rules
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.spark.arrow import numbers
 from musicrec.spark.tasks import Batches, Read, each_block, each_number, joined
 from musicrec.storage.array_files import ArrayFiles
@@ -30,7 +30,7 @@ class RankSettings:
 
     k: int
     numbered: Numbered
-    rules: Rules
+    rules: ListRules
     members: Members | None
 
 

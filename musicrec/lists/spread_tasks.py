@@ -28,7 +28,7 @@ from musicrec.lists.places import (
     find_wishes,
 )
 from musicrec.messages import COUNTED, OFFERS, TALLIES, as_row, blob_of
-from musicrec.neighbors.search.rules import Rules
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.schemas import OCCURRENCES, PLACES
 from musicrec.spark.arrow import bools, numbers
 from musicrec.spark.tasks import MAX_BLOCK_ROWS, Batches, Write, each_block, each_number
@@ -94,7 +94,7 @@ def gather_counted(counted: pa.Table) -> Histogram:
 
 
 def as_offers(
-    ranges: DataFrame, *, read_forgotten: Callable[[int], Ints], lists: ListFiles, rules: Rules
+    ranges: DataFrame, *, read_forgotten: Callable[[int], Ints], lists: ListFiles, rules: ListRules
 ) -> DataFrame:
     """Return `messages.OFFERS` of forgotten songs, of each range no more than can be chosen.
 
@@ -105,13 +105,13 @@ def as_offers(
     read_forgotten : callable
         Returns the songs of a range that are to get a place, rising.
     lists : ListFiles
-    rules : Rules
+    rules : ListRules
         That they keep.
     """
     return ranges.mapInArrow(_each(lambda part: offers_of(read_forgotten(part), lists, rules)), OFFERS)
 
 
-def offers_of(forgotten: Ints, lists: ListFiles, rules: Rules) -> Batches:
+def offers_of(forgotten: Ints, lists: ListFiles, rules: ListRules) -> Batches:
     """Yield the `messages.OFFERS` of songs, of some at a time: of those wishes are held.
 
     Parameters
@@ -119,7 +119,7 @@ def offers_of(forgotten: Ints, lists: ListFiles, rules: Rules) -> Batches:
     forgotten : int64 array, shape (n,)
         Numbers of the songs.
     lists : ListFiles
-    rules : Rules
+    rules : ListRules
     """
     n_rows = max(1, ASKED_PLACES // (N_ASKED * lists.k))
     for first in range(0, len(forgotten), n_rows):

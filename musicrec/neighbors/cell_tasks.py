@@ -16,7 +16,7 @@ from musicrec.messages import BLOCKS, CELLS, as_row, blob_of
 from musicrec.neighbors.search.hashing import HashFamily
 from musicrec.neighbors.search.items import Items, distinct_rows
 from musicrec.neighbors.search.kernel import ONE_EACH, pair_scores
-from musicrec.neighbors.search.rules import Rules
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.neighbors.search.same_vectors import facts_of_items, split_items
 from musicrec.neighbors.search.spaces import Space, as_stored
 from musicrec.neighbors.search.warm import warm_up
@@ -41,7 +41,7 @@ class CellSettings:
     first_cells: Ints
     drawn_share: float
     seed: int
-    rules: Rules = ONE_EACH
+    rules: ListRules = ONE_EACH
 
     @property
     def n_first(self) -> int:

@@ -18,7 +18,7 @@ from musicrec.neighbors.recall import lists_as_truth, measure_recall
 from musicrec.neighbors.search.hashing import HashFamily
 from musicrec.neighbors.search.index import cut_units
 from musicrec.neighbors.search.kernel import SLACK
-from musicrec.neighbors.search.rules import Rules
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.neighbors.search.voronoi import Voronoi
 from musicrec.neighbors.truth import Truth
 from musicrec.spark.partitions import default_partitions
@@ -99,7 +99,7 @@ def _plan(context: Context, cells: Cells, family: HashFamily) -> JoinSettings:
     )
 
 
-def count_spare(rules: Rules, settings: ListsConfig) -> int:
+def count_spare(rules: ListRules, settings: ListsConfig) -> int:
     """Return how many places beyond k the items need whose songs differ: each song drops what is its own."""
     if settings.listed_once == "track_key" and rules.n_facts == 1:
         return 0

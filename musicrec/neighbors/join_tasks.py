@@ -21,7 +21,7 @@ from musicrec.neighbors.search.hashing import HashFamily, Probes
 from musicrec.neighbors.search.index import CellIndex, CellReader
 from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel import Meetings, Search, as_candidates
-from musicrec.neighbors.search.rules import Rules
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.neighbors.search.spaces import Frame, Space
 from musicrec.neighbors.search.top_k import Lists
 from musicrec.neighbors.search.warm import warm_up
@@ -41,7 +41,7 @@ class JoinSettings:
 
     k: int
     n_spare: int
-    rules: Rules
+    rules: ListRules
     space: Space
     frame: Frame
     family: HashFamily

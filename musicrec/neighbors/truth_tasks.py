@@ -14,7 +14,7 @@ from musicrec.neighbors.search.index import CellIndex, CellReader, Spans
 from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel import Meetings, Search, as_candidates
 from musicrec.neighbors.search.pruning import can_hold, radii
-from musicrec.neighbors.search.rules import Rules
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.neighbors.search.spaces import Frame, Space
 from musicrec.neighbors.search.top_k import Lists
 from musicrec.neighbors.search.warm import warm_up
@@ -33,7 +33,7 @@ class TruthSettings:
     k: int
     queries: Items
     space: Space
-    rules: Rules
+    rules: ListRules
     asking: Floats
     reach: Doubles
     leaders: Floats | None
@@ -56,7 +56,13 @@ def as_truths(shares: DataFrame, *, settings: TruthSettings) -> DataFrame:
 
 
 def lists_of_share(row: dict[str, bytes], *, n_queries: int, k: int) -> tuple[Lists, Ints]:
-    """Return the lists of a row of `messages.TRUTHS` and the cells of their neighbors, (n_queries, k)."""
+    """Return the lists of a row of `messages.TRUTHS` and the cells of their neighbors, (n_queries, k).
+
+    Parameters
+    ----------
+    row : dict
+    n_queries, k : int
+    """
     keys, groups, cells, scores = (
         blob_of(TRUTHS, name, row[name]).reshape(n_queries, k, -1) for name in TRUTHS.names
     )

@@ -14,7 +14,7 @@ from musicrec.encoder.learning.model import Encoder, embed, from_files
 from musicrec.messages import NEAREST, as_row, blob_of
 from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel import exact_nearest
-from musicrec.neighbors.search.rules import Rules
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.neighbors.search.spaces import Space
 from musicrec.neighbors.search.top_k import Lists, merge_lists
 from musicrec.neighbors.search.warm import warm_up
@@ -33,7 +33,7 @@ def as_nearest(
     weights: bytes,
     description: bytes,
     k: int,
-    rules: Rules,
+    rules: ListRules,
 ) -> DataFrame:
     """Return `messages.NEAREST`: the k nearest of each query among the songs of each piece.
 
@@ -48,7 +48,7 @@ def as_nearest(
     weights, description : bytes
         The encoder's two files.
     k : int
-    rules : Rules
+    rules : ListRules
         That their lists keep.
     """
 
@@ -81,7 +81,7 @@ def as_items(songs: pa.Table, facts: Ints, encoder: Encoder, encodings: Encoding
     return Items(numbers(songs.column("track_key")), facts, vectors)
 
 
-def merge(nearest: pa.Table, queries: Items, *, k: int, rules: Rules) -> Lists:
+def merge(nearest: pa.Table, queries: Items, *, k: int, rules: ListRules) -> Lists:
     """Return the k nearest of each query among all songs, from `messages.NEAREST`.
 
     Parameters
@@ -90,7 +90,7 @@ def merge(nearest: pa.Table, queries: Items, *, k: int, rules: Rules) -> Lists:
         `messages.NEAREST`.
     queries : Items
     k : int
-    rules : Rules
+    rules : ListRules
     """
     several = []
     for row in nearest.to_pylist():

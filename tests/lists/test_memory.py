@@ -17,7 +17,7 @@ import numpy as np
 from musicrec.catalog.numbered import Numbered
 from musicrec.lists import spread_tasks
 from musicrec.lists.list_files import ListFiles
-from musicrec.neighbors.search.rules import Rules
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.storage.array_files import ArrayFiles
 directory, n, k, limit = sys.argv[1], *map(int, sys.argv[2:])
 files = ArrayFiles(directory)
@@ -26,7 +26,7 @@ files.write(0, places=places, scores=np.ones((n, k), dtype=np.float32), facts=np
 lists = ListFiles(files, Numbered(files, files, np.array([0, n]), (), np.array([], dtype=np.int64)), k)
 def offer(n_places, n_songs):
     spread_tasks.ASKED_PLACES = n_places
-    return list(spread_tasks.offers_of(np.arange(k, n_songs), lists, Rules()))
+    return list(spread_tasks.offers_of(np.arange(k, n_songs), lists, ListRules()))
 offer(100 * k, k + 1000)  # what is loaded once is not the task's
 used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_DATA, (used + limit * 2**20,) * 2)

@@ -20,7 +20,7 @@ from musicrec.lists.places import (
     find_wishes,
     measure_occurrence,
 )
-from musicrec.neighbors.search.rules import Rules
+from musicrec.neighbors.search.rules import ListRules
 
 RECORDINGS = {"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "e2": 5, "f": 6, "g": 7}
 NAMES = list(RECORDINGS)
@@ -61,7 +61,7 @@ def find(lists: SongLists, *, k: int, n_shares: int = 1, reduce=best_offers):
     found = []
     for share in shares:
         wishes = find_wishes(share, forgotten)
-        found.append(reduce(find_offers(wishes, taken(lists, wishes.hosts), k=k, rules=Rules())))
+        found.append(reduce(find_offers(wishes, taken(lists, wishes.hosts), k=k, rules=ListRules())))
     names = Offers.__dataclass_fields__
     offers = reduce(Offers(*(np.concatenate([getattr(each, name) for each in found]) for name in names)))
     return counts, offers, offers.take(choose_places(offers, counts.of(offers.removed)))

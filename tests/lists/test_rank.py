@@ -9,7 +9,7 @@ from musicrec.lists import rank_tasks
 from musicrec.lists.members import Members
 from musicrec.lists.nearest import SongRows
 from musicrec.lists.rank_tasks import RankSettings, rank_items
-from musicrec.neighbors.search.rules import Rules
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.storage.array_files import ArrayFiles
 from tests.made import make_numbered
 
@@ -25,7 +25,7 @@ def test_songs_of_one_item_come_a_few_at_a_time(tmp_path: Path, monkeypatch: pyt
         songs=songs, facts=songs[:, None], listed_starts=np.array([0, K + 1]), listed=first,
         listed_facts=first[:, None],
     )  # fmt: skip
-    settings = RankSettings(K, numbered, Rules(), Members(files, frozenset([0]), numbered))
+    settings = RankSettings(K, numbered, ListRules(), Members(files, frozenset([0]), numbered))
     nobody = SongRows(np.array([0, 0]), np.empty(0, dtype=np.int64), np.empty((0, 1), dtype=np.int64))
     found = list(rank_items(songs[:1], songs[:1, None], nobody, np.empty(0, dtype=np.float32), settings))
     assert max(len(each.songs) for each in found) == 64

@@ -24,7 +24,7 @@ from musicrec.neighbors.search.index import CellIndex, cut_parts, cut_units
 from musicrec.neighbors.search.items import concatenate
 from musicrec.neighbors.search.kernel import SLACK
 from musicrec.neighbors.search.leaders import fit_leaders
-from musicrec.neighbors.search.rules import Rules
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.neighbors.search.spaces import Space, fit_frame
 from musicrec.neighbors.search.voronoi import Voronoi
 from musicrec.spark.partitions import partition_targets
@@ -93,7 +93,7 @@ def through_spark(
     n_cells = family.n_cells // family.n_tables
     units = cut_units(index.starts[: n_cells + 1], np.ones(n_cells), n_units=n_units, max_rows=10**6)
     plan = join_tasks.JoinSettings(
-        k, SLACK, Rules(), Space(), fit_frame(np.zeros((1, DIM), np.float32), Space()), family, index, units,
+        k, SLACK, ListRules(), Space(), fit_frame(np.zeros((1, DIM), np.float32), Space()), family, index, units,
         np.arange(3), files.read,
     )  # fmt: skip
     tasks, lists_of = context.numbers(len(units) - 1), context.files(datasets.NEIGHBORS)

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np, torch
 from musicrec.neighbors.search.hashing import Exact
 from musicrec.neighbors.search.index import CellIndex, CellReader
-from musicrec.neighbors.search.rules import Rules
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.neighbors.search.spaces import Space, fit_frame
 from musicrec.neighbors.join_tasks import JoinSettings, _join_unit
 from musicrec.neighbors.item_files import ItemFiles
@@ -32,7 +32,7 @@ n, dim, limit, few, many = map(int, sys.argv[2:])
 index = CellIndex(np.array([0, n]), np.array([0, 1]))
 frame = fit_frame(np.zeros((1, dim), np.float32), Space())
 read = ItemFiles(sys.argv[1]).read
-settings = JoinSettings(10, 6, Rules(), Space(), frame, Exact(1), index, np.array([0]), np.array([0]), read)
+settings = JoinSettings(10, 6, ListRules(), Space(), frame, Exact(1), index, np.array([0]), np.array([0]), read)
 reader = CellReader(read, index)
 _join_unit(reader, 0, 64, settings)  # what is compiled and loaded once is not the task's
 used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()

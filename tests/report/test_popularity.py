@@ -13,7 +13,7 @@ from musicrec.encoder.learning.baselines import Affine
 from musicrec.encoder.learning.inputs import encode, fit_encodings
 from musicrec.encoder.learning.model import as_files, embed, from_files, make_linear
 from musicrec.neighbors.search.items import Items
-from musicrec.neighbors.search.rules import Rules
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.report import rival
 from musicrec.report.popularity import add_occurrences, count_occurrences
 from musicrec.report.range_tasks import most_popular
@@ -49,11 +49,11 @@ def test_the_rivals_lists_are_its_nearest_other_recordings(spark) -> None:
             weights=weights,
             description=description,
             k=K,
-            rules=Rules(),
+            rules=ListRules(),
         ).toArrow(),
         queries,
         k=K,
-        rules=Rules(),
+        rules=ListRules(),
     )
     cosines = scores_by_hand(vectors[rows], "cosine", among=vectors)
     expected = lists_by_hand(cosines, keys.tolist(), recordings.tolist(), own=recordings[rows].tolist(), k=K)

@@ -30,14 +30,14 @@ from musicrec.neighbors.search.kernel_loops import (
     compare_blocks,
     score_pairs,
 )
-from musicrec.neighbors.search.rules import Rules
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.neighbors.search.spaces import METRICS, Frame, Space, fit_frame
 from musicrec.neighbors.search.top_k import Lists
 from musicrec.traits import NO_GROUP
 
 # Places beyond k of an item whose songs differ: each of them drops what is its own.
 SLACK = 6
-ONE_EACH = Rules()
+ONE_EACH = ListRules()
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Search:
         At least 1.
     n_spare : int
         Places beyond k for queries whose narrowest group is their own key: items whose songs differ.
-    rules : Rules
+    rules : ListRules
         What lists may hold: with none given, of the first column of facts each value once, and never the query's
         own, hence never itself.
     frame : Frame
@@ -112,7 +112,9 @@ class Search:
         Pairs of queries and candidates that have met.
     """
 
-    def __init__(self, queries: Items, *, k: int, n_spare: int = 0, rules: Rules = ONE_EACH, frame: Frame) -> None:
+    def __init__(
+        self, queries: Items, *, k: int, n_spare: int = 0, rules: ListRules = ONE_EACH, frame: Frame
+    ) -> None:
         vectors = _as_float32(queries.vectors)  # (n, d)
         n, width = len(queries), k + n_spare
         squares, (halves, errors) = squared_lengths(vectors.numpy()), frame.offsets(vectors)  # (n,) each
@@ -157,7 +159,7 @@ class Search:
 
 
 def exact_nearest(
-    queries: Items, candidates: Items, *, k: int, n_spare: int = 0, rules: Rules = ONE_EACH, space: Space
+    queries: Items, candidates: Items, *, k: int, n_spare: int = 0, rules: ListRules = ONE_EACH, space: Space
 ) -> Lists:
     """Return the exact k nearest of `candidates` for each query: brute force, with bounds.
 
@@ -169,7 +171,7 @@ def exact_nearest(
         At least 1.
     n_spare : int
         Places beyond k, as in `Search`.
-    rules : Rules
+    rules : ListRules
         As in `Search`.
     space : Space
 

@@ -11,12 +11,12 @@ from musicrec.arrays import Doubles, Floats, Ints
 from musicrec.compiled import compiled
 from musicrec.neighbors.search.rules import (
     ALWAYS,
+    GROUPS,
     LIMITS,
-    N_GROUPS,
-    SAME,
-    TRAITS,
+    SAME_AT,
+    TRAITS_AT,
     UNLESS_OWN,
-    YEAR,
+    YEAR_AT,
     YEARS_APART,
 )
 from musicrec.neighbors.search.spaces import METRICS, SCORE_DIGITS
@@ -31,10 +31,9 @@ _STRIDE = 16
 SEEDS = 4
 SCALE = 10.0**SCORE_DIGITS
 COSINE, DOT = METRICS.index("cosine"), METRICS.index("dot")
-# Columns of what is known of a query: whole numbers, of which its facts are the last, and `sizes`, which are not.
-# And of a candidate: its key, then its facts.
+# Columns of what is known of a query, its facts the last, and of its `sizes`; of a candidate its key, then facts.
 WIDTH, FILLED, FACTS = range(3)
-KEY, FOUND_FACTS = range(2)
+FOUND_KEY, FOUND_FACTS = range(2)
 SQUARE, HALF, ERROR = range(3)
 
 
@@ -74,7 +73,7 @@ def compare_blocks(
     metric : int
         Index into `spaces.METRICS`.
     rules : int64 array
-        `Rules.packed`.
+        `ListRules.packed`.
     factors : float32 array, shape (n, f)
         What is multiplied of the queries; f is d, for "euclidean" d + 1.
     vectors : float32 array, shape (n, d)
@@ -134,7 +133,7 @@ def _select(
         square, half, error = sizes[row, SQUARE], np.float32(sizes[row, HALF]), np.float32(sizes[row, ERROR])
         is_seeded = n_filled == 0 and n_columns >= 2 * len(seeds)
         if is_seeded:
-            # A list that begins loses most of what it takes at first: see before where it will end.
+            # A list that begins loses most of what it takes at first: see where it will end.
             floor = np.float32(_seed(products, i, seeds) - 2 * error - 2.0 / SCALE)
         for attempt in range(2):
             if attempt == 1:
@@ -219,14 +218,14 @@ def _floor(score: np.float32, half: np.float32, error: np.float32, metric: int) 
 @compiled
 def _is_allowed(rules: Ints, own: Ints, names: Ints, column: int) -> bool:
     """Return whether a candidate may be in a query's list, whatever else is there: as in `rules.py`."""
-    for group in range(rules[N_GROUPS]):
+    for group in range(rules[GROUPS]):
         if rules[LIMITS + 2 * group + 1] == 0:
             value = names[column, FOUND_FACTS + group]
             if value == own[group] and value != NO_GROUP:
                 return False
-    if rules[TRAITS] < 0:
+    if rules[TRAITS_AT] < 0:
         return True
-    traits, own_traits = names[column, FOUND_FACTS + rules[TRAITS]], own[rules[TRAITS]]
+    traits, own_traits = names[column, FOUND_FACTS + rules[TRAITS_AT]], own[rules[TRAITS_AT]]
     if traits & MIXED:
         return True
     if traits & rules[ALWAYS]:
@@ -235,11 +234,11 @@ def _is_allowed(rules: Ints, own: Ints, names: Ints, column: int) -> bool:
         return True
     if traits & rules[UNLESS_OWN] & ~own_traits:
         return False
-    if rules[YEAR] >= 0 and own[rules[YEAR]] != UNKNOWN_YEAR:
-        year = names[column, FOUND_FACTS + rules[YEAR]]
-        if year == UNKNOWN_YEAR or abs(year - own[rules[YEAR]]) > rules[YEARS_APART]:
+    if rules[YEAR_AT] >= 0 and own[rules[YEAR_AT]] != UNKNOWN_YEAR:
+        year = names[column, FOUND_FACTS + rules[YEAR_AT]]
+        if year == UNKNOWN_YEAR or abs(year - own[rules[YEAR_AT]]) > rules[YEARS_APART]:
             return False
-    return bool(rules[SAME] < 0 or names[column, FOUND_FACTS + rules[SAME]] == own[rules[SAME]])
+    return bool(rules[SAME_AT] < 0 or names[column, FOUND_FACTS + rules[SAME_AT]] == own[rules[SAME_AT]])
 
 
 @compiled
@@ -247,13 +246,9 @@ def _find_place(
     row: int, score: np.float32, names: Ints, column: int, filled: int, rules: Ints, own: Ints,
     keys: Ints, listed: Ints, scores: Floats,
 ) -> int:  # fmt: skip
-    """Return the place of the song that makes way in a list: the worst of the narrowest group that is full.
-
-    `filled` where no group is, -1 where the newcomer itself is the worst, or where groups cross and two would have
-    to go.
-    """
+    """Return who makes way: the worst of the narrowest full group, `filled` if none is full, -1 for the newcomer."""
     place = filled
-    for group in range(rules[N_GROUPS]):
+    for group in range(rules[GROUPS]):
         value = names[column, FOUND_FACTS + group]
         if value == NO_GROUP:
             continue
@@ -263,10 +258,11 @@ def _find_place(
                 n_listed, last = n_listed + 1, position
         limit = rules[LIMITS + 2 * group + int(value == own[group])]
         if place < filled:
+            # Where groups cross, two would have to go.
             if n_listed - int(listed[row, place, group] == value) >= limit:
                 return -1
         elif n_listed >= limit:
-            if not _is_better(score, names[column, KEY], scores[row, last], keys[row, last]):
+            if not _is_better(score, names[column, FOUND_KEY], scores[row, last], keys[row, last]):
                 return -1
             place = last
     return place
@@ -278,7 +274,7 @@ def _insert(
     keys: Ints, listed: Ints, scores: Floats,
 ) -> int:  # fmt: skip
     """Put a pair into the sorted list of a query and return how many places are taken."""
-    key = names[column, KEY]
+    key = names[column, FOUND_KEY]
     if filled == width and not _is_better(score, key, scores[row, width - 1], keys[row, width - 1]):
         return filled
     end = _find_place(row, score, names, column, filled, rules, own, keys, listed, scores)
@@ -291,11 +287,11 @@ def _insert(
             end = width - 1
     while end > 0 and _is_better(score, key, scores[row, end - 1], keys[row, end - 1]):
         scores[row, end], keys[row, end] = scores[row, end - 1], keys[row, end - 1]
-        for group in range(rules[N_GROUPS]):
+        for group in range(rules[GROUPS]):
             listed[row, end, group] = listed[row, end - 1, group]
         end -= 1
     scores[row, end], keys[row, end] = score, key
-    for group in range(rules[N_GROUPS]):
+    for group in range(rules[GROUPS]):
         listed[row, end, group] = names[column, FOUND_FACTS + group]
     return filled
 

@@ -25,13 +25,13 @@ from musicrec.config_lists import ListsConfig
 from musicrec.traits import MIXED, NO_GROUP, UNKNOWN_YEAR
 
 # No candidate, in a list of positions; and among places, that a list has room, or that nothing may make room.
-NOTHING, ROOM, REFUSED = -1, -1, -2
-# What `Rules.packed` holds: columns of facts, -1 where there is none, masks and years, then two limits a group.
-N_GROUPS, TRAITS, YEAR, SAME, ALWAYS, UNLESS_OWN, YEARS_APART, LIMITS = range(8)
+NO_CANDIDATE, ROOM, REFUSED = -1, -1, -2
+# What `ListRules.packed` holds: columns of facts, -1 where there is none, masks and years, then limits.
+GROUPS, TRAITS_AT, YEAR_AT, SAME_AT, ALWAYS, UNLESS_OWN, YEARS_APART, LIMITS = range(8)
 
 
 @dataclass(frozen=True)
-class Rules:
+class ListRules:
     """What lists may hold.
 
     Attributes
@@ -75,9 +75,9 @@ class Rules:
         limits = [limit for pair in self.limits for limit in pair]
         return np.array([*head, self.always, self.unless_own, self.years_apart, *limits], dtype=np.int64)
 
-    def of_groups(self) -> Rules:
+    def of_groups(self) -> ListRules:
         """Return the caps alone, for facts that are groups alone."""
-        return Rules(self.limits)
+        return ListRules(self.limits)
 
     def nobody(self, n: int) -> Ints:
         """Return the facts of n who are no songs, (n, n_facts): they bar only what is always barred."""
@@ -87,9 +87,9 @@ class Rules:
         return facts
 
 
-def make_rules(settings: ListsConfig) -> Rules:
+def make_rules(settings: ListsConfig) -> ListRules:
     """Return the rules that are configured, for the facts `settings.facts`."""
-    return Rules(
+    return ListRules(
         limits=tuple(settings.limits.values()),
         bars=settings.bars,
         always=settings.always_barred,
@@ -99,12 +99,12 @@ def make_rules(settings: ListsConfig) -> Rules:
     )
 
 
-def choose(rules: Rules, starts: Ints, facts: Ints, own: Ints, *, k: int, rows: Ints | None = None) -> Ints:
-    """Return which candidates the lists hold, by their positions, `NOTHING` beyond those, (n, k).
+def choose(rules: ListRules, starts: Ints, facts: Ints, own: Ints, *, k: int, rows: Ints | None = None) -> Ints:
+    """Return which candidates the lists hold, by their positions, `NO_CANDIDATE` beyond those, (n, k).
 
     Parameters
     ----------
-    rules : Rules
+    rules : ListRules
     starts : int64 array, shape (n_rows + 1,)
         Row i of candidates is starts[i] : starts[i + 1], best first.
     facts : int64 array, shape (starts[-1], n_facts)
@@ -117,17 +117,17 @@ def choose(rules: Rules, starts: Ints, facts: Ints, own: Ints, *, k: int, rows: 
         The row of candidates of each song; by default row i is that of song i.
     """
     rows = np.arange(len(own)) if rows is None else rows
-    chosen = np.full((len(own), k), NOTHING, dtype=np.int64)
+    chosen = np.full((len(own), k), NO_CANDIDATE, dtype=np.int64)
     _choose(rules.packed(), starts, _whole(facts), rows, _whole(own), chosen)
     return chosen
 
 
-def find_broken(rules: Rules, starts: Ints, facts: Ints, own: Ints) -> Bools:
+def find_broken(rules: ListRules, starts: Ints, facts: Ints, own: Ints) -> Bools:
     """Return which lists hold what they may not: too many of a group, (n,), or what is barred, (n,); (2, n).
 
     Parameters
     ----------
-    rules : Rules
+    rules : ListRules
     starts : int64 array, shape (n + 1,)
         The places of list i are starts[i] : starts[i + 1].
     facts : int64 array, shape (starts[-1], n_facts)
@@ -139,14 +139,14 @@ def find_broken(rules: Rules, starts: Ints, facts: Ints, own: Ints) -> Bools:
     return broken
 
 
-def make_room(rules: Rules, starts: Ints, facts: Ints, own: Ints, guests: Ints, *, rows: Ints, k: int) -> Ints:
+def make_room(rules: ListRules, starts: Ints, facts: Ints, own: Ints, guests: Ints, *, rows: Ints, k: int) -> Ints:
     """Return which place each guest would take: a position, `ROOM` where the list has one to spare, or `REFUSED`.
 
     The last of the narrowest group that is full makes room, else the last of a full list.
 
     Parameters
     ----------
-    rules : Rules
+    rules : ListRules
     starts : int64 array, shape (n + 1,)
         The places of list i are starts[i] : starts[i + 1], best first.
     facts : int64 array, shape (starts[-1], n_facts)
@@ -172,13 +172,13 @@ def _whole(facts: Ints) -> Ints:
 @compiled
 def _is_allowed(rules: Ints, own: Ints, row: int, facts: Ints, column: int) -> bool:
     """Return whether a song may be in a list, whatever else is there."""
-    for group in range(rules[N_GROUPS]):
+    for group in range(rules[GROUPS]):
         value = facts[column, group]
         if value != NO_GROUP and value == own[row, group] and rules[LIMITS + 2 * group + 1] == 0:
             return False
-    if rules[TRAITS] < 0:
+    if rules[TRAITS_AT] < 0:
         return True
-    traits, own_traits = facts[column, rules[TRAITS]], own[row, rules[TRAITS]]
+    traits, own_traits = facts[column, rules[TRAITS_AT]], own[row, rules[TRAITS_AT]]
     if traits & MIXED:
         return True
     if traits & rules[ALWAYS]:
@@ -187,11 +187,11 @@ def _is_allowed(rules: Ints, own: Ints, row: int, facts: Ints, column: int) -> b
         return True
     if traits & rules[UNLESS_OWN] & ~own_traits:
         return False
-    if rules[YEAR] >= 0 and own[row, rules[YEAR]] != UNKNOWN_YEAR:
-        year = facts[column, rules[YEAR]]
-        if year == UNKNOWN_YEAR or abs(year - own[row, rules[YEAR]]) > rules[YEARS_APART]:
+    if rules[YEAR_AT] >= 0 and own[row, rules[YEAR_AT]] != UNKNOWN_YEAR:
+        year = facts[column, rules[YEAR_AT]]
+        if year == UNKNOWN_YEAR or abs(year - own[row, rules[YEAR_AT]]) > rules[YEARS_APART]:
             return False
-    return bool(rules[SAME] < 0 or facts[column, rules[SAME]] == own[row, rules[SAME]])
+    return bool(rules[SAME_AT] < 0 or facts[column, rules[SAME_AT]] == own[row, rules[SAME_AT]])
 
 
 @compiled
@@ -208,7 +208,7 @@ def _choose(rules: Ints, starts: Ints, facts: Ints, rows: Ints, own: Ints, chose
         n = 0
         for candidate in range(starts[rows[song]], starts[rows[song] + 1]):
             fits = _is_allowed(rules, own, song, facts, candidate)
-            for group in range(rules[N_GROUPS]):
+            for group in range(rules[GROUPS]):
                 value = facts[candidate, group]
                 if not fits or value == NO_GROUP:
                     continue
@@ -227,7 +227,7 @@ def _choose(rules: Ints, starts: Ints, facts: Ints, rows: Ints, own: Ints, chose
 def _find_broken(rules: Ints, starts: Ints, facts: Ints, own: Ints, broken: Bools) -> None:
     for row in range(len(starts) - 1):
         for place in range(starts[row], starts[row + 1]):
-            for group in range(rules[N_GROUPS]):
+            for group in range(rules[GROUPS]):
                 value = facts[place, group]
                 if value != NO_GROUP:
                     n_listed = 0
@@ -249,7 +249,7 @@ def _make_room(
             taken[guest] = REFUSED
             continue
         is_chosen = False
-        for group in range(rules[N_GROUPS]):
+        for group in range(rules[GROUPS]):
             value = guests[guest, group]
             if value == NO_GROUP:
                 continue

@@ -6,7 +6,7 @@ import numpy as np
 
 from musicrec.arrays import Ints
 from musicrec.neighbors.search.items import distinct_rows
-from musicrec.neighbors.search.rules import Rules
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.traits import MIXED, NO_GROUP
 
 # Different facts of the songs of a vector that are items of their own; where there are more, songs are told apart
@@ -15,7 +15,7 @@ from musicrec.traits import MIXED, NO_GROUP
 MAX_FACTS, MAX_BARS = 64, 1024
 
 
-def split_items(items: Ints, facts: Ints, rules: Rules) -> tuple[Ints, Ints]:
+def split_items(items: Ints, facts: Ints, rules: ListRules) -> tuple[Ints, Ints]:
     """Return finer items of songs, and of which of the items each is.
 
     Parameters
@@ -23,7 +23,7 @@ def split_items(items: Ints, facts: Ints, rules: Rules) -> tuple[Ints, Ints]:
     items : int64 array, shape (n,)
         The vector of each song, 0 to n_items - 1.
     facts : int64 array, shape (n, n_facts)
-    rules : Rules
+    rules : ListRules
         Where they look at one group alone, nothing is split.
 
     Returns
@@ -44,7 +44,7 @@ def split_items(items: Ints, facts: Ints, rules: Rules) -> tuple[Ints, Ints]:
     return finer, items[firsts]
 
 
-def facts_of_items(facts: Ints, starts: Ints, keys: Ints, rules: Rules) -> Ints:
+def facts_of_items(facts: Ints, starts: Ints, keys: Ints, rules: ListRules) -> Ints:
     """Return the facts of items, (n, n_facts): those of their songs where these agree.
 
     Else the item is in a narrowest group of its own, and in no other; and barred from nothing.
@@ -57,7 +57,7 @@ def facts_of_items(facts: Ints, starts: Ints, keys: Ints, rules: Rules) -> Ints:
         Where the songs of each item begin.
     keys : int64 array, shape (n,)
         Of the items.
-    rules : Rules
+    rules : ListRules
     """
     found = np.empty((len(starts), facts.shape[1]), dtype=np.int64)
     is_mixed = np.zeros(len(starts), dtype=bool)

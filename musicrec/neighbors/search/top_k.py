@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from musicrec.arrays import Floats, Ints
-from musicrec.neighbors.search.rules import NOTHING, Rules, choose
+from musicrec.neighbors.search.rules import NO_CANDIDATE, ListRules, choose
 from musicrec.traits import NO_GROUP
 
 
@@ -30,7 +30,7 @@ class Lists:
     scores: Floats
 
 
-def merge_lists(several: list[Lists], own: Ints, *, k: int, rules: Rules) -> Lists:
+def merge_lists(several: list[Lists], own: Ints, *, k: int, rules: ListRules) -> Lists:
     """Return the best k of lists over disjoint candidates, row by row.
 
     Parameters
@@ -40,7 +40,7 @@ def merge_lists(several: list[Lists], own: Ints, *, k: int, rules: Rules) -> Lis
         Facts of the queries.
     k : int
         At least 1.
-    rules : Rules
+    rules : ListRules
         That the lists keep.
 
     Returns
@@ -63,7 +63,7 @@ def merge_lists(several: list[Lists], own: Ints, *, k: int, rules: Rules) -> Lis
         np.full((*chosen.shape, rules.n_groups), NO_GROUP, dtype=np.int64),
         np.full(chosen.shape, np.nan, dtype=np.float32),
     )
-    kept = chosen != NOTHING
+    kept = chosen != NO_CANDIDATE
     for found, whole in ((best.keys, keys), (best.groups, groups), (best.scores, scores)):
         found[kept] = whole[is_there][chosen[kept]]
     return best

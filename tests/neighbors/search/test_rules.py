@@ -13,10 +13,10 @@ from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel import Meetings, Search, as_candidates, exact_nearest
 from musicrec.neighbors.search.pruning import reach_within
 from musicrec.neighbors.search.rules import (
-    NOTHING,
+    NO_CANDIDATE,
     REFUSED,
     ROOM,
-    Rules,
+    ListRules,
     choose,
     find_broken,
     make_room,
@@ -24,7 +24,7 @@ from musicrec.neighbors.search.rules import (
 )
 from musicrec.neighbors.search.spaces import Space, fit_frame
 from musicrec.neighbors.search.top_k import Lists, merge_lists
-from musicrec.traits import EXPLICIT, FLAGS, NEVER, NO_GROUP, UNKNOWN_YEAR
+from musicrec.traits import BARRED, EXPLICIT, FLAGS, NO_GROUP, UNKNOWN_YEAR
 from tests.oracles import Song, ruled_lists_by_hand, scores_by_hand
 
 COSINE = Space()
@@ -41,7 +41,7 @@ class Case:
     k: int
 
     @property
-    def rules(self) -> Rules:
+    def rules(self) -> ListRules:
         return make_rules(self.config)
 
     def by_hand(self) -> list[list[tuple[int, float]]]:
@@ -124,7 +124,7 @@ def cases(draw: st.DrawFn, *, max_songs: int = 160) -> Case:
 def facts_of(song: Song, config: ListsConfig) -> list[int]:
     explicit = config.explicit_unknown == "explicit" if song["explicit"] is None else song["explicit"]
     traits = sum(FLAGS[name] for name in song["flags"]) + EXPLICIT * explicit
-    traits += NEVER * bool(config.exclude and song["is_excluded"])
+    traits += BARRED * bool(config.exclude and song["is_excluded"])
     known = {
         "work_key": song["work"],
         "track_key": song["key"],
@@ -207,11 +207,11 @@ def test_what_breaks_a_rule_is_seen(case: Case, seed: int) -> None:
         assert lists is bad or not (too_many.any() or barred.any())
 
 
-def is_own_and_barred(rules: Rules, own: np.ndarray, song: np.ndarray) -> bool:
+def is_own_and_barred(rules: ListRules, own: np.ndarray, song: np.ndarray) -> bool:
     return any(of_own == 0 and song[g] == own[g] != NO_GROUP for g, (_, of_own) in enumerate(rules.limits))
 
 
-def is_over(rules: Rules, own: np.ndarray, places: np.ndarray, group: int) -> bool:
+def is_over(rules: ListRules, own: np.ndarray, places: np.ndarray, group: int) -> bool:
     values, counts = np.unique(places[:, group], return_counts=True)
     most, of_own = rules.limits[group]
     return any(
@@ -245,7 +245,7 @@ def test_who_makes_room_leaves_a_list_that_keeps_the_rules(case: Case, seed: int
 def test_where_groups_cross_the_rules_are_kept_and_no_list_shrinks() -> None:
     """A work on two albums: a newcomer for whom two songs would have to go stays out, and others come in."""
     rng, n, k = np.random.default_rng(0), 400, 8
-    rules = Rules(((1, 0), (1, 1), (2, 1)))
+    rules = ListRules(((1, 0), (1, 1), (2, 1)))
     facts = np.column_stack([rng.integers(0, 60, n), rng.integers(0, 30, n), rng.integers(0, 9, n)])
     vectors = rng.standard_normal((n, 6)).astype(np.float16)
     items = Items(np.arange(n), facts, vectors)
@@ -258,7 +258,7 @@ def test_where_groups_cross_the_rules_are_kept_and_no_list_shrinks() -> None:
     greedy = np.stack(
         [choose(rules, np.array([0, n]), facts[row], facts[[i]], k=k)[0] for i, row in enumerate(order)]
     )
-    best = np.take_along_axis(order, np.where(greedy == NOTHING, 0, greedy), axis=1)
+    best = np.take_along_axis(order, np.where(greedy == NO_CANDIDATE, 0, greedy), axis=1)
     assert np.mean([len({*a} & {*b}) / k for a, b in zip(best.tolist(), found.keys.tolist(), strict=True)]) > 0.9
 
 
@@ -269,7 +269,7 @@ def test_a_million_songs_of_one_artist_make_short_lists_in_one_pass() -> None:
     facts = np.column_stack([np.arange(n), np.full(n, 7)])
     items = Items(np.arange(n), facts, vectors)
     queries = items.take(slice(0, 20))
-    found = exact_nearest(queries, items, k=10, rules=Rules(((1, 0), (2, 1))), space=COSINE)
+    found = exact_nearest(queries, items, k=10, rules=ListRules(((1, 0), (2, 1))), space=COSINE)
     assert ((found.keys >= 0).sum(axis=1) == 1).all()
     best = scores_by_hand(queries.vectors, "cosine", among=vectors)
     best[np.arange(20), np.arange(20)] = -2
@@ -278,7 +278,7 @@ def test_a_million_songs_of_one_artist_make_short_lists_in_one_pass() -> None:
 
 def test_no_rules_bar_nothing_but_the_song_itself() -> None:
     assert NO_RULES.facts == ("track_key",)
-    assert make_rules(NO_RULES) == Rules()
+    assert make_rules(NO_RULES) == ListRules()
 
 
 def test_the_default_rules_need_three_facts() -> None:
