@@ -6,7 +6,6 @@ only an expert turns has a table of its own, `[section.expert]`.
 
 from __future__ import annotations
 
-import codecs
 import importlib.resources
 import json
 import logging
@@ -14,42 +13,27 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from musicrec.config_findings import validate
 from musicrec.config_layers import ConfigPath, merge_layers, parse_override, path_text, read_layer
+from musicrec.config_lists import ListsConfig
 from musicrec.config_renames import translate
+from musicrec.config_types import (
+    AboveZero,
+    Count,
+    Delimiter,
+    Encoding,
+    Majority,
+    MemorySize,
+    Section,
+    Share,
+    Weight,
+    Width,
+)
 from musicrec.errors import ConfigError
 
 _log = logging.getLogger("musicrec")
-
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Count = Annotated[int, Field(ge=1)]
-Width = Annotated[int, Field(ge=1, le=65_536)]
-Weight = Annotated[float, Field(ge=0.0)]
-AboveZero = Annotated[float, Field(gt=0.0)]
-
-
-def _known_encoding(name: str) -> str:
-    """Return an encoding by the name that Python has for it."""
-    try:
-        return name if name == "auto" else codecs.lookup(name).name
-    except LookupError:
-        raise ValueError(
-            "no such encoding; known are utf-8, cp1252, latin-1, utf-16 and all others of Python"
-        ) from None
-
-
-Encoding = Annotated[str, AfterValidator(_known_encoding)]
-Delimiter = Annotated[str, Field(pattern=r"^[\x09\x20-\x7e]?$", description="one character, or empty")]
-# The description stands for a pattern where people read its range.
-MemorySize = Annotated[str, Field(pattern=r"^\d+[mgMG]$", description="a whole number, then m or g")]
-
-
-class Section(BaseModel):
-    """One table of the TOML file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class InputExpert(Section):
@@ -151,21 +135,7 @@ class NeighborsConfig(Section):
     target_recall: Annotated[float, Field(gt=0.0, le=1.0)] = 0.98
     min_recall: Share = 0.9
     hash_family: Literal["voronoi", "hyperplane", "exact"] = "voronoi"
-    one_per_work: bool = True
-    one_per_recording: bool = True
-    spread: bool = True
     expert: NeighborsExpert = NeighborsExpert()
-
-    @property
-    def listed_once(self) -> str:
-        """The column of songs of which a list holds each value once, and not the one of its own song."""
-        if self.one_per_work:
-            return "work_key"
-        return "recording_key" if self.one_per_recording else "track_key"
-
-
-# A value that more than half share is the middle one: one that fewer share is not looked for.
-Majority = Annotated[float, Field(ge=0.5, le=1.0)]
 
 
 class GatesConfig(Section):
@@ -226,6 +196,7 @@ class Config(Section):
     output: OutputConfig = OutputConfig()
     model: ModelConfig = ModelConfig()
     neighbors: NeighborsConfig = NeighborsConfig()
+    lists: ListsConfig = ListsConfig()
     gates: GatesConfig = GatesConfig()
     favorites: FavoritesConfig = FavoritesConfig()
     evaluate: EvaluateConfig = EvaluateConfig()

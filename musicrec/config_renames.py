@@ -14,7 +14,7 @@ def _moved(section: str, *names: str) -> dict[str, str]:
     return {f"{section}.{name}": f"{section}.expert.{name}" for name in names}
 
 
-# Old name -> new name, both in one section.
+# Old name -> new name.
 RENAMED: dict[str, str] = {
     **_moved("input", "max_text_length"),
     "model.holdout_share": "model.expert.validation_share",
@@ -25,6 +25,7 @@ RENAMED: dict[str, str] = {
     **_moved("model", "hidden_songs", "input_noise", "patience", "n_threads"),
     "neighbors.leaf_size": "neighbors.expert.cell_size",
     **_moved("neighbors", "exact_below", "tau", "n_tables", "n_bits", "max_unit_rows", "n_truth_queries"),
+    **{f"neighbors.{name}": f"lists.{name}" for name in ("one_per_work", "one_per_recording", "spread")},
     **_moved("favorites", "rank_constant"),
     **_moved("evaluate", "n_bootstrap", "first_split"),
 }
@@ -71,28 +72,29 @@ class Translated:
 def translate(layer: Mapping[str, Any]) -> Translated:
     """Return a layer with old names replaced by new ones, and removed keys taken out."""
     translated = Translated(copy.deepcopy(dict(layer)))
-    for section, table in translated.layer.items():
+    for section, table in list(translated.layer.items()):
         if isinstance(table, dict):
             for key in list(table):
                 name = f"{section}.{key}"
                 if name in RENAMED:
-                    _rename(translated, table, key, name)
+                    _rename(translated, table.pop(key), name)
                 elif name in REMOVED:
                     _remove(translated, table.pop(key), name)
     return translated
 
 
-def _rename(translated: Translated, table: dict[str, Any], key: str, old: str) -> None:
-    new, value = RENAMED[old], table.pop(key)
-    expert = table.setdefault("expert", {})
-    new_key = new.rpartition(".")[2]
-    if not isinstance(expert, dict):
-        # The models say what is wrong with it.
-        return
-    if new_key in expert:
+def _rename(translated: Translated, value: Any, old: str) -> None:
+    new, table = RENAMED[old], translated.layer
+    *tables, new_key = new.split(".")
+    for name in tables:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            # The models say what is wrong with it.
+            return
+    if new_key in table:
         translated.findings.append(f"{old} is the old name of {new}, and both are given: keep {new}")
         return
-    expert[new_key] = value
+    table[new_key] = value
     translated.renamed[new] = old
     translated.sentences[old] = f"{old} is now {new}; the old name will not be understood from {GONE_IN} on"
 

@@ -124,12 +124,15 @@ AUDITED = _schema(
     n_of_key=LongType(),
 )
 
+# Columns of `schemas.TRACKS` that follow from others, when each id is there once.
+DERIVED = ("album_key", "flags")
+
 # A song of an input in which its id may stand several times, with the number of its known features, and what
 # recordings and works are found by: the title of its work, names in place of `recording_key` and `work_key`, and
 # other names of both.
 AUDITED_SONGS = StructType(
     [
-        *TRACKS.fields,
+        *[field for field in TRACKS.fields if field.name not in DERIVED],
         StructField("n_known", IntegerType()),
         StructField("title_key", LongType()),
         StructField("other_names", ArrayType(LongType())),
@@ -155,13 +158,13 @@ PIECES = _schema(
 )
 
 # Songs of one part of the cells, in any order. Spark's hash sends `target` to the part's partition. Blobs of n
-# songs: int64 keys, int64 recording keys, and int32 rows; and of the m different rows in which they stand: int64
-# cells, and vectors (little endian halves or floats), row by row.
+# songs: int64 keys, n x n_facts int64 facts, and int32 rows; and of the m different rows in which they stand:
+# int64 cells, and vectors (little endian halves or floats), row by row.
 BLOCKS = _schema(
     target=IntegerType(),
     part=IntegerType(),
     keys=KEYS,
-    recordings=KEYS,
+    facts=KEYS,
     rows=ROWS,
     cells=KEYS,
     vectors=VECTORS,
@@ -170,31 +173,29 @@ BLOCKS = _schema(
 # A cell with the number of its items; `cell` is unique. `drawn` are rows of the cell's part that a sample has.
 CELLS = _schema(cell=LongType(), n_items=LongType(), drawn=ArrayType(LongType()))
 
-# The nearest neighbors of the sample among a share of the items. Blobs of n_queries x k: int64 keys, recordings
-# and cells, -1 where there is none, and float32 scores, NaN there.
-TRUTHS = _schema(keys=KEYS, recordings=KEYS, cells=KEYS, scores=SCORES)
+# The nearest neighbors of the sample among a share of the items. Blobs of n_queries x k: int64 keys, groups,
+# of each n_groups, and cells, -1 where there is none, and float32 scores, NaN there.
+TRUTHS = _schema(keys=KEYS, groups=KEYS, cells=KEYS, scores=SCORES)
 
-# The nearest songs of a few among a share of all. Blobs of n_queries x k: int64 keys and recordings, -1 where
-# there is none, and float32 scores, NaN there.
-NEAREST = _schema(keys=KEYS, recordings=KEYS, scores=SCORES)
+# The nearest songs of a few among a share of all. Blobs of n_queries x k: int64 keys, and groups, of each
+# n_groups, -1 where there is none, and float32 scores, NaN there.
+NEAREST = _schema(keys=KEYS, groups=KEYS, scores=SCORES)
 
 # A unit of queries, `unit` is unique, with the pairs that it compared. Blobs of those of its items that a sample
 # has: n int64 keys, and n x width float32 scores, falling, NaN where there are no more.
 UNITS = _schema(unit=LongType(), n_items=LongType(), n_compared=LongType(), asked_keys=KEYS, asked_scores=SCORES)
 
 # Songs of one range of numbers. Blobs of n songs: their ids, text i at offsets[i] : offsets[i + 1], and int64
-# keys and recordings.
-SONG_BLOCKS = _schema(
-    target=IntegerType(), part=IntegerType(), offsets=ROWS, text=TEXT, keys=KEYS, recordings=KEYS
-)
+# keys and facts, of each n_facts.
+SONG_BLOCKS = _schema(target=IntegerType(), part=IntegerType(), offsets=ROWS, text=TEXT, keys=KEYS, facts=KEYS)
 
-# Songs of one range of keys. Blobs of n songs: int64 keys, int32 numbers, int64 recordings.
-KEY_BLOCKS = _schema(target=IntegerType(), part=IntegerType(), keys=KEYS, numbers=ROWS, recordings=KEYS)
+# Songs of one range of keys. Blobs of n songs: int64 keys, int32 numbers, n x n_facts int64 facts.
+KEY_BLOCKS = _schema(target=IntegerType(), part=IntegerType(), keys=KEYS, numbers=ROWS, facts=KEYS)
 
 # Songs that share an item with others, by range of the number that names the item. Blobs of n songs: the int32
-# numbers of the items and of the songs, int64 recordings, and the score of each with the others.
+# numbers of the items and of the songs, n x n_facts int64 facts, and the score of each with the others.
 MEMBER_BLOCKS = _schema(
-    target=IntegerType(), part=IntegerType(), items=ROWS, songs=ROWS, recordings=KEYS, scores=SCORES
+    target=IntegerType(), part=IntegerType(), items=ROWS, songs=ROWS, facts=KEYS, scores=SCORES
 )
 
 # Lists of songs of one range of numbers. Blobs of n songs, int32 numbers, and of their lists, best first: n x k
@@ -253,6 +254,9 @@ WRITTEN_FAVORITES = _schema(
     piece=LongType(), n_rows=LongType(), n_known=LongType(), users=ArrayType(StringType()),
     keys=ArrayType(LongType()),
 )  # fmt: skip
+
+# The key of a song; nothing is unique.
+KEYS_OF = _schema(track_key=LongType())
 
 # A song as playlists or favorites name it; nothing is unique.
 NAMED = _schema(track_id=StringType())

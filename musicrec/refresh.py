@@ -11,6 +11,7 @@ import torch
 from pyspark.sql import SparkSession
 
 from musicrec import __version__
+from musicrec.catalog.barred import check_barred, read_barred
 from musicrec.catalog.clean import Catalog, write_catalog
 from musicrec.catalog.number import write_numbers
 from musicrec.catalog.refusals import preview
@@ -110,7 +111,7 @@ def plan(session: SparkSession, config: Config) -> dict[str, Any]:
     _check_apart(config, root)
     runs.check_writable(root)
     with input_errors(config.input.tracks):
-        source = read_source(session, config.input)
+        source = read_source(session, config.input, same=config.lists.same)
         first_rows = preview(source)
     relations = read_relations(session, config.input)
     given = {"songs": source, "playlists": relations.playlists, "favorites": relations.favorites}
@@ -126,7 +127,7 @@ def plan(session: SparkSession, config: Config) -> dict[str, Any]:
 
 def _check_apart(config: Config, root: Root) -> None:
     """Refuse to write among what is read: the next run would take it for songs."""
-    for uri in (config.input.tracks, config.input.playlists, config.input.favorites):
+    for uri in (config.input.tracks, config.input.playlists, config.input.favorites, config.lists.exclude):
         path = byte_files.local_path(uri) if uri else None
         if path is not None and byte_files.is_within(str(root.path), path):
             raise ConfigError(
@@ -136,9 +137,12 @@ def _check_apart(config: Config, root: Root) -> None:
 
 
 def _run(context: Context, header: dict[str, Any], relations: Relations) -> str:
-    catalog = write_catalog(context, newest_year=newest_year(int(header["run_date"][:4])))
+    config = context.config
+    barred = read_barred(context.session, config.lists.exclude, config.input)
+    catalog = write_catalog(context, barred=barred, newest_year=newest_year(int(header["run_date"][:4])))
     n = catalog.n_tracks
     numbered = write_numbers(context, catalog.ordered)
+    check_barred(barred, numbered, uri=config.lists.exclude)
     favorites = write_matched(context, numbered, relations.favorites)
     songs = draw_songs(context, catalog, numbered, relations.playlists)
     values = fit_kept(songs, context.config.model)
@@ -158,7 +162,7 @@ def _run(context: Context, header: dict[str, Any], relations: Relations) -> str:
     checked = write_status(context, catalog, spread.lists, recommendations)
     record = {
         **header,
-        "inputs": _inputs(context.config, catalog, songs),
+        "inputs": _inputs(config, catalog, songs),
         "counts": {**catalog.counts, **_memberships(songs), **checked},
         "model": {**trained.describe(context.config.model), **shipped.figures},
         "neighbors": neighbors,
@@ -190,6 +194,8 @@ def _inputs(config: Config, catalog: Catalog, songs: Songs) -> dict[str, Any]:
         read["playlists"] = config.input.playlists
     if config.input.favorites:
         read["favorites"] = config.input.favorites
+    if config.lists.exclude:
+        read["exclude"] = config.lists.exclude
     cleaned: dict[str, Any] = without_secrets(read)
     return cleaned
 

@@ -120,7 +120,7 @@ JOIN = (
 OCCURRENCE = (
     Key("occurrence/before/forgotten_share", "share of the songs that no list held, before spreading"),
     Key("occurrence/before/skewness", "of the number of lists that songs stand in: 0 is even, hubs make it large"),
-    Key("occurrence/after/*", "the same after spreading", "with `neighbors.spread`"),
+    Key("occurrence/after/*", "the same after spreading", "with `lists.spread`"),
 )
 
 FAVORITES = (

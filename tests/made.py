@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,25 +12,33 @@ from musicrec.lists.list_files import ListFiles
 from musicrec.lists.nearest import no_places
 from musicrec.storage.array_files import ArrayFiles
 
+# What makes groups of one column all that the rules of lists look at.
+ONE_COLUMN = ("lists.max_per_artist=1000", "lists.max_own_artist=1000", "lists.exclude_flags=[]")
+
+
+def as_column(facts: Sequence[Any]) -> np.ndarray:
+    """Return facts of songs (n, n_facts), given as such or as values of a single column (n,)."""
+    return np.array(facts, dtype=np.int64).reshape(len(facts), -1)
+
 
 def make_numbered(
-    directory: Path, ids: Sequence[str], *, keys: Sequence[int], recordings: Sequence[int], n_ranges: int = 1
+    directory: Path, ids: Sequence[str], *, keys: Sequence[int], facts: Sequence[Any], n_ranges: int = 1
 ) -> Numbered:
-    """Write what `number` would write of these songs, cut evenly."""
-    ordered = sorted(zip(ids, keys, recordings, strict=True))
+    """Write what `number` would write of these songs, cut evenly; a fact alone is one of a single column."""
+    ordered = sorted(zip(ids, keys, as_column(facts).tolist(), strict=True))
     firsts = np.arange(n_ranges + 1) * len(ids) // n_ranges
     by_id, by_key = ArrayFiles(str(directory / "songs")), ArrayFiles(str(directory / "keys"))
     for part in range(n_ranges):
         some = ordered[firsts[part] : firsts[part + 1]]
         offsets, text = text_arrays(pa.array([row[0] for row in some], type=pa.string()))
         of_some = (np.array([row[i] for row in some], dtype=np.int64) for i in (1, 2))
-        by_id.write(part, offsets=offsets, text=text, **dict(zip(("keys", "recordings"), of_some, strict=True)))
-    rising = sorted((key, number, recording) for number, (_, key, recording) in enumerate(ordered))
+        by_id.write(part, offsets=offsets, text=text, **dict(zip(("keys", "facts"), of_some, strict=True)))
+    rising = sorted((key, number, some) for number, (_, key, some) in enumerate(ordered))
     for part in range(n_ranges):
         known, numbers, of_known = (
             np.array(column) for column in zip(*rising[firsts[part] : firsts[part + 1]], strict=True)
         )
-        by_key.write(part, keys=known, numbers=numbers.astype(np.int32), recordings=of_known)
+        by_key.write(part, keys=known, numbers=numbers.astype(np.int32), facts=of_known)
     first_keys = np.array([rising[first][0] for first in firsts[1:-1]], dtype=np.int64)
     return Numbered(by_id, by_key, firsts, tuple(ordered[first][0] for first in firsts[1:-1]), first_keys)
 

@@ -1,6 +1,6 @@
 """Searches by hand: plain, slow, in double precision, and without a line of the code that they judge."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,8 +65,8 @@ def lists_by_hand(
 def nearest_by_hand(queries: Items, candidates: Items, *, k: int) -> list[list[tuple[int, float]]]:
     """Return (key, cosine) of the k nearest candidates of each query: the truth of the kernel."""
     scores = scores_by_hand(queries.vectors, "cosine", among=candidates.vectors)
-    keys, recordings = candidates.keys.tolist(), candidates.recordings.tolist()
-    return lists_by_hand(scores, keys, recordings, own=queries.recordings.tolist(), k=k)
+    keys, recordings = candidates.keys.tolist(), candidates.facts[:, 0].tolist()
+    return lists_by_hand(scores, keys, recordings, own=queries.facts[:, 0].tolist(), k=k)
 
 
 def named_lists_by_hand(
@@ -76,3 +76,35 @@ def named_lists_by_hand(
     scores = scores_by_hand(vectors, "cosine")
     lists = lists_by_hand(scores, names, recordings, own=recordings, k=k)
     return dict(zip(names, lists, strict=True))
+
+
+Song = Mapping[str, Any]
+
+
+def ruled_lists_by_hand(
+    scores: np.ndarray,
+    songs: Sequence[Song],
+    queries: Sequence[Song],
+    *,
+    limits: Mapping[str, tuple[int, int]],
+    may_list: Callable[[Song, Song], bool],
+    k: int,
+) -> list[list[tuple[int, float]]]:
+    """Return (key, score) of the list of each row under rules: the best first, and each that still fits.
+
+    `limits` say of each kind of group how many of one a list may hold, and how many of the query's own; None is no
+    group. `may_list` says whether a query's list may hold a song at all.
+    """
+    lists = []
+    for row, query in zip(np.round(scores, 6).astype(np.float32).tolist(), queries, strict=True):
+        listed: list[tuple[Song, float]] = []
+        for song, score in sorted(zip(songs, row, strict=True), key=lambda pair: (-pair[1], pair[0]["key"])):
+            fits = may_list(query, song)
+            for kind, (most, of_own) in limits.items():
+                held = sum(other[kind] == song[kind] for other, _ in listed)
+                limit = of_own if song[kind] == query[kind] else most
+                fits &= song[kind] is None or held < limit
+            if fits and len(listed) < k:
+                listed.append((song, score))
+        lists.append([(song["key"], score) for song, score in listed])
+    return lists

@@ -26,11 +26,11 @@ LINES = (
     ("musicrec.storage", "musicrec.spark"),
     ("musicrec.gates",),
     ("musicrec.config", "musicrec.messages"),
-    ("musicrec.schemas",),
-    ("musicrec.config_findings", "musicrec.config_layers"),
+    ("musicrec.schemas", "musicrec.config_lists"),
+    ("musicrec.config_findings", "musicrec.config_layers", "musicrec.config_types"),
     ("musicrec.config_renames",),
     ("musicrec.measures",),
-    ("musicrec.arrays", "musicrec.songs", "musicrec.errors", "musicrec.compiled"),
+    ("musicrec.arrays", "musicrec.songs", "musicrec.errors", "musicrec.compiled", "musicrec.traits"),
     ("musicrec.shown", "musicrec.held"),
 )
 PURE = (

@@ -134,8 +134,6 @@ def test_shuffle_files_lost_with_an_executor_are_made_again(spark, tmp_path: Pat
     own = [
         f"output.root={tmp_path / 'local'}",
         "neighbors.expert.exact_below=0",
-        "neighbors.one_per_work=false",
-        "neighbors.one_per_recording=false",
     ]
     join_vectors(
         spark, load_config(overrides=own), VectorsInput(str(source), "id", "vector", "cosine"), overwrite=False

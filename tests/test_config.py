@@ -5,7 +5,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 from hypothesis import given, settings
@@ -66,7 +66,10 @@ def range_of(field: FieldInfo) -> str:
     if field.annotation is bool:
         return "true | false"
     if get_origin(field.annotation) is tuple:
-        inner = getattr(get_args(field.annotation)[0], "__metadata__", ())
+        kind = get_args(field.annotation)[0]
+        if get_origin(kind) is Literal:
+            return f"each {' | '.join(get_args(kind))}"
+        inner = getattr(kind, "__metadata__", ())
         return "".join(f"each {bounds(one.metadata)}" for one in inner)
     if get_origin(field.annotation) is not None and get_origin(field.annotation) is not dict:
         return " | ".join(get_args(field.annotation))
@@ -101,6 +104,7 @@ def test_the_range_is_derived_from_the_model() -> None:
         "model.expert.validation_share": "> 0, <= 0.5",
         "model.expert.gate_share": ">= 0, < 0.5",
         "model.hidden_layers": "each 1..65536",
+        "lists.exclude_flags": "each live | karaoke | holiday | remix",
         "input.max_quarantine_share": "0..1",
         "neighbors.hash_family": "voronoi | hyperplane | exact",
         "input.tracks": "",
@@ -194,10 +198,13 @@ def test_an_old_name_is_understood_with_a_sentence(
     # Any allowed value that is not the default.
     value = limits.get("le", limits.get("ge", 0) + 1) if "lt" not in limits else limits["lt"] / 2
     value = value if value != FIELDS[new].default else value + 1
+    if FIELDS[new].annotation is bool:
+        value = not FIELDS[new].default
     section, key = old.split(".")
-    (tmp_path / "mine.toml").write_text(f"[{section}]\n{key} = {value}\n")
+    told = str(value).lower()
+    (tmp_path / "mine.toml").write_text(f"[{section}]\n{key} = {told}\n")
     files = [ROOT / "conf/base.toml", *([tmp_path / "mine.toml"] if by_file else [])]
-    config = load_config(files=files, overrides=[] if by_file else [f"{old}={value}"])
+    config = load_config(files=files, overrides=[] if by_file else [f"{old}={told}"])
     assert value_of(config, new) == value != FIELDS[new].default
     expected = f"{old} is now {new}; the old name will not be understood from {GONE_IN} on"
     assert caplog.record_tuples == [("musicrec", logging.WARNING, expected)]
@@ -212,6 +219,18 @@ def test_a_later_layer_wins_whichever_name_it_uses(tmp_path: Path, caplog: pytes
     caplog.clear()
     assert load_config(files=both, overrides=["neighbors.tau=0.75"]).neighbors.expert.tau == 0.75
     assert len(caplog.records) == 1
+
+
+def test_a_key_can_move_to_another_section(tmp_path: Path) -> None:
+    (tmp_path / "old.toml").write_text("[neighbors]\nspread = false\nk = 7\n[lists]\nmax_per_artist = 3\n")
+    config = load_config(files=[tmp_path / "old.toml"], overrides=["neighbors.one_per_work=false"])
+    assert (config.lists.spread, config.lists.one_per_work, config.lists.max_per_artist) == (False, False, 3)
+    assert config.neighbors.k == 7
+    with pytest.raises(ConfigError, match=r"neighbors\.spread .* lists\.spread, and both are given"):
+        load_config(overrides=["lists.spread=true", "neighbors.spread=true"])
+    (tmp_path / "none.toml").write_text("lists = 3\n[neighbors]\nspread = false\n")
+    with pytest.raises(ConfigError, match=r"lists: "):
+        load_config(files=[tmp_path / "none.toml"])
 
 
 def test_old_and_new_name_together_are_refused(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_no_list_holds_a_release_of_its_song(published, catalog) -> None:
 def test_recordings_and_spreading_can_be_switched_off(spark, catalog, tmp_path: Path) -> None:
     # By sound alone: a remaster has a release date of its own.
     by_sound = ("model.use_release_date=false", "model.use_popularity=false")
-    off = ("neighbors.one_per_work=false", "neighbors.one_per_recording=false", "neighbors.spread=false")
+    off = ("lists.one_per_work=false", "lists.one_per_recording=false", "lists.spread=false")
     snapshot = refresh(spark, config_for(catalog[0], tmp_path, *off, *by_sound), run_date=DAY, with_report=True)
     assert "spreading is switched off" in (snapshot / "report.html").read_text()
     rows = read(snapshot, "recommendations")

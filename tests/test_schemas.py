@@ -26,7 +26,7 @@ def test_a_row_is_read_as_it_was_made(keys: np.ndarray, scores: np.ndarray, unit
 def test_vectors_are_of_the_type_of_their_space(kind: str) -> None:
     vectors = np.arange(6, dtype=kind).reshape(2, 3)
     some = np.arange(2)
-    row = as_row(BLOCKS, target=1, part=0, keys=some, recordings=some, rows=some, cells=some, vectors=vectors)
+    row = as_row(BLOCKS, target=1, part=0, keys=some, facts=some, rows=some, cells=some, vectors=vectors)
     plain = row.to_pylist()[0]
     found = blob_of(BLOCKS, "vectors", plain["vectors"], vector_type=kind)
     assert found.dtype == np.dtype(kind)
@@ -38,4 +38,4 @@ def test_vectors_are_of_the_type_of_their_space(kind: str) -> None:
 
 def test_a_missing_array_is_no_empty_blob() -> None:
     with pytest.raises(KeyError):
-        as_row(TRUTHS, keys=[], recordings=[], cells=[])
+        as_row(TRUTHS, keys=[], groups=[], cells=[])

@@ -6,7 +6,7 @@ rows. A bad row therefore never reaches the statistics that other songs depend o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from musicrec.arrays import Bools, Doubles
 from musicrec.catalog import texts
 from musicrec.catalog.columns import MALFORMED, YEAR
+from musicrec.catalog.derived import same_keys
 from musicrec.catalog.hashes import hash_texts
-from musicrec.catalog.named import OTHER_NAMES, OTHER_WORKS, TITLE_KEY, name_columns
+from musicrec.catalog.named import name_columns
 from musicrec.catalog.refused_rows import MAX_ID_LENGTH, as_quarantine
 from musicrec.catalog.values import (
     MISSING_NUMBERS,
@@ -34,7 +35,7 @@ from musicrec.catalog.values import (
     track_ids,
 )
 from musicrec.config import InputConfig
-from musicrec.schemas import TRACKS
+from musicrec.messages import AUDITED_SONGS
 from musicrec.songs import ANALYZED_FEATURES, FEATURE_RULES, FEATURES, LOCAL_PREFIX, TEXT_COLUMNS, FeatureRule
 from musicrec.spark.arrow import bools
 
@@ -84,7 +85,12 @@ class Optional:
 
 
 def audit_rows(
-    rows: pa.Table, *, columns: Mapping[str, str], settings: InputConfig, newest_year: int = ANY_YEAR
+    rows: pa.Table,
+    *,
+    columns: Mapping[str, str],
+    settings: InputConfig,
+    newest_year: int = ANY_YEAR,
+    same: Sequence[str] = (),
 ) -> Audited:
     """Return what the rows of a source are.
 
@@ -98,6 +104,8 @@ def audit_rows(
         Rules for ids, values and text.
     newest_year : int
         No song is from a later one.
+    same : sequence of str
+        Columns whose values together are the songs' `same_key`.
     """
     given = {name: whole(rows[name]) for name in rows.column_names}
     given = {name: texts.repaired(c) if pa.types.is_string(c.type) else c for name, c in given.items()}
@@ -119,8 +127,12 @@ def audit_rows(
         pa.array([reason or None for reason in REASONS]).take(pa.array(reasons)),
     )
     some = {name: column.take(pa.array(kept)) for name, column in source.items()}
+    songs = _songs(ids.take(pa.array(kept)), some, values, optional, kept, n_known, settings=settings)
+    if same:
+        key = same_keys([given[name].take(pa.array(kept)) for name in same])
+        songs = songs.set_column(songs.schema.get_field_index("same_key"), "same_key", key)
     return Audited(
-        _songs(ids.take(pa.array(kept)), some, values, optional, kept, n_known, settings=settings),
+        songs,
         as_quarantine(ids, given, told),
         _count_missing({**broken, "release_date_not_a_date": _unread(source, optional.dates, late)}, kept),
     )
@@ -260,8 +272,7 @@ def _songs(
         "popularity": pa.array(optional.popularity, from_pandas=True),
         "explicit": explicit_of(source["explicit"]) if "explicit" in source else pa.nulls(n, pa.bool_()),
         **{name: pa.array(values[name][rows], from_pandas=True) for name in FEATURES},
+        "same_key": pa.nulls(n, pa.int64()),
         N_KNOWN: pa.array(n_known[rows].astype(np.int32)),
     }
-    return pa.table(
-        {name: columns[name] for name in (*TRACKS.names, N_KNOWN, TITLE_KEY, OTHER_NAMES, OTHER_WORKS)}
-    )
+    return pa.table({name: columns[name] for name in AUDITED_SONGS.names})

@@ -12,6 +12,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from musicrec.arrays import Ints
 from musicrec.catalog import clean_tasks, recording_tasks
 from musicrec.catalog.audit import ANY_YEAR
 from musicrec.catalog.clean_tasks import rules_of
@@ -28,6 +29,8 @@ from musicrec.storage import datasets
 from musicrec.storage.array_files import ArrayFiles
 from musicrec.storage.arrow_files import ArrowFiles
 from musicrec.storage.files import drop
+
+NONE_BARRED = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,16 @@ class Catalog:
     is_one_recording: bool = False
 
 
-def write_catalog(context: Context, *, newest_year: int = ANY_YEAR) -> Catalog:
+def write_catalog(context: Context, *, barred: Ints = NONE_BARRED, newest_year: int = ANY_YEAR) -> Catalog:
     """Clean the input into `work/`: every row ends as a track, a counted duplicate or in the quarantine.
 
-    No song is from after `newest_year`.
+    Parameters
+    ----------
+    context : Context
+    barred : int64 array, shape (n,)
+        The keys of songs that no list holds, rising.
+    newest_year : int
+        No song is from after it.
 
     Raises
     ------
@@ -78,7 +87,7 @@ def write_catalog(context: Context, *, newest_year: int = ANY_YEAR) -> Catalog:
         songs, names = ArrowFiles(context.run.path(datasets.SONGS)), context.arrays(datasets.NAMES)
         quarantine = context.files(datasets.QUARANTINE)
         with input_errors(settings.tracks):
-            source = read_source(context.session, settings)
+            source = read_source(context.session, settings, same=context.config.lists.same)
             for sentence in source.said:
                 log.info(sentence)
             rules = rules_of(source, newest_year=newest_year)
@@ -90,7 +99,7 @@ def write_catalog(context: Context, *, newest_year: int = ANY_YEAR) -> Catalog:
             quarantine.write(0, clean_tasks.NO_QUARANTINE)
         check_counts(counts, source, told=f"the rows with their reasons: {context.run.path(datasets.QUARANTINE)}")
         _tell_malformed(context, counts)
-        ordered, written = _write_tracks(context, songs, names, audited)
+        ordered, written = _write_tracks(context, songs, names, audited, barred)
         counts["n_duplicates"] += sum(written["n_duplicates"].to_pylist())
         counts["n_tracks"] = context.files(datasets.TRACKS).count()
         _check_sums(counts, n_tracks=counts["n_tracks"], n_quarantined=quarantine.count())
@@ -113,7 +122,7 @@ def write_catalog(context: Context, *, newest_year: int = ANY_YEAR) -> Catalog:
 
 
 def _judge(context: Context, audited: pa.Table, written: pa.Table, columns: Collection[str]) -> None:
-    listed_once = context.config.neighbors.listed_once
+    listed_once = context.config.lists.listed_once
     measured = measure_catalog(
         audited, written, columns=columns, published=context.published, listed_once=listed_once
     )
@@ -121,7 +130,7 @@ def _judge(context: Context, audited: pa.Table, written: pa.Table, columns: Coll
 
 
 def _write_tracks(
-    context: Context, songs: ArrowFiles, names: ArrayFiles, audited: pa.Table
+    context: Context, songs: ArrowFiles, names: ArrayFiles, audited: pa.Table, barred: Ints
 ) -> tuple[Ordered, pa.Table]:
     """Write the songs by range of ids; return them in order, and `messages.WRITTEN_TRACKS`."""
     filled = [row["piece"] for row in audited.sort_by("piece").to_pylist() if row["n_songs"]]
@@ -146,7 +155,8 @@ def _write_tracks(
         first_ids=first_ids,
         tracks=context.files(datasets.TRACKS),
         numbered=files,
-        listed_once=context.config.neighbors.listed_once,
+        rules=context.config.lists,
+        barred=barred,
     ).toArrow()
     for directory in (songs.directory, names.directory, releases.files.directory):
         drop(directory)

@@ -13,6 +13,8 @@ from pyspark.sql import DataFrame
 from musicrec.arrays import Ints, as_shares
 from musicrec.catalog.audit import ANY_YEAR, Audited, audit_rows, whole
 from musicrec.catalog.commonest import middle, survey_songs
+from musicrec.catalog.derived import as_tracks_table
+from musicrec.catalog.facts import facts_of
 from musicrec.catalog.named import as_named, identify
 from musicrec.catalog.numbered import cut_by, text_arrays
 from musicrec.catalog.recording_tasks import Pieces, Releases, names_in_order, with_recordings
@@ -22,6 +24,7 @@ from musicrec.catalog.texts import as_texts, coalesced
 from musicrec.catalog.twins import keep_winners
 from musicrec.catalog.works import find_works
 from musicrec.config import InputConfig
+from musicrec.config_lists import ListsConfig
 from musicrec.messages import AUDITED, AUDITED_SONGS, WRITTEN_TRACKS, as_row
 from musicrec.schemas import QUARANTINE, TRACKS
 from musicrec.spark.arrow import numbers
@@ -53,11 +56,15 @@ _AUDITED = pa.schema(
 
 @dataclass(frozen=True)
 class Rules:
-    """What a task needs to know of a source: canonical name -> source names, the rules, the last year of songs."""
+    """What a task needs to know of a source.
+
+    Canonical name -> source names, the rules, the last year of songs, and the columns that make `same_key`.
+    """
 
     columns: Mapping[str, tuple[str, ...]]
     settings: InputConfig
     newest_year: int = ANY_YEAR
+    same: tuple[str, ...] = ()
 
     def audited(self, rows: pa.Table, names: Sequence[str]) -> Audited:
         """Return what the rows are, as `audit_rows`, given the names of their columns."""
@@ -68,12 +75,14 @@ class Rules:
                 columns[name] = f"⟨{name}⟩"
                 several = [as_texts(whole(rows[source])) for source in sources]
                 rows = rows.append_column(columns[name], coalesced(several))
-        return audit_rows(rows, columns=columns, settings=self.settings, newest_year=self.newest_year)
+        return audit_rows(
+            rows, columns=columns, settings=self.settings, newest_year=self.newest_year, same=self.same
+        )
 
 
 def rules_of(source: Source, *, newest_year: int = ANY_YEAR) -> Rules:
     """Return what a task needs to know of a source, and of the last year of songs."""
-    return Rules(source.meaning.columns, source.meaning.settings, newest_year)
+    return Rules(source.meaning.columns, source.meaning.settings, newest_year, source.same)
 
 
 def write_audited(
@@ -116,7 +125,8 @@ def write_tracks(
     first_ids: tuple[str, ...],
     tracks: RowFiles,
     numbered: ArrayFiles,
-    listed_once: str,
+    rules: ListsConfig,
+    barred: Ints,
 ) -> DataFrame:
     """Write `schemas.TRACKS` of each range, and its songs as `Numbered.songs`; return `messages.WRITTEN_TRACKS`.
 
@@ -132,20 +142,22 @@ def write_tracks(
         The first id of each range but the first, rising.
     tracks : RowFiles
     numbered : ArrayFiles
-    listed_once : str
-        The column of songs of which a list holds each value once: their recordings as the join has them.
+    rules : ListsConfig
+        Which facts of songs they need.
+    barred : int64 array, shape (n,)
+        The keys of songs that no list holds, rising.
     """
 
     def write(batches: Batches) -> Batches:
         for part in each_number(batches):
             # An id may come several times; the range that it falls into has all of its rows.
             several = _range_of(part, first_ids, (pieces.songs.read(piece) for piece in pieces.numbers))
-            rows = with_recordings(keep_winners(several), *releases.of_range(part))
-            tracks.write(part, rows.select(TRACKS.names), repeated=["artist", "album", "genre"])
+            rows = as_tracks_table(with_recordings(keep_winners(several), *releases.of_range(part)))
+            tracks.write(part, rows, repeated=["artist", "album", "genre"])
             offsets, text = text_arrays(rows["track_id"].combine_chunks())
-            keys, recordings = (numbers(rows[name]) for name in ("track_key", listed_once))
-            numbered.write(part, offsets=offsets, text=text, keys=keys, recordings=recordings)
-            n_duplicates, survey = len(several) - len(rows), survey_songs(rows, listed_once=listed_once)
+            keys, facts = numbers(rows["track_key"]), facts_of(rows, rules, barred=barred)
+            numbered.write(part, offsets=offsets, text=text, keys=keys, facts=facts)
+            n_duplicates, survey = len(several) - len(rows), survey_songs(rows, listed_once=rules.listed_once)
             yield as_row(WRITTEN_TRACKS, piece=part, n_rows=len(rows), n_duplicates=n_duplicates, **survey)
 
     return ranges.mapInArrow(write, WRITTEN_TRACKS)
@@ -170,7 +182,7 @@ def as_tracks(source: Source, rules: Rules) -> DataFrame:
             songs = as_named(found := pa.Table.from_batches(held).combine_chunks())
             recordings = find_recordings(songs)
             known, works = identify(songs.keys, songs.names), find_works(songs, recordings)
-            yield from with_recordings(found, known, recordings, works).select(TRACKS.names).to_batches()
+            yield from as_tracks_table(with_recordings(found, known, recordings, works)).to_batches()
 
     songs = source.rows.map(keep, AUDITED_SONGS, columns=names)
     settled = songs.repartition("track_key").mapInArrow(settle, AUDITED_SONGS)

@@ -68,7 +68,7 @@ def write_vector_numbers(context: Context, songs: DataFrame, *, n_songs: int) ->
     ----------
     context : Context
     songs : DataFrame
-        `track_id, track_key, recording_key`, the first two unique.
+        `track_id, track_key`, both unique, and `facts` (array<bigint>).
     n_songs : int
     """
     with context.stage("number", n_rows=n_songs):

@@ -43,7 +43,7 @@ def as_song_blocks(songs: DataFrame, *, first_ids: tuple[str, ...], targets: Seq
     Parameters
     ----------
     songs : DataFrame
-        `track_id, track_key, recording_key`, the first two unique.
+        `track_id, track_key`, both unique, and `facts` (array<bigint>).
     first_ids : tuple of str
         The first id of each range but the first, rising.
     targets : sequence of int
@@ -60,10 +60,10 @@ def as_song_blocks(songs: DataFrame, *, first_ids: tuple[str, ...], targets: Seq
                     offsets, text = text_arrays(some["track_id"].combine_chunks())
                     yield as_row(
                         SONG_BLOCKS, target=targets[part], part=part, offsets=offsets, text=text,
-                        keys=numbers(some["track_key"]), recordings=numbers(some["recording_key"]),
+                        keys=numbers(some["track_key"]), facts=numbers(some["facts"].combine_chunks().flatten()),
                     )  # fmt: skip
 
-    return songs.select("track_id", "track_key", "recording_key").mapInArrow(split, SONG_BLOCKS)
+    return songs.select("track_id", "track_key", "facts").mapInArrow(split, SONG_BLOCKS)
 
 
 def write_songs(blocks: DataFrame, *, n_ranges: int, files: ArrayFiles) -> DataFrame:
@@ -75,7 +75,7 @@ def write_songs(blocks: DataFrame, *, n_ranges: int, files: ArrayFiles) -> DataF
         `messages.SONG_BLOCKS`.
     n_ranges : int
     files : ArrayFiles
-        Gets `offsets`, `text`, `keys` and `recordings` of each range.
+        Gets `offsets`, `text`, `keys` and `facts` of each range.
     """
 
     def write(batches: Batches) -> Batches:
@@ -85,8 +85,9 @@ def write_songs(blocks: DataFrame, *, n_ranges: int, files: ArrayFiles) -> DataF
             )
             order = pc.sort_indices(ids)
             offsets, text = text_arrays(ids.take(order))
-            keys, recordings = (joined(SONG_BLOCKS, name, rows)[numbers(order)] for name in ("keys", "recordings"))
-            files.write(part, offsets=offsets, text=text, keys=keys, recordings=recordings)
+            keys = joined(SONG_BLOCKS, "keys", rows)[numbers(order)]
+            facts = joined(SONG_BLOCKS, "facts", rows).reshape(len(keys), -1)[numbers(order)]
+            files.write(part, offsets=offsets, text=text, keys=keys, facts=facts)
             yield as_row(WRITTEN, piece=part, n_rows=len(keys))
 
     return blocks.repartition(n_ranges, "target").mapInArrow(write, WRITTEN)
@@ -113,13 +114,13 @@ def as_key_blocks(
 
     def split(batches: Batches) -> Batches:
         for part in each_number(batches):
-            keys, recordings = songs.read(part, "keys", "recordings")
+            keys, facts = songs.read(part, "keys", "facts")
             for key_part, rows in each_part(np.searchsorted(first_keys, keys, side="right")):
                 for start in range(0, len(rows), MAX_BLOCK_ROWS):
                     some = rows[start : start + MAX_BLOCK_ROWS]
                     yield as_row(
                         KEY_BLOCKS, target=targets[key_part], part=key_part, keys=keys[some],
-                        numbers=firsts[part] + some, recordings=recordings[some],
+                        numbers=firsts[part] + some, facts=facts[some],
                     )  # fmt: skip
 
     return ranges.mapInArrow(split, KEY_BLOCKS)
@@ -134,7 +135,7 @@ def write_keys(blocks: DataFrame, *, n_ranges: int, files: ArrayFiles) -> DataFr
         `messages.KEY_BLOCKS`.
     n_ranges : int
     files : ArrayFiles
-        Gets `keys`, `numbers` and `recordings` of each range.
+        Gets `keys`, `numbers` and `facts` of each range.
     """
 
     def write(batches: Batches) -> Batches:
@@ -142,8 +143,8 @@ def write_keys(blocks: DataFrame, *, n_ranges: int, files: ArrayFiles) -> DataFr
             keys = joined(KEY_BLOCKS, "keys", rows)
             order = np.argsort(keys)
             n_repeated = int((np.diff(keys[order]) == 0).sum())
-            found, recordings = (joined(KEY_BLOCKS, name, rows)[order] for name in ("numbers", "recordings"))
-            files.write(part, keys=keys[order], numbers=found, recordings=recordings)
+            facts = joined(KEY_BLOCKS, "facts", rows).reshape(len(keys), -1)[order]
+            files.write(part, keys=keys[order], numbers=joined(KEY_BLOCKS, "numbers", rows)[order], facts=facts)
             yield as_row(WRITTEN_KEYS, piece=part, n_rows=len(keys), n_repeated=n_repeated)
 
     return blocks.repartition(n_ranges, "target").mapInArrow(write, WRITTEN_KEYS)

@@ -6,9 +6,8 @@ Ties "by id" are ties by number, lists are arrays of numbers, and an id is looke
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,10 +28,10 @@ class Numbered:
     Attributes
     ----------
     songs : ArrayFiles
-        By range of numbers: `keys`, `recordings` (those of the join: what a list holds once), and the ids as
+        By range of numbers: `keys`, `facts` (n, n_facts), what the rules of lists need to know, and the ids as
         `offsets` and `text` (UTF-8).
     by_key : ArrayFiles
-        By range of keys: `keys`, rising, with their `numbers` and `recordings`.
+        By range of keys: `keys`, rising, with their `numbers` and `facts`.
     firsts : int64 array, shape (n_ranges + 1,)
         The first number of each range, and how many songs there are.
     first_ids : tuple of str
@@ -53,21 +52,26 @@ class Numbered:
         return len(self.firsts) - 1
 
     def of_keys(self, keys: Ints) -> tuple[Ints, Ints]:
-        """Return the numbers and the recordings of songs, by their keys (n,).
+        """Return the numbers (n,) and the facts (n, n_facts) of songs, by their keys (n,).
 
         Raises
         ------
         QualityError
             A key is of no song.
         """
-        songs, recordings = self._find(keys, "numbers", "recordings").T
-        if (songs == NO_SONG).any():
-            raise QualityError("a list holds a song that the catalog does not have")
-        return songs, recordings
+        songs = np.empty(len(keys), dtype=np.int64)
+        facts = np.empty((len(keys), self.by_key.read(0, "facts")[0].shape[1]), dtype=np.int64)
+        for part, rows in self._by_key(keys):
+            known, found, of_found = self.by_key.read(part, "keys", "numbers", "facts")
+            place = find_keys(known, keys[rows])
+            if (place == NOWHERE).any():
+                raise QualityError("a list holds a song that the catalog does not have")
+            songs[rows], facts[rows] = found[place], of_found[place]
+        return songs, facts
 
     def knows(self, keys: Ints) -> Bools:
         """Return which keys (n,) are those of songs."""
-        known: Bools = self._find(keys, "numbers")[:, 0] != NO_SONG
+        known: Bools = self._find(keys) != NO_SONG
         return known
 
     def of_ids(self, ids: pa.StringArray, keys: Ints) -> Ints:
@@ -79,15 +83,15 @@ class Numbered:
         keys : int64 array, shape (n,)
             The keys that songs of these ids have; by a whole number a song is found many times as fast.
         """
-        songs = self._find(keys, "numbers")[:, 0]
+        songs = self._find(keys)
         known = np.flatnonzero(songs != NO_SONG)
         is_same = pc.equal(self.ids(songs[known]), ids.take(pa.array(known)))
         songs[known[~bools(is_same)]] = NO_SONG
         return songs
 
-    def recordings(self, songs: Ints) -> Ints:
-        """Return the recordings of songs, by their numbers (n,)."""
-        return self._gather("recordings", songs)
+    def facts(self, songs: Ints) -> Ints:
+        """Return the facts of songs, (n, n_facts), by their numbers (n,)."""
+        return self._gather("facts", songs)
 
     def keys(self, songs: Ints) -> Ints:
         """Return the keys of songs, by their numbers (n,)."""
@@ -111,26 +115,24 @@ class Numbered:
         ranges: Ints = np.searchsorted(self.firsts, songs, side="right") - 1
         return ranges
 
-    def _find(self, keys: Ints, *names: str) -> Ints:
-        """Return columns of `by_key`, (n, n_columns), by the keys of songs (n,); `NO_SONG` where none is."""
+    def _by_key(self, keys: Ints) -> Iterator[tuple[int, Ints]]:
+        return each_part(np.searchsorted(self.first_keys, keys, side="right"))
 
-        def find(part: int, rows: Ints) -> Ints:
-            known, *columns = self.by_key.read(part, "keys", *names)
+    def _find(self, keys: Ints) -> Ints:
+        """Return the numbers of songs by their keys (n,); `NO_SONG` where none is."""
+        songs = np.empty(len(keys), dtype=np.int64)
+        for part, rows in self._by_key(keys):
+            known, found = self.by_key.read(part, "keys", "numbers")
             place = find_keys(known, keys[rows])
-            is_known = place != NOWHERE
-            return np.stack([np.where(is_known, column[place], NO_SONG) for column in columns], axis=1)
-
-        parts = np.searchsorted(self.first_keys, keys, side="right")
-        # Column by column, so that one of them is an array without gaps.
-        return by_part(parts, find, np.empty((len(keys), len(names)), dtype=np.int64, order="F"))
+            songs[rows] = np.where(place != NOWHERE, found[place], NO_SONG)
+        return songs
 
     def _gather(self, name: str, songs: Ints) -> Ints:
-        def gather(part: int, rows: Ints) -> Ints:
+        values = np.empty((len(songs), *self.songs.read(0, name)[0].shape[1:]), dtype=np.int64)
+        for part, rows in each_part(self.range_of(songs)):
             (column,) = self.songs.read(part, name)
-            found: Ints = column[songs[rows] - self.firsts[part]]
-            return found
-
-        return by_part(self.range_of(songs), gather, np.empty(len(songs), dtype=np.int64))
+            values[rows] = column[songs[rows] - self.firsts[part]]
+        return values
 
 
 def each_part(parts: Ints) -> Iterator[tuple[int, Ints]]:
@@ -145,22 +147,6 @@ def each_part(parts: Ints) -> Iterator[tuple[int, Ints]]:
     # numpy sorts short numbers by their digits, several times as fast.
     order = np.argsort(parts.astype(np.int16) if len(counts) <= 2**15 else parts, kind="stable")
     yield from zip(names.tolist(), np.split(order, np.cumsum(counts[names])[:-1]), strict=True)
-
-
-def by_part(parts: Ints, read: Callable[[int, Ints], NDArray[Any]], values: NDArray[Any]) -> NDArray[Any]:
-    """Return `values` with what is read of each part in its rows.
-
-    Parameters
-    ----------
-    parts : int64 array, shape (n,)
-    read : callable
-        Returns the values of a part, given it and its rows.
-    values : array, shape (n, ...)
-        Is filled.
-    """
-    for part, rows in each_part(parts):
-        values[rows] = read(part, rows)
-    return values
 
 
 def cut_by(ordered: pa.StringArray, borders: tuple[str, ...]) -> Iterator[tuple[int, int, int]]:

@@ -93,7 +93,7 @@ def read_relation(session: SparkSession, uri: str, *, owner: str, settings: Inpu
     rows = formats.read_rows(session, uri, settings.model_copy(update={"csv_names": ()}))
     names = list(rows.names)
     # input.columns and input.id_from are written for the songs; they count here where this file has such columns.
-    settings = settings.model_copy(update={"id_from": _makers(names, settings, where=uri)})
+    settings = settings.model_copy(update={"id_from": makers_of(names, settings, where=uri)})
     own = dict(getattr(settings, key))
     is_file = own.get(owner) == FILE_NAME
     shared = {name: source for name, source in settings.columns.items() if source in names}
@@ -188,8 +188,16 @@ def _unread(rows: GivenRows) -> list[str]:
     return [f"{len(malformed)} of the first rows could not be read and are left out, such as {file}, {told}"]
 
 
-def _makers(names: Sequence[str], settings: InputConfig, *, where: str) -> tuple[str, ...]:
-    """Return the columns that make ids as those of the songs are made; none where some are not there."""
+def makers_of(names: Sequence[str], settings: InputConfig, *, where: str) -> tuple[str, ...]:
+    """Return the columns that make ids as those of the songs are made; none where some are not there.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Columns of another file.
+    settings : InputConfig
+    where : str
+    """
     if set(settings.id_from) <= set(names):
         return settings.id_from
     ours = [known[0] if (known := known_as(name)) else "" for name in settings.id_from]

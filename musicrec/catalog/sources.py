@@ -32,16 +32,19 @@ class Source:
     rows : GivenRows
     meaning : Meaning
         Of their columns.
+    same : tuple of str
+        Columns in which a list has the value of its song.
     """
 
     rows: GivenRows
     meaning: Meaning
+    same: tuple[str, ...] = ()
 
     @cached_property
     def names(self) -> list[str]:
         """The columns that tasks get: those that serve, some more to show a refused row with."""
         sources = [source for several in self.meaning.columns.values() for source in several]
-        return self.rows.shown(list(dict.fromkeys([*sources, *self.meaning.settings.id_from])))
+        return self.rows.shown(list(dict.fromkeys([*sources, *self.meaning.settings.id_from, *self.same])))
 
     @property
     def said(self) -> list[str]:
@@ -53,13 +56,20 @@ class Source:
         return [*found, unused] if unused else found
 
 
-def read_source(session: SparkSession, settings: InputConfig) -> Source:
+def read_source(session: SparkSession, settings: InputConfig, *, same: Sequence[str] = ()) -> Source:
     """Return the rows of `input.tracks`, and what their columns mean.
+
+    Parameters
+    ----------
+    session : SparkSession
+    settings : InputConfig
+    same : sequence of str
+        `lists.same`: names of columns, or canonical ones.
 
     Raises
     ------
     ConfigError
-        There is no `input.tracks`.
+        There is no `input.tracks`, or a column of `lists.same` is not there.
     InputError
         The files cannot be read, or the columns that a song needs are not there.
     """
@@ -69,7 +79,22 @@ def read_source(session: SparkSession, settings: InputConfig) -> Source:
     wanted = (*TRACK_COLUMNS, YEAR)
     columns = find_columns(rows.names, wanted=wanted, configured=settings.columns, where=settings.tracks)
     _check_columns(rows, columns, settings=settings)
-    return Source(rows, find_meaning_of_files(columns, rows.sample, settings, where=settings.tracks))
+    meaning = find_meaning_of_files(columns, rows.sample, settings, where=settings.tracks)
+    return Source(rows, meaning, _same_columns(same, rows.names, columns, where=settings.tracks))
+
+
+def _same_columns(
+    same: Sequence[str], names: Sequence[str], columns: Mapping[str, tuple[str, ...]], *, where: str
+) -> tuple[str, ...]:
+    """Return the source's columns of `lists.same`."""
+    absent = [name for name in same if name not in names and name not in columns]
+    if absent:
+        raise ConfigError(
+            f"lists.same names columns that are not there: {', '.join(absent)}",
+            where=f"{where}: {', '.join(names)}", todo="name some of these, or none",
+        )  # fmt: skip
+    found = [(name,) if name in names else columns[name] for name in same]
+    return tuple(dict.fromkeys(source for several in found for source in several))
 
 
 def _check_columns(rows: GivenRows, columns: Mapping[str, tuple[str, ...]], *, settings: InputConfig) -> None:

@@ -19,6 +19,7 @@ from musicrec.neighbors.pack import EMBEDDED, PackedSongs, VectorPieces, pack_ve
 from musicrec.schemas import EMBEDDINGS
 from musicrec.spark.arrow import matrix_column
 from musicrec.storage import artifacts, datasets
+from musicrec.storage.array_files import ArrayFiles
 from musicrec.storage.rows import RowFiles
 
 
@@ -47,7 +48,7 @@ def write_embeddings(context: Context, catalog: Catalog, shipped: Shipped) -> Pa
             weights=weights,
             description=description,
             artists=shipped.artists,
-            listed_once=context.config.neighbors.listed_once,
+            facts=catalog.ordered.files,
         )
         packed = pack_vectors(context, vectors, n_rows=catalog.n_tracks)
         share = same_direction_share(packed.sample)
@@ -63,7 +64,7 @@ def as_vectors(
     weights: bytes,
     description: bytes,
     artists: KnownArtists | None,
-    listed_once: str,
+    facts: ArrayFiles,
 ) -> VectorPieces:
     """Return the vectors of songs, each of which is written when it is first there.
 
@@ -76,11 +77,10 @@ def as_vectors(
     weights, description : bytes
         The encoder's two files; two or three MB, so they travel with the task.
     artists : KnownArtists, optional
-    listed_once : str
-        The column of songs of which a list holds each value once.
+    facts : ArrayFiles
+        `Numbered.songs`: their ranges are pieces of tracks.
     """
     pieces = tracks.pieces()
-    names = ["track_key", listed_once, "embedding"]
 
     def read(number: int) -> Iterable[tuple[int, pa.Table]]:
         encoder, encodings = from_files(weights, description)
@@ -91,6 +91,8 @@ def as_vectors(
         keys = [songs.column(name) for name in TRACK_KEYS]
         rows = pa.Table.from_arrays([*keys, vectors], names=EMBEDDINGS.names)
         embeddings.write(pieces[number], rows)
-        yield number, pa.Table.from_arrays([rows[name] for name in names], names=EMBEDDED)
+        (of_songs,) = facts.read(pieces[number], "facts")
+        columns = [rows["track_key"], matrix_column(of_songs), rows["embedding"]]
+        yield number, pa.Table.from_arrays(columns, names=EMBEDDED)
 
     return VectorPieces(len(pieces), read)

@@ -29,7 +29,7 @@ from musicrec.lists.places import (
 )
 from musicrec.measures.retrieval import Collection
 from musicrec.neighbors.search.items import Items
-from musicrec.neighbors.search.kernel import exact_nearest
+from musicrec.neighbors.search.kernel import ONE_EACH, exact_nearest
 from musicrec.neighbors.search.spaces import Space
 from musicrec.spark.arrow import numbers
 
@@ -69,17 +69,17 @@ def _embed_all(songs: Songs, config: Config, *, test: Bools) -> Floats:
 def _as_lists(songs: Songs, vectors: Floats, *, k: int) -> SongLists:
     """Return the k nearest songs of each, as the join finds them: each recording once. A song's row is its key."""
     rows = np.arange(len(vectors))
-    recordings = numbers(songs.labeled["recording_key"])
-    members = Items(rows, recordings, vectors)
+    facts = numbers(songs.labeled["recording_key"])[:, None]
+    members = Items(rows, facts, vectors)
     nearest = exact_nearest(members, members, k=k, space=Space())
     present = nearest.keys >= 0
     starts = np.concatenate([[0], np.cumsum(present.sum(axis=1))])
     return SongLists(
         rows,
-        recordings,
+        facts,
         starts,
         places=nearest.keys[present],
-        place_recordings=nearest.recordings[present],
+        place_facts=nearest.groups[present],
         scores=nearest.scores[present],
     )
 
@@ -88,7 +88,7 @@ def _spread(lists: SongLists, owners: Ints, *, k: int) -> tuple[Ints, Ints]:
     """Return the places of the spread lists, in any order: whose list, and the song."""
     counts = count_places(lists.songs, lists.places)
     wishes = find_wishes(lists, counts.songs[counts.n_lists == 0])
-    offers = find_offers(wishes, lists, k=k)
+    offers = find_offers(wishes, lists, k=k, rules=ONE_EACH)
     chosen = offers.take(choose_places(offers, counts.of(offers.removed)))
     gone = chosen.take(np.flatnonzero(~chosen.has_room))
     n = len(lists.songs)

@@ -10,13 +10,14 @@ from pyspark.sql import functions as F
 
 from musicrec.catalog.clean import Catalog
 from musicrec.catalog.numbered import Numbered
-from musicrec.config import NeighborsConfig
+from musicrec.config_lists import ListsConfig
 from musicrec.context import Context
 from musicrec.errors import QualityError
 from musicrec.gates import Measured
 from musicrec.lists import check_tasks
 from musicrec.lists.check_tasks import Written
 from musicrec.lists.list_files import ListFiles
+from musicrec.neighbors.search.rules import make_rules
 from musicrec.spark.partitions import partition_targets
 from musicrec.storage import datasets
 from musicrec.storage.rows import RowFiles
@@ -46,9 +47,13 @@ def write_status(
             status=context.files(datasets.STATUS),
             refused=_write_refused(context, catalog, lists.numbered),
         )
-        reason = _why_no_list(catalog, context.config.neighbors)
+        settings = context.config.lists
         rows = check_tasks.write_checked(
-            context.numbers(lists.numbered.n_ranges), lists=lists, written=written, reason=reason
+            context.numbers(lists.numbered.n_ranges),
+            lists=lists,
+            rules=make_rules(settings),
+            written=written,
+            reason=_why_no_list(catalog, settings),
         ).toArrow()
         checked = rows.to_pylist()
         _check_problems(checked)
@@ -61,7 +66,7 @@ def write_status(
         return counts
 
 
-def _why_no_list(catalog: Catalog, settings: NeighborsConfig) -> str:
+def _why_no_list(catalog: Catalog, settings: ListsConfig) -> str:
     if catalog.n_tracks == 1:
         return "no_other_song"
     reasons = {"work_key": "no_other_work", "recording_key": "no_other_recording"}

@@ -16,6 +16,7 @@ from musicrec.lists.list_files import ListFiles
 from musicrec.lists.nearest import Places
 from musicrec.lists.sort import as_recommendations
 from musicrec.messages import CHECKED, WRITTEN, as_row
+from musicrec.neighbors.search.rules import ListRules, find_broken
 from musicrec.schemas import REFUSED, STATUS
 from musicrec.spark.arrow import gather_batches
 from musicrec.spark.tasks import PIECE_ROWS, Batches, each_number, each_part_of
@@ -73,7 +74,9 @@ def write_refused(refused: DataFrame, *, numbered: Numbered, targets: Sequence[i
     return blocks.repartition(numbered.n_ranges, "target").mapInArrow(write, WRITTEN)
 
 
-def write_checked(ranges: DataFrame, *, lists: ListFiles, written: Written, reason: str) -> DataFrame:
+def write_checked(
+    ranges: DataFrame, *, lists: ListFiles, rules: ListRules, written: Written, reason: str
+) -> DataFrame:
     """Read the recommendations of each range back, check them, write its `schemas.STATUS`; return what was found.
 
     `messages.CHECKED`, a row for each range.
@@ -84,6 +87,8 @@ def write_checked(ranges: DataFrame, *, lists: ListFiles, written: Written, reas
         `id`, the numbers of the ranges.
     lists : ListFiles
         What the recommendations were made of.
+    rules : ListRules
+        That they keep.
     written : Written
     reason : str
         Of a song without a list.
@@ -94,6 +99,7 @@ def write_checked(ranges: DataFrame, *, lists: ListFiles, written: Written, reas
             found = lists.range(part)
             first, n_songs = lists.numbered.firsts[[part, -1]].tolist()
             problems = find_problems(found, first=first, n_songs=n_songs)
+            problems |= find_broken_rules(found, lists.numbered, part=part, rules=rules)
             ids = lists.numbered.ids_of(part)
             stored = written.recommendations.read_piece(part)
             is_same = stored.equals(as_recommendations(lists, part))
@@ -132,6 +138,28 @@ def find_problems(lists: Places, *, first: int, n_songs: int) -> dict[str, Ints]
         "scores rise": np.column_stack([nothing, is_taken[:, 1:] & (scores[:, 1:] > scores[:, :-1])]),
     }
     rows = {problem: np.flatnonzero(where.any(axis=1)) for problem, where in broken.items()}
+    return {problem: found for problem, found in rows.items() if len(found)}
+
+
+def find_broken_rules(lists: Places, numbered: Numbered, *, part: int, rules: ListRules) -> dict[str, Ints]:
+    """Return the rows of lists that hold what the rules forbid, by what is wrong with them.
+
+    Parameters
+    ----------
+    lists : Places
+    numbered : Numbered
+    part : int
+        The range of the songs whose lists they are.
+    rules : ListRules
+    """
+    # What is no song is another problem.
+    is_song = (lists.places != NO_SONG) & (lists.places >= 0) & (lists.places < numbered.firsts[-1])
+    starts = np.concatenate([[0], np.cumsum(is_song.sum(axis=1))])
+    (own,) = numbered.songs.read(part, "facts")
+    facts = numbered.facts(lists.places[is_song].astype(np.int64))
+    broken = find_broken(rules, starts, facts, own)
+    told = ("holds more of an artist, album, work or recording than [lists] allows", "holds what [lists] bars")
+    rows = {problem: np.flatnonzero(where) for problem, where in zip(told, broken, strict=True)}
     return {problem: found for problem, found in rows.items() if len(found)}
 
 

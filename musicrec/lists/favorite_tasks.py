@@ -17,6 +17,7 @@ from musicrec.catalog.relations import Relation
 from musicrec.lists.fusion import Favorites, Fused, fuse
 from musicrec.lists.list_files import ListFiles
 from musicrec.messages import FAVORITE_BLOCKS, LISTENERS, WRITTEN_FAVORITES, as_row
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.schemas import FAVORITES, USER_RECOMMENDATIONS
 from musicrec.spark.arrow import numbers
 from musicrec.spark.tasks import Batches, each_number, each_part_of, numbered_pieces
@@ -42,6 +43,7 @@ class FuseSettings:
     lists: ListFiles
     k: int
     rank_constant: int
+    rules: ListRules
 
 
 def write_favorites(relation: Relation, *, numbered: Numbered, files: RowFiles) -> DataFrame:
@@ -164,13 +166,12 @@ def fuse_rows(favorites: pa.Table, settings: FuseSettings) -> tuple[dict[str, in
 
 def _fuse(listener: Ints, songs: Ints, *, n_listeners: int, settings: FuseSettings) -> Fused:
     numbered, lists = settings.lists.numbered, settings.lists.of(songs)
-    recordings, is_taken = lists.places.astype(np.int64), lists.places != NO_SONG
-    recordings[is_taken] = numbered.recordings(recordings[is_taken])
-    own = numbered.recordings(songs)
+    is_taken = lists.places != NO_SONG
+    facts = np.empty((*is_taken.shape, settings.rules.n_facts), dtype=np.int64)
+    facts[is_taken] = numbered.facts(lists.places[is_taken].astype(np.int64))
     starts = np.searchsorted(listener, np.arange(n_listeners + 1))
-    return fuse(
-        Favorites(starts, songs, own), lists, recordings, k=settings.k, rank_constant=settings.rank_constant
-    )
+    favorites = Favorites(starts, songs, numbered.facts(songs))
+    return fuse(favorites, lists, facts, k=settings.k, rank_constant=settings.rank_constant, rules=settings.rules)
 
 
 def _codes(texts: pa.StringArray) -> tuple[pa.StringArray, Ints]:

@@ -10,6 +10,7 @@ from musicrec.lists.favorite_tasks import FuseSettings
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.match import Matched
 from musicrec.messages import LISTENERS
+from musicrec.neighbors.search.rules import make_rules
 from musicrec.spark.partitions import partition_targets
 from musicrec.storage import datasets
 
@@ -38,6 +39,7 @@ def write_user_recommendations(
             lists=lists,
             k=config.favorites.k,
             rank_constant=config.favorites.expert.rank_constant,
+            rules=make_rules(config.lists),
         )
         published = context.files(datasets.USER_RECOMMENDATIONS)
         found = favorite_tasks.write_fused(split, n_ranges=n_ranges, settings=settings, files=published).toArrow()

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from musicrec.arrays import NO_SONG, Floats, Ints
+from musicrec.arrays import NO_SONG, Bools, Floats, Ints
 from musicrec.compiled import compiled
 from musicrec.lists.nearest import Places
+from musicrec.neighbors.search.rules import NO_CANDIDATE, ListRules, choose
 
 # A vote of rank 1 counts this much. Whole numbers: a sum of floats would depend on its order.
 SHARE_UNIT = 10**9
@@ -28,13 +29,15 @@ class Favorites:
     Attributes
     ----------
     starts : int64 array, shape (n_listeners + 1,)
-    songs, recordings : int64 arrays, shape (n,)
-        Numbers, rising for each listener, and their recordings.
+    songs : int64 array, shape (n,)
+        Numbers, rising for each listener.
+    facts : int64 array, shape (n, n_facts)
+        Theirs, as the rules of lists need them.
     """
 
     starts: Ints
     songs: Ints
-    recordings: Ints
+    facts: Ints
 
 
 @dataclass(frozen=True)
@@ -60,21 +63,24 @@ class Fused:
     because_of: Ints
 
 
-def fuse(favorites: Favorites, lists: Places, recordings: Ints, *, k: int, rank_constant: int) -> Fused:
-    """Return the first k songs of each listener: agreement down, then number up, of each recording the first.
+def fuse(
+    favorites: Favorites, lists: Places, facts: Ints, *, k: int, rank_constant: int, rules: ListRules
+) -> Fused:
+    """Return the first k songs of each listener that the rules allow: agreement down, then number up.
 
-    Favorites, and other releases of them, are left out.
+    Favorites, and what shares their narrowest group, are left out; they bar nothing else.
 
     Parameters
     ----------
     favorites : Favorites
     lists : Places
         Of each favorite, row by row.
-    recordings : int64 array, shape (n_favorites, n_places)
+    facts : int64 array, shape (n_favorites, n_places, n_facts)
         Of the songs in the lists.
     k : int
     rank_constant : int
         Larger weighs agreement over rank.
+    rules : ListRules
     """
     listeners = np.arange(len(favorites.starts))
     listener = np.repeat(listeners[:-1], np.diff(favorites.starts))
@@ -92,16 +98,22 @@ def fuse(favorites: Favorites, lists: Places, recordings: Ints, *, k: int, rank_
     is_first = np.append(True, (songs[1:] != songs[:-1]) | (owner[1:] != owner[:-1]))[: len(songs)]
     firsts = np.flatnonzero(is_first)
     total = np.add.reduceat(shares.astype(np.int64)[place], firsts) if len(firsts) else firsts
-    starts = np.searchsorted(owner[firsts], listeners)
     by_total = np.argsort(-total, kind="stable")
     best = by_total[np.argsort(owner[firsts][by_total], kind="stable")]
     firsts, total = firsts[best], total[best]
     owner, candidates = owner[firsts], songs[firsts]
-    of_candidates = recordings[favorite[firsts], place[firsts]]
-    rows, ranks = _keep(starts, of_candidates, favorites.starts, favorites.recordings, k)
-    n_favorites = np.diff(favorites.starts)[owner[rows]]
+    of_candidates = facts[favorite[firsts], place[firsts]]  # (n_candidates, n_facts)
+    is_new = np.ones(len(firsts), dtype=np.bool_)
+    owned = np.ascontiguousarray(favorites.facts[:, 0])
+    _leave_owned(owner, np.ascontiguousarray(of_candidates[:, 0]), favorites.starts, owned, is_new)
+    new = np.flatnonzero(is_new)
+    starts = np.searchsorted(owner[new], listeners)
+    chosen = choose(rules, starts, of_candidates[new], rules.nobody(len(listeners) - 1), k=k)
+    listed, rank = np.nonzero(chosen != NO_CANDIDATE)
+    rows = new[chosen[listed, rank]]
+    n_favorites = np.diff(favorites.starts)[listed]
     return Fused(
-        owner[rows], ranks, candidates[rows], _as_scores(total[rows], n_favorites),
+        listed, rank + 1, candidates[rows], _as_scores(total[rows], n_favorites),
         favorites.songs[favorite[firsts][rows]],
     )  # fmt: skip
 
@@ -113,26 +125,12 @@ def _as_scores(totals: Ints, n_favorites: Ints) -> Floats:
 
 
 @compiled
-def _keep(starts: Ints, recordings: Ints, owned_starts: Ints, owned: Ints, k: int) -> tuple[Ints, Ints]:
-    """Return the rows that stay of candidates, which are in order, and their ranks."""
-    rows = np.empty(len(recordings), dtype=np.int64)
-    ranks = np.empty(len(recordings), dtype=np.int64)
-    taken = np.empty(k, dtype=np.int64)
-    total = 0
+def _leave_owned(listeners: Ints, groups: Ints, starts: Ints, owned: Ints, is_new: Bools) -> None:
+    """Say of candidates, listener by listener, which are of no group (n,) that the listener owns."""
+    row = 0
     for listener in range(len(starts) - 1):
-        has = np.sort(owned[owned_starts[listener] : owned_starts[listener + 1]])
-        n = 0
-        for row in range(starts[listener], starts[listener + 1]):
-            if n == k:
-                break
-            recording = recordings[row]
-            at = np.searchsorted(has, recording)
-            is_new = at == len(has) or has[at] != recording
-            for j in range(n):
-                if taken[j] == recording:
-                    is_new = False
-            if is_new:
-                taken[n], rows[total], ranks[total] = recording, row, n + 1
-                n += 1
-                total += 1
-    return rows[:total], ranks[:total]
+        has = np.sort(owned[starts[listener] : starts[listener + 1]])
+        while row < len(groups) and listeners[row] == listener:
+            at = np.searchsorted(has, groups[row])
+            is_new[row] = at == len(has) or has[at] != groups[row]
+            row += 1

@@ -15,13 +15,14 @@ from musicrec.catalog.key_search import NOWHERE, find_keys
 from musicrec.catalog.numbered import Numbered, each_part
 from musicrec.lists.nearest import SongRows
 from musicrec.messages import MEMBER_BLOCKS, WRITTEN, as_row
+from musicrec.neighbors.search.rules import NO_CANDIDATE, ListRules, choose
 from musicrec.spark.arrow import numbers
 from musicrec.spark.tasks import MAX_BLOCK_ROWS, Batches, each_block, each_number, joined
 from musicrec.storage.array_files import ArrayFiles
 from musicrec.storage.rows import RowFiles
 
 # The songs of an item, and those of them that a list can hold.
-ALL, LISTED = ("starts", "songs", "recordings"), ("listed_starts", "listed", "listed_recordings")
+ALL, LISTED = ("starts", "songs", "facts"), ("listed_starts", "listed", "listed_facts")
 
 
 @dataclass(frozen=True)
@@ -29,21 +30,23 @@ class Members:
     """Items of several songs, by range of numbers of the song that names the item.
 
     The files of a range have its `items` (numbers, rising), with `self_scores`, the score of two songs of one, and
-    the songs of each in the order of their numbers: `ALL`, and `LISTED`, of each recording the first, and of
-    those only as many as a list can hold. `parts` are the ranges that have any.
+    the songs of each in the order of their numbers: `ALL`, and `LISTED`, as many as lists can hold. `parts` are
+    the ranges that have any.
     """
 
     files: ArrayFiles
     parts: frozenset[int]
     numbered: Numbered
 
-    def expand(self, items: Ints, recordings: Ints, *, columns: tuple[str, ...]) -> SongRows:
-        """Return the songs of each item: one that is in no file is a song by itself, with its recording.
+    def expand(self, items: Ints, facts: Ints, *, columns: tuple[str, ...]) -> SongRows:
+        """Return the songs of each item: one that is in no file is a song by itself, with its facts.
 
         Parameters
         ----------
-        items, recordings : int64 arrays, shape (n,)
-            Numbers of the songs that name the items, and their recordings.
+        items : int64 array, shape (n,)
+            Numbers of the songs that name the items.
+        facts : int64 array, shape (n, n_facts)
+            Theirs.
         columns : tuple of str
             `ALL` or `LISTED`.
         """
@@ -52,13 +55,13 @@ class Members:
         for rows, place, (starts, *_) in found:
             lengths[rows] = np.diff(starts)[place]
         starts = np.concatenate([[0], np.cumsum(lengths)])
-        songs, song_recordings = np.repeat(items, lengths), np.repeat(recordings, lengths)
-        for rows, place, (own_starts, own_songs, own_recordings) in found:
+        songs, song_facts = np.repeat(items, lengths), np.repeat(facts, lengths, axis=0)
+        for rows, place, (own_starts, own_songs, own_facts) in found:
             target, source = (
                 concatenate_ranges(first, lengths[rows]) for first in (starts[rows], own_starts[place])
             )
-            songs[target], song_recordings[target] = own_songs[source], own_recordings[source]
-        return SongRows(starts, songs, song_recordings)
+            songs[target], song_facts[target] = own_songs[source], own_facts[source]
+        return SongRows(starts, songs, song_facts)
 
     def self_scores(self, items: Ints) -> Floats:
         """Return the score of two songs of each item (n,), NaN for one that is a song by itself."""
@@ -102,7 +105,7 @@ def as_member_blocks(
     def split(batches: Batches) -> Batches:
         for piece in each_number(batches):
             table = repeated.read_piece(numbers_of[piece])
-            songs, recordings = numbered.of_keys(numbers(table["track_key"]))
+            songs, facts = numbered.of_keys(numbers(table["track_key"]))
             items, _ = numbered.of_keys(numbers(table["item_key"]))
             scores = numbers(table["self_score"])
             for part, rows in each_part(numbered.range_of(items)):
@@ -110,13 +113,13 @@ def as_member_blocks(
                     some = rows[start : start + MAX_BLOCK_ROWS]
                     yield as_row(
                         MEMBER_BLOCKS, target=targets[part], part=part, items=items[some], songs=songs[some],
-                        recordings=recordings[some], scores=scores[some],
+                        facts=facts[some], scores=scores[some],
                     )  # fmt: skip
 
     return pieces.mapInArrow(split, MEMBER_BLOCKS)
 
 
-def write_members(blocks: DataFrame, *, n_ranges: int, k: int, files: ArrayFiles) -> DataFrame:
+def write_members(blocks: DataFrame, *, n_ranges: int, k: int, rules: ListRules, files: ArrayFiles) -> DataFrame:
     """Write the items of each range, as `Members` says, and return `messages.WRITTEN`.
 
     Parameters
@@ -124,46 +127,46 @@ def write_members(blocks: DataFrame, *, n_ranges: int, k: int, files: ArrayFiles
     blocks : DataFrame
         `messages.MEMBER_BLOCKS`.
     n_ranges, k : int
+    rules : ListRules
     files : ArrayFiles
     """
 
     def write(batches: Batches) -> Batches:
         for part, rows in each_block(batches):
-            items, songs, recordings, scores = (
-                joined(MEMBER_BLOCKS, name, rows) for name in ("items", "songs", "recordings", "scores")
-            )
+            items, songs, scores = (joined(MEMBER_BLOCKS, name, rows) for name in ("items", "songs", "scores"))
+            facts = joined(MEMBER_BLOCKS, "facts", rows).reshape(len(items), -1)
             order = np.lexsort((songs, items))
-            items, songs, recordings = items[order], songs[order], recordings[order]
+            items, songs, facts = items[order], songs[order], facts[order]
             names, firsts = np.unique(items, return_index=True)
-            listed = is_listed(items, recordings, k=k)
+            starts = np.append(firsts, len(songs))
+            listed = is_listed(starts, facts, k=k, rules=rules)
             files.write(
-                part, items=names, self_scores=scores[order][firsts],
-                starts=np.append(firsts, len(songs)), songs=songs, recordings=recordings,
+                part, items=names, self_scores=scores[order][firsts], starts=starts, songs=songs, facts=facts,
                 listed_starts=np.concatenate([[0], np.cumsum(np.add.reduceat(listed, firsts, dtype=np.int64))]),
-                listed=songs[listed], listed_recordings=recordings[listed],
+                listed=songs[listed], listed_facts=facts[listed],
             )  # fmt: skip
             yield as_row(WRITTEN, piece=part, n_rows=len(songs))
 
     return blocks.repartition(n_ranges, "target").mapInArrow(write, WRITTEN)
 
 
-def is_listed(items: Ints, recordings: Ints, *, k: int) -> Bools:
-    """Return which songs a list can hold: of each item and recording the first, and of those the first k + 1.
+def is_listed(starts: Ints, facts: Ints, *, k: int, rules: ListRules) -> Bools:
+    """Return which songs of items a list can hold: the first that the caps allow, (n,).
 
-    One of them may be of the query's own recording.
+    Of each wider group one more, and in all as many more as a song may bar as its own.
 
     Parameters
     ----------
-    items, recordings : int64 arrays, shape (n,)
-        Of the songs: items rise, and those of one item are in order.
+    starts : int64 array, shape (n_items + 1,)
+        The songs of item i are starts[i] : starts[i + 1], in order.
+    facts : int64 array, shape (n, n_facts)
     k : int
+    rules : ListRules
     """
-    order = np.lexsort((np.arange(len(items)), recordings, items))
-    is_first = np.ones(len(items), dtype=bool)
-    same = (items[order][1:] == items[order][:-1]) & (recordings[order][1:] == recordings[order][:-1])
-    is_first[order[1:][same]] = False
-    n_so_far = np.cumsum(is_first)
-    starts = np.searchsorted(items, items)
-    n_before = n_so_far[starts] - is_first[starts]
-    listed: Bools = is_first & (n_so_far - n_before <= k + 1)
+    caps = ListRules(tuple((min(most, k) + int(i > 0),) * 2 for i, (most, _) in enumerate(rules.limits)))
+    n_items, n_more = len(starts) - 1, max(most for most, _ in caps.limits)
+    nobody = caps.nobody(n_items)
+    chosen = choose(caps, starts, facts[:, : caps.n_facts], nobody, k=k + n_more)
+    listed = np.zeros(len(facts), dtype=bool)
+    listed[chosen[chosen != NO_CANDIDATE]] = True
     return listed

@@ -1,4 +1,4 @@
-"""Candidates of items → the list of each song: score down, then number up, of each recording the first."""
+"""Candidates of items → the list of each song: score down, then number up, as far as the rules allow."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from numpy.typing import NDArray
 
 from musicrec.arrays import NO_SONG, Floats, Ints
 from musicrec.compiled import compiled
+from musicrec.neighbors.search.rules import NO_CANDIDATE, ListRules, choose
 
 
 @dataclass(frozen=True)
 class SongRows:
-    """Songs of some rows: those of row i are `songs[starts[i] : starts[i + 1]]`, with their recordings."""
+    """Songs of some rows: those of row i are `songs[starts[i] : starts[i + 1]]`, with their facts."""
 
     starts: Ints
     songs: Ints
-    recordings: Ints
+    facts: Ints
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,15 @@ def concatenate_places(several: list[Places]) -> Places:
 
 def sort_candidates(candidates: SongRows, scores: Floats) -> tuple[SongRows, Floats]:
     """Return the candidates of each row in order, score down, then number up, and their scores (n_candidates,)."""
-    songs, recordings, ordered = candidates.songs.copy(), candidates.recordings.copy(), scores.copy()
-    _sort(candidates.starts, songs, recordings, ordered)
-    return SongRows(candidates.starts, songs, recordings), ordered
+    order = np.arange(len(scores))
+    _sort(candidates.starts, candidates.songs, scores, order)
+    return SongRows(candidates.starts, candidates.songs[order], candidates.facts[order]), scores[order]
 
 
 def choose_songs(
-    candidates: SongRows, scores: Floats, *, rows: Ints, songs: Ints, recordings: Ints, k: int
+    candidates: SongRows, scores: Floats, *, rows: Ints, facts: Ints, k: int, rules: ListRules
 ) -> Places:
-    """Return the list of each song: the first k candidates, of each recording the first, never its own.
+    """Return the list of each song: the first k candidates that the rules allow.
 
     Parameters
     ----------
@@ -70,53 +71,28 @@ def choose_songs(
     scores : float32 array, shape (n_candidates,)
     rows : int64 array, shape (n,)
         Where the candidates of each song are.
-    songs, recordings : int64 arrays, shape (n,)
-        The songs whose lists they are, and their recordings.
+    facts : int64 array, shape (n, n_facts)
+        Of the songs whose lists they are.
     k : int
+    rules : ListRules
     """
-    found = no_places(len(songs), k=k)
-    _choose(
-        candidates.starts, candidates.songs, candidates.recordings, scores,
-        rows, recordings, found.places, found.scores,
-    )  # fmt: skip
+    chosen = choose(rules, candidates.starts, candidates.facts, facts, k=k, rows=rows)
+    found, is_taken = no_places(len(rows), k=k), chosen != NO_CANDIDATE
+    found.places[is_taken] = candidates.songs[chosen[is_taken]]
+    found.scores[is_taken] = scores[chosen[is_taken]]
     return found
 
 
 @compiled
-def _sort(starts: Ints, songs: Ints, recordings: Ints, scores: Floats) -> None:
+def _sort(starts: Ints, songs: Ints, scores: Floats, order: Ints) -> None:
     # Candidates come nearly sorted: insertion is then one pass.
     for row in range(len(starts) - 1):
         for i in range(starts[row] + 1, starts[row + 1]):
-            song, recording, score = songs[i], recordings[i], scores[i]
-            at = i
+            candidate, at = order[i], i
+            song, score = songs[candidate], scores[candidate]
             while at > starts[row] and (
-                scores[at - 1] < score or (scores[at - 1] == score and songs[at - 1] > song)
+                scores[order[at - 1]] < score or (scores[order[at - 1]] == score and songs[order[at - 1]] > song)
             ):
-                songs[at], recordings[at], scores[at] = songs[at - 1], recordings[at - 1], scores[at - 1]
+                order[at] = order[at - 1]
                 at -= 1
-            songs[at], recordings[at], scores[at] = song, recording, score
-
-
-@compiled
-def _choose(
-    starts: Ints, candidates: Ints, candidate_recordings: Ints, candidate_scores: Floats,
-    rows: Ints, recordings: Ints, places: NDArray[np.int32], scores: Floats,
-) -> None:  # fmt: skip
-    k = places.shape[1]
-    taken = np.empty(k, dtype=np.int64)
-    for song in range(len(rows)):
-        n = 0
-        for i in range(starts[rows[song]], starts[rows[song] + 1]):
-            recording = candidate_recordings[i]
-            if recording == recordings[song]:
-                continue
-            is_new = True
-            for j in range(n):
-                if taken[j] == recording:
-                    is_new = False
-                    break
-            if is_new:
-                taken[n], places[song, n], scores[song, n] = recording, candidates[i], candidate_scores[i]
-                n += 1
-                if n == k:
-                    break
+            order[at] = candidate

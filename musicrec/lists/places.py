@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musicrec.arrays import NO_SONG, Bools, Floats, Ints, concatenate_ranges
+from musicrec.neighbors.search.rules import REFUSED, ROOM, ListRules, make_room
 
 # Songs of its own list that a forgotten song asks for a place.
 N_ASKED = 5
@@ -26,20 +27,23 @@ class SongLists:
 
     Attributes
     ----------
-    songs, recordings : int64 arrays, shape (n,)
+    songs : int64 array, shape (n,)
         Whose lists they are.
+    facts : int64 array, shape (n, n_facts)
+        Of these, as the rules of lists need them.
     starts : int64 array, shape (n + 1,)
         List i has the places starts[i] : starts[i + 1], best first.
-    places, place_recordings : int64 arrays, shape (starts[-1],)
-        The songs that it holds, and their recordings.
+    places : int64 array, shape (starts[-1],)
+        The songs that it holds.
+    place_facts : int64 array, shape (starts[-1], n_facts)
     scores : float32 array, shape (starts[-1],)
     """
 
     songs: Ints
-    recordings: Ints
+    facts: Ints
     starts: Ints
     places: Ints
-    place_recordings: Ints
+    place_facts: Ints
     scores: Floats
 
 
@@ -79,15 +83,16 @@ class Wishes:
 
     Attributes
     ----------
-    guests, recordings : int64 arrays, shape (n,)
-        The forgotten songs, and their recordings.
+    guests : int64 array, shape (n,)
+        The forgotten songs.
+    facts : int64 array, shape (n, n_facts)
     scores : float32 array, shape (n,)
     hosts : int64 array, shape (n,)
         The songs whose lists they are.
     """
 
     guests: Ints
-    recordings: Ints
+    facts: Ints
     scores: Floats
     hosts: Ints
 
@@ -175,35 +180,31 @@ def find_wishes(lists: SongLists, forgotten: Ints) -> Wishes:
     rows = np.flatnonzero(is_among(lists.songs, forgotten))
     lengths = np.minimum(np.diff(lists.starts)[rows], N_ASKED)
     row, position = np.repeat(rows, lengths), concatenate_ranges(lists.starts[rows], lengths)
-    return Wishes(lists.songs[row], lists.recordings[row], lists.scores[position], lists.places[position])
+    return Wishes(lists.songs[row], lists.facts[row], lists.scores[position], lists.places[position])
 
 
-def find_offers(wishes: Wishes, lists: SongLists, *, k: int) -> Offers:
-    """Return what the wishes cost.
-
-    What makes room is the other release of the guest's recording, else the last place where the list is full.
+def find_offers(wishes: Wishes, lists: SongLists, *, k: int, rules: ListRules) -> Offers:
+    """Return what the wishes cost that the hosts' rules allow: which song makes room, as `rules.make_room` says.
 
     Parameters
     ----------
     wishes : Wishes
     lists : SongLists
-        Those of the hosts, by rising song, each recording once; a host that is not among them has no list.
+        Those of the hosts, by rising song; a host that is not among them has no list.
     k : int
         Places of a full list, at least 1.
+    rules : ListRules
+        That the lists keep.
     """
     wish = np.flatnonzero(is_among(wishes.hosts, lists.songs))
     row = np.searchsorted(lists.songs, wishes.hosts[wish])
-    start, length = lists.starts[row], np.diff(lists.starts)[row]
-    is_full = length >= k
-    removed = start + length - 1
-    # The place of each guest's sibling, if any.
-    pair, position = np.repeat(np.arange(len(row)), length), concatenate_ranges(start, length)
-    same = lists.place_recordings[position] == wishes.recordings[wish][pair]
-    removed[pair[same]] = position[same]
-    is_full[pair[same]] = True
-    songs = np.full(len(row), NO_SONG, dtype=np.int64)
-    songs[is_full] = lists.places[removed[is_full]]
-    return Offers(wishes.guests[wish], wishes.scores[wish], wishes.hosts[wish], ~is_full, songs)
+    guests = wishes.facts[wish]
+    taken = make_room(rules, lists.starts, lists.place_facts, lists.facts, guests, rows=row, k=k)
+    wish, taken = wish[taken != REFUSED], taken[taken != REFUSED]
+    has_room = taken == ROOM
+    removed = np.full(len(wish), NO_SONG, dtype=np.int64)
+    removed[~has_room] = lists.places[taken[~has_room]]
+    return Offers(wishes.guests[wish], wishes.scores[wish], wishes.hosts[wish], has_room, removed)
 
 
 def best_offers(offers: Offers) -> Offers:

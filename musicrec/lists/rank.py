@@ -9,6 +9,7 @@ from musicrec.lists.list_files import ListFiles
 from musicrec.lists.members import Members
 from musicrec.lists.rank_tasks import RankSettings
 from musicrec.neighbors.cells import Cells
+from musicrec.neighbors.search.rules import make_rules
 from musicrec.spark.partitions import partition_targets
 from musicrec.storage import datasets
 
@@ -35,6 +36,7 @@ def write_lists(context: Context, cells: Cells, numbered: Numbered) -> ListFiles
             settings=RankSettings(
                 k=settings.k,
                 numbered=numbered,
+                rules=make_rules(context.config.lists),
                 members=_write_members(context, cells, numbered),
             ),
             targets=targets,
@@ -56,5 +58,8 @@ def _write_members(context: Context, cells: Cells, numbered: Numbered) -> Member
         numbered=numbered,
         targets=partition_targets(numbered.n_ranges),
     )
-    found = members.write_members(blocks, n_ranges=numbered.n_ranges, k=settings.k, files=files).toArrow()
+    rules = make_rules(context.config.lists)
+    found = members.write_members(
+        blocks, n_ranges=numbered.n_ranges, k=settings.k, rules=rules, files=files
+    ).toArrow()
     return Members(files, frozenset(found["piece"].to_pylist()), numbered)

@@ -14,6 +14,7 @@ from musicrec.catalog.numbered import Numbered, each_part
 from musicrec.lists.members import ALL, LISTED, Members
 from musicrec.lists.nearest import Places, SongRows, choose_songs, concatenate_places, no_places, sort_candidates
 from musicrec.messages import LIST_BLOCKS, WRITTEN, as_row
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.spark.arrow import numbers
 from musicrec.spark.tasks import Batches, Read, each_block, each_number, joined
 from musicrec.storage.array_files import ArrayFiles
@@ -29,6 +30,7 @@ class RankSettings:
 
     k: int
     numbered: Numbered
+    rules: ListRules
     members: Members | None
 
 
@@ -96,14 +98,16 @@ def write_ranges(blocks: DataFrame, *, firsts: Ints, k: int, files: ArrayFiles) 
 
 
 def rank_items(
-    items: Ints, recordings: Ints, neighbors: SongRows, scores: Floats, settings: RankSettings
+    items: Ints, facts: Ints, neighbors: SongRows, scores: Floats, settings: RankSettings
 ) -> Iterator[Ranked]:
     """Yield the lists of the songs of some items, of at most `CHUNK_SONGS` at once: an item may be of any number.
 
     Parameters
     ----------
-    items, recordings : int64 arrays, shape (n,)
-        Numbers of the songs that name the items, and their recordings.
+    items : int64 array, shape (n,)
+        Numbers of the songs that name the items.
+    facts : int64 array, shape (n, n_facts)
+        Theirs.
     neighbors : SongRows
         The nearest items of each.
     scores : float32 array, shape (n_neighbors,)
@@ -111,21 +115,22 @@ def rank_items(
     """
     members = settings.members
     if members is None:
-        candidates, asking = neighbors, SongRows(np.arange(len(items) + 1), items, recordings)
+        candidates, asking = neighbors, SongRows(np.arange(len(items) + 1), items, facts)
     else:
-        candidates, scores = _with_members(items, recordings, neighbors, scores, members)
-        asking = members.expand(items, recordings, columns=ALL)
+        candidates, scores = _with_members(items, facts, neighbors, scores, members)
+        asking = members.expand(items, facts, columns=ALL)
     candidates, scores = sort_candidates(candidates, scores)
     rows = np.repeat(np.arange(len(items)), np.diff(asking.starts))
     for first in range(0, len(rows), CHUNK_SONGS):
         some = slice(first, first + CHUNK_SONGS)
-        songs, own = asking.songs[some], asking.recordings[some]
-        found = choose_songs(candidates, scores, rows=rows[some], songs=songs, recordings=own, k=settings.k)
-        yield Ranked(songs, found)
+        found = choose_songs(
+            candidates, scores, rows=rows[some], facts=asking.facts[some], k=settings.k, rules=settings.rules
+        )
+        yield Ranked(asking.songs[some], found)
 
 
 def _with_members(
-    items: Ints, recordings: Ints, neighbors: SongRows, scores: Floats, members: Members
+    items: Ints, facts: Ints, neighbors: SongRows, scores: Floats, members: Members
 ) -> tuple[SongRows, Floats]:
     """Return the songs of the neighbors in place of these, and an item's own: they are each other's nearest."""
     own_scores = members.self_scores(items)
@@ -133,14 +138,14 @@ def _with_members(
     row = np.concatenate([np.repeat(np.arange(len(items)), np.diff(neighbors.starts)), several])
     order = np.argsort(row, kind="stable")
     pairs = np.concatenate([neighbors.songs, items[several]])[order]
-    of_pairs = np.concatenate([neighbors.recordings, recordings[several]])[order]
+    of_pairs = np.concatenate([neighbors.facts, facts[several]])[order]
     expanded = members.expand(pairs, of_pairs, columns=LISTED)
     lengths = np.diff(expanded.starts)
     # Where the pairs of a row end, its songs do.
     ends = np.searchsorted(row[order], np.arange(len(items) + 1))
     starts = expanded.starts[ends]
     pair_scores = np.concatenate([scores, own_scores[several]])[order]
-    return SongRows(starts, expanded.songs, expanded.recordings), np.repeat(pair_scores, lengths)
+    return SongRows(starts, expanded.songs, expanded.facts), np.repeat(pair_scores, lengths)
 
 
 def _rank_unit(table: pa.Table, settings: RankSettings) -> Iterator[Ranked]:
@@ -149,10 +154,10 @@ def _rank_unit(table: pa.Table, settings: RankSettings) -> Iterator[Ranked]:
         chunk = whole.slice(first, CHUNK_ITEMS).combine_chunks()
         listed = chunk["neighbor_keys"].combine_chunks()
         starts = np.concatenate([[0], np.cumsum(numbers(listed.value_lengths()), dtype=np.int64)])
-        items, recordings = settings.numbered.of_keys(numbers(chunk["item_key"]))
+        items, facts = settings.numbered.of_keys(numbers(chunk["item_key"]))
         neighbors = SongRows(starts, *settings.numbered.of_keys(numbers(listed.flatten())))
         scores = numbers(chunk["scores"].combine_chunks().flatten())
-        yield from rank_items(items, recordings, neighbors, scores, settings)
+        yield from rank_items(items, facts, neighbors, scores, settings)
 
 
 def _gathered(several: Iterable[Ranked]) -> Iterator[Ranked]:

@@ -24,6 +24,7 @@ from musicrec.lists.places import (
     is_among,
     measure_occurrence,
 )
+from musicrec.neighbors.search.rules import make_rules
 from musicrec.schemas import OCCURRENCES
 from musicrec.spark.arrow import numbers
 from musicrec.spark.partitions import partition_targets
@@ -68,7 +69,7 @@ class _Places:
 
 
 def write_spread(context: Context, lists: ListFiles) -> Spread:
-    """Give songs that no list holds a place, where `neighbors.spread` is on; write in how many lists songs stand.
+    """Give songs that no list holds a place, where `lists.spread` is on; write in how many lists songs stand.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ def write_spread(context: Context, lists: ListFiles) -> Spread:
         counted = _count(context, lists)
         found = {"before": measure_occurrence(counted.histogram, n_songs=n_songs)}
         occurrences = OccurrenceFiles(counted.files)
-        if context.config.neighbors.spread:
+        if context.config.lists.spread:
             found["after"] = found["before"]
             if counted.n_forgotten:
                 places = _find_places(context, lists, counted)
@@ -114,6 +115,7 @@ def _find_places(context: Context, lists: ListFiles, counted: _Counted) -> _Plac
                 _read_forgotten, OccurrenceFiles(counted.files), lists.numbered, _drawn_share(counted.n_forgotten)
             ),
             lists=lists,
+            rules=make_rules(context.config.lists),
         ).toArrow()
     )
     counts = _counts_of(counted, np.unique(offers.removed))

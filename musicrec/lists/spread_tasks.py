@@ -28,6 +28,7 @@ from musicrec.lists.places import (
     find_wishes,
 )
 from musicrec.messages import COUNTED, OFFERS, TALLIES, as_row, blob_of
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.schemas import OCCURRENCES, PLACES
 from musicrec.spark.arrow import bools, numbers
 from musicrec.spark.tasks import MAX_BLOCK_ROWS, Batches, Write, each_block, each_number
@@ -92,7 +93,9 @@ def gather_counted(counted: pa.Table) -> Histogram:
     return add_histograms([Histogram(*_numbers_of(COUNTED, row, "n_lists", "n_songs")) for row in rows])
 
 
-def as_offers(ranges: DataFrame, *, read_forgotten: Callable[[int], Ints], lists: ListFiles) -> DataFrame:
+def as_offers(
+    ranges: DataFrame, *, read_forgotten: Callable[[int], Ints], lists: ListFiles, rules: ListRules
+) -> DataFrame:
     """Return `messages.OFFERS` of forgotten songs, of each range no more than can be chosen.
 
     Parameters
@@ -102,17 +105,28 @@ def as_offers(ranges: DataFrame, *, read_forgotten: Callable[[int], Ints], lists
     read_forgotten : callable
         Returns the songs of a range that are to get a place, rising.
     lists : ListFiles
+    rules : ListRules
+        That they keep.
     """
-    return ranges.mapInArrow(_each(lambda part: offers_of(read_forgotten(part), lists)), OFFERS)
+    return ranges.mapInArrow(_each(lambda part: offers_of(read_forgotten(part), lists, rules)), OFFERS)
 
 
-def offers_of(forgotten: Ints, lists: ListFiles) -> Batches:
-    """Yield the `messages.OFFERS` of songs, by their numbers (n,), of some at a time: of those wishes are held."""
+def offers_of(forgotten: Ints, lists: ListFiles, rules: ListRules) -> Batches:
+    """Yield the `messages.OFFERS` of songs, of some at a time: of those wishes are held.
+
+    Parameters
+    ----------
+    forgotten : int64 array, shape (n,)
+        Numbers of the songs.
+    lists : ListFiles
+    rules : ListRules
+    """
     n_rows = max(1, ASKED_PLACES // (N_ASKED * lists.k))
     for first in range(0, len(forgotten), n_rows):
         some = forgotten[first : first + n_rows]
         wishes = find_wishes(as_song_lists(lists, some, k=N_ASKED), some)
-        offers = best_offers(find_offers(wishes, as_song_lists(lists, np.unique(wishes.hosts)), k=lists.k))
+        hosts = as_song_lists(lists, np.unique(wishes.hosts))
+        offers = best_offers(find_offers(wishes, hosts, k=lists.k, rules=rules))
         columns = (offers.guests, offers.scores, offers.hosts, offers.has_room, offers.removed)
         yield pa.RecordBatch.from_arrays(list(map(pa.array, columns)), names=OFFERS.names)
 
@@ -131,7 +145,7 @@ def make_places(chosen: Offers) -> pa.Table:
 
 
 def as_song_lists(lists: ListFiles, songs: Ints, *, k: int | None = None) -> SongLists:
-    """Return lists with the recordings of their places.
+    """Return lists with the facts of their places.
 
     Parameters
     ----------
@@ -145,8 +159,8 @@ def as_song_lists(lists: ListFiles, songs: Ints, *, k: int | None = None) -> Son
     is_taken = found.places != NO_SONG
     places = found.places[is_taken].astype(np.int64)
     starts = np.concatenate([[0], np.cumsum(is_taken.sum(axis=1))])
-    recordings, of_places = map(lists.numbered.recordings, (songs, places))
-    return SongLists(songs, recordings, starts, places, of_places, found.scores[is_taken])
+    facts, of_places = map(lists.numbered.facts, (songs, places))
+    return SongLists(songs, facts, starts, places, of_places, found.scores[is_taken])
 
 
 def _each(make: Callable[[int], Iterator[pa.RecordBatch]]) -> Callable[[Batches], Batches]:

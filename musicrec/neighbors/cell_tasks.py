@@ -15,7 +15,9 @@ from musicrec.arrays import Ints, Reals, concatenate_ranges, is_drawn
 from musicrec.messages import BLOCKS, CELLS, as_row, blob_of
 from musicrec.neighbors.search.hashing import HashFamily
 from musicrec.neighbors.search.items import Items, distinct_rows
-from musicrec.neighbors.search.kernel import pair_scores
+from musicrec.neighbors.search.kernel import ONE_EACH, pair_scores
+from musicrec.neighbors.search.rules import ListRules
+from musicrec.neighbors.search.same_vectors import facts_of_items, split_items
 from musicrec.neighbors.search.spaces import Space, as_stored
 from musicrec.neighbors.search.warm import warm_up
 from musicrec.schemas import REPEATED
@@ -31,6 +33,7 @@ class CellSettings:
     """How cells are made.
 
     first_cells (n_parts + 1,) as `CellIndex` has them; `drawn_share` of the items are drawn by hash.
+    Songs of one vector are one item as far as the `rules` need to know no more of them.
     """
 
     family: HashFamily
@@ -38,6 +41,7 @@ class CellSettings:
     first_cells: Ints
     drawn_share: float
     seed: int
+    rules: ListRules = ONE_EACH
 
     @property
     def n_first(self) -> int:
@@ -73,7 +77,8 @@ def write_parts(
     """Write the items of each cell and return `messages.CELLS`.
 
     Catalogs are full of songs with equal vectors, and no splitter can divide them: comparing n equal songs would
-    cost n squared. They meet in a cell, and become one item there, named by the smallest key.
+    cost n squared. They meet in a cell, and those of equal facts, or all where these are many, become one item
+    there, named by the smallest key.
 
     Parameters
     ----------
@@ -119,7 +124,7 @@ def _blocks(songs: Items, settings: CellSettings, targets: tuple[int, ...]) -> B
             kept, rows = np.unique(row[some], return_inverse=True)
             yield as_row(
                 BLOCKS, target=target, part=number, keys=songs.keys[song[some]],
-                recordings=songs.recordings[song[some]], rows=rows, cells=cell[kept],
+                facts=songs.facts[song[some]], rows=rows, cells=cell[kept],
                 vectors=vectors[kept // n_tables],
             )  # fmt: skip
 
@@ -148,20 +153,21 @@ def _former(
 
 def _form(blocks: list[pa.RecordBatch], settings: CellSettings) -> tuple[Ints, Items, pa.Table]:
     """Return the cells of the items of a part, the items, and the songs that share them."""
-    keys, recordings, cells = (_joined(blocks, name) for name in ("keys", "recordings", "cells"))
+    keys, facts, cells = (_joined(blocks, name) for name in ("keys", "facts", "cells"))
+    facts = facts.reshape(len(keys), -1)
     vectors = _joined(blocks, "vectors", settings.space.vector_type).reshape(len(cells), -1)
     item, first_rows = _items_of(blocks, cells, vectors)
     blocks.clear()
+    item, wholes = split_items(item, facts, settings.rules)
+    first_rows = first_rows[wholes]
     order = np.lexsort((keys, item))
     starts = np.searchsorted(item[order], np.arange(len(first_rows)))
     n_members = np.diff(np.append(starts, len(order)))
     item_keys = keys[order[starts]]
-    # Of one recording, or of several: then the item is a recording of its own.
-    lowest = np.minimum.reduceat(recordings[order], starts)
-    highest = np.maximum.reduceat(recordings[order], starts)
+    of_items = facts_of_items(facts[order], starts, item_keys, settings.rules)
     by_cell = np.lexsort((item_keys, cells[first_rows]))
     rows = first_rows[by_cell]
-    items = Items(item_keys[by_cell], np.where(lowest == highest, lowest, item_keys)[by_cell], vectors[rows])
+    items = Items(item_keys[by_cell], of_items[by_cell], vectors[rows])
     # A song stands once a table; repeated songs are those of the first.
     shared = by_cell[(n_members[by_cell] > 1) & (cells[rows] < settings.n_first)]
     of_shared = vectors[first_rows[shared]]

@@ -49,7 +49,7 @@ class Cells:
 
     @property
     def n_items(self) -> int:
-        """Different vectors."""
+        """Items: vectors, and facts where these are several of one."""
         return int(self.index.starts[self.n_cells])
 
 

@@ -16,9 +16,9 @@ class ItemFiles:
 
     def write(self, number: int, items: Items) -> None:
         """Write some items, as `ArrayFiles.write`."""
-        arrays = {"keys": items.keys, "recordings": items.recordings, "vectors": items.vectors}
+        arrays = {"keys": items.keys, "facts": items.facts, "vectors": items.vectors}
         ArrayFiles(self.directory).write(number, **arrays)
 
     def read(self, number: int) -> Items:
         """Return the items of a number, as `ArrayFiles.read`."""
-        return Items(*ArrayFiles(self.directory).read(number, "keys", "recordings", "vectors"))
+        return Items(*ArrayFiles(self.directory).read(number, "keys", "facts", "vectors"))

@@ -9,6 +9,7 @@ import numpy as np
 
 from musicrec.arrays import Doubles
 from musicrec.config import NeighborsConfig
+from musicrec.config_lists import NO_LIMIT, ListsConfig
 from musicrec.context import Context
 from musicrec.errors import QualityError
 from musicrec.neighbors.cells import Cells
@@ -17,6 +18,7 @@ from musicrec.neighbors.recall import lists_as_truth, measure_recall
 from musicrec.neighbors.search.hashing import HashFamily
 from musicrec.neighbors.search.index import cut_units
 from musicrec.neighbors.search.kernel import SLACK
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.neighbors.search.voronoi import Voronoi
 from musicrec.neighbors.truth import Truth, asking_points
 from musicrec.spark.partitions import default_partitions
@@ -83,7 +85,8 @@ def _plan(context: Context, cells: Cells, family: HashFamily) -> JoinSettings:
     )
     return JoinSettings(
         k=config.k,
-        n_spare=0 if config.listed_once == "track_key" else SLACK,
+        n_spare=count_spare(cells.settings.rules, context.config.lists),
+        rules=cells.settings.rules,
         space=cells.settings.space,
         frame=cells.frame,
         family=family,
@@ -92,6 +95,13 @@ def _plan(context: Context, cells: Cells, family: HashFamily) -> JoinSettings:
         asked=cells.drawn.keys,
         read=cells.read,
     )
+
+
+def count_spare(rules: ListRules, settings: ListsConfig) -> int:
+    """Return how many places beyond k the items need whose songs differ: each song drops what is its own."""
+    if settings.listed_once == "track_key" and rules.n_facts == 1:
+        return 0
+    return SLACK + sum(most for most, of_own in rules.limits[1:] if of_own < most < NO_LIMIT)
 
 
 def _costs_of_cells(cells: Cells, family: HashFamily) -> Doubles:
@@ -110,14 +120,14 @@ def _costs_of_cells(cells: Cells, family: HashFamily) -> Doubles:
 
 
 def _described(cells: Cells, family: HashFamily) -> dict[str, Any]:
-    row_bytes = 3 * 8 + cells.drawn.vectors.shape[1] * cells.drawn.vectors.itemsize
+    row_bytes = (2 + cells.drawn.facts.shape[1]) * 8 + cells.drawn.vectors.shape[1] * cells.drawn.vectors.itemsize
     described = {
         "n_items": cells.n_items,
         "hash_family": type(family).__name__.lower(),
         "n_cells": family.n_cells,
         "n_parts": len(cells.settings.first_cells) - 1,
         "copies_per_item": family.n_tables,
-        # Before compression: cell, key, recording and vector of each song and table.
+        # Before compression: cell, key, facts and vector of each song and table.
         "shuffle_bytes": cells.n_songs * family.n_tables * row_bytes,
     }
     if isinstance(family, Voronoi):

@@ -21,6 +21,7 @@ from musicrec.neighbors.search.hashing import HashFamily, Probes
 from musicrec.neighbors.search.index import CellIndex, CellReader
 from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel import Meetings, Search, as_candidates
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.neighbors.search.spaces import Frame, Space
 from musicrec.neighbors.search.top_k import Lists
 from musicrec.neighbors.search.warm import warm_up
@@ -33,13 +34,14 @@ from musicrec.spark.tasks import Batches, each_number
 class JoinSettings:
     """What a task of the join needs to know.
 
-    units (n_units + 1,): the first row of each unit of queries. An item of several recordings keeps `n_spare`
-    neighbors beyond k: each of its songs drops its own recording. The scores of the items `asked` are returned,
+    units (n_units + 1,): the first row of each unit of queries. An item whose songs differ keeps `n_spare`
+    neighbors beyond k: each of its songs drops what is its own. The scores of the items `asked` are returned,
     too. `read` returns the items of a part.
     """
 
     k: int
     n_spare: int
+    rules: ListRules
     space: Space
     frame: Frame
     family: HashFamily
@@ -116,7 +118,7 @@ def _join_unit(reader: CellReader, start: int, stop: int, settings: JoinSettings
         # Where items ask is where they are stored.
         asking = settings.space.as_found(vectors)
         home = np.searchsorted(settings.index.starts, np.arange(start, stop), side="right") - 1
-    search = Search(queries, k=settings.k, n_spare=settings.n_spare, frame=settings.frame)
+    search = Search(queries, k=settings.k, n_spare=settings.n_spare, rules=settings.rules, frame=settings.frame)
     for probes in settings.family.probes(asking, home):
         _compare(search, reader, probes, settings)
     return Found(np.asarray(queries.keys), search.n_compared, search.lists())

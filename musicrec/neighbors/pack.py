@@ -26,7 +26,7 @@ from musicrec.storage import datasets
 
 # Shorter vectors have no direction that single precision tells.
 MIN_LENGTH = 1e-10
-EMBEDDED = ["track_key", "recording_key", "embedding"]
+EMBEDDED = ["track_key", "facts", "embedding"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class VectorPieces:
     n : int
         How many files, or parts of them, there are.
     read : callable
-        Yields the rows of one in pieces, `track_key, recording_key, embedding`, each with a number of its own.
+        Yields the rows of one in pieces, `track_key, facts, embedding`, each with a number of its own.
     """
 
     n: int
@@ -91,7 +91,7 @@ def pack_vectors(context: Context, vectors: DataFrame | VectorPieces, *, n_rows:
     ----------
     context : Context
     vectors : DataFrame or VectorPieces
-        `track_key, recording_key, embedding`; vectors of any length. Those that are not fit are counted, and in no
+        `track_key, facts, embedding`; vectors of any length. Those that are not fit are counted, and in no
         piece.
     n_rows : int
         Rows of `vectors`.
@@ -119,7 +119,7 @@ def write_pieces(vectors: DataFrame, *, share: float, seed: int, write: Callable
     Parameters
     ----------
     vectors : DataFrame
-        `track_key, recording_key, embedding` (array<float>); what is not fit is counted and not written.
+        `track_key, facts` (array<bigint>), `embedding` (array<float>); what is not fit is counted and not written.
     share : float
         Of the songs that are drawn by the hash of their keys.
     seed : int
@@ -177,7 +177,8 @@ def _packer(
                 yield as_row(PIECES, **found)
                 continue
             vectors, _ = as_stored(values.reshape(shape), "<f2" if found["is_half"] else "<f4")
-            items = Items(numbers(keys), numbers(table.column("recording_key")), vectors)
+            facts = numbers(table.column("facts").combine_chunks().flatten()).reshape(len(lengths), -1)
+            items = Items(numbers(keys), facts, vectors)
             write(piece, items)
             drawn = items.take(np.flatnonzero(is_drawn(items.keys, share=share, seed=seed)))
             yield as_row(PIECES, **{**found, "piece": piece, "keys": drawn.keys, "vectors": drawn.vectors})

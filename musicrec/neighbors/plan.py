@@ -15,6 +15,7 @@ from musicrec.neighbors.search.hashing import Exact, HashFamily, make_hyperplane
 from musicrec.neighbors.search.index import cut_parts
 from musicrec.neighbors.search.leaders import fit_leaders
 from musicrec.neighbors.search.reach import same_reach
+from musicrec.neighbors.search.rules import make_rules
 from musicrec.neighbors.search.spaces import Frame, Space, as_stored, fit_frame
 from musicrec.neighbors.search.voronoi import N_NEAR, Voronoi
 from musicrec.spark.partitions import default_partitions
@@ -73,6 +74,7 @@ def plan_cells(context: Context, sample: Floats, *, n_songs: int, space: Space) 
             first_cells=cut_parts(loads.astype(np.float64), n_parts=n_parts),
             drawn_share=min(1.0, settings.expert.n_truth_queries / max(1, n_songs)),
             seed=seed,
+            rules=make_rules(context.config.lists),
         )
         return CellPlan(cells, fit_frame(vectors, space))
 

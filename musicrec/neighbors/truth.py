@@ -11,7 +11,7 @@ from musicrec.context import Context
 from musicrec.neighbors import truth_tasks
 from musicrec.neighbors.cells import Cells
 from musicrec.neighbors.search.hashing import Exact
-from musicrec.neighbors.search.index import CHUNK_ROWS, CellIndex, CellReader, cut_parts
+from musicrec.neighbors.search.index import CHUNK_ROWS, CellReader, cut_parts
 from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.pruning import reach_within
 from musicrec.neighbors.search.spaces import Space
@@ -48,17 +48,27 @@ def find_truth(context: Context, cells: Cells) -> Truth | None:
         if isinstance(settings.family, Voronoi):
             leaders = settings.family.leaders.centers
             home = settings.family.assign(asking)[:, 0]
-            reach = _reach(
-                queries, asking, home, CellReader(cells.read, cells.index), cells.index, space=space, k=k
-            )
+            reach = _reach(queries, asking, home, cells, k=k)
         rows = truth_tasks.as_truths(
             context.numbers(n_shares),
             settings=TruthSettings(
-                k, queries, space, asking, reach, leaders, cells.frame, cells.index, shares, cells.read
+                k,
+                queries,
+                space,
+                settings.rules,
+                asking,
+                reach,
+                leaders,
+                cells.frame,
+                cells.index,
+                shares,
+                cells.read,
             ),
         )
-        found = [truth_tasks.lists_of_share(row, n_queries=len(queries)) for row in rows.toArrow().to_pylist()]
-        lists = merge_lists([lists for lists, _ in found], k=k)
+        found = [
+            truth_tasks.lists_of_share(row, n_queries=len(queries), k=k) for row in rows.toArrow().to_pylist()
+        ]
+        lists = merge_lists([lists for lists, _ in found], queries.facts, k=k, rules=settings.rules)
         return Truth(space, queries, lists.scores, _cells_of(lists, found))
 
 
@@ -69,26 +79,18 @@ def asking_points(items: Items, space: Space) -> Floats:
     return space.as_found(vectors) if asking is None else asking
 
 
-def _reach(
-    queries: Items,
-    asking: Floats,
-    home: Ints,
-    cells: CellReader,
-    index: CellIndex,
-    *,
-    space: Space,
-    k: int,
-) -> Doubles:
-    """Return how far the k-th nearest of each query's own cell is; no k nearest of all are farther."""
+def _reach(queries: Items, asking: Floats, home: Ints, cells: Cells, *, k: int) -> Doubles:
+    """Return how far the k-th of each query's list of its own cell is; no k nearest of all are farther."""
+    reader, index, settings = CellReader(cells.read, cells.index), cells.index, cells.settings
     reach = np.full(len(queries), np.inf)
     for i, cell in enumerate(home.tolist()):
         start = int(index.starts[cell])
         # The first of a cell that holds half of the catalog are enough.
         stop = min(int(index.starts[cell + 1]), start + CHUNK_ROWS)
         if stop > start:
-            items = cells.rows(start, stop)
-            points = space.as_found(items.vectors.astype(np.float32))
-            reach[i] = reach_within(asking[i], int(queries.recordings[i]), points, items.recordings, k=k)
+            items = reader.rows(start, stop)
+            points = settings.space.as_found(items.vectors.astype(np.float32))
+            reach[i] = reach_within(asking[i], queries.facts[i], points, items.facts, k=k, rules=settings.rules)
     return reach
 
 

@@ -14,6 +14,7 @@ from musicrec.neighbors.search.index import CellIndex, CellReader, Spans
 from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel import Meetings, Search, as_candidates
 from musicrec.neighbors.search.pruning import can_hold, radii
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.neighbors.search.spaces import Frame, Space
 from musicrec.neighbors.search.top_k import Lists
 from musicrec.neighbors.search.warm import warm_up
@@ -32,6 +33,7 @@ class TruthSettings:
     k: int
     queries: Items
     space: Space
+    rules: ListRules
     asking: Floats
     reach: Doubles
     leaders: Floats | None
@@ -53,12 +55,18 @@ def as_truths(shares: DataFrame, *, settings: TruthSettings) -> DataFrame:
     return shares.mapInArrow(_searcher(settings), TRUTHS)
 
 
-def lists_of_share(row: dict[str, bytes], *, n_queries: int) -> tuple[Lists, Ints]:
-    """Return the lists of a row of `messages.TRUTHS` and the cells of their neighbors, (n_queries, k)."""
-    keys, recordings, cells, scores = (
-        blob_of(TRUTHS, name, row[name]).reshape(n_queries, -1) for name in TRUTHS.names
+def lists_of_share(row: dict[str, bytes], *, n_queries: int, k: int) -> tuple[Lists, Ints]:
+    """Return the lists of a row of `messages.TRUTHS` and the cells of their neighbors, (n_queries, k).
+
+    Parameters
+    ----------
+    row : dict
+    n_queries, k : int
+    """
+    keys, groups, cells, scores = (
+        blob_of(TRUTHS, name, row[name]).reshape(n_queries, k, -1) for name in TRUTHS.names
     )
-    return Lists(keys, recordings, scores), cells
+    return Lists(keys[:, :, 0], groups, scores[:, :, 0]), cells[:, :, 0]
 
 
 def _searcher(settings: TruthSettings) -> Callable[[Batches], Batches]:
@@ -68,13 +76,13 @@ def _searcher(settings: TruthSettings) -> Callable[[Batches], Batches]:
         for share in each_number(batches):
             cells = np.arange(settings.shares[share], settings.shares[share + 1])
             lists, found_in = _search(reader, cells, settings)
-            yield as_row(TRUTHS, keys=lists.keys, recordings=lists.recordings, cells=found_in, scores=lists.scores)
+            yield as_row(TRUTHS, keys=lists.keys, groups=lists.groups, cells=found_in, scores=lists.scores)
 
     return search_batches
 
 
 def _search(reader: CellReader, cells: Ints, settings: TruthSettings) -> tuple[Lists, Ints]:
-    search = Search(settings.queries, k=settings.k, frame=settings.frame)
+    search = Search(settings.queries, k=settings.k, rules=settings.rules, frame=settings.frame)
     keys, owners = [], []
     for items, spans in reader.chunks(cells):
         _meet(search, items, spans, cells, settings)

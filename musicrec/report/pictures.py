@@ -18,6 +18,7 @@ from musicrec.encoder.learning.training import Epoch
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.spread import Spread
 from musicrec.neighbors.pack import PackedSongs
+from musicrec.neighbors.search.rules import make_rules
 from musicrec.report import range_tasks
 from musicrec.report import rival as stage
 from musicrec.report.page import Example, Occurrences, Pictures
@@ -160,25 +161,34 @@ def _rival_lists(
     if shipped.rival is None:
         return {}
     settings, tracks = context.config.neighbors, context.files(datasets.TRACKS)
-    rival = Rival(*shipped.rival, shipped.artists, settings.listed_once)
+    rules, k = make_rules(context.config.lists), settings.k
+    rival = Rival(*shipped.rival, shipped.artists)
     embedder = rival.ready()
     # Pieces of tracks are ranges of songs.
+    asked = np.sort(asked)
     songs = pa.concat_tables(
         tracks.read_piece(part, columns=embedder.columns).take(pa.array(asked[rows] - numbered.firsts[part]))
         for part, rows in each_part(numbered.range_of(asked))
     )
-    queries = embedder.items(songs)
+    queries = embedder.items(songs, numbered.facts(asked))
     pieces = tracks.pieces()
+
+    def read(number: int) -> tuple[pa.Table, Ints]:
+        part = pieces[number]
+        return tracks.read_piece(part, columns=embedder.columns), numbered.songs.read(part, "facts")[0]
+
     found = stage.merge(
         stage.as_nearest(
             context.numbers(len(pieces)),
-            read=lambda number, columns: tracks.read_piece(pieces[number], columns=columns),
+            read=read,
             queries=queries,
             rival=rival,
-            k=settings.k,
+            k=k,
+            rules=rules,
         ).toArrow(),
-        n_queries=len(queries),
-        k=settings.k,
+        queries,
+        k=k,
+        rules=rules,
     )
     return {
         # A key is a hash, so it may be negative; NaN is no neighbor.

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from musicrec.neighbors.cells import Cells
 from musicrec.neighbors.join_tasks import Found
-from musicrec.schemas import EMBEDDINGS, VECTOR_NEIGHBORS
+from musicrec.schemas import VECTOR_NEIGHBORS
 from musicrec.spark.arrow import numbers
 from musicrec.storage.rows import RowFiles
 from musicrec.vectors.shared_items import ListRows, Shared, expand, make_shared
@@ -33,15 +33,14 @@ def keep_repeated_ids(vectors: DataFrame) -> DataFrame:
 
 
 def as_embeddings(vectors: DataFrame) -> DataFrame:
-    """Return `schemas.EMBEDDINGS`: each vector as it is, and a recording of its own."""
+    """Return `track_key, track_id, facts, embedding`: each vector as it is, and known by its key alone."""
     key = as_key(vectors)
     return vectors.select(
         key.alias("track_key"),
         _as_text(vectors).alias("track_id"),
-        key.alias("recording_key"),
-        key.alias("work_key"),
+        F.array(key).alias("facts"),
         F.col("vector").cast("array<float>").alias("embedding"),
-    ).select(*EMBEDDINGS.names)
+    )
 
 
 def as_key(vectors: DataFrame) -> Column:

@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 
 from musicrec.catalog.number import write_vector_numbers
 from musicrec.config import Config, config_as_dict
+from musicrec.config_lists import NO_RULES
 from musicrec.context import Context, log, recorded
 from musicrec.errors import InputError
 from musicrec.lists.rank import write_lists
@@ -119,6 +120,5 @@ def _with_neighbors_for_all(context: Context, *, n: int) -> Context:
 
 
 def _each_by_itself(config: Config) -> Config:
-    """Return the configuration for vectors that have no recordings: lists then need no places to spare."""
-    neighbors = config.neighbors.model_copy(update={"one_per_work": False, "one_per_recording": False})
-    return config.model_copy(update={"neighbors": neighbors})
+    """Return the configuration for vectors of which nothing else is known: lists then need no places to spare."""
+    return config.model_copy(update={"lists": NO_RULES})

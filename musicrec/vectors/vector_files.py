@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from musicrec.catalog.hashes import hash_texts
 from musicrec.catalog.row_groups import RowGroups
+from musicrec.neighbors.pack import EMBEDDED
 from musicrec.spark.arrow import MAX_BYTES
 from musicrec.spark.tasks import PIECE_ROWS
 
@@ -35,7 +36,7 @@ class VectorFiles:
     id_kind: str
 
     def read(self, number: int) -> Iterator[tuple[int, pa.Table]]:
-        """Yield the rows of a row group in pieces, `track_key, recording_key, embedding`, with their numbers."""
+        """Yield the rows of a row group in pieces, `track_key, facts, embedding`, with their numbers."""
         columns = id_column, vector_column = self.groups.schema.names
         with self.groups.opened(number) as (file, group):
             n_rows = rows_of_piece(file, group, vector_column)
@@ -43,8 +44,9 @@ class VectorFiles:
             for i, batch in enumerate(batches):
                 keys = _as_keys(batch.column(id_column))
                 vectors = batch.column(vector_column).cast(pa.list_(pa.float32()))
-                names = ["track_key", "recording_key", "embedding"]
-                yield number * MAX_GROUP_PIECES + i, pa.Table.from_arrays([keys, keys, vectors], names=names)
+                facts = pa.FixedSizeListArray.from_arrays(keys, 1)
+                rows = pa.Table.from_arrays([keys, facts, vectors], names=EMBEDDED)
+                yield number * MAX_GROUP_PIECES + i, rows
 
 
 def rows_of_piece(file: pq.ParquetFile, group: int, vector_column: str) -> int:

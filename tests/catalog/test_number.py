@@ -34,9 +34,9 @@ def lookups(numbered: Numbered, ids: list[str], keys: np.ndarray, recordings: np
     found = {
         "ids": numbered.ids(everyone),
         "keys": numbered.keys(everyone),
-        "recordings": numbered.recordings(everyone),
+        "facts": numbered.facts(everyone),
         "songs of keys": numbered.of_keys(keys)[0],
-        "recordings of keys": numbered.of_keys(keys)[1],
+        "facts of keys": numbered.of_keys(keys)[1],
         "known": numbered.knows(np.concatenate([strangers, keys])),
         "songs of ids": numbered.of_ids(pa.array(asked, type=pa.string()), asked_keys),
         "songs of strangers": numbered.of_ids(unknown, strangers),
@@ -44,9 +44,9 @@ def lookups(numbered: Numbered, ids: list[str], keys: np.ndarray, recordings: np
     expected = {
         "ids": [ids[i] for i in order],
         "keys": keys[order].tolist(),
-        "recordings": recordings[order].tolist(),
+        "facts": recordings[order].tolist(),
         "songs of keys": by_hand.tolist(),
-        "recordings of keys": recordings.tolist(),
+        "facts of keys": recordings.tolist(),
         "known": [False] * len(strangers) + [True] * len(keys),
         "songs of ids": [*by_hand.tolist(), -1, *by_hand[:3].tolist()],
         "songs of strangers": [-1] * len(strangers),
@@ -59,17 +59,17 @@ def lookups(numbered: Numbered, ids: list[str], keys: np.ndarray, recordings: np
 def test_ids_keys_and_numbers_lead_to_each_other(tmp_path: Path, ids: list[str], n_ranges: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     keys = rng.permutation(np.linspace(-(2**63), 2**63 - 2048, len(ids)).astype(np.int64))
-    recordings = rng.integers(0, 5, len(ids))
+    recordings = rng.integers(0, 5, (len(ids), 3))
     ids = [text.encode("utf-8", "ignore").decode() + f"#{i}" for i, text in enumerate(ids)]
     numbered = make_numbered(
-        tmp_path, ids, keys=keys.tolist(), recordings=recordings.tolist(), n_ranges=min(n_ranges, len(ids))
+        tmp_path, ids, keys=keys.tolist(), facts=recordings.tolist(), n_ranges=min(n_ranges, len(ids))
     )
     found, expected = lookups(numbered, ids, keys, recordings)
     assert found == expected
 
 
 def test_a_key_of_no_song_is_refused(tmp_path: Path) -> None:
-    numbered = make_numbered(tmp_path, ["a", "b"], keys=[1, 5], recordings=[1, 5], n_ranges=2)
+    numbered = make_numbered(tmp_path, ["a", "b"], keys=[1, 5], facts=[1, 5], n_ranges=2)
     for stranger in (-9, 3, 9):
         with pytest.raises(QualityError, match="does not have"):
             numbered.of_keys(np.array([1, stranger]))
@@ -94,9 +94,9 @@ def test_spark_numbers_them_in_many_ranges(
     ids = sorted({"".join(rng.choice(alphabet, rng.integers(1, 9))) for _ in range(1500)}, key=lambda i: i[::-1])
     keys, recordings = (
         rng.permutation(2**62 // len(ids) * np.arange(len(ids)) - 2**61),
-        rng.integers(0, 99, len(ids)),
+        rng.integers(0, 99, (len(ids), 2)),
     )
-    table = pa.table({"track_id": ids, "track_key": keys, "recording_key": recordings})
+    table = pa.table({"track_id": ids, "track_key": keys, "facts": recordings.tolist()})
     config = load_config(overrides=["neighbors.k=10", "input.tracks=none"])
     context = Context(spark, config, runs.start_run(runs.open_root(str(tmp_path)), run_date=date(2026, 1, 2)))
     songs = spark.createDataFrame(table).repartition(partitions)

@@ -84,7 +84,7 @@ def test_a_catalog_in_files_gives_the_same_sample(spark, tracks, catalog, tmp_pa
     for number in range(3):
         files.write(7 * number, table.take(list(range(number, table.num_rows, 3))))
     ids, keys = table["track_id"].to_pylist(), table["track_key"].to_pylist()
-    numbered = make_numbered(tmp_path, ids, keys=keys, recordings=keys, n_ranges=2)
+    numbered = make_numbered(tmp_path, ids, keys=keys, facts=keys, n_ranges=2)
     in_files = TrackFiles(files, numbered, lambda n: spark.range(0, n, 1, n))
     found = sample(spark, in_files, config, n_tracks=n_tracks, sample_size=SIZE)
     assert found.labeled.equals(expected.labeled)

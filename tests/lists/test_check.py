@@ -19,7 +19,7 @@ from musicrec.lists.nearest import Places
 from musicrec.lists.sort import write_recommendations
 from musicrec.storage import datasets, runs
 from musicrec.storage.rows import RowFiles
-from tests.made import make_lists, make_numbered
+from tests.made import ONE_COLUMN, make_lists, make_numbered
 
 NAN = float("nan")
 Lists = dict[str, list[tuple[str, float]]]
@@ -69,10 +69,10 @@ def test_refused_ids_stand_between_the_songs_unless_they_are_one() -> None:
 
 def published(spark, root: Path, lists_of: Lists) -> tuple[Context, ListFiles, RowFiles]:
     """Write the recommendations of a few songs as a run does."""
-    config = load_config(overrides=["neighbors.k=2", "input.tracks=none"])
+    config = load_config(overrides=["neighbors.k=2", "input.tracks=none", *ONE_COLUMN])
     context = Context(spark, config, runs.start_run(runs.open_root(str(root)), run_date=date(2026, 1, 2)))
     keys = range(len(lists_of))
-    numbered = make_numbered(root, list(lists_of), keys=keys, recordings=keys, n_ranges=2)
+    numbered = make_numbered(root, list(lists_of), keys=keys, facts=keys, n_ranges=2)
     lists = make_lists(root, numbered, lists_of, k=2)
     return context, lists, write_recommendations(context, lists)
 

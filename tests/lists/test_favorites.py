@@ -13,6 +13,7 @@ from musicrec.lists.favorite_tasks import FuseSettings, draw_users, fuse_rows
 from musicrec.lists.fusion import Favorites, fuse
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.nearest import Places
+from musicrec.neighbors.search.rules import ListRules
 from tests.made import make_lists, make_numbered
 
 LISTS = {
@@ -28,9 +29,7 @@ RECORDING = {"x": 1, "x2": 1, "y": 2, "z": 3, "w": 4, "a": 5, "b": 6, "c": 7, "r
 def lists(tmp_path_factory: pytest.TempPathFactory) -> ListFiles:
     directory = tmp_path_factory.mktemp("lists")
     keys = hash_texts(pa.array(list(RECORDING))).tolist()
-    numbered = make_numbered(
-        directory, list(RECORDING), keys=keys, recordings=list(RECORDING.values()), n_ranges=3
-    )
+    numbered = make_numbered(directory, list(RECORDING), keys=keys, facts=list(RECORDING.values()), n_ranges=3)
     scored = {name: [(other, 0.9 - r / 10) for r, other in enumerate(others)] for name, others in LISTS.items()}
     return make_lists(directory, numbered, scored, k=3)
 
@@ -39,7 +38,7 @@ def listen(lists: ListFiles, pairs: list[tuple[str, str]], *, k: int = 10) -> pd
     users, ids = (pa.array(column, type=pa.string()) for column in zip(*pairs, strict=True))
     songs = lists.numbered.of_ids(ids, hash_texts(ids))
     table = pa.table([users, ids, pa.array(songs)], names=schemas.FAVORITES.names)
-    asked = FuseSettings(lists, k=k, rank_constant=60)
+    asked = FuseSettings(lists, k=k, rank_constant=60, rules=ListRules())
     counts, rows = fuse_rows(table, asked)
     assert rows.schema.names == schemas.USER_RECOMMENDATIONS.names
     assert counts["n_users"] == len({user for user, _ in pairs})
@@ -153,8 +152,8 @@ def check_fusing(
     rows = lists[songs]
     of_rows = np.where(rows >= 0, recordings[rows], -1)
     fused = fuse(
-        Favorites(starts, songs, recordings[songs]), Places(rows, rows.astype(np.float32)), of_rows,
-        k=k, rank_constant=constant,
+        Favorites(starts, songs, recordings[songs, None]), Places(rows, rows.astype(np.float32)),
+        of_rows[:, :, None], k=k, rank_constant=constant, rules=ListRules(),
     )  # fmt: skip
     expected = fused_by_hand(favorites, lists, recordings, k=k, constant=constant)
     for listener, places in expected.items():

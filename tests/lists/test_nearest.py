@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from musicrec.lists.members import is_listed
 from musicrec.lists.nearest import SongRows, choose_songs, sort_candidates
+from musicrec.neighbors.search.rules import ListRules
 
 
 @given(st.integers(0, 10_000), st.integers(1, 6), st.integers(1, 5))
@@ -19,9 +20,9 @@ def test_lists_are_those_of_a_loop(seed: int, n_rows: int, k: int) -> None:
     for column in (songs, recordings, scores):
         # As Arrow hands them over.
         column.setflags(write=False)
-    candidates, ordered = sort_candidates(SongRows(starts, songs, recordings), scores)
+    candidates, ordered = sort_candidates(SongRows(starts, songs, recordings[:, None]), scores)
     rows, own = rng.integers(0, n_rows, 7), rng.integers(0, 6, 7)
-    found = choose_songs(candidates, ordered, rows=rows, songs=np.arange(7), recordings=own, k=k)
+    found = choose_songs(candidates, ordered, rows=rows, facts=own[:, None], k=k, rules=ListRules())
     for song in range(7):
         here = range(starts[rows[song]], starts[rows[song] + 1])
         seen, expected = {own[song]}, []
@@ -38,7 +39,9 @@ def test_lists_are_those_of_a_loop(seed: int, n_rows: int, k: int) -> None:
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), min_size=1, max_size=40), st.integers(1, 4))
 def test_a_list_can_hold_the_first_of_a_few_recordings(rows: list[tuple[int, int]], k: int) -> None:
     rows = sorted(rows, key=lambda row: row[0])
-    found = is_listed(*(np.array(column) for column in zip(*rows, strict=True)), k=k)
+    items, recordings = np.array(rows).T
+    starts = np.append(np.unique(items, return_index=True)[1], len(items))
+    found = is_listed(starts, recordings[:, None], k=k, rules=ListRules())
     seen: dict[int, list[int]] = {}
     for (item, recording), listed in zip(rows, found, strict=True):
         held = seen.setdefault(item, [])

@@ -20,6 +20,7 @@ from musicrec.lists.places import (
     find_wishes,
     measure_occurrence,
 )
+from musicrec.neighbors.search.rules import ListRules
 
 RECORDINGS = {"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "e2": 5, "f": 6, "g": 7}
 NAMES = list(RECORDINGS)
@@ -30,10 +31,10 @@ def make_lists(songs, recordings, lists) -> SongLists:
     places = [place for one in lists for place in one]
     return SongLists(
         np.array(songs, dtype=np.int64),
-        np.array([recordings[song] for song in songs], dtype=np.int64),
+        np.array([[recordings[song]] for song in songs], dtype=np.int64).reshape(-1, 1),
         np.cumsum([0, *map(len, lists)]),
         np.array([song for _, song in places], dtype=np.int64),
-        np.array([recordings[song] for _, song in places], dtype=np.int64),
+        np.array([[recordings[song]] for _, song in places], dtype=np.int64).reshape(-1, 1),
         np.array([score for score, _ in places], dtype=np.float32),
     )
 
@@ -45,10 +46,10 @@ def taken(lists: SongLists, songs) -> SongLists:
     cuts = [slice(*lists.starts[row : row + 2]) for row in rows]
     joined = (
         np.concatenate([getattr(lists, name)[:0], *[getattr(lists, name)[cut] for cut in cuts]])
-        for name in ("places", "place_recordings", "scores")
+        for name in ("places", "place_facts", "scores")
     )
     starts = np.concatenate([[0], np.cumsum(np.diff(lists.starts)[rows])])
-    return SongLists(lists.songs[rows], lists.recordings[rows], starts, *joined)
+    return SongLists(lists.songs[rows], lists.facts[rows], starts, *joined)
 
 
 def find(lists: SongLists, *, k: int, n_shares: int = 1, reduce=best_offers):
@@ -60,7 +61,7 @@ def find(lists: SongLists, *, k: int, n_shares: int = 1, reduce=best_offers):
     found = []
     for share in shares:
         wishes = find_wishes(share, forgotten)
-        found.append(reduce(find_offers(wishes, taken(lists, wishes.hosts), k=k)))
+        found.append(reduce(find_offers(wishes, taken(lists, wishes.hosts), k=k, rules=ListRules())))
     names = Offers.__dataclass_fields__
     offers = reduce(Offers(*(np.concatenate([getattr(each, name) for each in found]) for name in names)))
     return counts, offers, offers.take(choose_places(offers, counts.of(offers.removed)))

@@ -43,7 +43,7 @@ def make_rows() -> Rows:
 def stored(context: Context, rows: Rows) -> ListFiles:
     directory = Path(context.run.path(datasets.LISTS))
     keys = np.random.default_rng(1).permutation(np.linspace(-(2**62), 2**62, N).astype(np.int64)).tolist()
-    numbered = make_numbered(directory, list(rows), keys=keys, recordings=range(N), n_ranges=5)
+    numbered = make_numbered(directory, list(rows), keys=keys, facts=range(N), n_ranges=5)
     return make_lists(directory, numbered, rows, k=K)
 
 
@@ -130,7 +130,7 @@ def test_where_too_many_are_in_no_list_a_draw_of_them_gets_a_place(
 
 
 def test_spreading_is_counted_where_it_is_off(spark, tmp_path: Path, rows: Rows) -> None:
-    context = make_context(spark, tmp_path, "neighbors.spread=false")
+    context = make_context(spark, tmp_path, "lists.spread=false")
     lists = stored(context, rows)
     found = write_spread(context, lists)
     assert found.lists is lists
@@ -141,7 +141,7 @@ def test_spreading_is_counted_where_it_is_off(spark, tmp_path: Path, rows: Rows)
 
 def test_no_places_are_no_error(spark, tmp_path: Path) -> None:
     context = make_context(spark, tmp_path)
-    numbered = make_numbered(tmp_path, ["alone"], keys=[7], recordings=[7])
+    numbered = make_numbered(tmp_path, ["alone"], keys=[7], facts=[7])
     found = write_spread(context, make_lists(tmp_path, numbered, {}, k=K))
     assert occurrences_by_id(found) == {"alone": 0}
     assert as_plain(found.lists) == {"alone": []}

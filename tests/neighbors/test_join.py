@@ -25,11 +25,13 @@ from musicrec.neighbors.search.items import concatenate
 from musicrec.neighbors.search.kernel import SLACK
 from musicrec.neighbors.search.leaders import fit_leaders
 from musicrec.neighbors.search.reach import same_reach
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.neighbors.search.spaces import Space, fit_frame
 from musicrec.neighbors.search.voronoi import Voronoi
 from musicrec.spark.partitions import partition_targets
 from musicrec.storage import datasets, runs
 from musicrec.storage.rows import RowFiles
+from tests.made import ONE_COLUMN
 from tests.oracles import named_lists_by_hand
 
 DIM = 8
@@ -46,17 +48,17 @@ def make_embeddings(
     recordings = keys if n_recordings is None else rng.integers(0, n_recordings, n)
     ids = [f"id{i:05d}" for i in rng.permutation(n)]
     return pd.DataFrame(
-        {"track_key": keys, "track_id": ids, "recording_key": recordings, "embedding": list(vectors)}
+        {"track_key": keys, "track_id": ids, "facts": list(recordings[:, None]), "embedding": list(vectors)}
     )
 
 
 def by_hand(songs: pd.DataFrame, *, k: int) -> Mapping[str, list[tuple[str, float]]]:
-    ids, recordings = songs["track_id"].tolist(), songs["recording_key"].tolist()
+    ids, recordings = songs["track_id"].tolist(), np.stack(songs["facts"])[:, 0].tolist()
     return named_lists_by_hand(np.stack(songs["embedding"]), ids, recordings, k=k)
 
 
 def as_frame(spark, songs: pd.DataFrame, *, partitions: int):
-    types = {"track_key": pa.int64(), "track_id": pa.string(), "recording_key": pa.int64()}
+    types = {"track_key": pa.int64(), "track_id": pa.string(), "facts": pa.list_(pa.int64())}
     table = pa.Table.from_pandas(songs, schema=pa.schema({**types, "embedding": pa.list_(pa.float32())}))
     return spark.createDataFrame(table).repartition(partitions)
 
@@ -92,7 +94,7 @@ def through_spark(
     n_cells = family.n_cells // family.n_tables
     units = cut_units(index.starts[: n_cells + 1], np.ones(n_cells), n_units=n_units, max_rows=10**6)
     plan = join_tasks.JoinSettings(
-        k, SLACK, Space(), fit_frame(np.zeros((1, DIM), np.float32), Space()), family, index, units,
+        k, SLACK, ListRules(), Space(), fit_frame(np.zeros((1, DIM), np.float32), Space()), family, index, units,
         np.arange(3), files.read,
     )  # fmt: skip
     tasks, lists_of = context.numbers(len(units) - 1), context.files(datasets.NEIGHBORS)
@@ -111,7 +113,7 @@ def through_spark(
 
 
 def make_context(spark, root: Path, *, k: int) -> Context:
-    config = load_config(overrides=[f"neighbors.k={k}", "input.tracks=none"])
+    config = load_config(overrides=[f"neighbors.k={k}", "input.tracks=none", *ONE_COLUMN])
     return Context(spark, config, runs.start_run(runs.open_root(str(root)), run_date=date(2026, 1, 2)))
 
 

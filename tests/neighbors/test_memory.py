@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np, torch
 from musicrec.neighbors.search.hashing import Exact
 from musicrec.neighbors.search.index import CellIndex, CellReader
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.neighbors.search.spaces import Space, fit_frame
 from musicrec.neighbors.join_tasks import JoinSettings, _join_unit
 from musicrec.neighbors.item_files import ItemFiles
@@ -31,7 +32,7 @@ n, dim, limit, few, many = map(int, sys.argv[2:])
 index = CellIndex(np.array([0, n]), np.array([0, 1]))
 frame = fit_frame(np.zeros((1, dim), np.float32), Space())
 read = ItemFiles(sys.argv[1]).read
-settings = JoinSettings(10, 6, Space(), frame, Exact(1), index, np.array([0]), np.array([0]), read)
+settings = JoinSettings(10, 6, ListRules(), Space(), frame, Exact(1), index, np.array([0]), np.array([0]), read)
 reader = CellReader(read, index)
 _join_unit(reader, 0, 64, settings)  # what is compiled and loaded once is not the task's
 used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
@@ -46,7 +47,7 @@ print("more fits")
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
 def test_a_unit_fits_its_memory_and_only_its_rows_count(tmp_path: Path) -> None:
     vectors = np.random.default_rng(0).standard_normal((N, DIM), dtype=np.float32).astype(np.float16)
-    ItemFiles(str(tmp_path)).write(0, Items(np.arange(N), np.arange(N), vectors))
+    ItemFiles(str(tmp_path)).write(0, Items(np.arange(N), np.arange(N)[:, None], vectors))
     few, many = 1000, 250_000
     done = run(TASK, tmp_path, N, DIM, LIMIT_MB, few, many)
     assert done.stdout.split() == [str(few), str(few * N)], done.stderr[-2000:]
@@ -76,7 +77,8 @@ settings = CellSettings(Exact(1), Space(), np.array([0, 1]), drawn_share=0.001, 
 def form(n_pieces, n):
     blocks = []
     for keys in np.array_split(np.arange(n), n_pieces):
-        songs = Items(keys, keys, np.broadcast_to(np.full(dim, 0.125, dtype=np.float16), (len(keys), dim)))
+        vectors = np.broadcast_to(np.full(dim, 0.125, dtype=np.float16), (len(keys), dim))
+        songs = Items(keys, keys[:, None], vectors)
         blocks += list(_blocks(songs, settings, (0,)))
     return _form(blocks, settings)
 form(2, 100)  # what is compiled and loaded once is not the task's

@@ -14,6 +14,7 @@ from musicrec.encoder.learning.inputs import encode, fit_encodings
 from musicrec.encoder.learning.model import as_files, embed, from_files, make_linear
 from musicrec.encoder.learning.song_inputs import SongEncodings
 from musicrec.neighbors.search.items import Items
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.report import rival
 from musicrec.report.popularity import add_occurrences, count_occurrences
 from musicrec.report.range_tasks import most_popular
@@ -38,27 +39,29 @@ def test_the_rivals_lists_are_its_nearest_other_recordings(spark) -> None:
     )
     vectors = embed(from_files(weights, description)[0], inputs)
     rows = np.arange(0, N, 50)
+    table, facts = table.append_column("track_key", pa.array(keys)), recordings[:, None]
     table = table.append_column("artist_key", pa.nulls(N, pa.int64()))
-    table = table.append_column("track_key", pa.array(keys)).append_column("recording_key", pa.array(recordings))
+    cuts = [slice(part * N // 3, (part + 1) * N // 3) for part in range(3)]
+    queries = Items(keys[rows], facts[rows], vectors[rows])
     found = rival.merge(
         rival.as_nearest(
             spark.range(0, 3, 1, 3),
-            read=lambda part, columns: table.select(columns).slice(
-                part * N // 3, (part + 1) * N // 3 - part * N // 3
-            ),
-            queries=Items(keys[rows], recordings[rows], vectors[rows]),
-            rival=rival.Rival(weights, description, None, "recording_key"),
+            read=lambda part: (table.take(pa.array(np.arange(N)[cuts[part]])), facts[cuts[part]]),
+            queries=queries,
+            rival=rival.Rival(weights, description, None),
             k=K,
+            rules=ListRules(),
         ).toArrow(),
-        n_queries=len(rows),
+        queries,
         k=K,
+        rules=ListRules(),
     )
     cosines = scores_by_hand(vectors[rows], "cosine", among=vectors)
     expected = lists_by_hand(cosines, keys.tolist(), recordings.tolist(), own=recordings[rows].tolist(), k=K)
     for i, row in enumerate(rows):
         np.testing.assert_allclose(found.scores[i], [score for _, score in expected[i]], atol=2e-3)
         assert set(found.keys[i]) <= set(keys)
-        assert len(set(found.recordings[i]) - {recordings[row]}) == K
+        assert len(set(found.groups[i, :, 0]) - {recordings[row]}) == K
 
 
 @given(

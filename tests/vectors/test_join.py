@@ -48,8 +48,6 @@ def run(spark, vectors: Path, output: Path, *overrides: str, metric: str = "cosi
     own = [
         f"output.root={output}",
         "neighbors.k=5",
-        "neighbors.one_per_work=false",
-        "neighbors.one_per_recording=false",
     ]
     config = load_config(overrides=[*own, *overrides])
     join_vectors(spark, config, VectorsInput(str(vectors), "id", "vector", metric), overwrite=overwrite)

@@ -22,7 +22,7 @@ def test_songs_that_share_items_get_the_lists_that_search_by_hand_gives(
     several = np.array([(owners == owner).sum() > 1 for owner in owners])
     shared = make_shared(keys[several], owners[several], np.ones(int(several.sum()), dtype=np.float32))
     first = keys == owners
-    items = Items(keys[first], keys[first], vectors[first])
+    items = Items(keys[first], keys[first, None], vectors[first])
     rows = expand(items.keys, exact_nearest(items, items, k=k, space=Space()), shared, k=k)
 
     by_hand = named_lists_by_hand(vectors, keys.tolist(), keys.tolist(), k=k)

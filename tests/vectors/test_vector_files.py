@@ -43,7 +43,7 @@ def test_rows_come_in_pieces_with_numbers_of_their_own(tmp_path: Path, monkeypat
     assert len(set(keys[:4])) == 4
     assert table["embedding"].to_pylist()[:4] == VECTORS.to_pylist()
     assert table["embedding"].type == pa.list_(pa.float32())
-    assert table["recording_key"].equals(table["track_key"])
+    assert table["facts"].to_pylist() == [[key] for key in keys]
 
 
 @pytest.mark.parametrize("kind", [pa.int8(), pa.int16(), pa.int32(), pa.int64()])

@@ -17,10 +17,10 @@ from musicrec.compiled import compiled
 
 @dataclass(frozen=True)
 class Items:
-    """Items: keys (n,), recordings (n,) and vectors (n, d), float16 or float32, row by row."""
+    """Items: keys (n,), facts (n, n_facts), as `rules.py` has them, and vectors (n, d), float16 or float32."""
 
     keys: Ints
-    recordings: Ints
+    facts: Ints
     vectors: Reals
 
     def __len__(self) -> int:
@@ -28,7 +28,7 @@ class Items:
 
     def take(self, rows: Ints | slice) -> Items:
         """Return some of the items, in this order."""
-        return Items(self.keys[rows], self.recordings[rows], self.vectors[rows])
+        return Items(self.keys[rows], self.facts[rows], self.vectors[rows])
 
 
 def concatenate(several: list[Items]) -> Items:
@@ -37,7 +37,7 @@ def concatenate(several: list[Items]) -> Items:
         return several[0]
     return Items(
         np.concatenate([items.keys for items in several]),
-        np.concatenate([items.recordings for items in several]),
+        np.concatenate([items.facts for items in several]),
         np.concatenate([items.vectors for items in several]),
     )
 
@@ -50,8 +50,8 @@ class Distinct:
     index: Ints
 
 
-def distinct_rows(vectors: Reals) -> Distinct:
-    """Return the different ones of vectors (n, d), of half or single precision.
+def distinct_rows(vectors: Reals | Ints) -> Distinct:
+    """Return the different ones of rows of numbers (n, d), bit by bit.
 
     Of two that are different and have one hash of 64 bits, which will hardly ever be, one may be listed twice.
     """

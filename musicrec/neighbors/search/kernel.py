@@ -23,18 +23,21 @@ from musicrec.neighbors.search.kernel_loops import (
     BLOCK_COLUMNS,
     BLOCK_ROWS,
     ERROR,
+    FACTS,
     HALF,
-    RECORDING,
     SQUARE,
     WIDTH,
     compare_blocks,
     score_pairs,
 )
+from musicrec.neighbors.search.rules import ListRules
 from musicrec.neighbors.search.spaces import METRICS, Frame, Space, fit_frame
 from musicrec.neighbors.search.top_k import Lists
+from musicrec.traits import NO_GROUP
 
-# Places beyond k of an item of several recordings: each of its songs drops its own recording.
+# Places beyond k of an item whose songs differ: each of them drops what is its own.
 SLACK = 6
+ONE_EACH = ListRules()
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,8 @@ class Candidates:
 
     Attributes
     ----------
-    names : int64 array, shape (n, 2)
-        Their keys and recordings, side by side.
+    names : int64 array, shape (n, 1 + n_facts)
+        Their keys and facts, side by side.
     vectors : float32 array, shape (n, d)
     squares : float64 array, shape (n,)
         Squared lengths of the vectors.
@@ -84,7 +87,7 @@ def as_candidates(items: Items, frame: Frame) -> Candidates:
     """Return items as they are found."""
     vectors = _as_float32(items.vectors)  # (n, d)
     factors = frame.factors(vectors, asking=False).contiguous().numpy()  # (n, d) or (n, d + 1)
-    names = np.column_stack([items.keys, items.recordings])  # (n, 2)
+    names = np.column_stack([items.keys, items.facts])  # (n, 1 + n_facts)
     return Candidates(names, vectors.numpy(), squared_lengths(vectors.numpy()), factors)
 
 
@@ -94,12 +97,13 @@ class Search:
     Parameters
     ----------
     queries : Items
-        An item is never listed for its own recording, hence never for itself, and of several releases of one
-        recording the best is listed. Where that is not wanted, each item is a recording of its own.
     k : int
         At least 1.
     n_spare : int
-        Places beyond k for queries whose recording is their own key: items of several recordings.
+        Places beyond k for queries whose narrowest group is their own key: items whose songs differ.
+    rules : ListRules
+        What lists may hold: with none given, of the first column of facts each value once, and never the query's
+        own, hence never itself.
     frame : Frame
 
     Attributes
@@ -108,21 +112,24 @@ class Search:
         Pairs of queries and candidates that have met.
     """
 
-    def __init__(self, queries: Items, *, k: int, n_spare: int = 0, frame: Frame) -> None:
+    def __init__(
+        self, queries: Items, *, k: int, n_spare: int = 0, rules: ListRules = ONE_EACH, frame: Frame
+    ) -> None:
         vectors = _as_float32(queries.vectors)  # (n, d)
         n, width = len(queries), k + n_spare
         squares, (halves, errors) = squared_lengths(vectors.numpy()), frame.offsets(vectors)  # (n,) each
-        widths = np.where(queries.recordings == queries.keys, width, k)  # (n,)
+        widths = np.where(queries.facts[:, 0] == queries.keys, width, k)  # (n,)
         self._vectors, self._metric = vectors.numpy(), METRICS.index(frame.metric)
         self._factors = frame.factors(vectors, asking=True).contiguous().numpy()  # (n, d) or (n, d + 1)
         # What a query needs when a candidate of it turns up lies side by side: it is looked up here and there, and
         # to wait for memory six times takes longer than the score.
-        self._facts, self._sizes = np.zeros((n, 4), dtype=np.int64), np.zeros((n, 4))
-        self._facts[:, WIDTH], self._facts[:, RECORDING] = widths, queries.recordings
+        self._known, self._sizes = np.zeros((n, FACTS + rules.n_facts), dtype=np.int64), np.zeros((n, 4))
+        self._known[:, WIDTH], self._known[:, FACTS:] = widths, queries.facts
         self._sizes[:, SQUARE], self._sizes[:, HALF], self._sizes[:, ERROR] = squares, halves, errors
         self._floors = np.full(n, -np.inf, dtype=np.float32)
         self._keys = np.full((n, width), -1, dtype=np.int64)
-        self._listed = np.full((n, width), -1, dtype=np.int64)
+        self._listed = np.full((n, width, rules.n_groups), NO_GROUP, dtype=np.int64)
+        self._rules = rules.packed()
         self._scores = np.full((n, width), np.nan, dtype=np.float32)
         self.n_compared = 0
         # Buffers for all blocks: fresh memory costs as much as the product that fills it.
@@ -132,8 +139,8 @@ class Search:
     def meet(self, candidates: Candidates, meetings: Meetings) -> None:
         """Compare queries with candidates, as the meetings say, and keep the best."""
         self.n_compared += compare_blocks(
-            meetings.firsts, meetings.lasts, meetings.starts, meetings.rows, self._metric,
-            self._factors, self._vectors, self._facts, self._sizes,
+            meetings.firsts, meetings.lasts, meetings.starts, meetings.rows, self._metric, self._rules,
+            self._factors, self._vectors, self._known, self._sizes,
             candidates.factors, candidates.vectors, candidates.squares, candidates.names,
             self._floors, self._keys, self._listed, self._scores, self._left, self._products,
         )  # fmt: skip
@@ -151,7 +158,9 @@ class Search:
         return Lists(self._keys, self._listed, self._scores)
 
 
-def exact_nearest(queries: Items, candidates: Items, *, k: int, n_spare: int = 0, space: Space) -> Lists:
+def exact_nearest(
+    queries: Items, candidates: Items, *, k: int, n_spare: int = 0, rules: ListRules = ONE_EACH, space: Space
+) -> Lists:
     """Return the exact k nearest of `candidates` for each query: brute force, with bounds.
 
     Parameters
@@ -162,6 +171,8 @@ def exact_nearest(queries: Items, candidates: Items, *, k: int, n_spare: int = 0
         At least 1.
     n_spare : int
         Places beyond k, as in `Search`.
+    rules : ListRules
+        As in `Search`.
     space : Space
 
     Returns
@@ -170,7 +181,7 @@ def exact_nearest(queries: Items, candidates: Items, *, k: int, n_spare: int = 0
         Shapes (n_queries, k + n_spare).
     """
     frame = fit_frame(candidates.vectors.astype(np.float32), space)
-    search = Search(queries, k=k, n_spare=n_spare, frame=frame)
+    search = Search(queries, k=k, n_spare=n_spare, rules=rules, frame=frame)
     search.meet_all(as_candidates(candidates, frame))
     return search.lists()
 

@@ -9,7 +9,18 @@ import numpy as np
 
 from musicrec.arrays import Doubles, Floats, Ints
 from musicrec.compiled import compiled
+from musicrec.neighbors.search.rules import (
+    ALWAYS,
+    GROUPS,
+    LIMITS,
+    SAME_AT,
+    TRAITS_AT,
+    UNLESS_OWN,
+    YEAR_AT,
+    YEARS_APART,
+)
 from musicrec.neighbors.search.spaces import METRICS, SCORE_DIGITS
+from musicrec.traits import MIXED, NO_GROUP, UNKNOWN_YEAR
 
 # The products of a block stay in the second-level cache: 512 x 512 floats are 1 MB.
 BLOCK_ROWS = 512
@@ -20,8 +31,9 @@ _STRIDE = 16
 SEEDS = 4
 SCALE = 10.0**SCORE_DIGITS
 COSINE, DOT = METRICS.index("cosine"), METRICS.index("dot")
-# Columns of what is known of a query: its `facts`, which are whole numbers, and its `sizes`, which are not.
-WIDTH, RECORDING, FILLED = range(3)
+# Columns of what is known of a query, its facts the last, and of its `sizes`; of a candidate its key, then facts.
+WIDTH, FILLED, FACTS = range(3)
+FOUND_KEY, FOUND_FACTS = range(2)
 SQUARE, HALF, ERROR = range(3)
 
 
@@ -45,8 +57,8 @@ def score_pairs(left: Floats, right: Floats, left_squares: Doubles, right_square
 
 @compiled
 def compare_blocks(
-    firsts: Ints, lasts: Ints, starts: Ints, rows: Ints, metric: int,
-    factors: Floats, vectors: Floats, facts: Ints, sizes: Doubles,
+    firsts: Ints, lasts: Ints, starts: Ints, rows: Ints, metric: int, rules: Ints,
+    factors: Floats, vectors: Floats, known: Ints, sizes: Doubles,
     found_factors: Floats, found: Floats, found_squares: Doubles, found_names: Ints,
     floors: Floats, keys: Ints, listed: Ints, scores: Floats, left: Floats, products: Floats,
 ) -> int:  # fmt: skip
@@ -60,23 +72,25 @@ def compare_blocks(
         Who meets whom, as in `kernel.Meetings`.
     metric : int
         Index into `spaces.METRICS`.
+    rules : int64 array
+        `ListRules.packed`.
     factors : float32 array, shape (n, f)
         What is multiplied of the queries; f is d, for "euclidean" d + 1.
     vectors : float32 array, shape (n, d)
         The queries.
-    facts : int64 array, shape (n, 4)
-        Width of the list, recording, and how many of its places are taken, which is written.
+    known : int64 array, shape (n, 2 + n_facts)
+        Width of the list, how many of its places are taken, which is written, and facts.
     sizes : float64 array, shape (n, 4)
         Squared length, and what `Frame.offsets` returns.
     found_factors, found : float32 arrays, shapes (m, f) and (m, d)
         The same of the candidates.
     found_squares : float64 array, shape (m,)
-    found_names : int64 array, shape (m, 2)
-        Keys and recordings.
+    found_names : int64 array, shape (m, 1 + n_facts)
+        Keys and facts.
     floors : float32 array, shape (n,)
         Products below are of no use; written.
-    keys, listed : int64 arrays, shape (n, width)
-        The lists: keys and recordings; written.
+    keys, listed : int64 arrays, shapes (n, width) and (n, width, n_groups)
+        The lists: keys and groups; written.
     scores : float32 array, shape (n, width)
         Written.
     left, products : float32 arrays, shapes (BLOCK_ROWS, f) and (BLOCK_ROWS * BLOCK_COLUMNS,)
@@ -96,7 +110,7 @@ def compare_blocks(
                 np.dot(left[: len(some)], right, block)  # (n_rows, n_columns)
                 n_compared += block.size
                 _select(
-                    block, some, first, metric, vectors, facts, sizes, found, found_squares, found_names,
+                    block, some, first, metric, rules, vectors, known, sizes, found, found_squares, found_names,
                     floors, keys, listed, scores, seeds,
                 )  # fmt: skip
     return n_compared
@@ -104,8 +118,8 @@ def compare_blocks(
 
 @compiled
 def _select(
-    products: Floats, rows: Ints, first: int, metric: int,
-    vectors: Floats, facts: Ints, sizes: Doubles, found: Floats, found_squares: Doubles, found_names: Ints,
+    products: Floats, rows: Ints, first: int, metric: int, rules: Ints,
+    vectors: Floats, known: Ints, sizes: Doubles, found: Floats, found_squares: Doubles, found_names: Ints,
     floors: Floats, keys: Ints, listed: Ints, scores: Floats, seeds: Floats,
 ) -> None:  # fmt: skip
     """Add to the lists of `rows` what can be in them of the candidates from `first` on."""
@@ -115,17 +129,17 @@ def _select(
         # Most rows end here; nothing else is looked up for them.
         if floor > -np.inf and not _any_above(products, i, 0, n_columns, floor):
             continue
-        width, recording, n_filled = facts[row, WIDTH], facts[row, RECORDING], facts[row, FILLED]
+        width, n_filled, own = known[row, WIDTH], known[row, FILLED], known[row, FACTS:]
         square, half, error = sizes[row, SQUARE], np.float32(sizes[row, HALF]), np.float32(sizes[row, ERROR])
         is_seeded = n_filled == 0 and n_columns >= 2 * len(seeds)
         if is_seeded:
-            # A list that begins loses most of what it takes at first: see before where it will end.
+            # A list that begins loses most of what it takes at first: see where it will end.
             floor = np.float32(_seed(products, i, seeds) - 2 * error - 2.0 / SCALE)
         for attempt in range(2):
             if attempt == 1:
                 if not is_seeded or n_filled == width:
                     break
-                # Few recordings have more releases than there are spare seeds: then all over again.
+                # Few queries bar more than there are spare seeds: then all over again.
                 floor = np.float32(-np.inf)
             for start in range(0, n_columns, _STRIDE):
                 stop = min(start + _STRIDE, n_columns)
@@ -133,16 +147,15 @@ def _select(
                     continue
                 for j in range(start, stop):
                     column = first + j
-                    if products[i, j] < floor or found_names[column, 1] == recording:
+                    if products[i, j] < floor or not _is_allowed(rules, own, found_names, column):
                         continue
                     score = _score(vectors, row, found, column, square, found_squares[column], metric)
                     n_filled = _insert(
-                        row, score, found_names[column, 0], found_names[column, 1], width, n_filled,
-                        keys, listed, scores,
-                    )  # fmt: skip
+                        row, score, found_names, column, width, n_filled, rules, own, keys, listed, scores
+                    )
                     if n_filled == width:
                         floor = max(floor, _floor(scores[row, width - 1], half, error, metric))
-        floors[row], facts[row, FILLED] = floor, n_filled
+        floors[row], known[row, FILLED] = floor, n_filled
 
 
 @compiled
@@ -203,36 +216,86 @@ def _floor(score: np.float32, half: np.float32, error: np.float32, metric: int) 
 
 
 @compiled
+def _is_allowed(rules: Ints, own: Ints, names: Ints, column: int) -> bool:
+    """Return whether a candidate may be in a query's list, whatever else is there: as in `rules.py`."""
+    for group in range(rules[GROUPS]):
+        if rules[LIMITS + 2 * group + 1] == 0:
+            value = names[column, FOUND_FACTS + group]
+            if value == own[group] and value != NO_GROUP:
+                return False
+    if rules[TRAITS_AT] < 0:
+        return True
+    traits, own_traits = names[column, FOUND_FACTS + rules[TRAITS_AT]], own[rules[TRAITS_AT]]
+    if traits & MIXED:
+        return True
+    if traits & rules[ALWAYS]:
+        return False
+    if own_traits & MIXED:
+        return True
+    if traits & rules[UNLESS_OWN] & ~own_traits:
+        return False
+    if rules[YEAR_AT] >= 0 and own[rules[YEAR_AT]] != UNKNOWN_YEAR:
+        year = names[column, FOUND_FACTS + rules[YEAR_AT]]
+        if year == UNKNOWN_YEAR or abs(year - own[rules[YEAR_AT]]) > rules[YEARS_APART]:
+            return False
+    return bool(rules[SAME_AT] < 0 or names[column, FOUND_FACTS + rules[SAME_AT]] == own[rules[SAME_AT]])
+
+
+@compiled
+def _find_place(
+    row: int, score: np.float32, names: Ints, column: int, filled: int, rules: Ints, own: Ints,
+    keys: Ints, listed: Ints, scores: Floats,
+) -> int:  # fmt: skip
+    """Return who makes way: the worst of the narrowest full group, `filled` where none is, -1 for the newcomer."""
+    place = filled
+    for group in range(rules[GROUPS]):
+        value = names[column, FOUND_FACTS + group]
+        if value == NO_GROUP:
+            continue
+        n_listed, last = 0, 0
+        for position in range(filled):
+            if listed[row, position, group] == value:
+                n_listed, last = n_listed + 1, position
+        limit = rules[LIMITS + 2 * group + int(value == own[group])]
+        if place < filled:
+            # Where groups cross, two would have to go.
+            if n_listed - int(listed[row, place, group] == value) >= limit:
+                return -1
+        elif n_listed >= limit:
+            if not _is_better(score, names[column, FOUND_KEY], scores[row, last], keys[row, last]):
+                return -1
+            place = last
+    return place
+
+
+@compiled
 def _insert(
-    row: int, score: np.float32, key: int, recording: int, width: int, filled: int,
-    keys: Ints, recordings: Ints, scores: Floats,
+    row: int, score: np.float32, names: Ints, column: int, width: int, filled: int, rules: Ints, own: Ints,
+    keys: Ints, listed: Ints, scores: Floats,
 ) -> int:  # fmt: skip
     """Put a pair into the sorted list of a query and return how many places are taken."""
-    if filled == width:
-        last = scores[row, width - 1]
-        if last > score or (last == score and keys[row, width - 1] <= key):
-            return filled
-    end = filled
-    for position in range(filled):
-        if recordings[row, position] == recording:
-            listed = scores[row, position]
-            if listed > score or (listed == score and keys[row, position] <= key):
-                return filled
-            # A better release of a listed recording takes its place.
-            end = position
-            break
+    key = names[column, FOUND_KEY]
+    if filled == width and not _is_better(score, key, scores[row, width - 1], keys[row, width - 1]):
+        return filled
+    end = _find_place(row, score, names, column, filled, rules, own, keys, listed, scores)
+    if end < 0:
+        return filled
     if end == filled:
         if filled < width:
             filled += 1
         else:
             end = width - 1
-    while end > 0:
-        before = scores[row, end - 1]
-        if before > score or (before == score and keys[row, end - 1] < key):
-            break
-        scores[row, end] = before
-        keys[row, end] = keys[row, end - 1]
-        recordings[row, end] = recordings[row, end - 1]
+    while end > 0 and _is_better(score, key, scores[row, end - 1], keys[row, end - 1]):
+        scores[row, end], keys[row, end] = scores[row, end - 1], keys[row, end - 1]
+        for group in range(rules[GROUPS]):
+            listed[row, end, group] = listed[row, end - 1, group]
         end -= 1
-    scores[row, end], keys[row, end], recordings[row, end] = score, key, recording
+    scores[row, end], keys[row, end] = score, key
+    for group in range(rules[GROUPS]):
+        listed[row, end, group] = names[column, FOUND_FACTS + group]
     return filled
+
+
+@compiled
+def _is_better(score: np.float32, key: int, other_score: np.float32, other_key: int) -> bool:
+    return bool(score > other_score or (score == other_score and key < other_key))

@@ -11,32 +11,32 @@ from __future__ import annotations
 import numpy as np
 
 from musicrec.arrays import Bools, Doubles, Floats, Ints
+from musicrec.neighbors.search.rules import NO_CANDIDATE, ListRules, choose
 
 # Points are rounded to single precision, and squares of distances cancel: both errors grow with the lengths of the
 # vectors and stay below this share of them.
 MARGIN = 1e-6
 
 
-def reach_within(point: Floats, recording: int, points: Floats, recordings: Ints, *, k: int) -> float:
-    """Return how far the k-th nearest of some points (n, d) is from a point (d,), inf where there are fewer.
-
-    Of each recording the nearest counts, and none of the point's own.
+def reach_within(point: Floats, own: Ints, points: Floats, facts: Ints, *, k: int, rules: ListRules) -> float:
+    """Return how far the k-th of a list of some points (n, d) is from a point (d,), inf where there are fewer.
 
     Parameters
     ----------
     point : float32 array, shape (d,)
-    recording : int
-        The point's own.
+    own : int64 array, shape (n_facts,)
+        The point's facts.
     points : float32 array, shape (n, d)
-    recordings : int64 array, shape (n,)
+    facts : int64 array, shape (n, n_facts)
     k : int
         At least 1.
+    rules : ListRules
+        What the list may hold.
     """
     apart = np.linalg.norm(points.astype(np.float64) - point.astype(np.float64), axis=1)  # (n,)
     order = np.argsort(apart, kind="stable")
-    order = order[recordings[order] != recording]
-    firsts = np.sort(np.unique(recordings[order], return_index=True)[1])
-    return float(apart[order[firsts[k - 1]]]) if len(firsts) >= k else np.inf
+    last = choose(rules, np.array([0, len(order)]), facts[order], own[None], k=k)[0, -1]
+    return float(apart[order[last]]) if last != NO_CANDIDATE else np.inf
 
 
 def radii(points: Floats, leaders: Floats, firsts: Ints) -> Doubles:

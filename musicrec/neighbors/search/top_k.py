@@ -7,67 +7,63 @@ from dataclasses import dataclass
 import numpy as np
 
 from musicrec.arrays import Floats, Ints
+from musicrec.neighbors.search.rules import NO_CANDIDATE, ListRules, choose
+from musicrec.traits import NO_GROUP
 
 
 @dataclass(frozen=True)
 class Lists:
-    """The best neighbors of each query, each recording once, by score down, then key up.
+    """The best neighbors of each query that the rules allow, by score down, then key up.
 
     Attributes
     ----------
-    keys, recordings : int64 arrays, shape (n, width)
+    keys : int64 array, shape (n, width)
         -1 where there is no neighbor.
+    groups : int64 array, shape (n, width, n_groups)
+        The first of their facts.
     scores : float32 array, shape (n, width)
-        NaN there.
+        NaN where there is no neighbor.
     """
 
     keys: Ints
-    recordings: Ints
+    groups: Ints
     scores: Floats
 
 
-def merge_lists(several: list[Lists], *, k: int) -> Lists:
-    """Return the best k of lists over disjoint candidates, row by row."""
-    return best_of(
-        np.concatenate([lists.keys for lists in several], axis=1),
-        np.concatenate([lists.recordings for lists in several], axis=1),
-        np.concatenate([lists.scores for lists in several], axis=1),
-        k=k,
-    )
-
-
-def best_of(keys: Ints, recordings: Ints, scores: Floats, *, k: int) -> Lists:
-    """Return the k best of each row, each recording once; NaN is no neighbor.
+def merge_lists(several: list[Lists], own: Ints, *, k: int, rules: ListRules) -> Lists:
+    """Return the best k of lists over disjoint candidates, row by row.
 
     Parameters
     ----------
-    keys, recordings : int64 arrays, shape (n, width)
-    scores : float32 array, shape (n, width)
+    several : list of Lists
+    own : int64 array, shape (n, n_facts)
+        Facts of the queries.
     k : int
         At least 1.
+    rules : ListRules
+        That the lists keep.
 
     Returns
     -------
     Lists
-        Shapes (n, min(k, width)).
+        Shapes (n, k).
     """
+    keys = np.concatenate([lists.keys for lists in several], axis=1)  # (n, width)
+    groups = np.concatenate([lists.groups for lists in several], axis=1)  # (n, width, n_groups)
+    scores = np.concatenate([lists.scores for lists in several], axis=1)  # (n, width)
     # lexsort puts NaN last, so a place without a neighbor goes to the end.
-    lists = _reordered(Lists(keys, recordings, scores), np.lexsort((keys, -scores), axis=1))
-    # Stable: of a recording the first place is its best.
-    by_recording = np.argsort(lists.recordings, axis=1, kind="stable")
-    sorted_recordings = np.take_along_axis(lists.recordings, by_recording, axis=1)
-    repeated = np.zeros(keys.shape, dtype=bool)
-    np.put_along_axis(repeated, by_recording[:, 1:], sorted_recordings[:, 1:] == sorted_recordings[:, :-1], axis=1)
-    none = repeated | np.isnan(lists.scores)
-    order = np.argsort(none, axis=1, kind="stable")[:, :k]
-    best, none = _reordered(lists, order), np.take_along_axis(none, order, axis=1)
-    best.keys[none], best.recordings[none], best.scores[none] = -1, -1, np.nan
-    return best
-
-
-def _reordered(lists: Lists, order: Ints) -> Lists:
-    return Lists(
-        np.take_along_axis(lists.keys, order, axis=1),
-        np.take_along_axis(lists.recordings, order, axis=1),
-        np.take_along_axis(lists.scores, order, axis=1),
+    order = np.lexsort((keys, -scores), axis=1)  # (n, width)
+    row = np.arange(len(keys))[:, None]
+    keys, groups, scores = keys[row, order], groups[row, order], scores[row, order]
+    is_there = ~np.isnan(scores)
+    starts = np.concatenate([[0], np.cumsum(is_there.sum(axis=1))])
+    chosen = choose(rules.of_groups(), starts, groups[is_there], own[:, : rules.n_groups], k=k)  # (n, k)
+    best = Lists(
+        np.full(chosen.shape, -1, dtype=np.int64),
+        np.full((*chosen.shape, rules.n_groups), NO_GROUP, dtype=np.int64),
+        np.full(chosen.shape, np.nan, dtype=np.float32),
     )
+    kept = chosen != NO_CANDIDATE
+    for found, whole in ((best.keys, keys), (best.groups, groups), (best.scores, scores)):
+        found[kept] = whole[is_there][chosen[kept]]
+    return best

@@ -21,7 +21,7 @@ def warm_up() -> None:
     takes it a sixth of a second, longer than many a task; frozen objects are not looked at.
     """
     torch.set_num_threads(1)
-    nothing = Items(np.arange(2), np.arange(2), np.ones((2, 2), dtype=np.float32))
+    nothing = Items(np.arange(2), np.arange(2)[:, None], np.ones((2, 2), dtype=np.float32))
     exact_nearest(nothing, nothing, k=1, space=Space())
     gc.collect()
     gc.freeze()

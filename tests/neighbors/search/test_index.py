@@ -16,7 +16,7 @@ def index_of(sizes: list[int], n_parts: int) -> CellIndex:
 
 def reader_of(index: CellIndex) -> CellReader:
     rows = np.arange(index.starts[-1])
-    everything = Items(rows, rows, rows[:, None].astype(np.float32))
+    everything = Items(rows, rows[:, None], rows[:, None].astype(np.float32))
     bounds = index.starts[index.first_cells]
     return CellReader(lambda part: everything.take(slice(int(bounds[part]), int(bounds[part + 1]))), index)
 

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel import (
+    ONE_EACH,
     SLACK,
     Meetings,
     Search,
@@ -14,7 +15,7 @@ from musicrec.neighbors.search.kernel import (
 )
 from musicrec.neighbors.search.kernel_loops import BLOCK_COLUMNS, SEEDS
 from musicrec.neighbors.search.spaces import Space, fit_frame
-from musicrec.neighbors.search.top_k import best_of, merge_lists
+from musicrec.neighbors.search.top_k import Lists, merge_lists
 from tests.oracles import nearest_by_hand
 
 COSINE = Space()
@@ -26,7 +27,7 @@ def make_items(n: int, *, dim: int = 16, seed: int = 0, n_recordings: int | None
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
     keys = np.sort(rng.choice(10**6, n, replace=False)) - 500_000
     recordings = keys if n_recordings is None else rng.integers(0, n_recordings, n)
-    return Items(keys, recordings, vectors)
+    return Items(keys, recordings[:, None], vectors)
 
 
 def as_pairs(lists, k: int) -> list[list[tuple[int, float]]]:
@@ -82,20 +83,20 @@ def test_a_song_with_more_releases_than_the_seeds_still_gets_k() -> None:
     items = make_items(200)
     vectors = np.repeat(items.vectors[:1], 200, axis=0)
     vectors[100:] = items.vectors[100:]
-    recordings = items.keys.copy()
+    recordings = items.keys[:, None].copy()
     recordings[:100] = 7
     assert SEEDS < 100
     some = Items(items.keys, recordings, vectors)
     found = exact_nearest(some, some, k=10, space=COSINE)
     assert as_pairs(found, 10) == nearest_by_hand(some, some, k=10)
     assert (found.keys[:100] != -1).all()
-    assert (found.recordings[:100] != 7).all()
+    assert (found.groups[:100] != 7).all()
 
 
 @pytest.mark.parametrize("n", [11, 400])
 def test_equal_scores_are_ordered_by_key(n: int) -> None:
     items = make_items(n)
-    same = Items(items.keys, items.recordings, np.repeat(items.vectors[:1], n, axis=0))
+    same = Items(items.keys, items.facts, np.repeat(items.vectors[:1], n, axis=0))
     found = exact_nearest(same, same, k=5, space=COSINE)
     np.testing.assert_array_equal(found.scores, 1.0)
     np.testing.assert_array_equal(found.keys[-1], items.keys[:5])
@@ -103,7 +104,7 @@ def test_equal_scores_are_ordered_by_key(n: int) -> None:
 
 def test_spare_places_are_for_items_of_several_recordings() -> None:
     items = make_items(300)
-    recordings = items.keys.copy()
+    recordings = items.keys[:, None].copy()
     recordings[::2] += 10**9
     mixed = Items(items.keys, recordings, items.vectors)
     lists, expected = (
@@ -125,13 +126,15 @@ def test_lists_over_parts_of_the_candidates_merge_to_the_whole(n: int, n_parts: 
         for part in range(n_parts)
         if (owner == part).any()
     ]
-    assert as_pairs(merge_lists(several, k=7), 7) == nearest_by_hand(items, items, k=7)
+    assert as_pairs(merge_lists(several, items.facts, k=7, rules=ONE_EACH), 7) == nearest_by_hand(
+        items, items, k=7
+    )
 
 
 def test_products_that_overflow_hide_nothing() -> None:
     """Lengths of 1e30 have squares that single precision cannot hold; scores are still those by hand."""
     items = make_items(100)
-    huge = Items(items.keys, items.recordings, items.vectors.astype(np.float32) * np.float32(1e30))
+    huge = Items(items.keys, items.facts, items.vectors.astype(np.float32) * np.float32(1e30))
     space = Space("dot", max_norm=1e30, vector_type="<f4")
     found = exact_nearest(huge, huge, k=3, space=space)
     exact = huge.vectors.astype(np.float64) @ huge.vectors.astype(np.float64).T
@@ -150,8 +153,8 @@ def test_scores_do_not_depend_on_the_block() -> None:
     assert np.abs(whole).max() <= 1.0
 
 
-def test_best_of_leaves_nothing_where_nothing_is() -> None:
-    keys = np.array([[3, 1, 2]])
-    lists = best_of(keys, keys, np.array([[np.nan, 0.5, np.nan]], dtype=np.float32), k=2)
+def test_merged_lists_have_nothing_where_nothing_is() -> None:
+    keys, scores = np.array([[3, 1, 2]]), np.array([[np.nan, 0.5, np.nan]], dtype=np.float32)
+    lists = merge_lists([Lists(keys, keys[:, :, None], scores)], np.array([[9]]), k=2, rules=ONE_EACH)
     assert lists.keys.tolist() == [[1, -1]]
     assert np.isnan(lists.scores[0, 1])

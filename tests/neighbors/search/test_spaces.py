@@ -19,7 +19,7 @@ def test_nearest_are_those_by_hand(metric: str, offset: float) -> None:
     rng = np.random.default_rng(0)
     vectors = (rng.standard_normal((700, 12)) * rng.uniform(0.5, 2.0, (700, 1)) + offset).astype(np.float32)
     keys = np.arange(700)
-    songs = Items(keys, keys, vectors)
+    songs = Items(keys, keys[:, None], vectors)
     space = Space(metric, max_norm=float(np.linalg.norm(vectors, axis=1).max()), vector_type="<f4")
     lists = exact_nearest(songs, songs, k=5, space=space)
     exact = scores_by_hand(vectors, metric)

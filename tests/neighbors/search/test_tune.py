@@ -25,7 +25,7 @@ def songs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def as_queries(vectors: np.ndarray, rows: np.ndarray, family: Voronoi) -> Queries:
     keys = np.arange(N)
-    songs = Items(keys, keys, vectors)
+    songs = Items(keys, keys[:, None], vectors)
     lists = exact_nearest(songs.take(rows), songs, k=10, space=Space())
     return Queries(vectors[rows], family.assign(vectors)[:, 0][lists.keys])
 
@@ -78,7 +78,7 @@ def test_intrinsic_dimension_of_a_known_one(dimension: int) -> None:
     flat = np.hstack([np.ones((20_000, 1)), low]) @ np.linalg.qr(rng.standard_normal((64, dimension + 1)))[0].T
     vectors = (flat / np.linalg.norm(flat, axis=1, keepdims=True)).astype(np.float32)
     keys = np.arange(20_000)
-    songs = Items(keys, keys, vectors)
+    songs = Items(keys, keys[:, None], vectors)
     lists = exact_nearest(songs.take(slice(0, 300)), songs, k=20, space=Space())
     assert intrinsic_dimension(distances(lists.scores, "cosine")) == pytest.approx(dimension, rel=0.2)
 

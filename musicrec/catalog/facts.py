@@ -1,0 +1,50 @@
+"""Tracks → what the rules of lists need to know of each: groups, traits, year, and what must be equal."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from musicrec.arrays import Ints
+from musicrec.config_lists import ListsConfig
+from musicrec.spark.arrow import numbers
+from musicrec.traits import BARRED, EXPLICIT, NO_GROUP, UNKNOWN_YEAR
+
+_UNKNOWN = {"release_year": UNKNOWN_YEAR, "same_key": 0}
+_SECOND = 1000.0
+
+
+def facts_of(tracks: pa.Table, settings: ListsConfig, *, barred: Ints) -> Ints:
+    """Return the columns `settings.facts` of tracks, (n, n_facts).
+
+    Parameters
+    ----------
+    tracks : pyarrow.Table
+        `schemas.TRACKS`.
+    settings : ListsConfig
+    barred : int64 array, shape (m,)
+        The keys of songs that no list holds, rising.
+    """
+    facts = np.empty((tracks.num_rows, len(settings.facts)), dtype=np.int64)
+    for i, name in enumerate(settings.facts):
+        if name == "traits":
+            facts[:, i] = _traits_of(tracks, settings, barred)
+        else:
+            facts[:, i] = numbers(pc.fill_null(tracks[name], _UNKNOWN.get(name, NO_GROUP)))
+    return facts
+
+
+def _traits_of(tracks: pa.Table, settings: ListsConfig, barred: Ints) -> Ints:
+    """Return the traits of tracks (n,) that the rules look at."""
+    traits = numbers(tracks["flags"]).astype(np.int64)
+    explicit = pc.fill_null(tracks["explicit"], settings.explicit_unknown == "explicit")
+    traits |= EXPLICIT * explicit.to_numpy().astype(np.int64)
+    never = np.isin(numbers(tracks["track_key"]), barred)
+    # Of an unknown length none says that it is too short or too long.
+    seconds = tracks["duration_ms"].to_numpy() / _SECOND
+    with np.errstate(invalid="ignore"):
+        never |= seconds < settings.min_seconds
+        if settings.max_seconds:
+            never |= seconds > settings.max_seconds
+    return (traits | BARRED * never) & (settings.always_barred | settings.barred_unless_own)
