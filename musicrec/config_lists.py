@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from musicrec.config_types import Section, Weight
-from musicrec.traits import ALWAYS_BARRED, BARRED, EXPLICIT, FLAGS
+from musicrec.traits import ALWAYS_BARRED, EXCLUDED, EXPLICIT, FLAGS, OTHER_LENGTH
 
 # A limit of so many is none: no list is longer.
 NO_LIMIT = 1000
@@ -54,23 +54,32 @@ class ListsConfig(Section):
         return found
 
     @property
+    def bars_by_key(self) -> dict[str, tuple[int, int]]:
+        """The traits of songs that no list holds, and that only lists of songs with them hold, by what is set."""
+        flags = sum(FLAGS[name] for name in set(self.exclude_flags))
+        explicit = {"none": (EXPLICIT, 0), "clean_for_clean": (0, EXPLICIT)}
+        found = {
+            "explicit": explicit.get(self.explicit, (0, 0)),
+            "exclude_flags": (flags & ALWAYS_BARRED, flags & ~ALWAYS_BARRED),
+            "exclude": (EXCLUDED * bool(self.exclude), 0),
+            "min_seconds, max_seconds": (OTHER_LENGTH * bool(self.min_seconds or self.max_seconds), 0),
+        }
+        return {name: traits for name, traits in found.items() if any(traits)}
+
+    @property
     def always_barred(self) -> int:
         """The traits of songs that no list holds."""
-        barred = {"none": EXPLICIT}.get(self.explicit, 0)
-        if self.exclude or self.min_seconds or self.max_seconds:
-            barred |= BARRED
-        return barred | self._flags & ALWAYS_BARRED
+        return sum(always for always, _ in self.bars_by_key.values())
 
     @property
     def barred_unless_own(self) -> int:
         """The traits of songs that only lists of songs that have them, too, hold."""
-        return {"clean_for_clean": EXPLICIT}.get(self.explicit, 0) | self._flags & ~ALWAYS_BARRED
+        return sum(unless_own for _, unless_own in self.bars_by_key.values())
 
     @property
     def bars(self) -> bool:
         """Whether anything but groups is looked at."""
-        barred = self.always_barred | self.barred_unless_own
-        return bool(barred or self.years_apart >= 0 or self.same)
+        return bool(self.bars_by_key or self.years_apart >= 0 or self.same)
 
     @property
     def facts(self) -> tuple[str, ...]:
@@ -78,10 +87,6 @@ class ListsConfig(Section):
         bars = ("traits",) if self.bars else ()
         years = ("release_year",) if self.years_apart >= 0 else ()
         return (*self.limits, *bars, *years, *(("same_key",) if self.same else ()))
-
-    @property
-    def _flags(self) -> int:
-        return sum(FLAGS[name] for name in set(self.exclude_flags))
 
 
 # For songs of which nothing is known but their keys.

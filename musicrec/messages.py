@@ -202,6 +202,13 @@ MEMBER_BLOCKS = _schema(
 # int32 numbers, -1 for an empty place, and float32 scores, NaN there.
 LIST_BLOCKS = _schema(target=IntegerType(), part=IntegerType(), songs=ROWS, places=ROWS, scores=SCORES)
 
+# A range of songs, `piece` is unique: how many have a list, and how many one that is full.
+WRITTEN_LISTS = _schema(piece=LongType(), n_rows=LongType(), n_full=LongType())
+
+# How many songs of a range have which value of a fact, `column` is its place among these. Blobs of n int64 values
+# and counts; not all values where `is_whole` is not true.
+TALLIED = _schema(column=IntegerType(), is_whole=BooleanType(), values=KEYS, counts=KEYS)
+
 # In how many lists of a range songs of another stand. Spark's hash sends `target` to the range's partition. Blobs
 # of n rows: int64 numbers of songs, int64 numbers of lists.
 TALLIES = _schema(target=IntegerType(), part=IntegerType(), songs=KEYS, n_lists=KEYS)
@@ -213,12 +220,16 @@ COUNTED = _schema(part=IntegerType(), n_lists=KEYS, n_songs=KEYS)
 # (guest, host) is unique. It costs nothing where the list has room, else the place of `removed`, -1 where it has.
 OFFERS = _schema(guest=LongType(), score=FloatType(), host=LongType(), has_room=BooleanType(), removed=LongType())
 
-# A range of numbers, `part` is unique: what its songs got, and what is wrong with how many lists, by an example.
+# A range of numbers, `part` is unique: what its songs got, why how many have no list, and what is wrong with how
+# many lists, by an example.
 CHECKED = _schema(
     part=IntegerType(),
     n_recommended=LongType(),
     n_not_recommended=LongType(),
     n_recommendations=LongType(),
+    n_short_lists=LongType(),
+    why_none=ArrayType(StringType()),
+    n_why_none=ArrayType(LongType()),
     problems=ArrayType(StringType()),
     n_songs=ArrayType(LongType()),
     examples=ArrayType(StringType()),

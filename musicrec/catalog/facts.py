@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from musicrec.arrays import Ints
 from musicrec.config_lists import ListsConfig
 from musicrec.spark.arrow import numbers
-from musicrec.traits import BARRED, EXPLICIT, NO_GROUP, UNKNOWN_YEAR
+from musicrec.traits import EXCLUDED, EXPLICIT, NO_GROUP, OTHER_LENGTH, UNKNOWN_YEAR
 
 _UNKNOWN = {"release_year": UNKNOWN_YEAR, "same_key": 0}
 _SECOND = 1000.0
@@ -40,11 +40,12 @@ def _traits_of(tracks: pa.Table, settings: ListsConfig, barred: Ints) -> Ints:
     traits = numbers(tracks["flags"]).astype(np.int64)
     explicit = pc.fill_null(tracks["explicit"], settings.explicit_unknown == "explicit")
     traits |= EXPLICIT * explicit.to_numpy().astype(np.int64)
-    never = np.isin(numbers(tracks["track_key"]), barred)
+    traits |= EXCLUDED * np.isin(numbers(tracks["track_key"]), barred)
     # Of an unknown length none says that it is too short or too long.
     seconds = tracks["duration_ms"].to_numpy() / _SECOND
     with np.errstate(invalid="ignore"):
-        never |= seconds < settings.min_seconds
+        is_other = seconds < settings.min_seconds
         if settings.max_seconds:
-            never |= seconds > settings.max_seconds
-    return (traits | BARRED * never) & (settings.always_barred | settings.barred_unless_own)
+            is_other |= seconds > settings.max_seconds
+    looked_at: Ints = (traits | OTHER_LENGTH * is_other) & (settings.always_barred | settings.barred_unless_own)
+    return looked_at

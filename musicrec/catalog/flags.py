@@ -45,7 +45,7 @@ _LIVE = re.compile(
 )
 # What albums say as a whole.
 _LIVE_ALBUM = re.compile(
-    r"^live$|^live (?:at|from) |^live in (?:the )?(?!moment|color|love|life|peace|present|dream|fear)|"
+    r"^live$|^live (?:at|from) |^live in (?!(?:the )?(?:moment|color|love|life|peace|present|dream|fear))|"
     r"\b(?:mtv|bbc) (?:unplugged|live)\b|\bunplugged\b|\b(?:ao vivo|en vivo|dal vivo|en directo|in concert)\b"
 )
 _KARAOKE = re.compile(

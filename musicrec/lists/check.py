@@ -11,12 +11,13 @@ from pyspark.sql import functions as F
 from musicrec.catalog.clean import Catalog
 from musicrec.catalog.numbered import Numbered
 from musicrec.config_lists import ListsConfig
-from musicrec.context import Context
+from musicrec.context import Context, log
 from musicrec.errors import QualityError
 from musicrec.gates import Measured
 from musicrec.lists import check_tasks
-from musicrec.lists.check_tasks import Written
+from musicrec.lists.check_tasks import Why, Written
 from musicrec.lists.list_files import ListFiles
+from musicrec.lists.short_tasks import count_facts
 from musicrec.neighbors.search.rules import make_rules
 from musicrec.spark.partitions import partition_targets
 from musicrec.storage import datasets
@@ -47,30 +48,46 @@ def write_status(
             status=context.files(datasets.STATUS),
             refused=_write_refused(context, catalog, lists.numbered),
         )
-        settings = context.config.lists
         rows = check_tasks.write_checked(
-            context.numbers(lists.numbered.n_ranges),
-            lists=lists,
-            rules=make_rules(settings),
+            context.numbers(lists.numbered.n_ranges), lists=lists, why=_why(context, catalog, lists),
             written=written,
-            reason=_why_no_list(catalog, settings),
-        ).toArrow()
+        ).toArrow()  # fmt: skip
         checked = rows.to_pylist()
         _check_problems(checked)
         counts = {name: sum(row[name] for row in checked) for name in check_tasks.COUNTS}
         n_songs = counts["n_recommended"] + counts["n_not_recommended"]
         if n_songs != catalog.n_tracks:
             raise QualityError(f"{catalog.n_tracks} songs, but a status for {n_songs}")
+        if n_short := counts["n_short_lists"]:
+            log.warning("%d lists have fewer than %d songs; their reasons stand in status", n_short, lists.k)
         share = counts["n_not_recommended"] / n_songs
-        context.judge([Measured("max_unlisted", share, n_songs, f"{share:.1%} of {n_songs} songs have no list")])
+        told = f"{share:.1%} of {n_songs} songs have no list{_commonest_reason(checked)}"
+        context.judge([Measured("max_unlisted", share, n_songs, told)])
         return counts
 
 
+def _why(context: Context, catalog: Catalog, lists: ListFiles) -> Why:
+    """Return what tells why lists are short; songs are counted only where some may be."""
+    settings = context.config.lists
+    rules, of_all = make_rules(settings), _why_no_list(catalog, settings)
+    tallies = count_facts(context, lists.numbered, rules, k=lists.k) if lists.is_any_short and not of_all else []
+    return Why(of_all, settings, rules, tallies)
+
+
+def _commonest_reason(checked: Sequence[dict[str, Any]]) -> str:
+    """Return why most of the songs without a list have none, as the end of a sentence."""
+    n_songs = Counter[str]()
+    for row in checked:
+        n_songs.update(dict(zip(row["why_none"], row["n_why_none"], strict=True)))
+    return f": {min(n_songs, key=lambda reason: (-n_songs[reason], reason))}" if n_songs else ""
+
+
 def _why_no_list(catalog: Catalog, settings: ListsConfig) -> str:
+    """Return why no song has a list; empty where some have one."""
     if catalog.n_tracks == 1:
         return "no_other_song"
     reasons = {"work_key": "no_other_work", "recording_key": "no_other_recording"}
-    return reasons.get(settings.listed_once if catalog.is_one_recording else "", "no_neighbor_found")
+    return reasons.get(settings.listed_once if catalog.is_one_recording else "", "")
 
 
 def _write_refused(context: Context, catalog: Catalog, numbered: Numbered) -> tuple[RowFiles, frozenset[int]]:

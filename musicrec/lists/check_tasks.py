@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,8 +13,10 @@ from pyspark.sql import DataFrame
 
 from musicrec.arrays import NO_SONG, Bools, Ints
 from musicrec.catalog.numbered import Numbered, cut_by
+from musicrec.config_lists import ListsConfig
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.nearest import Places
+from musicrec.lists.short import Tally, find_reasons
 from musicrec.lists.sort import as_recommendations
 from musicrec.messages import CHECKED, WRITTEN, as_row
 from musicrec.neighbors.search.rules import ListRules, find_broken
@@ -22,11 +25,13 @@ from musicrec.spark.arrow import gather_batches
 from musicrec.spark.tasks import PIECE_ROWS, Batches, each_number, each_part_of
 from musicrec.storage.rows import RowFiles
 
-COUNTS = ("n_recommended", "n_not_recommended", "n_recommendations")
+COUNTS = ("n_recommended", "n_not_recommended", "n_recommendations", "n_short_lists")
 _CHECKED = pa.schema(
     {
         "part": pa.int32(),
         **dict.fromkeys(COUNTS, pa.int64()),
+        "why_none": pa.list_(pa.string()),
+        "n_why_none": pa.list_(pa.int64()),
         "problems": pa.list_(pa.string()),
         "n_songs": pa.list_(pa.int64()),
         "examples": pa.list_(pa.string()),
@@ -41,6 +46,36 @@ class Written:
     recommendations: RowFiles
     status: RowFiles
     refused: tuple[RowFiles, frozenset[int]]
+
+
+@dataclass(frozen=True)
+class Why:
+    """What tells why lists are short: a reason for `of_all`, or rules and how many songs have which facts."""
+
+    of_all: str
+    settings: ListsConfig
+    rules: ListRules
+    tallies: list[Tally]
+
+    def reasons(self, lists: Places, facts: Ints, *, n_songs: int) -> pa.StringArray:
+        """Return why each list is short, NULL where it is not.
+
+        Parameters
+        ----------
+        lists : Places
+        facts : int64 array, shape (n, n_facts)
+            Of the songs whose lists they are.
+        n_songs : int
+            Of the catalog.
+        """
+        n, k = (lists.places != NO_SONG).sum(axis=1), lists.places.shape[1]
+        short = np.flatnonzero(n < k)
+        reasons = pa.array([self.of_all] * len(short), type=pa.string())
+        if not self.of_all and len(short):
+            reasons = find_reasons(
+                facts[short], self.tallies, n_songs=n_songs, settings=self.settings, rules=self.rules, k=k
+            )
+        return pc.replace_with_mask(pa.nulls(len(n), pa.string()), pa.array(n < k), reasons)
 
 
 def write_refused(refused: DataFrame, *, numbered: Numbered, targets: Sequence[int], files: RowFiles) -> DataFrame:
@@ -74,9 +109,7 @@ def write_refused(refused: DataFrame, *, numbered: Numbered, targets: Sequence[i
     return blocks.repartition(numbered.n_ranges, "target").mapInArrow(write, WRITTEN)
 
 
-def write_checked(
-    ranges: DataFrame, *, lists: ListFiles, rules: ListRules, written: Written, reason: str
-) -> DataFrame:
+def write_checked(ranges: DataFrame, *, lists: ListFiles, why: Why, written: Written) -> DataFrame:
     """Read the recommendations of each range back, check them, write its `schemas.STATUS`; return what was found.
 
     `messages.CHECKED`, a row for each range.
@@ -87,11 +120,9 @@ def write_checked(
         `id`, the numbers of the ranges.
     lists : ListFiles
         What the recommendations were made of.
-    rules : ListRules
-        That they keep.
+    why : Why
+        With the rules that they keep.
     written : Written
-    reason : str
-        Of a song without a list.
     """
 
     def check(batches: Batches) -> Batches:
@@ -99,15 +130,16 @@ def write_checked(
             found = lists.range(part)
             first, n_songs = lists.numbered.firsts[[part, -1]].tolist()
             problems = find_problems(found, first=first, n_songs=n_songs)
-            problems |= find_broken_rules(found, lists.numbered, part=part, rules=rules)
+            problems |= find_broken_rules(found, lists.numbered, part=part, rules=why.rules)
             ids = lists.numbered.ids_of(part)
             stored = written.recommendations.read_piece(part)
             is_same = stored.equals(as_recommendations(lists, part))
-            status = as_status(ids, found, refused=_refused(written, part), reason=reason)
+            reasons = why.reasons(found, lists.numbered.songs.read(part, "facts")[0], n_songs=n_songs)
+            status = as_status(ids, found, refused=_refused(written, part), reasons=reasons)
             written.status.write(part, status, repeated=["status", "reason"])
             if not (is_same and written.status.read_piece(part).equals(status)):
                 problems["what the files hold is not what was written"] = np.arange(len(ids))
-            yield _as_checked(part, ids, found, problems)
+            yield _as_checked(part, ids, found, problems, reasons)
 
     return ranges.mapInArrow(check, CHECKED)
 
@@ -163,7 +195,7 @@ def find_broken_rules(lists: Places, numbered: Numbered, *, part: int, rules: Li
     return {problem: found for problem, found in rows.items() if len(found)}
 
 
-def as_status(ids: pa.StringArray, lists: Places, *, refused: pa.Table, reason: str) -> pa.Table:
+def as_status(ids: pa.StringArray, lists: Places, *, refused: pa.Table, reasons: pa.StringArray) -> pa.Table:
     """Return the `schemas.STATUS` of a range of songs, and of refused ids that are no song, in the order of ids.
 
     Parameters
@@ -173,15 +205,15 @@ def as_status(ids: pa.StringArray, lists: Places, *, refused: pa.Table, reason: 
     lists : Places
     refused : pyarrow.Table
         `track_id, reason`.
-    reason : str
-        Of a song without a list.
+    reasons : pyarrow.StringArray
+        Of the songs whose lists are not full, else NULL.
     """
     n = (lists.places != NO_SONG).sum(axis=1).astype(np.int32)
     listed = pa.array(n > 0)
     songs = [
         ids,
         pc.if_else(listed, "recommended", "not_recommended"),
-        pc.if_else(listed, pa.scalar(None, pa.string()), reason),
+        reasons,
         pa.array(n),
     ]
     table = pa.Table.from_arrays(songs, names=STATUS.names)
@@ -201,12 +233,16 @@ def _refused(written: Written, part: int) -> pa.Table:
     return pa.table({name: pa.array([], type=pa.string()) for name in ("track_id", "reason")})
 
 
-def _as_checked(part: int, ids: pa.StringArray, lists: Places, problems: dict[str, Ints]) -> pa.RecordBatch:
+def _as_checked(
+    part: int, ids: pa.StringArray, lists: Places, problems: dict[str, Ints], reasons: pa.StringArray
+) -> pa.RecordBatch:
     n = (lists.places != NO_SONG).sum(axis=1)
+    why_none = Counter(reasons.filter(pa.array(n == 0)).to_pylist())
     examples = [ids[int(rows[0])].as_py() for rows in problems.values()]
     columns = {
         "part": part, "n_recommended": int((n > 0).sum()), "n_not_recommended": int((n == 0).sum()),
-        "n_recommendations": int(n.sum()), "problems": list(problems),
+        "n_recommendations": int(n.sum()), "n_short_lists": int((n < lists.places.shape[1]).sum()),
+        "why_none": list(why_none), "n_why_none": list(why_none.values()), "problems": list(problems),
         "n_songs": [len(rows) for rows in problems.values()], "examples": examples,
     }  # fmt: skip
     return pa.RecordBatch.from_pylist([columns], schema=_CHECKED)

@@ -51,12 +51,15 @@ class ListFiles:
     k : int
     guests : RangeFiles, optional
         `schemas.PLACES`, by hosts.
+    is_any_short : bool
+        A list may have fewer than k places; not known is true.
     """
 
     files: ArrayFiles
     numbered: Numbered
     k: int
     guests: RangeFiles | None = None
+    is_any_short: bool = True
 
     def with_guests(self, guests: RangeFiles) -> ListFiles:
         """Return the same lists, with guests in some of them."""

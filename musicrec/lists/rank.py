@@ -41,8 +41,9 @@ def write_lists(context: Context, cells: Cells, numbered: Numbered) -> ListFiles
             ),
             targets=targets,
         )
-        rank_tasks.write_ranges(blocks, firsts=numbered.firsts, k=settings.k, files=files).toArrow()
-        return ListFiles(files, numbered, settings.k)
+        written = rank_tasks.write_ranges(blocks, firsts=numbered.firsts, k=settings.k, files=files).toArrow()
+        n_full = sum(written["n_full"].to_pylist())
+        return ListFiles(files, numbered, settings.k, is_any_short=n_full < int(numbered.firsts[-1]))
 
 
 def _write_members(context: Context, cells: Cells, numbered: Numbered) -> Members | None:

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from musicrec.arrays import Floats, Ints
+from musicrec.arrays import NO_SONG, Floats, Ints
 from musicrec.catalog.numbered import Numbered, each_part
 from musicrec.lists.members import ALL, LISTED, Members
 from musicrec.lists.nearest import Places, SongRows, choose_songs, concatenate_places, no_places, sort_candidates
-from musicrec.messages import LIST_BLOCKS, WRITTEN, as_row
+from musicrec.messages import LIST_BLOCKS, WRITTEN_LISTS, as_row
 from musicrec.neighbors.search.rules import ListRules
 from musicrec.spark.arrow import numbers
 from musicrec.spark.tasks import Batches, Read, each_block, each_number, joined
@@ -73,7 +73,7 @@ def as_list_blocks(
 
 
 def write_ranges(blocks: DataFrame, *, firsts: Ints, k: int, files: ArrayFiles) -> DataFrame:
-    """Write the `places` and `scores` of each range of songs and return `messages.WRITTEN`: songs with a list.
+    """Write the `places` and `scores` of each range of songs and return `messages.WRITTEN_LISTS`.
 
     Parameters
     ----------
@@ -92,9 +92,10 @@ def write_ranges(blocks: DataFrame, *, firsts: Ints, k: int, files: ArrayFiles) 
             lists.places[row] = joined(LIST_BLOCKS, "places", rows).reshape(-1, k)
             lists.scores[row] = joined(LIST_BLOCKS, "scores", rows).reshape(-1, k)
             files.write(part, places=lists.places, scores=lists.scores)
-            yield as_row(WRITTEN, piece=part, n_rows=len(row))
+            n_full = int((lists.places[:, -1] != NO_SONG).sum())
+            yield as_row(WRITTEN_LISTS, piece=part, n_rows=len(row), n_full=n_full)
 
-    return blocks.repartition(len(firsts) - 1, "target").mapInArrow(write, WRITTEN)
+    return blocks.repartition(len(firsts) - 1, "target").mapInArrow(write, WRITTEN_LISTS)
 
 
 def rank_items(

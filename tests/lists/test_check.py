@@ -58,11 +58,11 @@ def test_refused_ids_stand_between_the_songs_unless_they_are_one() -> None:
         np.array([[1, -1], [-1, -1]], dtype=np.int32), np.array([[0.5, NAN], [NAN, NAN]], dtype=np.float32)
     )
     refused = pa.table({"track_id": ["a", "b", "d"], "reason": ["missing_id", "tempo_nan", "tempo_nan"]})
-    status = as_status(pa.array(["b", "c"]), lists, refused=refused, reason="no_neighbor_found")
+    status = as_status(pa.array(["b", "c"]), lists, refused=refused, reasons=pa.array([None, "no_more_songs"]))
     assert [tuple(row.values()) for row in status.to_pylist()] == [
         ("a", "quarantined", "missing_id", 0),
         ("b", "recommended", None, 1),
-        ("c", "not_recommended", "no_neighbor_found", 0),
+        ("c", "not_recommended", "no_more_songs", 0),
         ("d", "quarantined", "tempo_nan", 0),
     ]
 
@@ -97,14 +97,14 @@ def test_files_are_read_back_and_every_song_has_a_status(spark, tmp_path: Path) 
          "source_file": ["f"] * 4, "row": ["{}"] * 4}
     )  # fmt: skip
     counts = write_status(context, catalog_of(context, 4, refused), lists, written)
-    assert counts == {"n_recommended": 3, "n_not_recommended": 1, "n_recommendations": 5}
+    assert counts == {"n_recommended": 3, "n_not_recommended": 1, "n_recommendations": 5, "n_short_lists": 2}
     rows = context.files(datasets.STATUS).read().to_pylist()
     assert [(row["track_id"], row["status"], row["reason"], row["n_recommendations"]) for row in rows] == [
         ("a", "recommended", None, 2),
-        ("b", "recommended", None, 1),
+        ("b", "recommended", "rules together", 1),
         ("bb", "quarantined", "energy_nan", 0),
         ("c", "recommended", None, 2),
-        ("d", "not_recommended", "no_neighbor_found", 0),
+        ("d", "not_recommended", "rules together", 0),
     ]
     assert written.read().to_pylist()[:2] == [
         {"track_id": "a", "rank": 1, "recommended_track_id": "b", "score": pytest.approx(0.9)},

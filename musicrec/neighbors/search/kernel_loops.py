@@ -246,7 +246,7 @@ def _find_place(
     row: int, score: np.float32, names: Ints, column: int, filled: int, rules: Ints, own: Ints,
     keys: Ints, listed: Ints, scores: Floats,
 ) -> int:  # fmt: skip
-    """Return who makes way: the worst of the narrowest full group, `filled` where none is, -1 for the newcomer."""
+    """Return who makes way: the worst of the narrowest full group, `filled` if none is, -1 the newcomer."""
     place = filled
     for group in range(rules[GROUPS]):
         value = names[column, FOUND_FACTS + group]
@@ -258,7 +258,6 @@ def _find_place(
                 n_listed, last = n_listed + 1, position
         limit = rules[LIMITS + 2 * group + int(value == own[group])]
         if place < filled:
-            # Where groups cross, two would have to go.
             if n_listed - int(listed[row, place, group] == value) >= limit:
                 return -1
         elif n_listed >= limit:

@@ -45,7 +45,7 @@ def uneven() -> tuple[np.ndarray, Voronoi, Queries, Queries, np.ndarray]:
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     family = Voronoi(fit_leaders(vectors, n_leaders=400, seed=0), same_reach(np.inf), 400)
     keys, cells = np.arange(N), family.assign(vectors)[:, 0]
-    songs = Items(keys, keys, vectors)
+    songs = Items(keys, keys[:, None], vectors)
     drawn = rng.permutation(N)[:4000]
     lists = exact_nearest(songs.take(drawn), songs, k=K, space=Space())
     queries = [

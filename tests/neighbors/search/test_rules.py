@@ -24,7 +24,7 @@ from musicrec.neighbors.search.rules import (
 )
 from musicrec.neighbors.search.spaces import Space, fit_frame
 from musicrec.neighbors.search.top_k import Lists, merge_lists
-from musicrec.traits import BARRED, EXPLICIT, FLAGS, NO_GROUP, UNKNOWN_YEAR
+from musicrec.traits import EXCLUDED, EXPLICIT, FLAGS, NO_GROUP, UNKNOWN_YEAR
 from tests.oracles import Song, ruled_lists_by_hand, scores_by_hand
 
 COSINE = Space()
@@ -124,7 +124,7 @@ def cases(draw: st.DrawFn, *, max_songs: int = 160) -> Case:
 def facts_of(song: Song, config: ListsConfig) -> list[int]:
     explicit = config.explicit_unknown == "explicit" if song["explicit"] is None else song["explicit"]
     traits = sum(FLAGS[name] for name in song["flags"]) + EXPLICIT * explicit
-    traits += BARRED * bool(config.exclude and song["is_excluded"])
+    traits += EXCLUDED * bool(config.exclude and song["is_excluded"])
     known = {
         "work_key": song["work"],
         "track_key": song["key"],
