@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from musicrec.arrays import Bools, is_drawn
 from musicrec.encoder.sample import Songs
 from musicrec.measures.retrieval import Collection
@@ -50,7 +48,7 @@ def draw_judges(songs: Songs, *, kept: Bools, seed: int) -> Judges:
     share = min(1.0, MAX_SONGS / max(1, int((~kept).sum())))
     at_gate = ~kept & is_drawn(numbers(songs.labeled["track_key"]), share=share, seed=seed)
     candidates = songs.candidates(at_gate)
-    n_queries = _count_queries(candidates)
+    n_queries = int(candidates.are_queries.sum())
     return Judges(at_gate, candidates, n_queries, _why_not(songs, n_queries=n_queries))
 
 
@@ -62,9 +60,3 @@ def _why_not(songs: Songs, *, n_queries: int) -> str:
             f"only {n_queries} sampled songs of the artists held out share {songs.judged_by} with another artist's"
         )
     return ""
-
-
-def _count_queries(candidates: Collection) -> int:
-    """Return how many songs have a right answer by another artist."""
-    query, song = candidates.relevance(slice(0, len(candidates.artists))).nonzero()
-    return len(np.unique(query[candidates.artists[query] != candidates.artists[song]]))

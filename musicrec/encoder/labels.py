@@ -23,7 +23,8 @@ from musicrec.spark.tasks import PIECE_ROWS, Batches
 
 N_FOLDS = 10_000
 # What labels are made of.
-LABEL_COLUMNS = ["track_key", "recording_key", "artist_key", "title", "album", *RAW_INPUTS]
+GROUP_COLUMNS = ["track_key", "recording_key", "work_key", "artist_key", "album_key", "same_key"]
+LABEL_COLUMNS = [*GROUP_COLUMNS, "flags", "explicit", "title", "album", "release_year", *RAW_INPUTS]
 
 
 def label_songs(tracks: pa.Table, *, seed: int) -> pa.Table:

@@ -25,7 +25,7 @@ from musicrec.encoder.sample_tasks import TrackRows
 from musicrec.encoder.training_set import known_inputs
 from musicrec.errors import InputError
 from musicrec.evaluation.protocol import BASELINE, SplitResult, evaluate_split
-from musicrec.evaluation.spreading_effect import evaluate_spreading
+from musicrec.evaluation.whole_lists import evaluate_lists
 from musicrec.measures.metrics import percentile_interval, resampled_means
 from musicrec.measures.retrieval import ListMeasures
 from musicrec.songs import newest_year
@@ -63,7 +63,7 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
         "k": K,
         "methods": _summaries(outcomes, config),
         "known_to_playlists": _known_summaries(known, config),
-        "spreading": evaluate_spreading(songs, config),
+        "lists": evaluate_lists(songs, config),
     }
 
 
@@ -103,6 +103,7 @@ def _summaries(outcomes: dict[str, list[SplitResult]], config: Config) -> list[d
     summaries = []
     for i, (name, splits) in enumerate(outcomes.items()):
         own = np.concatenate([each.with_own_artist.precision for each in splits])
+        lone = np.concatenate([each.measures.precision[each.is_lone] for each in splits])
         exposures = [asdict(each.exposure) for each in splits]
         summaries.append(
             {
@@ -115,6 +116,7 @@ def _summaries(outcomes: dict[str, list[SplitResult]], config: Config) -> list[d
                     percentile_interval(means[i, 0] / means[first, 0], resampled[i, 0] / resampled[first, 0])
                 ),
                 "precision_with_own_artist": float(own.mean()),
+                "precision_of_lone_artists": float(lone.mean()) if len(lone) else float("nan"),
                 "exposure": {key: float(np.mean([one[key] for one in exposures])) for key in exposures[0]},
             }
         )

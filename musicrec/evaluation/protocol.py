@@ -33,11 +33,15 @@ FOLD_SEED = 25
 
 @dataclass(frozen=True)
 class SplitResult:
-    """How one method did on one split: among other artists' songs, and with those of the query's own."""
+    """How one method did on one split: among other artists' songs, and with those of the query's own.
+
+    `is_lone` (n_queries,) says which queries of `measures` are by artists of one song.
+    """
 
     measures: ListMeasures
     with_own_artist: ListMeasures
     exposure: Exposure
+    is_lone: Bools
 
 
 def evaluate_split(
@@ -53,8 +57,11 @@ def evaluate_split(
         Which of `training_set.INPUTS` methods may see: none at first, then one after the other.
     split : int
     """
-    test = is_test(labels.artists_of(songs.labeled), share=config.evaluate.test_share, split=split)
+    artists = labels.artists_of(songs.labeled)
+    test = is_test(artists, share=config.evaluate.test_share, split=split)
     candidates = songs.candidates(test)
+    _, which, n_songs = np.unique(artists, return_inverse=True, return_counts=True)
+    is_lone = (n_songs[which] == 1)[test][candidates.are_queries]
     raw = songs.raw[test]
     features = raw[:, : len(FEATURES)]
     descriptions = baselines.fit_zscore(songs.raw[~test, : len(FEATURES)])(features)
@@ -64,7 +71,7 @@ def evaluate_split(
     for name, scorer in methods.items():
         others, own = (answer(scorer, candidates, k=K, own_artist=own) for own in (False, True))
         exposure = measure_exposure(others.nearest, popularity=popularity, descriptions=descriptions)
-        outcomes[name] = SplitResult(others.measures, own.measures, exposure)
+        outcomes[name] = SplitResult(others.measures, own.measures, exposure, is_lone)
     some = {name: methods[name] for name in (BASELINE, f"{ENCODER}{_suffix(inputs)}")}
     return outcomes, evaluate_known(songs, some, test=test, k=K)
 
@@ -103,12 +110,13 @@ def _methods(songs: Songs, config: Config, *, inputs: Sequence[str], test: Bools
     for name, fit in fits.items():
         methods[name] = by_cosine(fit(learned[:, :n_features])(asked[:, :n_features]))
     for n in range(len(inputs) + 1):
-        methods |= _learned_methods(songs, with_inputs(config.model, inputs[:n]), inputs=inputs[:n], test=test)
+        settings, with_gaps = with_inputs(config.model, inputs[:n]), n in (0, len(inputs))
+        methods |= _learned_methods(songs, settings, inputs=inputs[:n], test=test, with_gaps=with_gaps)
     return methods
 
 
 def _learned_methods(
-    songs: Songs, settings: ModelConfig, *, inputs: Sequence[str], test: Bools
+    songs: Songs, settings: ModelConfig, *, inputs: Sequence[str], test: Bools, with_gaps: bool
 ) -> dict[str, Scorer]:
     made = prepare(songs, settings, kept=~test)
     suffix, told = _suffix(inputs), made.inputs[test]
@@ -123,8 +131,10 @@ def _learned_methods(
     encoder, history = train_encoder(made.learned, settings=settings, on_epoch=lambda _: None)
     log.info("%d epochs, %.0f s", len(history), sum(epoch.seconds for epoch in history))
     whole = embed(encoder, told)
-    half = embed(encoder, _without_half(told, made.encodings.layout, seed=settings.seed))
     methods[f"{ENCODER}{suffix}"] = by_cosine(whole)
+    if not with_gaps:
+        return methods
+    half = embed(encoder, _without_half(told, made.encodings.layout, seed=settings.seed))
     methods[f"{ENCODER}{suffix}, half of the query's features missing"] = _by_cosine_of(half, whole)
     methods[f"{ENCODER}{suffix}, half of all songs' features missing"] = by_cosine(half)
     return methods

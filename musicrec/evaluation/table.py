@@ -14,8 +14,8 @@ def as_text(result: dict[str, Any]) -> str:
             f"{result['splits'][1]}, by artist; right is who shares {result['judged_by']}; 95 % intervals",
             "",
             f"| method | P@{k} | / z-scored | hit@{k} | nDCG@{k} | recall@{k} | MAP | R-precision "
-            f"| P@{k} with own artist |",
-            "|---|---|---:|---|---|---:|---:|---:|---:|",
+            f"| P@{k} with own artist | P@{k} of artists with one song |",
+            "|---|---|---:|---|---|---:|---:|---:|---:|---:|",
             *[_quality_line(method) for method in methods],
             "",
             "| method | recommended to nobody | Gini | k-occurrence skewness | places of the popular tenth "
@@ -24,12 +24,7 @@ def as_text(result: dict[str, Any]) -> str:
             *[_exposure_line(method) for method in methods],
             "",
             *_known_lines(result["known_to_playlists"], k=k),
-            f"lists of all {result['n_songs']:,} songs by the encoder of split {result['splits'][0]}, "
-            "P of the held-out songs' lists",
-            "",
-            "| spreading | recommended to nobody | k-occurrence skewness | P |",
-            "|---|---:|---:|---:|",
-            *[_spreading_line(name, found) for name, found in result["spreading"].items()],
+            *_list_lines(result),
         ]
     )
 
@@ -44,6 +39,7 @@ def _quality_line(method: dict[str, Any]) -> str:
         _interval(means["ndcg"]),
         *[f"{means[name]['mean']:.4f}" for name in ("recall", "average_precision", "r_precision")],
         f"{method['precision_with_own_artist']:.4f}",
+        f"{method['precision_of_lone_artists']:.4f}",
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -51,7 +47,7 @@ def _quality_line(method: dict[str, Any]) -> str:
 def _exposure_line(method: dict[str, Any]) -> str:
     exposure = method["exposure"]
     cells = [
-        f"{1 - exposure['coverage']:.2%}".replace("%", " %"),
+        _percent(1 - exposure["coverage"]),
         *[f"{exposure[name]:.2f}" for name in ("gini", "skewness")],
         f"{exposure['popular_share']:.1%}".replace("%", " %"),
         *[f"{exposure[name]:.2f}" for name in ("novelty_bits", "diversity")],
@@ -72,9 +68,33 @@ def _known_lines(known: dict[str, Any], *, k: int) -> list[str]:
     ]
 
 
-def _spreading_line(name: str, found: dict[str, float]) -> str:
-    share = f"{found['forgotten_share']:.2%}".replace("%", " %")
-    return f"| {name} | {share} | {found['skewness']:.2f} | {found['precision']:.4f} |"
+def _list_lines(result: dict[str, Any]) -> list[str]:
+    return [
+        f"lists of all {result['n_songs']:,} songs by the encoder of split {result['splits'][0]}; P of the "
+        "held-out songs' lists; the language is told by small words of six languages in titles, where it is",
+        "",
+        "| lists | P | full | an artist 3 times | two versions | own artist | same language "
+        "| holiday songs in lists of holiday songs | in others | years apart "
+        "| recommended to nobody | k-occurrence skewness |",
+        f"|---|{'---:|' * 11}",
+        *[_list_line(name, found) for name, found in result["lists"].items()],
+    ]
+
+
+def _list_line(name: str, found: dict[str, float]) -> str:
+    shares = ("repeated_artist", "repeated_work", "own_artist", "same_language", "holiday", "holiday_elsewhere")
+    cells = [
+        f"{found['precision']:.4f}",
+        *[_percent(found[key]) for key in ("full", *shares)],
+        f"{found['years_apart']:.0f}",
+        _percent(found["forgotten_share"]),
+        f"{found['skewness']:.2f}",
+    ]
+    return f"| {' | '.join([name, *cells])} |"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.2%}".replace("%", " %")
 
 
 def _interval(estimate: dict[str, float]) -> str:

@@ -81,6 +81,14 @@ class Collection:
         shape = (len(artists), max(1, len(names)))
         return Collection(artists, sparse.coo_array((ones, (song, column)), shape=shape).tocsr())
 
+    @property
+    def are_queries(self) -> Bools:
+        """Which songs (n,) have a right answer by another artist: those that measures are of."""
+        query, song = self.relevance(slice(0, len(self.artists))).nonzero()
+        found = np.zeros(len(self.artists), dtype=np.bool_)
+        found[query[self.artists[query] != self.artists[song]]] = True
+        return found
+
     def relevance(self, rows: slice) -> sparse.csr_array:
         """Return (n_rows, n), with an element where songs share a group with the asked ones."""
         return self.groups[rows] @ self.groups.T

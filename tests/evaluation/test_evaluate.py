@@ -23,7 +23,8 @@ def tells_each_method_in_a_line(result: dict[str, Any]) -> None:
     # Every line has the cells of its head.
     lines = [line for line in as_text(result).splitlines() if line.startswith("|")]
     n_lines = 2 + len(methods)
-    for first, last in ((0, n_lines), (n_lines, 2 * n_lines), (2 * n_lines, -4)):
+    n_lists = 2 + len(result["lists"])
+    for first, last in ((0, n_lines), (n_lines, 2 * n_lines), (2 * n_lines, -n_lists), (-n_lists, len(lines))):
         assert len({line.count("|") for line in lines[first:last]}) == 1
     assert list(result["known_to_playlists"]["methods"]) == [
         "playlist co-occurrence", "z-scored features", EVERYTHING
@@ -40,8 +41,14 @@ def test_every_method_has_its_line(spark, catalog, tmp_path: Path) -> None:
     config = make_config(catalog[0] / "tracks", tmp_path, f"input.playlists={catalog[0] / 'playlists'}", *settings)
     result = evaluate(spark, config)
     tells_each_method_in_a_line(result)
-    before, after = result["spreading"]["before"], result["spreading"]["after"]
-    assert after["forgotten_share"] < before["forgotten_share"]
+    lists = result["lists"]
+    kept, spread, free = (lists[f"encoder, {name}"] for name in ("rules", "rules, spread", "no rules"))
+    assert spread["forgotten_share"] < kept["forgotten_share"]
+    for name in ("repeated_artist", "repeated_work"):
+        assert kept[name] == spread[name] == 0.0 < free[name]
+    assert 0 < kept["own_artist"] < 0.1 < free["own_artist"]
+    assert lists["encoder, rules, own artist out"]["own_artist"] == 0.0
+    assert kept["full"] == 1.0
 
 
 def test_a_refused_run_leaves_nothing_in_the_session(spark, tmp_path: Path) -> None:
@@ -81,12 +88,12 @@ def test_evaluation_beats_the_baseline(spark, tmp_path: Path) -> None:
     assert methods["encoder"]["ratio"]["lower"] > 1.0
     assert ratios["encoder"] > ratios["quantiles"]
     assert ratios[EVERYTHING] > 2.2
-    assert ratios["z-scored features + release date + popularity"] < ratios[EVERYTHING]
+    assert ratios[EVERYTHING.replace("encoder", "z-scored features")] < ratios[EVERYTHING]
     for missing in ("half of the query's features missing", "half of all songs' features missing"):
         assert 0.2 * ratios[EVERYTHING] < ratios[f"{EVERYTHING}, {missing}"] < ratios[EVERYTHING]
     assert methods["popularity"]["exposure"]["coverage"] < 0.05 < methods[EVERYTHING]["exposure"]["coverage"]
     known = result["known_to_playlists"]["methods"]
     assert known["playlist co-occurrence"][0]["mean"] > known["z-scored features"][0]["mean"]
-    before, after = result["spreading"]["before"], result["spreading"]["after"]
+    before, after = result["lists"]["encoder, rules"], result["lists"]["encoder, rules, spread"]
     assert after["forgotten_share"] < 0.3 * before["forgotten_share"]
     assert after["precision"] > 0.98 * before["precision"]
