@@ -54,7 +54,8 @@ def test_titles_say_what_they_say(flag: str, title: str) -> None:
 @pytest.mark.parametrize(
     ("album", "flag"),
     [("Live at the Apollo", "live"), ("Unplugged in New York", "live"), ("MTV Unplugged", "live"),
-     ("Live", "live"), ("Karaoke Hits Vol. 3", "karaoke"), ("A Very X Christmas", "holiday"), ("Song (X Remix)", "remix"),
+     ("Live", "live"), ("Karaoke Hits Vol. 3", "karaoke"), ("A Very X Christmas", "holiday"),
+     ("Song (X Remix)", "remix"),
      ("Live in the Moment", ""), ("Live Forever", ""), ("Song (Remixes)", ""), ("Olive", ""), ("How We Live", "")],
 )  # fmt: skip
 def test_albums_say_what_they_say(album: str, flag: str) -> None:
