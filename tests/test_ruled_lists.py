@@ -76,7 +76,7 @@ def night(spark, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, 
 
 
 def test_lists_of_a_night_are_those_of_a_search_by_hand(night) -> None:
-    """By their scores: which of equal ones is listed is another matter, and changes no score of a greedy choice."""
+    """By their scores: which of equal ones is listed is another matter, and changes no score of a choice."""
     snapshot, root, rows, excluded = night
     songs = [as_song(row) for row in rows.itertuples()]
     found = read(root / "work" / snapshot.name, "embeddings").set_index("track_id")["embedding"]
