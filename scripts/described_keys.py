@@ -55,6 +55,7 @@ COUNTS = (
     Key("counts/n_recommended", "songs that have a list"),
     Key("counts/n_not_recommended", "songs of the catalog that have none"),
     Key("counts/n_recommendations", "rows of `recommendations`"),
+    Key("counts/n_short_lists", "songs whose list has fewer than `neighbors.k` songs, or that have none"),
 )
 
 MODEL = (

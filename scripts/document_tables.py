@@ -37,7 +37,7 @@ COLUMNS = {
     "user_recommendations.score": "agreement of the favorites' lists, above 0; 1 is first in the list of each",
     "because_of": "the favorite whose list holds the song highest",
     "status": "what became of the song, see below",
-    "reason": "why it has no list, see below; NULL where it has one",
+    "reason": "why its list has fewer than `neighbors.k` songs, see below; NULL where it has as many",
     "quarantine.reason": "the first rule that the row breaks, see below",
     "n_recommendations": "length of its list, 0 to `neighbors.k`",
     "track_key": "64-bit hash of `track_id`, the key inside of a run",
@@ -46,6 +46,9 @@ COLUMNS = {
     "work_key": "the same for the versions of one work: artists in common, and one title without what stands in "
     "brackets, after a dash, or for a version (live, acoustic); all of one recording are of one work",
     "artist_key": "the same for the songs of one first artist; NULL where there is none, or various ones",
+    "album_key": "the same for the songs of an artist that are of one album and year; NULL without an album",
+    "same_key": "the same for songs with the same values in the columns of `lists.same`; NULL without any",
+    "flags": "what title, album and genre say, a sum: 1 live, 2 karaoke, 4 for the holidays, 8 a remix",
     "title": "cut to a bounded length",
     "artist": "as the input has them, several in one text; cut to a bounded length",
     "album": "cut to a bounded length",
@@ -58,7 +61,8 @@ COLUMNS = {
     "source_file": "the file that the row stands in",
     "row": "the row as JSON, or its text where it could not be parsed; the first 2,000 characters",
     "embedding": "the vector, of length 1; its values are exact in half precision",
-    "item_key": "the smallest `track_key` of the songs with this vector",
+    "item_key": "the smallest `track_key` of its songs: those of one vector, and of equal facts where these "
+    "are few",
     "self_score": "score of the song with those that share its vector",
     "neighbor_keys": "`item_key` of the nearest items, best first",
     "scores": "their scores, falling",
@@ -83,8 +87,9 @@ COLUMNS = {
 FILES = {
     "model": "`encoder.safetensors` (the weights), `encoder.json` (what turns songs into inputs, and the layers); "
     "`checkpoint-*.safetensors` only while a training is under way, or after it was cut",
-    "packed": "numbered pieces of vectors, three arrays each: `keys.npy` (int64), `recordings.npy` (int64), "
-    "`vectors.npy` (half or single precision, a row each); deleted when the cells are written",
+    "packed": "numbered pieces of vectors, three arrays each: `keys.npy` (int64), `facts.npy` (int64, a row each: "
+    "what the rules of `[lists]` need to know), `vectors.npy` (half or single precision, a row each); deleted "
+    "when the cells are written",
     "items": "parts of the cells: the same three arrays, items in the order of their cells",
     "songs": "pieces of songs, Arrow files, in which an id may stand several times; deleted when the tracks are "
     "written",
@@ -92,12 +97,12 @@ FILES = {
     "releases": "the songs whose recording or work another one names, by part of all titles and range of ids; "
     "deleted with them",
     "numbered": "songs in the order of their ids, by range of their numbers, four arrays each: `offsets.npy` "
-    "(int32) and `text.npy` (bytes of UTF-8) are the ids, `keys.npy` and `recordings.npy` (int64)",
+    "(int32) and `text.npy` (bytes of UTF-8) are the ids, `keys.npy` and `facts.npy` (int64, a row each)",
     "numbered-keys": "the same songs in the order of their keys, by range of these: `keys.npy`, `numbers.npy` "
-    "(int32), `recordings.npy`",
+    "(int32), `facts.npy`",
     "members": "songs that share a vector with others, by range of the number of the song that names the item: "
-    "`items.npy` and `self_scores.npy`, and of each item its songs, `starts.npy`, `songs.npy`, `recordings.npy`, "
-    "and those that a list can hold, `listed_starts.npy`, `listed.npy`, `listed_recordings.npy`",
+    "`items.npy` and `self_scores.npy`, and of each item its songs, `starts.npy`, `songs.npy`, `facts.npy`, and "
+    "those that a list can hold, `listed_starts.npy`, `listed.npy`, `listed_facts.npy`",
     "lists": "lists by range of numbers, before songs in no list get a place: `places.npy` (int32, a row of "
     "`neighbors.k` numbers for each song, -1 where a place is empty) and `scores.npy` (single precision, NaN "
     "there)",
@@ -112,8 +117,11 @@ WITHOUT_LIST = {
     "no_other_song": "the catalog has this one song only",
     "no_other_work": "all songs of the catalog are versions of one work",
     "no_other_recording": "works may stand twice, and all songs of the catalog are releases of one recording",
-    "no_neighbor_found": "the join found none: all others are of the same work, or `hash_family` is "
-    "`hyperplane` and its cells are too small",
+    "no_more_songs": "the catalog has no more than this list could hold",
+    "<rule> leaves <n>": "of the rules in `[lists]` this one by itself leaves fewest songs, n in the whole "
+    "catalog: `one_per_work`, `one_per_recording`, `max_per_album`, `max_per_artist` (with `max_own_artist`), "
+    "`explicit`, `exclude_flags`, `exclude`, `min_seconds, max_seconds`, `years_apart`, `same`",
+    "rules together": "each rule by itself leaves enough songs; under all of them the join met fewer",
 }
 ROW_REASONS = {
     "malformed_row": "the row could not be parsed",
@@ -266,7 +274,7 @@ def _range(rule: FeatureRule) -> str:
 
 def _reasons() -> str:
     status = [f"| `{name}` | {text} |" for name, text in STATUS.items()]
-    without = [f"| `{name}` | `not_recommended` | {text} |" for name, text in WITHOUT_LIST.items()]
+    without = [f"| `{name}` | {_listed(name)} | {text} |" for name, text in WITHOUT_LIST.items()]
     refused = {**ROW_REASONS, **{f"<feature>_{name}": text for name, text in FEATURE_REASONS.items()}}
     without += [f"| `{name}` | `quarantined` | {text} |" for name, text in refused.items()]
     names = ", ".join(f"`{rule.name}`" for rule in FEATURE_RULES)
@@ -276,6 +284,11 @@ def _reasons() -> str:
         'With `input.invalid_values = "missing"` those three do not occur. '
         "Rows without an id stand in `quarantine` only.\n"
     )
+
+
+def _listed(reason: str) -> str:
+    """Return the status of songs with a reason: where it bars all songs from all lists, none has a list."""
+    return "`not_recommended`" if reason.startswith("no_other") else "`not_recommended`, `recommended`"
 
 
 def _keys(keys: Sequence[Key]) -> str:

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from musicrec.catalog.columns import MALFORMED, SOURCE_FILE
 from musicrec.catalog.commonest import count_commonest, measure_catalog, middle, survey_songs
+from musicrec.catalog.derived import as_tracks_table
 from musicrec.catalog.twins import keep_winners
 from musicrec.config import GatesConfig
 from musicrec.errors import QualityError
 from musicrec.gates import Measured, as_record, check_verdicts, judge
 from musicrec.measures.collapse import SAME_DIRECTION, same_direction_share
 from musicrec.messages import AUDITED, WRITTEN_TRACKS, as_row
-from musicrec.schemas import TRACKS
 from musicrec.songs import FEATURES
 from musicrec.spark.arrow import numbers
 from tests.catalog.test_audit import rules_of
@@ -44,7 +44,7 @@ def measure(rows: pa.Table, *, published: Mapping[str, Any] | None = None) -> li
         key, n_of_key = middle(numbers(found.songs["track_key"]))
         audited.append({"n_rows": len(piece), "common_key": int(key), "n_of_key": n_of_key})
         songs.append(found.songs)
-    winners = keep_winners(pa.concat_tables(songs)).select(TRACKS.names)
+    winners = as_tracks_table(keep_winners(pa.concat_tables(songs)))
     cuts = np.linspace(0, len(winners), N_RANGES + 1).astype(int)
     ranges = [winners.slice(a, b - a) for a, b in pairwise(cuts)]
     written = [

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from musicrec import schemas
 from musicrec.catalog.number import write_vector_numbers
 from musicrec.config import load_config
+from musicrec.config_lists import ListsConfig
 from musicrec.context import Context
 from musicrec.lists.rank import write_lists
 from musicrec.lists.sort import as_recommendations
@@ -25,16 +26,20 @@ from musicrec.neighbors.search.items import concatenate
 from musicrec.neighbors.search.kernel import SLACK
 from musicrec.neighbors.search.leaders import fit_leaders
 from musicrec.neighbors.search.reach import same_reach
-from musicrec.neighbors.search.rules import ListRules
+from musicrec.neighbors.search.rules import ListRules, make_rules
 from musicrec.neighbors.search.spaces import Space, fit_frame
 from musicrec.neighbors.search.voronoi import Voronoi
 from musicrec.spark.partitions import partition_targets
 from musicrec.storage import datasets, runs
 from musicrec.storage.rows import RowFiles
 from tests.made import ONE_COLUMN
-from tests.oracles import named_lists_by_hand
+from tests.oracles import named_lists_by_hand, ruled_lists_by_hand, scores_by_hand
 
 DIM = 8
+
+
+# Of artists a list holds two, of its own song's one; flags bar songs of another kind, and of another year.
+RULED = ListsConfig(one_per_work=False, years_apart=2, exclude_flags=("holiday",))
 
 
 def make_embeddings(
@@ -77,14 +82,23 @@ def as_blocks(spark, embeddings, directory: Path, settings: cell_tasks.CellSetti
 
 
 def through_spark(
-    spark, songs: pd.DataFrame, directory, *, k: int, family: HashFamily, n_units: int = 3, partitions: int = 3
+    spark,
+    songs: pd.DataFrame,
+    directory,
+    *,
+    k: int,
+    family: HashFamily,
+    n_units: int = 3,
+    partitions: int = 3,
+    lists: ListsConfig | None = None,
 ) -> pd.DataFrame:
     embeddings = as_frame(spark, songs, partitions=partitions)
     first_cells = cut_parts(np.ones(family.n_cells), n_parts=partitions)
-    settings = cell_tasks.CellSettings(family, Space(), first_cells, drawn_share=0.5, seed=1)
+    rules = make_rules(lists) if lists else ListRules()
+    settings = cell_tasks.CellSettings(family, Space(), first_cells, drawn_share=0.5, seed=1, rules=rules)
     files = ItemFiles(str(directory / f"cells-{partitions}"))
     blocks = as_blocks(spark, embeddings, directory / f"pieces-{partitions}", settings)
-    context = make_context(spark, directory / f"run-{partitions}", k=k)
+    context = make_context(spark, directory / f"run-{partitions}", k=k, lists=lists)
     repeated = context.files(datasets.REPEATED)
     cells = cell_tasks.write_parts(blocks, settings=settings, write=files.write, write_repeated=repeated.write)
     counts = np.zeros(family.n_cells, dtype=np.int64)
@@ -94,7 +108,7 @@ def through_spark(
     n_cells = family.n_cells // family.n_tables
     units = cut_units(index.starts[: n_cells + 1], np.ones(n_cells), n_units=n_units, max_rows=10**6)
     plan = join_tasks.JoinSettings(
-        k, SLACK, ListRules(), Space(), fit_frame(np.zeros((1, DIM), np.float32), Space()), family, index, units,
+        k, SLACK, rules, Space(), fit_frame(np.zeros((1, DIM), np.float32), Space()), family, index, units,
         np.arange(3), files.read,
     )  # fmt: skip
     tasks, lists_of = context.numbers(len(units) - 1), context.files(datasets.NEIGHBORS)
@@ -112,8 +126,9 @@ def through_spark(
     return rows
 
 
-def make_context(spark, root: Path, *, k: int) -> Context:
+def make_context(spark, root: Path, *, k: int, lists: ListsConfig | None = None) -> Context:
     config = load_config(overrides=[f"neighbors.k={k}", "input.tracks=none", *ONE_COLUMN])
+    config = config.model_copy(update={"lists": lists or config.lists})
     return Context(spark, config, runs.start_run(runs.open_root(str(root)), run_date=date(2026, 1, 2)))
 
 
@@ -162,6 +177,40 @@ def test_two_songs_and_one(spark, tmp_path) -> None:
     found = as_dict(through_spark(spark, two, tmp_path / "two", k=10, family=Exact(1)))
     assert {k: [o for o, _ in v] for k, v in found.items()} == {"id00000": ["id00001"], "id00001": ["id00000"]}
     assert through_spark(spark, make_embeddings(1), tmp_path / "one", k=10, family=Exact(1)).empty
+
+
+@pytest.mark.parametrize("n_vectors", [1, 3, 40, 300])
+def test_songs_of_few_vectors_are_listed_by_the_rules(spark, tmp_path, n_vectors: int) -> None:
+    """Where a vector has few different facts songs of each are an item; where it has many, all are one."""
+    rng, n, k = np.random.default_rng(n_vectors), 300, 5
+    songs = make_embeddings(n)
+    vectors = np.stack(songs["embedding"])[rng.integers(0, n_vectors, n)]
+    # Of a recording all is the same, of an artist nothing.
+    of_recording = np.column_stack(
+        [rng.integers(0, 40, 150), 4 * rng.integers(0, 2, 150), rng.integers(0, 9, 150)]
+    )
+    recording = rng.integers(0, 150, n)
+    facts = np.column_stack([recording + 10**10, of_recording[recording]])
+    facts[facts[:, 1] == 0, 1] = -1
+    songs["embedding"], songs["facts"] = list(vectors), list(facts)
+    found = as_dict(through_spark(spark, songs, tmp_path, k=k, family=Exact(3), lists=RULED))
+    named = [
+        {
+            "key": name,
+            "recording": row[0],
+            "artist": None if row[1] < 0 else row[1],
+            "flag": row[2],
+            "year": row[3],
+        }
+        for name, row in zip(songs["track_id"], facts.tolist(), strict=True)
+    ]
+    expected = ruled_lists_by_hand(
+        scores_by_hand(vectors, "cosine"), named, named, limits={"recording": (1, 0), "artist": (2, 1)}, k=k,
+        may_list=lambda query, song: song["flag"] <= query["flag"] and abs(song["year"] - query["year"]) <= 2,
+    )  # fmt: skip
+    for song, pairs in zip(named, expected, strict=True):
+        scores = [score for _, score in found.get(song["key"], [])]
+        np.testing.assert_allclose(scores, [score for _, score in pairs], atol=1.1e-6)
 
 
 def families() -> dict[str, HashFamily]:
