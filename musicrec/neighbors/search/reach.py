@@ -27,7 +27,7 @@ from musicrec.measures.metrics import Estimate, mean_with_bound
 N_TENTHS = 10
 # Fewer queries do not tell how far one has to look.
 QUERIES_PER_TENTH = 100
-# What of the distance to the own leader is added: of seven shares from -0.5 to 2, these are enough.
+# What of the distance to the own leader is added: of nine shares from -0.5 to 2, these are enough.
 OWN_SHARES = (0.0, 0.25, 0.5, 1.0)
 # A tenth may miss so many times as many neighbors as the target allows in the mean.
 UNEVENNESS = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0)
