@@ -7,6 +7,7 @@ from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel import exact_nearest
 from musicrec.neighbors.search.leaders import fit_leaders
 from musicrec.neighbors.search.reach import Reach, same_reach
+from musicrec.neighbors.search.rules import ListRules, find_broken
 from musicrec.neighbors.search.spaces import Space, distances
 from musicrec.neighbors.search.tune import Queries, intrinsic_dimension, needs_of, pairs_of, tune
 from musicrec.neighbors.search.voronoi import Voronoi
@@ -59,6 +60,31 @@ def test_the_reach_meets_the_target_on_other_songs(songs, target: float) -> None
     assert needs_of(tuned, as_queries(vectors, judged, family)).recall(tuned.reach).mean > target - 0.01
     met = np.mean([len(cells) for cells in cells_by_query(tuned, vectors[judged])])
     assert met < 60
+
+
+@pytest.mark.parametrize("target", [0.9, 0.98])
+def test_lists_under_rules_reach_the_target_where_queries_ask_few_cells(songs, target: float) -> None:
+    """Artists of 60 songs, a fifth of all songs barred: the truth is that under the rules, and so is the reach."""
+    vectors, chosen, judged = songs
+    rng = np.random.default_rng(3)
+    rules = ListRules(((1, 0), (2, 1)), bars=True, always=1, unless_own=4, years_apart=10)
+    traits, years = rng.choice([0, 1, 4], N, p=[0.8, 0.1, 0.1]), rng.integers(1980, 2020, N)
+    facts = np.column_stack([np.arange(N), rng.integers(0, N // 60, N), traits, years])
+    items = Items(np.arange(N), facts, vectors)
+    family = Voronoi(fit_leaders(vectors[::2], n_leaders=100, seed=0), same_reach(np.inf), 40)
+    home = family.assign(vectors)[:, 0]
+    truth = exact_nearest(items.take(chosen), items, k=10, rules=rules, space=Space())
+    queries = Queries(vectors[chosen], np.where(truth.keys < 0, -1, home[truth.keys]))
+    tuned, _ = tune(family, queries, target_recall=target, n_items=items_of_cells(family, vectors))
+    expected = exact_nearest(items.take(judged), items, k=10, rules=rules, space=Space())
+    hits = []
+    for row, cells, best in zip(judged, cells_by_query(tuned, vectors[judged]), expected.scores, strict=True):
+        met = items.take(np.flatnonzero(np.isin(home, list(cells))))
+        found = exact_nearest(items.take(slice(row, row + 1)), met, k=10, rules=rules, space=Space())
+        hits.append(np.mean(found.scores[0] >= best[-1]))
+        places = facts[found.keys[0, found.keys[0] >= 0]]
+        assert not find_broken(rules, np.array([0, len(places)]), places, facts[[row]]).any()
+    assert np.mean(hits) > target - 0.01
 
 
 def test_too_few_near_leaders_are_widened_until_the_target_is_met(songs) -> None:
