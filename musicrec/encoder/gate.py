@@ -143,7 +143,7 @@ def choose_encoder(
     """
     judges = draw_judges(songs, kept=kept, seed=seed)
     at_gate, candidates, n_queries = judges.at_gate, judges.candidates, judges.n_queries
-    simple = _simple_methods(learned, seed=seed)
+    simple = simple_methods(learned, seed=seed)
     if judges.why_not:
         log.warning("quality could not be judged: %s; %s are compared", judges.why_not, SIMPLEST)
         return Choice(simple[SIMPLEST], None, {"shipped": SIMPLEST, "reason": judges.why_not})
@@ -172,8 +172,8 @@ def told_ratio(ratio: dict[str, float]) -> str:
     return f"{ratio['mean']:.2f} times, {ratio['lower']:.2f} to {ratio['upper']:.2f} (95 %)"
 
 
-def _simple_methods(learned: TrainingSet, *, seed: int) -> dict[str, Encoder]:
-    """Return the linear maps that the encoder must beat, fitted on what it learned from."""
+def simple_methods(learned: TrainingSet, *, seed: int) -> dict[str, Encoder]:
+    """Return the linear maps that the encoder must beat, fitted on what it learned from, some songs by `seed`."""
     n_songs = len(learned.inputs)
     some = np.random.default_rng(seed).permutation(n_songs)[: baselines.MAX_FITTED]
     fitted = learned.take(np.sort(some))

@@ -43,7 +43,7 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
     InputError
         There is nothing to judge by: neither playlists nor genres.
     """
-    songs = _load(session, config)
+    songs = load_songs(session, config)
     settings, inputs = config.evaluate, known_inputs(config.model, songs)
     outcomes: dict[str, list[SplitResult]] = {}
     known: dict[str, list[ListMeasures]] = {}
@@ -67,7 +67,14 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
     }
 
 
-def _load(session: SparkSession, config: Config) -> Songs:
+def load_songs(session: SparkSession, config: Config) -> Songs:
+    """Return the songs that the protocol judges by.
+
+    Raises
+    ------
+    InputError
+        There is nothing to judge by: neither playlists nor genres.
+    """
     playlists = read_relations(session, config.input).playlists
     with failures.input_errors(config.input.tracks):
         source = read_source(session, config.input)
