@@ -93,7 +93,9 @@ def make_training_set(
     """
     known = raw_songs(songs.labeled, with_texts=settings.use_title)
     texts = _fit_texts(known, kept, seed=settings.seed) if settings.use_title else None
-    encodings = SongEncodings(values, with_artists=artists is not None, texts=texts)
+    # What nobody has told of the songs to learn from, nothing can be learned of.
+    tells = artists is not None and bool((artists.of(known.artists[kept])[0] > 1).any())
+    encodings = SongEncodings(values, with_artists=tells, texts=texts)
     inputs = encode_songs(known, encodings=encodings, artists=artists)
     labeled, memberships = songs.labeled.filter(pa.array(kept)), songs.memberships
     if memberships is not None:
