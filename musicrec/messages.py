@@ -182,8 +182,12 @@ TRUTHS = _schema(keys=KEYS, groups=KEYS, cells=KEYS, scores=SCORES)
 NEAREST = _schema(keys=KEYS, groups=KEYS, scores=SCORES)
 
 # A unit of queries, `unit` is unique, with the pairs that it compared. Blobs of those of its items that a sample
-# has: n int64 keys, and n x width float32 scores, falling, NaN where there are no more.
-UNITS = _schema(unit=LongType(), n_items=LongType(), n_compared=LongType(), asked_keys=KEYS, asked_scores=SCORES)
+# has: n int64 keys, and n x width float32 scores, falling, NaN where there are no more; and int64 rows of
+# those whose lists are short.
+UNITS = _schema(
+    unit=LongType(), n_items=LongType(), n_compared=LongType(), asked_keys=KEYS, asked_scores=SCORES,
+    short_rows=KEYS,
+)  # fmt: skip
 
 # Songs of one range of numbers. Blobs of n songs: their ids, text i at offsets[i] : offsets[i + 1], and int64
 # keys and facts, of each n_facts.

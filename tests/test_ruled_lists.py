@@ -121,6 +121,18 @@ def test_spread_obeys_the_rules_and_files_and_order_decide_nothing(spark, night,
     assert len(before) <= len(read(one, "recommendations"))
 
 
+def test_where_queries_ask_too_few_cells_lists_are_as_long_as_the_catalog_allows(
+    spark, night, tmp_path: Path
+) -> None:
+    """What stays short in the cells that it asks is compared with all: no list is shorter than by exact search."""
+    root, cells = night[1].parent, ("neighbors.expert.exact_below=0", "neighbors.expert.cell_size=10")
+    near = ("neighbors.expert.tau=0.1", "neighbors.min_recall=0", "neighbors.target_recall=0.01")
+    rules = (*ALL_RULES, f"lists.exclude={root / 'out.csv'}", "lists.spread=false")
+    config = make_config(root / "songs.csv", tmp_path, *rules, *cells, *near)
+    found, expected = (read(each, "status") for each in (refresh(spark, config, run_date=DAY), night[0]))
+    pd.testing.assert_frame_equal(found, expected)
+
+
 def quick(spark, songs: pd.DataFrame, tmp_path: Path, *overrides: str) -> Path:
     songs.to_csv(tmp_path / "songs.csv", index=False)
     config = make_config(tmp_path / "songs.csv", tmp_path / "out", UNTRAINED, *overrides)

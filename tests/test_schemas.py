@@ -14,7 +14,7 @@ REAL = arrays.arrays(np.float32, st.integers(0, 20), elements=st.floats(width=32
 
 @given(WHOLE, REAL, st.integers(0, 2**40))
 def test_a_row_is_read_as_it_was_made(keys: np.ndarray, scores: np.ndarray, unit: int) -> None:
-    row = as_row(UNITS, unit=unit, n_items=1, n_compared=2, asked_keys=keys, asked_scores=scores)
+    row = as_row(UNITS, unit=unit, n_items=1, n_compared=2, asked_keys=keys, asked_scores=scores, short_rows=keys)
     assert row.schema.names == UNITS.names
     plain = row.to_pylist()[0]
     assert (plain["unit"], plain["n_items"], plain["n_compared"]) == (unit, 1, 2)

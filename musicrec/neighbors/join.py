@@ -13,9 +13,17 @@ from musicrec.config_lists import NO_LIMIT, ListsConfig
 from musicrec.context import Context
 from musicrec.errors import QualityError
 from musicrec.neighbors.cells import Cells
-from musicrec.neighbors.join_tasks import Found, JoinSettings, as_neighbors, asked_scores, write_units
+from musicrec.neighbors.complete import complete_lists
+from musicrec.neighbors.join_tasks import (
+    Found,
+    JoinSettings,
+    as_neighbors,
+    asked_scores,
+    short_rows,
+    write_units,
+)
 from musicrec.neighbors.recall import lists_as_truth, measure_recall
-from musicrec.neighbors.search.hashing import HashFamily
+from musicrec.neighbors.search.hashing import Exact, HashFamily
 from musicrec.neighbors.search.index import cut_units
 from musicrec.neighbors.search.kernel import SLACK
 from musicrec.neighbors.search.rules import ListRules
@@ -63,6 +71,8 @@ def write_neighbors(
             write=write or (lambda unit, found: files.write(unit, as_neighbors(found))),
         )
         rows = units.toArrow().to_pylist()
+        if write is None and not isinstance(family, Exact):
+            complete_lists(context, cells, short_rows(rows), units=plan.units, k=settings.k, files=files)
         by_key = asked_scores(rows)
         found = [by_key[key] for key in cells.drawn.keys.tolist()]
         truth = truth or lists_as_truth(found, cells.drawn, space=cells.settings.space, k=settings.k)

@@ -87,16 +87,17 @@ def _joiner(settings: JoinSettings, write: Callable[[int, Found], None]) -> Call
         for unit in each_number(batches):
             found = _join_unit(reader, int(settings.units[unit]), int(settings.units[unit + 1]), settings)
             write(unit, found)
-            yield _as_unit(unit, found, settings.asked)
+            yield _as_unit(unit, found, settings)
 
     return join_batches
 
 
-def _as_unit(unit: int, found: Found, asked: Ints) -> pa.RecordBatch:
-    rows = np.flatnonzero(np.isin(found.keys, asked))
+def _as_unit(unit: int, found: Found, settings: JoinSettings) -> pa.RecordBatch:
+    rows = np.flatnonzero(np.isin(found.keys, settings.asked))
+    short = settings.units[unit] + np.flatnonzero(np.isnan(found.lists.scores[:, settings.k - 1]))
     return as_row(
         UNITS, unit=unit, n_items=len(found.keys), n_compared=found.n_compared,
-        asked_keys=found.keys[rows], asked_scores=found.lists.scores[rows],
+        asked_keys=found.keys[rows], asked_scores=found.lists.scores[rows], short_rows=short,
     )  # fmt: skip
 
 
@@ -108,6 +109,12 @@ def asked_scores(units: list[dict[str, Any]]) -> dict[int, Floats]:
         found = blob_of(UNITS, "asked_scores", row["asked_scores"]).reshape(len(keys), -1 if len(keys) else 0)
         by_key |= {key: some[~np.isnan(some)] for key, some in zip(keys.tolist(), found, strict=True)}
     return by_key
+
+
+def short_rows(units: list[dict[str, Any]]) -> Ints:
+    """Return the rows of the items whose lists are short, rising, from rows of `messages.UNITS`."""
+    nothing = np.empty(0, dtype=np.int64)
+    return np.sort(np.concatenate([nothing, *(blob_of(UNITS, "short_rows", row["short_rows"]) for row in units)]))
 
 
 def _join_unit(reader: CellReader, start: int, stop: int, settings: JoinSettings) -> Found:

@@ -41,35 +41,51 @@ def find_truth(context: Context, cells: Cells) -> Truth | None:
         return None
     with context.stage("truth", n_rows=len(cells.drawn)):
         queries, space, k = cells.drawn, settings.space, context.config.neighbors.k
-        n_shares = default_partitions(context.session)
-        shares = cut_parts(cells.index.counts[: cells.n_cells].astype(np.float64), n_parts=n_shares)
         asking, leaders = asking_points(queries, space), None
         reach = np.full(len(queries), np.inf)
         if isinstance(settings.family, Voronoi):
             leaders = settings.family.leaders.centers
             home = settings.family.assign(asking)[:, 0]
             reach = _reach(queries, asking, home, cells, k=k)
-        rows = truth_tasks.as_truths(
-            context.numbers(n_shares),
-            settings=TruthSettings(
-                k,
-                queries,
-                space,
-                settings.rules,
-                asking,
-                reach,
-                leaders,
-                cells.frame,
-                cells.index,
-                shares,
-                cells.read,
-            ),
-        )
-        found = [
-            truth_tasks.lists_of_share(row, n_queries=len(queries), k=k) for row in rows.toArrow().to_pylist()
-        ]
-        lists = merge_lists([lists for lists, _ in found], queries.facts, k=k, rules=settings.rules)
-        return Truth(space, queries, lists.scores, _cells_of(lists, found))
+        lists, found = search_cells(context, cells, queries, asking, reach, leaders=leaders, k=k)
+        return Truth(space, queries, lists.scores, found)
+
+
+def search_cells(
+    context: Context,
+    cells: Cells,
+    queries: Items,
+    asking: Floats,
+    reach: Doubles,
+    *,
+    leaders: Floats | None,
+    k: int,
+) -> tuple[Lists, Ints]:
+    """Return the lists of queries of all items, and the cells of their neighbors (n, k).
+
+    Parameters
+    ----------
+    context : Context
+    cells : Cells
+    queries : Items
+    asking : float32 array, shape (n, d)
+        Where they ask.
+    reach : float64 array, shape (n,)
+        How far from there their neighbors are at most.
+    leaders : float32 array, shape (n_cells, d), optional
+        Of the cells: those that cannot hold a neighbor are not looked at.
+    k : int
+    """
+    settings, n_shares = cells.settings, default_partitions(context.session)
+    shares = cut_parts(cells.index.counts[: cells.n_cells].astype(np.float64), n_parts=n_shares)
+    task = TruthSettings(
+        k, queries, settings.space, settings.rules, asking, reach, leaders, cells.frame, cells.index, shares,
+        cells.read,
+    )  # fmt: skip
+    rows = truth_tasks.as_truths(context.numbers(n_shares), settings=task).toArrow().to_pylist()
+    found = [truth_tasks.lists_of_share(row, n_queries=len(queries), k=k) for row in rows]
+    lists = merge_lists([lists for lists, _ in found], queries.facts, k=k, rules=settings.rules)
+    return lists, _cells_of(lists, found)
 
 
 def asking_points(items: Items, space: Space) -> Floats:
