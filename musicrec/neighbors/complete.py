@@ -1,4 +1,4 @@
-"""Lists that stayed short → the same, of all items: the cells that one asks may hold fewer than the rules allow."""
+"""Lists that stayed short → the same, of all items: the cells that one asks may hold too few that rules allow."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from musicrec.neighbors.search.top_k import Lists
 from musicrec.neighbors.truth import asking_points, search_cells
 from musicrec.storage.rows import RowFiles
 
-# Items that are compared with all at most, about as many as those of which the truth is found. Where more lists are
-# short the rules leave too little for any search.
+# Items that are compared with all at most, about as many as those of which the truth is found. Where more lists
+# are short the rules leave too little for any search.
 MAX_COMPLETED = 2000
 
 
