@@ -1,4 +1,4 @@
-"""Lists that stayed short → the same, of all items: the cells that one asks may hold fewer than rules allow."""
+"""Lists that stayed short → the same, of all items: the cells that one asks may hold too few that rules allow."""
 
 from __future__ import annotations
 
