@@ -23,11 +23,12 @@ from musicrec.arrays import Bools, Doubles, Floats, Ints, concatenate_ranges
 from musicrec.compiled import compiled
 
 N_BUCKETS = 2**14
-SHORTEST, LONGEST = 2, 4
+SHORTEST, LONGEST = 3, 4
 N_DIRECTIONS = 64
 # Of the randomized projection: directions beyond those that are kept, and rounds.
 N_BEYOND, N_POWERS = 16, 4
 BLANK = 32
+MAX_STEPS, SQUARE_STEPS = 32_767, 256
 CUT = {"shortest": SHORTEST, "longest": LONGEST}
 
 
@@ -50,14 +51,16 @@ class TextEncoding:
 
     Attributes
     ----------
-    table : float32 array, shape (n_buckets, n_components)
-        What an n-gram of each bucket adds.
-    squares : float32 array, shape (n_buckets,)
-        Its squared weight.
+    table : int16 array, shape (n_buckets, n_components)
+        What an n-gram of each bucket adds, in steps.
+    steps : float32 array, shape (n_components,)
+    squares : int32 array, shape (n_buckets,)
+        The squared weight of an n-gram, in steps of 1 / `SQUARE_STEPS`.
     """
 
-    table: Floats
-    squares: Floats
+    table: NDArray[np.int16]
+    steps: Floats
+    squares: NDArray[np.int32]
 
     def as_dict(self) -> dict[str, Any]:
         """Return what texts are cut into, as plain numbers for JSON."""
@@ -66,7 +69,7 @@ class TextEncoding:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the numbers of the buckets."""
-        return {"text_table": self.table.astype(np.float16), "text_squares": self.squares}
+        return {"text_table": self.table, "text_steps": self.steps, "text_squares": self.squares}
 
     @staticmethod
     def from_parts(plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> TextEncoding:
@@ -77,7 +80,7 @@ class TextEncoding:
         ValueError
             They do not fit each other, or this version.
         """
-        found = TextEncoding(arrays["text_table"].astype(np.float32), arrays["text_squares"])
+        found = TextEncoding(*(arrays[name] for name in ("text_table", "text_steps", "text_squares")))
         if found.as_dict() != plain:
             raise ValueError(f"the encoder's texts are not cut as this version does: {plain}")
         return found
@@ -107,9 +110,11 @@ def fit_texts(columns: Sequence[Texts], *, n_components: int = N_DIRECTIONS, see
     rows = sparse.csr_array(sparse.diags_array(1 / lengths) @ counts @ sparse.diags_array(weights))
     directions = _directions(rows, n_components, np.random.default_rng(seed))  # (n_buckets, n_components)
     scale = np.sqrt(((rows @ directions) ** 2).mean())
-    # Half precision is what travels with the encoder.
-    table = (weights[:, None] * directions / scale).astype(np.float16).astype(np.float32)
-    return TextEncoding(table, (weights**2).astype(np.float32))
+    added = weights[:, None] * directions / scale  # (n_buckets, n_components)
+    # Whole numbers of two bytes: half of what has to be looked up, and sums that have no order.
+    steps = np.abs(added).max(axis=0) / MAX_STEPS  # (n_components,)
+    squares = np.rint(SQUARE_STEPS * weights**2).astype(np.int32)
+    return TextEncoding(np.rint(added / steps).astype(np.int16), steps.astype(np.float32), squares)
 
 
 def encode_texts(columns: Sequence[Texts], *, encoding: TextEncoding) -> tuple[Floats, Bools]:
@@ -122,12 +127,15 @@ def encode_texts(columns: Sequence[Texts], *, encoding: TextEncoding) -> tuple[F
     encoding : TextEncoding
     """
     n = len(columns[0].offsets) - 1
-    values = np.zeros((n, encoding.table.shape[1]), dtype=np.float32)
-    totals = np.zeros(n, dtype=np.float32)
+    sums = np.zeros((n, encoding.table.shape[1]), dtype=np.int32)
+    totals = np.zeros(n, dtype=np.int64)
     for texts in columns:
-        _add_texts(texts.offsets, texts.text, encoding.table, encoding.squares, values, totals)
+        _add_texts(texts.offsets, texts.text, encoding.table, encoding.squares, sums, totals)
     none = totals == 0
-    values /= np.sqrt(np.where(none, np.float32(1), totals))[:, None]
+    lengths = np.sqrt(np.where(none, 1, totals) / SQUARE_STEPS)  # (n,)
+    values = sums.astype(np.float32)
+    values *= encoding.steps
+    values /= lengths.astype(np.float32)[:, None]
     return values, none
 
 
@@ -177,6 +185,19 @@ def _mixed(state: np.uint64, letter: np.int32) -> np.uint64:
 
 
 @compiled
+def _buckets(letters: NDArray[np.int32], n_letters: int, n_buckets: int, buckets: Ints, n: int) -> int:
+    """Write the buckets of the n-grams of a text behind the n that are there; return how many are there then."""
+    for first in range(n_letters):
+        state = np.uint64(1)
+        for i in range(min(LONGEST, n_letters - first)):
+            state = _mixed(state, letters[first + i])
+            if i + 1 >= SHORTEST:
+                buckets[n] = np.int64(state >> np.uint64(20)) % n_buckets
+                n += 1
+    return n
+
+
+@compiled
 def _longest(offsets: NDArray[np.int32]) -> int:
     longest = 0
     for row in range(len(offsets) - 1):
@@ -194,34 +215,27 @@ def _bucket(offsets: NDArray[np.int32], text: NDArray[np.uint8], n_buckets: int)
     for row in range(len(offsets) - 1):
         if offsets[row + 1] > offsets[row]:
             n_letters = _letters(text, offsets[row], offsets[row + 1], letters)
-            for first in range(n_letters):
-                state = np.uint64(1)
-                for i in range(min(LONGEST, n_letters - first)):
-                    state = _mixed(state, letters[first + i])
-                    if i + 1 >= SHORTEST:
-                        buckets[n] = np.int64(state >> np.uint64(20)) % n_buckets
-                        n += 1
+            n = _buckets(letters, n_letters, n_buckets, buckets, n)
         starts[row + 1] = n
     return starts, buckets[:n].copy()
 
 
 @compiled
 def _add_texts(
-    offsets: NDArray[np.int32], text: NDArray[np.uint8], table: Floats, squares: Floats,
-    values: Floats, totals: Floats,
+    offsets: NDArray[np.int32], text: NDArray[np.uint8], table: NDArray[np.int16],
+    squares: NDArray[np.int32], sums: NDArray[np.int32], totals: Ints,
 ) -> None:  # fmt: skip
     """Add what the n-grams of each text tell, and their squared weights."""
     letters = np.empty(_longest(offsets) + 2, dtype=np.int32)
-    n_buckets = len(squares)
+    buckets = np.empty((LONGEST - SHORTEST + 1) * len(letters), dtype=np.int64)
     for row in range(len(offsets) - 1):
         if offsets[row + 1] > offsets[row]:
             n_letters = _letters(text, offsets[row], offsets[row + 1], letters)
-            for first in range(n_letters):
-                state = np.uint64(1)
-                for i in range(min(LONGEST, n_letters - first)):
-                    state = _mixed(state, letters[first + i])
-                    if i + 1 >= SHORTEST:
-                        bucket = np.int64(state >> np.uint64(20)) % n_buckets
-                        totals[row] += squares[bucket]
-                        for j in range(values.shape[1]):
-                            values[row, j] += table[bucket, j]
+            n = _buckets(letters, n_letters, len(squares), buckets, 0)
+            # Looked up row by row, so that vector instructions add them.
+            added = sums[row]
+            for bucket in buckets[:n]:
+                totals[row] += squares[bucket]
+                numbers = table[bucket]
+                for j in range(len(added)):
+                    added[j] += numbers[j]

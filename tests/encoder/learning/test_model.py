@@ -22,7 +22,7 @@ IDENTITY = Affine(np.zeros(27), np.eye(27))
 ENCODINGS = SongEncodings(
     Encodings(("popularity",), (0.0,), (1.0,), 2020.5),
     with_artists=True,
-    texts=TextEncoding(np.eye(8, 3, dtype=np.float32), np.arange(8, dtype=np.float32)),
+    texts=TextEncoding(np.eye(8, 3, dtype=np.int16), np.ones(3, dtype=np.float32), np.arange(8, dtype=np.int32)),
 )
 
 

@@ -51,9 +51,10 @@ def make_songs(n: int = 40) -> tuple[RawSongs, SongEncodings]:
     raw = random_songs(n)
     artists = np.arange(n) % 10
     texts = tuple(as_texts([f"{word} {i % 7}" for i in range(n)]) for word in ("title", "album"))
-    table = np.random.default_rng(1).standard_normal((64, 6)).astype(np.float32)
+    table = np.random.default_rng(1).integers(-99, 99, (64, 6)).astype(np.int16)
+    steps, squares = np.ones(6, dtype=np.float32), np.full(64, 256, dtype=np.int32)
     values = fit_encodings(raw, optional=["popularity"])
-    return RawSongs(raw, artists, texts), SongEncodings(values, True, TextEncoding(table, np.ones(64, np.float32)))
+    return RawSongs(raw, artists, texts), SongEncodings(values, True, TextEncoding(table, steps, squares))
 
 
 def test_names_sources_and_masks_fit_the_inputs() -> None:
