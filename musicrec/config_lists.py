@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from musicrec.config_types import Section, Weight
 from musicrec.traits import ALWAYS_BARRED, EXCLUDED, EXPLICIT, FLAGS, OTHER_LENGTH
@@ -31,6 +31,12 @@ class ListsConfig(Section):
     same: tuple[str, ...] = ()
     exclude: str = ""
     spread: bool = True
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> ListsConfig:
+        if self.max_seconds and self.min_seconds > self.max_seconds:
+            raise ValueError(f"min_seconds is {self.min_seconds:g}, more than max_seconds, {self.max_seconds:g}")
+        return self
 
     @property
     def listed_once(self) -> str:

@@ -108,7 +108,7 @@ SOURCE_KEYS = _schema(path=StringType(), piece=LongType(), names=ArrayType(Strin
 # A piece of the input: its rows, those that another one of their id came before, its different songs, how many
 # rows were refused for what reason, and how many values count as missing for what. `drawn_ids` and `drawn_keys`
 # are of some of the songs. `common_key` is the middle one of all rows that are songs, and `n_of_key` how many have
-# it.
+# it; `n_various` songs are by various or unknown artists.
 AUDITED = _schema(
     piece=LongType(),
     n_rows=LongType(),
@@ -122,6 +122,7 @@ AUDITED = _schema(
     drawn_keys=ArrayType(LongType()),
     common_key=LongType(),
     n_of_key=LongType(),
+    n_various=LongType(),
 )
 
 # Columns of `schemas.TRACKS` that follow from others, when each id is there once.

@@ -114,6 +114,7 @@ def plan(session: SparkSession, config: Config) -> dict[str, Any]:
         source = read_source(session, config.input, same=config.lists.same)
         first_rows = preview(source)
     relations = read_relations(session, config.input)
+    barred = read_barred(session, config.lists.exclude, config.input)
     given = {"songs": source, "playlists": relations.playlists, "favorites": relations.favorites}
     said = {name: "; ".join(one.said) for name, one in given.items() if one is not None and one.said}
     return {
@@ -121,6 +122,7 @@ def plan(session: SparkSession, config: Config) -> dict[str, Any]:
         "columns": source.meaning.serving,
         "rows": first_rows,
         **said,
+        **({"excluded": len(barred)} if config.lists.exclude else {}),
         "output": str(root.path),
     }
 

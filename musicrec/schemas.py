@@ -24,7 +24,7 @@ def _schema(**columns: DataType) -> StructType:
 
 # A song of the catalog. track_id is unique, and so is track_key, its 64-bit hash. A missing feature is
 # NULL. recording_key is shared by the releases of one recording, work_key by the recordings of one work, and
-# artist_key by the songs of one first artist, NULL where that is not known, or various ones. album_key is shared
+# artist_key by the songs of one first artist, NULL where that is not known. album_key is shared
 # by an artist's songs of one album and year, NULL without an album; same_key by songs with the same values in the
 # columns of lists.same, NULL where none are named. flags are bits: 1 live, 2 karaoke, 4 for the holidays, 8 remix.
 TRACKS = StructType(

@@ -45,7 +45,7 @@ COLUMNS = {
     "length or one sound; no song without title or artist shares it",
     "work_key": "the same for the versions of one work: artists in common, and one title without what stands in "
     "brackets, after a dash, or for a version (live, acoustic); all of one recording are of one work",
-    "artist_key": "the same for the songs of one first artist; NULL where there is none, or various ones",
+    "artist_key": "the same for the songs of one first artist, various ones among them; NULL where there is none",
     "album_key": "the same for the songs of an artist that are of one album and year; NULL without an album",
     "same_key": "the same for songs with the same values in the columns of `lists.same`; NULL without any",
     "flags": "what title, album and genre say, a sum: 1 live, 2 karaoke, 4 for the holidays, 8 a remix",

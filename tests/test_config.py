@@ -302,3 +302,9 @@ def test_reading_a_configuration_loads_neither_spark_nor_torch() -> None:
     code = f"import sys, musicrec.config; print(sorted({heavy} & set(sys.modules)))"
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert finished.stdout.strip() == "[]"
+
+
+def test_lists_that_no_length_fits_are_refused() -> None:
+    with pytest.raises(ConfigError, match="min_seconds is 200, more than max_seconds, 100"):
+        load_config(overrides=["lists.min_seconds=200", "lists.max_seconds=100"])
+    assert load_config(overrides=["lists.min_seconds=200"]).lists.min_seconds == 200.0

@@ -41,7 +41,10 @@ def read_barred(session: SparkSession, uri: str, settings: InputConfig) -> Ints:
     if not uri:
         return np.empty(0, dtype=np.int64)
     with input_errors(uri):
-        rows = formats.read_rows(session, uri, settings.model_copy(update={"csv_names": ()}))
+        # These keys are of the songs' files.
+        of_songs = {"csv_names": (), "csv_delimiter": "", "format": "auto"}
+        settings = settings.model_copy(update=of_songs)
+        rows = formats.read_rows(session, uri, settings)
         names = list(rows.names)
         settings = settings.model_copy(update={"id_from": makers_of(names, settings, where=uri)})
         configured = {name: source for name, source in settings.columns.items() if source in names}
@@ -79,7 +82,7 @@ def check_barred(barred: Ints, numbered: Numbered, *, uri: str) -> None:
     ------
     InputError
     """
-    if uri and not numbered.knows(barred).any():
+    if len(barred) and not numbered.knows(barred).any():
         raise InputError(
             f"none of the {len(barred)} songs of lists.exclude is one of the catalog, which says "
             f"{numbered.ids_of(0)[0].as_py()!r}",

@@ -17,6 +17,7 @@ from musicrec.catalog import clean_tasks, recording_tasks
 from musicrec.catalog.audit import ANY_YEAR
 from musicrec.catalog.clean_tasks import rules_of
 from musicrec.catalog.commonest import count_of_recording, measure_catalog
+from musicrec.catalog.facts import counts_various
 from musicrec.catalog.number import Ordered, choose_borders
 from musicrec.catalog.recording_tasks import Pieces, Releases
 from musicrec.catalog.refusals import check_counts
@@ -157,6 +158,7 @@ def _write_tracks(
         numbered=files,
         rules=context.config.lists,
         barred=barred,
+        with_various=counts_various(sum(audited["n_various"].to_pylist()), n_songs),
     ).toArrow()
     for directory in (songs.directory, names.directory, releases.files.directory):
         drop(directory)

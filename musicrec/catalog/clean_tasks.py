@@ -14,7 +14,7 @@ from musicrec.arrays import Ints, as_shares
 from musicrec.catalog.audit import ANY_YEAR, Audited, audit_rows, whole
 from musicrec.catalog.commonest import middle, survey_songs
 from musicrec.catalog.derived import as_tracks_table
-from musicrec.catalog.facts import facts_of
+from musicrec.catalog.facts import count_various, facts_of
 from musicrec.catalog.named import as_named, identify
 from musicrec.catalog.numbered import cut_by, text_arrays
 from musicrec.catalog.recording_tasks import Pieces, Releases, names_in_order, with_recordings
@@ -50,6 +50,7 @@ _AUDITED = pa.schema(
         "drawn_keys": pa.list_(pa.int64()),
         "common_key": pa.int64(),
         "n_of_key": pa.int64(),
+        "n_various": pa.int64(),
     }
 )
 
@@ -127,6 +128,7 @@ def write_tracks(
     numbered: ArrayFiles,
     rules: ListsConfig,
     barred: Ints,
+    with_various: bool,
 ) -> DataFrame:
     """Write `schemas.TRACKS` of each range, and its songs as `Numbered.songs`; return `messages.WRITTEN_TRACKS`.
 
@@ -146,6 +148,8 @@ def write_tracks(
         Which facts of songs they need.
     barred : int64 array, shape (n,)
         The keys of songs that no list holds, rising.
+    with_various : bool
+        Whether various artists count as an artist.
     """
 
     def write(batches: Batches) -> Batches:
@@ -155,7 +159,8 @@ def write_tracks(
             rows = as_tracks_table(with_recordings(keep_winners(several), *releases.of_range(part)))
             tracks.write(part, rows, repeated=["artist", "album", "genre"])
             offsets, text = text_arrays(rows["track_id"].combine_chunks())
-            keys, facts = numbers(rows["track_key"]), facts_of(rows, rules, barred=barred)
+            facts = facts_of(rows, rules, barred=barred, with_various=with_various)
+            keys = numbers(rows["track_key"])
             numbered.write(part, offsets=offsets, text=text, keys=keys, facts=facts)
             n_duplicates, survey = len(several) - len(rows), survey_songs(rows, listed_once=rules.listed_once)
             yield as_row(WRITTEN_TRACKS, piece=part, n_rows=len(rows), n_duplicates=n_duplicates, **survey)
@@ -227,5 +232,6 @@ def _as_audited(piece: int, found: Audited, songs: pa.Table) -> pa.RecordBatch:
         "missing": list(found.missing), "n_missing": list(found.missing.values()),
         "drawn_ids": songs["track_id"].take(pa.array(drawn)).to_pylist(),
         "drawn_keys": keys[drawn].tolist(), "common_key": int(common_key), "n_of_key": n_of_key,
+        "n_various": count_various(songs),
     }  # fmt: skip
     return pa.RecordBatch.from_pylist([values], schema=_AUDITED)

@@ -27,6 +27,7 @@ STEMS = (
     "karaok|カラオケ|伴奏|노래방|in the style of|originally performed|made famous|backing track|sing.?a.?long|"
     "christmas|x.?mas|navid|no.{1,2}l|natal|weihnacht|santa|jingle|silent night|stille nacht|noche de paz|"
     "noite feliz|douce nuit|rudol|snowman|the hall|it snow|wonderland|sleigh|mistletoe|holy night|drummer boy|"
+    "holly jolly|wonderful time|underneath the tree|"
     "herald|faithful|auld lang|hanuk|chanuk|kwanzaa|yule|nutcracker|villancico|reindeer|grinch|of the bells|"
     "merry gentlemen|kerst|god jul|juls.{1,2}ng|narodzen|kol.{1,2}d|рождеств|новы. ?год|новыи. год|новогодн|"
     "クリスマス|圣诞|聖誕|크리스마스|holiday|"
@@ -55,14 +56,16 @@ _KARAOKE = re.compile(
 _KARAOKE_PART = re.compile(r"\bkaraoke\b|カラオケ|伴奏")
 _HOLIDAY = re.compile(
     r"\b(?:christmas\w*|x ?mas|navidad|navidades|navidenas?|navidenos?|joyeux noel|petit papa noel|papa noel|"
-    r"(?:first|vive le vent|de|sapin|chants?|chansons?) noel|noel(?=$)|natale|feliz natal|de natal|e natal|"
-    r"no natal|natalin\w*|weihnacht\w*|santa (?:claus|clause|baby|bring|please|tell me|is coming|cant you|looked|"
+    r"(?:first|vive le vent|de|sapin|chants?|chansons?) noel|natale|feliz natal|de natal|e natal|"
+    r"no natal|weihnacht\w*|santa (?:claus|clause|baby|bring|please|tell me|is coming|cant you|looked|"
     r"dont|wont|stole|paws)|santas (?:coming|gonna|sleigh|helper|little|workshop|list)|(?:dear|hey|hi|comes|"
-    r"kissing|naughty|secret|thank you|believe in|oh|from|for) santa(?=$)|dear santa|jingle|silent night|"
-    r"stille nacht|noche de paz|noite feliz|douce nuit|rudolph|rudolf the|snowman|deck the halls?|let it snow|"
-    r"winter wonderland|sleigh|mistletoe|oh? holy night|little drummer boy|hark the herald|come all ye faithful|"
-    r"auld lang syne|hanukk?ah?|chanukah?|kwanzaa|yule\w*|nutcracker|villancicos?|reindeers?|grinch|"
-    r"carol of the bells|merry gentlemen|kerst\w*|god jul|julsang\w*|boze narodzenie|kolend[ay]|koled[ay]|"
+    r"kissing|naughty|secret|thank you|believe in|oh|from|for) santa(?=$)|dear santa|jingle ?bells?|silent night|"
+    r"stille nacht|noche de paz|noite feliz|douce nuit|rudol(?:ph|f) the|snowman|deck the halls?|let it snow|"
+    r"winter wonderland|sleigh ?rides?|mistletoe|holly jolly|most wonderful time of the year|underneath the tree|"
+    r"oh? holy night|little drummer boy|hark the herald|come all ye faithful|"
+    r"auld lang syne|hanukk?ah?|chanukah?|kwanzaa|yule(?:tide)?|nutcracker|villancicos?|reindeers?|grinch|"
+    r"carol of the bells|merry gentlemen|kerst(?:mis|nacht|lied|liedjes|feest|tijd)?|"
+    r"god jul|julsang\w*|boze narodzenie|kolend[ay]|koled[ay]|"
     r"happy holidays?|for the holidays|holiday season)\b|"
     r"рождеств|новыи год|новогодн|クリスマス|圣诞|聖誕|크리스마스"
 )
@@ -96,6 +99,8 @@ def flags_of_text(text: str, column: str) -> int:
         flags |= KARAOKE
     if _HOLIDAY.search(_NO_HOLIDAY.sub(" ", whole)) or (column == "genre" and _HOLIDAY_GENRE.search(whole)):
         flags |= HOLIDAY
+    # An album of that name alone is a singer's.
+    flags |= HOLIDAY * (column == "title" and whole == "noel")
     if _REMIX_END.search(whole) or (column == "title" and any(map(_REMIX.search, parts))):
         flags |= REMIX
     return flags | LIVE * (column == "genre" and whole == "live")

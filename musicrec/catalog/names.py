@@ -121,9 +121,14 @@ def split_artists(artists: pa.StringArray) -> Artists:
 
 
 def leading_artists(artists: Artists) -> pa.Int64Array:
-    """Return the key of the first artist of each row, NULL where that is various ones, or none."""
+    """Return the key of the first artist of each row, NULL where there is none; various ones have one, too."""
     keys = artists.leading[artists.row]
-    return pa.array(keys, mask=np.isin(keys, [NO_TEXT, *_hashed(pa.array(VARIOUS)).tolist()]))
+    return pa.array(keys, mask=keys == NO_TEXT)
+
+
+def are_various(artists: Ints) -> Bools:
+    """Return which keys of first artists (n,) are of various or unknown ones."""
+    return np.isin(artists, _hashed(pa.array(VARIOUS)))
 
 
 def split_guests(

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from musicrec.arrays import Doubles
 from musicrec.catalog.folding import folded
+from musicrec.catalog.names import are_various
 from musicrec.catalog.numbered import text_arrays
 from musicrec.encoder.learning.artists import NO_ARTIST
 from musicrec.encoder.learning.song_inputs import RawSongs
@@ -29,6 +30,8 @@ def input_columns(*, with_texts: bool) -> list[str]:
 def raw_songs(batch: pa.RecordBatch | pa.Table, *, with_texts: bool) -> RawSongs:
     """Return what `input_columns` say of the songs of a batch."""
     artists = numbers(pc.fill_null(batch.column("artist_key"), NO_ARTIST))
+    # What various ones sing has nothing in common.
+    artists = np.where(are_various(artists), NO_ARTIST, artists)
     texts = tuple(_folded(batch.column(name)) for name in TEXT_INPUTS) if with_texts else ()
     return RawSongs(raw_inputs(batch), artists, texts)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from musicrec.arrays import Bools, Floats, Ints
-from musicrec.catalog.facts import facts_of
+from musicrec.catalog.facts import count_various, counts_various, facts_of
 from musicrec.config import Config
 from musicrec.config_lists import NO_RULES, ListsConfig
 from musicrec.encoder import labels
@@ -114,7 +114,8 @@ def _embed_all(songs: Songs, config: Config, *, test: Bools) -> Floats:
 def _as_lists(songs: Songs, vectors: Floats, settings: ListsConfig, *, k: int) -> SongLists:
     """Return the lists of all songs as the join finds them. A song's row is its key."""
     rows = np.arange(len(vectors))
-    facts = facts_of(songs.labeled, settings, barred=np.empty(0, dtype=np.int64))
+    with_various = counts_various(count_various(songs.labeled), songs.labeled.num_rows)
+    facts = facts_of(songs.labeled, settings, barred=np.empty(0, dtype=np.int64), with_various=with_various)
     members = Items(rows, facts, vectors)
     nearest = exact_nearest(members, members, k=k, rules=make_rules(settings), space=Space())
     present = nearest.keys >= 0

@@ -26,7 +26,8 @@ TITLES = {
         "Santa Claus Is Coming to Town", "Santa Baby", "Here Comes Santa", "Snowman",
         "Let It Snow! Let It Snow!", "O Holy Night", "Kerstmis", "Рождество", "クリスマス", "Sleigh Ride",
         "The Little Drummer Boy", "Rudolph The Red-Nosed Reindeer", "Mistletoe", "Auld Lang Syne",
-        "Happy Hanukkah", "Kolędy", "크리스마스", "Santa's Coming for Us",
+        "Happy Hanukkah", "Kolędy", "크리스마스", "Holly Jolly", "Jinglebells",
+        "It's the Most Wonderful Time of the Year", "Underneath the Tree", "Santa's Coming for Us",
     ],
     "remix": [
         "Song (X Remix)", "Song - Remix", "Song [X Remix Edit]", "Song (RMX)", "Despacito Remix",
@@ -37,7 +38,8 @@ TITLES = {
         "(Live and Let Die)", "Santa Fe", "Santa Monica", "Santana", "Holiday", "Karaoke", "Karaoke Queen",
         "The Remix of My Life", "Noelle", "Christine", "Natalie", "Nativity Ave", "Wonderland", "Give",
         "Deliver Me (Oliver)", "Direct", "Holly", "", "Live Your Life (feat. X)", "Where I Live", "Snow",
-        "Premix", "Yulia", "Concert", "🔥", "What's the Story - Noel Gallagher Interview",
+        "Kerstin", "Kersten Blues", "Natalina", "Yulenka", "Rudolph Valentino", "Jingle Jangle", "Uncle Noel",
+        "Sleigh Bells", "Premix", "Yulia", "Concert", "🔥", "What's the Story - Noel Gallagher Interview",
     ],
 }  # fmt: skip
 
@@ -56,6 +58,7 @@ def test_titles_say_what_they_say(flag: str, title: str) -> None:
     [("Live at the Apollo", "live"), ("Unplugged in New York", "live"), ("MTV Unplugged", "live"),
      ("Live", "live"), ("Karaoke Hits Vol. 3", "karaoke"), ("A Very X Christmas", "holiday"),
      ("Song (X Remix)", "remix"),
+     ("Noel", ""), ("Sleigh Bells", ""),
      ("Live in the Moment", ""), ("Live Forever", ""), ("Song (Remixes)", ""), ("Olive", ""), ("How We Live", "")],
 )  # fmt: skip
 def test_albums_say_what_they_say(album: str, flag: str) -> None:
