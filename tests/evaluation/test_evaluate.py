@@ -95,5 +95,6 @@ def test_evaluation_beats_the_baseline(spark, tmp_path: Path) -> None:
     known = result["known_to_playlists"]["methods"]
     assert known["playlist co-occurrence"][0]["mean"] > known["z-scored features"][0]["mean"]
     before, after = result["lists"]["encoder, rules"], result["lists"]["encoder, rules, spread"]
-    assert after["forgotten_share"] < 0.3 * before["forgotten_share"]
+    # A guest fits into fewer lists where these keep rules.
+    assert after["forgotten_share"] < 0.5 * before["forgotten_share"]
     assert after["precision"] > 0.98 * before["precision"]
