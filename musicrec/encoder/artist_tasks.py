@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from musicrec.arrays import Ints
 from musicrec.catalog.numbered import each_part
 from musicrec.encoder.features import input_columns, raw_songs
-from musicrec.encoder.learning.artists import MAX_OF_ARTIST, ArtistSums, sum_by_artist, sum_sums
+from musicrec.encoder.learning.artists import ArtistSums, sum_by_artist, sum_sums, tell
 from musicrec.encoder.learning.inputs import Encodings
 from musicrec.encoder.learning.song_inputs import encode_values
 from musicrec.messages import ARTIST_BLOCKS, WRITTEN, as_row
@@ -68,7 +68,7 @@ def write_sums(blocks: DataFrame, *, n_parts: int, n_values: int, files: ArrayFi
         for part, rows in each_block(batches):
             artists, counts, sums = (joined(ARTIST_BLOCKS, name, rows) for name in ("artists", "counts", "sums"))
             found = sum_sums(artists, counts, sums.reshape(-1, n_values))
-            told = (found.counts > 1) & (found.counts <= MAX_OF_ARTIST)
+            told = tell(found.counts)
             files.write(part, artists=found.artists[told], counts=found.counts[told], sums=found.sums[told])
             yield as_row(WRITTEN, piece=part, n_rows=int(told.sum()))
 

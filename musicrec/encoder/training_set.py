@@ -14,7 +14,7 @@ from musicrec.config import ModelConfig
 from musicrec.context import log
 from musicrec.encoder.features import raw_songs
 from musicrec.encoder.labels import artists_of, is_at_gate, is_validation
-from musicrec.encoder.learning.artists import KnownArtists, sum_by_artist
+from musicrec.encoder.learning.artists import KnownArtists, sum_by_artist, tell
 from musicrec.encoder.learning.batches import Positives, TrainingSet
 from musicrec.encoder.learning.inputs import Encodings, InputLayout, fit_encodings
 from musicrec.encoder.learning.song_inputs import (
@@ -94,7 +94,7 @@ def make_training_set(
     known = raw_songs(songs.labeled, with_texts=settings.use_title)
     texts = _fit_texts(known, kept, seed=settings.seed) if settings.use_title else None
     # What nobody has told of the songs to learn from, nothing can be learned of.
-    tells = artists is not None and bool((artists.of(known.artists[kept])[0] > 1).any())
+    tells = artists is not None and bool(tell(artists.of(known.artists[kept])[0]).any())
     encodings = SongEncodings(values, with_artists=tells, texts=texts)
     inputs = encode_songs(known, encodings=encodings, artists=artists)
     labeled, memberships = songs.labeled.filter(pa.array(kept)), songs.memberships

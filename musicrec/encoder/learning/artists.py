@@ -82,6 +82,12 @@ def sum_sums(artists: Ints, counts: Ints, sums: Ints) -> ArtistSums:
     return ArtistSums(names, *(np.add.reduceat(each[order], firsts, axis=0) for each in (counts, sums)))
 
 
+def tell(counts: Ints) -> Bools:
+    """Return which artists of so many songs (n,) tell something of one of them."""
+    told: Bools = (counts > 1) & (counts <= MAX_OF_ARTIST)
+    return told
+
+
 def other_songs(inputs: Floats, counts: Ints, sums: Ints) -> tuple[Floats, Bools]:
     """Return what the other songs of each song's artist are like, and which songs have none.
 
@@ -98,7 +104,7 @@ def other_songs(inputs: Floats, counts: Ints, sums: Ints) -> tuple[Floats, Bools
         The mean of the others' inputs and the logarithm of how many there are; 0 where there is none.
     bool array, shape (n,)
     """
-    none = (counts < 2) | (counts > MAX_OF_ARTIST)
+    none = ~tell(counts)
     n_others = np.where(none, 1, counts - 1)  # (n,)
     means = (sums - _steps(inputs)) / (INPUT_STEPS * n_others[:, None])  # (n, d)
     told = np.column_stack([means, np.log1p(n_others)]).astype(np.float32)  # (n, d + 1)

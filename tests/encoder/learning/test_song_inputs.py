@@ -1,21 +1,15 @@
 """What artists' other songs are like, against loops; and inputs with their names, sources and masks."""
 
 import numpy as np
-import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.catalog.folding import folded
-from musicrec.catalog.numbered import text_arrays
 from musicrec.encoder.learning.artists import MAX_OF_ARTIST, NO_ARTIST, other_songs, sum_by_artist, sum_sums
 from musicrec.encoder.learning.inputs import fit_encodings
 from musicrec.encoder.learning.song_inputs import RawSongs, SongEncodings, encode_songs, encode_values
-from musicrec.encoder.learning.texts import TextEncoding, Texts
+from musicrec.encoder.learning.texts import TextEncoding
 from tests.encoder.learning.test_inputs import random_songs
-
-
-def as_texts(values: list[str]) -> Texts:
-    return Texts(*text_arrays(folded(pa.array(values, type=pa.string()))))
+from tests.encoder.learning.test_texts import as_texts
 
 
 @given(st.lists(st.integers(-1, 6), min_size=1, max_size=60), st.integers(1, 4))
