@@ -88,6 +88,19 @@ class ListsConfig(Section):
         return bool(self.bars_by_key or self.years_apart >= 0 or self.same)
 
     @property
+    def needs(self) -> dict[str, tuple[str, ...]]:
+        """Of which columns of songs a rule that somebody asked for needs one, by its key."""
+        length = ("duration_ms",)
+        found = {
+            "max_per_album": ("album",) if self.max_per_album < NO_LIMIT else (),
+            "explicit": ("explicit",) if self.explicit != "any" else (),
+            "years_apart": ("release_date", "release_year") if self.years_apart >= 0 else (),
+            "min_seconds": length if self.min_seconds else (),
+            "max_seconds": length if self.max_seconds else (),
+        }
+        return {key: any_of for key, any_of in found.items() if any_of}
+
+    @property
     def facts(self) -> tuple[str, ...]:
         """What has to be known of songs, a column each: groups, and what bars songs by themselves."""
         bars = ("traits",) if self.bars else ()

@@ -111,7 +111,7 @@ def plan(session: SparkSession, config: Config) -> dict[str, Any]:
     _check_apart(config, root)
     runs.check_writable(root)
     with input_errors(config.input.tracks):
-        source = read_source(session, config.input, same=config.lists.same)
+        source = read_source(session, config.input, lists=config.lists)
         first_rows = preview(source)
     relations = read_relations(session, config.input)
     barred = read_barred(session, config.lists.exclude, config.input)

@@ -175,6 +175,12 @@ def test_what_cannot_be_is_refused(spark, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"lists\.same names columns that are not there: language") as error:
         quick(spark, make_songs(30), tmp_path, "lists.same=['language', 'artist']")
     assert "danceability" in str(error.value)
+    asked = ("lists.explicit=none", "lists.years_apart=5", "lists.max_per_album=1")
+    with pytest.raises(ConfigError) as error:
+        quick(spark, make_songs(30), tmp_path, *asked)
+    for told in ("explicit needs a column explicit", "years_apart needs a column release_date or release_year",
+                 "max_per_album needs a column album"):  # fmt: skip
+        assert f"lists.{told}" in str(error.value)
     pd.DataFrame({"track_id": ["x", "y"]}).to_csv(tmp_path / "others.csv", index=False)
     with pytest.raises(InputError, match=r"none of the 2 songs of lists\.exclude is one of the catalog"):
         quick(spark, make_songs(30), tmp_path, f"lists.exclude={tmp_path / 'others.csv'}")

@@ -88,7 +88,7 @@ def write_catalog(context: Context, *, barred: Ints = NONE_BARRED, newest_year: 
         songs, names = ArrowFiles(context.run.path(datasets.SONGS)), context.arrays(datasets.NAMES)
         quarantine = context.files(datasets.QUARANTINE)
         with input_errors(settings.tracks):
-            source = read_source(context.session, settings, same=context.config.lists.same)
+            source = read_source(context.session, settings, lists=context.config.lists)
             for sentence in source.said:
                 log.info(sentence)
             rules = rules_of(source, newest_year=newest_year)

@@ -19,6 +19,7 @@ from musicrec.catalog.file_meanings import find_meaning_of_files
 from musicrec.catalog.given_rows import GivenRows
 from musicrec.catalog.meanings import Meaning, describe_unused
 from musicrec.config import InputConfig
+from musicrec.config_lists import NO_RULES, ListsConfig
 from musicrec.errors import ConfigError, InputError
 from musicrec.songs import FEATURES, TRACK_COLUMNS
 
@@ -56,20 +57,20 @@ class Source:
         return [*found, unused] if unused else found
 
 
-def read_source(session: SparkSession, settings: InputConfig, *, same: Sequence[str] = ()) -> Source:
+def read_source(session: SparkSession, settings: InputConfig, *, lists: ListsConfig = NO_RULES) -> Source:
     """Return the rows of `input.tracks`, and what their columns mean.
 
     Parameters
     ----------
     session : SparkSession
     settings : InputConfig
-    same : sequence of str
-        `lists.same`: names of columns, or canonical ones.
+    lists : ListsConfig
+        Whose rules have to have the columns that they look at.
 
     Raises
     ------
     ConfigError
-        There is no `input.tracks`, or a column of `lists.same` is not there.
+        There is no `input.tracks`, or a column that a rule of `[lists]` looks at is not there.
     InputError
         The files cannot be read, or the columns that a song needs are not there.
     """
@@ -80,7 +81,24 @@ def read_source(session: SparkSession, settings: InputConfig, *, same: Sequence[
     columns = find_columns(rows.names, wanted=wanted, configured=settings.columns, where=settings.tracks)
     _check_columns(rows, columns, settings=settings)
     meaning = find_meaning_of_files(columns, rows.sample, settings, where=settings.tracks)
-    return Source(rows, meaning, _same_columns(same, rows.names, columns, where=settings.tracks))
+    _check_rules(lists, rows.names, columns, where=settings.tracks)
+    return Source(rows, meaning, _same_columns(lists.same, rows.names, columns, where=settings.tracks))
+
+
+def _check_rules(
+    lists: ListsConfig, names: Sequence[str], columns: Mapping[str, tuple[str, ...]], *, where: str
+) -> None:
+    """Refuse rules that look at columns which are not there: they would bar nothing, and nobody would know."""
+    absent = [
+        f"lists.{key} needs a column {' or '.join(any_of)}"
+        for key, any_of in lists.needs.items()
+        if not set(any_of) & set(columns)
+    ]
+    if absent:
+        raise ConfigError(
+            f"{', '.join(absent)}, which the songs do not have", where=f"{where}: {', '.join(names)}",
+            todo="name the column in [input.columns], or leave the rule out",
+        )  # fmt: skip
 
 
 def _same_columns(

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from pyspark.sql import SparkSession
 
+from musicrec.catalog.barred import read_barred
 from musicrec.catalog.clean_tasks import as_tracks, rules_of
 from musicrec.catalog.relations import read_relations
 from musicrec.catalog.sources import read_source
@@ -43,6 +44,7 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
     InputError
         There is nothing to judge by: neither playlists nor genres.
     """
+    barred = read_barred(session, config.lists.exclude, config.input)
     songs = load_songs(session, config)
     settings, inputs = config.evaluate, known_inputs(config.model, songs)
     outcomes: dict[str, list[SplitResult]] = {}
@@ -63,7 +65,7 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
         "k": K,
         "methods": _summaries(outcomes, config),
         "known_to_playlists": _known_summaries(known, config),
-        "lists": evaluate_lists(songs, config),
+        "lists": evaluate_lists(songs, config, barred=barred),
     }
 
 
@@ -77,7 +79,7 @@ def load_songs(session: SparkSession, config: Config) -> Songs:
     """
     playlists = read_relations(session, config.input).playlists
     with failures.input_errors(config.input.tracks):
-        source = read_source(session, config.input)
+        source = read_source(session, config.input, lists=config.lists)
         tracks = as_tracks(source, rules_of(source, newest_year=newest_year(date.today().year)))
     # What a session keeps of an input that is refused, its next run would take for the input of then.
     with tables.kept(tracks):

@@ -42,14 +42,16 @@ from musicrec.spark.arrow import numbers
 from musicrec.traits import HOLIDAY
 
 
-def evaluate_lists(songs: Songs, config: Config) -> dict[str, dict[str, float]]:
+def evaluate_lists(songs: Songs, config: Config, *, barred: Ints) -> dict[str, dict[str, float]]:
     """Return P@k, faults, forgotten share and skewness of the whole catalog's lists, by what they keep.
 
     Parameters
     ----------
     songs : Songs
     config : Config
-        Whose rules are tried; the file of songs that no list holds is not looked at.
+        Whose rules are tried.
+    barred : int64 array, shape (m,)
+        The keys of songs that no list holds under the rules, rising.
     """
     test = is_test(
         labels.artists_of(songs.labeled),
@@ -68,9 +70,9 @@ def evaluate_lists(songs: Songs, config: Config) -> dict[str, dict[str, float]]:
     }
     found = {}
     for name, (of_songs, settings) in tried.items():
-        lists = _as_lists(songs, of_songs, settings, k=k)
+        lists = _as_lists(songs, of_songs, settings, barred=barred, k=k)
         found[name] = _measure(songs, _owners(lists), lists.places, traits, test=test, k=k)
-    lists = _as_lists(songs, vectors, rules, k=k)
+    lists = _as_lists(songs, vectors, rules, barred=barred, k=k)
     found["encoder, rules"] = _measure(songs, _owners(lists), lists.places, traits, test=test, k=k)
     if rules.spread:
         owners, places = _spread(lists, _owners(lists), rules=make_rules(rules), k=k)
@@ -111,11 +113,11 @@ def _embed_all(songs: Songs, config: Config, *, test: Bools) -> Floats:
     return embed(encoder, made.inputs)
 
 
-def _as_lists(songs: Songs, vectors: Floats, settings: ListsConfig, *, k: int) -> SongLists:
+def _as_lists(songs: Songs, vectors: Floats, settings: ListsConfig, *, barred: Ints, k: int) -> SongLists:
     """Return the lists of all songs as the join finds them. A song's row is its key."""
     rows = np.arange(len(vectors))
     with_various = counts_various(count_various(songs.labeled), songs.labeled.num_rows)
-    facts = facts_of(songs.labeled, settings, barred=np.empty(0, dtype=np.int64), with_various=with_various)
+    facts = facts_of(songs.labeled, settings, barred=barred, with_various=with_various)
     members = Items(rows, facts, vectors)
     nearest = exact_nearest(members, members, k=k, rules=make_rules(settings), space=Space())
     present = nearest.keys >= 0
