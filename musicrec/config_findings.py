@@ -10,6 +10,9 @@ from pydantic import BaseModel, ValidationError
 
 from musicrec.config_renames import RENAMED
 
+# To whom writes TOML, Python's tuples are lists.
+LIST_WANTED = 'Input should be a list, such as ["a", "b"]'
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -37,7 +40,8 @@ def _explain(model: type[BaseModel], item: Any, given_as: Mapping[str, str]) -> 
     if item["type"] == "extra_forbidden":
         return f"unknown key {name!r}; did you mean {_nearest_key(model, name)!r}?"
     shown = f"{name} (given as {given_as[name]})" if name in given_as else name
-    return f"{shown}: {item['msg']} (found {str(item['input'])[:60]!r})"
+    told = LIST_WANTED if item["type"] == "tuple_type" else item["msg"]
+    return f"{shown}: {told} (found {str(item['input'])[:60]!r})"
 
 
 def _nearest_key(model: type[BaseModel], name: str) -> str:

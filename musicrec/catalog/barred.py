@@ -41,10 +41,9 @@ def read_barred(session: SparkSession, uri: str, settings: InputConfig) -> Ints:
     if not uri:
         return np.empty(0, dtype=np.int64)
     with input_errors(uri):
-        # These keys are of the songs' files.
-        of_songs = {"csv_names": (), "csv_delimiter": "", "format": "auto"}
-        settings = settings.model_copy(update=of_songs)
-        rows = formats.read_rows(session, uri, settings)
+        # One column has no delimiter.
+        settings = settings.model_copy(update={"csv_delimiter": ""})
+        rows = formats.read_rows(session, uri, settings, are_songs=False)
         names = list(rows.names)
         settings = settings.model_copy(update={"id_from": makers_of(names, settings, where=uri)})
         configured = {name: source for name, source in settings.columns.items() if source in names}

@@ -41,7 +41,7 @@ SPREADSHEETS = ("xlsx", "xls", "xlsm", "ods", "numbers")
 PACKED_ENDING = r"\.(?:gz|bz2|zst|lz4|snappy)$"
 
 
-def read_rows(session: SparkSession, uri: str, settings: InputConfig) -> GivenRows:
+def read_rows(session: SparkSession, uri: str, settings: InputConfig, *, are_songs: bool = True) -> GivenRows:
     """Return the rows of a file, directory or glob.
 
     Parameters
@@ -51,6 +51,9 @@ def read_rows(session: SparkSession, uri: str, settings: InputConfig) -> GivenRo
         A local path that exists, a pattern of such, or anything that Spark reads.
     settings : InputConfig
         `format`, and how CSV is written where the files do not tell.
+    are_songs : bool
+        They are what `format` and `csv_names` are said of. Of other files the names are not, and the format counts
+        where no ending tells it.
 
     Returns
     -------
@@ -64,6 +67,11 @@ def read_rows(session: SparkSession, uri: str, settings: InputConfig) -> GivenRo
     """
     with input_errors(uri):
         files = find_files(session, uri)
+        if not are_songs:
+            is_told = any(ENDINGS.get(_ending(file)) for file in files)
+            settings = settings.model_copy(
+                update={"csv_names": (), "format": "auto" if is_told else settings.format}
+            )
         kind, files, left_out = choose_files(files, settings.format, uri=uri)
         path = _local(session, uri)
         if path is None:

@@ -89,8 +89,7 @@ def read_relation(session: SparkSession, uri: str, *, owner: str, settings: Inpu
         The files cannot be read, or one of the two columns is not there.
     """
     key = "playlist_columns" if owner == "playlist_id" else "favorite_columns"
-    # What names or follows from the songs' file says nothing of this one.
-    rows = formats.read_rows(session, uri, settings.model_copy(update={"csv_names": ()}))
+    rows = formats.read_rows(session, uri, settings, are_songs=False)
     names = list(rows.names)
     # input.columns and input.id_from are written for the songs; they count here where this file has such columns.
     settings = settings.model_copy(update={"id_from": makers_of(names, settings, where=uri)})
