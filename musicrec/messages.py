@@ -30,6 +30,8 @@ from musicrec.schemas import TRACKS
 # Numbers in a blob: keys of songs and other whole numbers, positions of rows, scores, values of features. Vectors
 # are of the type that the space of a join says: halves or floats.
 KEYS, ROWS, SCORES, VALUES, TEXT, VECTORS = "<i8", "<i4", "<f4", "<f8", "|u1", "by the space"
+# Sums of whole numbers that are known to fit.
+SUMS = ROWS
 
 _ARROW_TYPES: dict[type[DataType], pa.DataType] = {
     IntegerType: pa.int32(),
@@ -100,7 +102,7 @@ WRITTEN_TRACKS = _schema(
 )
 
 # Artists of some songs: how many songs each has, and the sums of their inputs, artist by artist.
-ARTIST_BLOCKS = _schema(target=IntegerType(), part=IntegerType(), artists=KEYS, counts=KEYS, sums=KEYS)
+ARTIST_BLOCKS = _schema(target=IntegerType(), part=IntegerType(), artists=KEYS, counts=KEYS, sums=SUMS)
 
 # The columns of a piece of a file: `path` is its URI or its number.
 SOURCE_KEYS = _schema(path=StringType(), piece=LongType(), names=ArrayType(StringType()))
@@ -225,16 +227,19 @@ COUNTED = _schema(part=IntegerType(), n_lists=KEYS, n_songs=KEYS)
 # (guest, host) is unique. It costs nothing where the list has room, else the place of `removed`, -1 where it has.
 OFFERS = _schema(guest=LongType(), score=FloatType(), host=LongType(), has_room=BooleanType(), removed=LongType())
 
-# A range of numbers, `part` is unique: what its songs got, why how many have no list, and what is wrong with how
-# many lists, by an example.
+# A range of numbers, `part` is unique: what its songs got, how many of them no list may hold, why how many have no
+# list, which rule leaves how many a short one, and what is wrong with how many lists, by an example.
 CHECKED = _schema(
     part=IntegerType(),
     n_recommended=LongType(),
     n_not_recommended=LongType(),
     n_recommendations=LongType(),
     n_short_lists=LongType(),
+    n_barred=LongType(),
     why_none=ArrayType(StringType()),
     n_why_none=ArrayType(LongType()),
+    why_short=ArrayType(StringType()),
+    n_why_short=ArrayType(LongType()),
     problems=ArrayType(StringType()),
     n_songs=ArrayType(LongType()),
     examples=ArrayType(StringType()),

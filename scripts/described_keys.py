@@ -56,6 +56,8 @@ COUNTS = (
     Key("counts/n_not_recommended", "songs of the catalog that have none"),
     Key("counts/n_recommendations", "rows of `recommendations`"),
     Key("counts/n_short_lists", "songs whose list has fewer than `neighbors.k` songs, or that have none"),
+    Key("counts/short_list_rules/*", "how many of them by the rule that leaves fewest", "where lists are short"),
+    Key("counts/n_barred", "songs that rules of `[lists]` keep out of all lists"),
 )
 
 MODEL = (

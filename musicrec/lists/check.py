@@ -26,7 +26,7 @@ from musicrec.storage.rows import RowFiles
 
 def write_status(
     context: Context, catalog: Catalog, lists: ListFiles, recommendations: RowFiles
-) -> dict[str, int]:
+) -> dict[str, Any]:
     """Read back what was written, check it, write `schemas.STATUS` of each song and return the counts.
 
     Parameters
@@ -54,12 +54,16 @@ def write_status(
         ).toArrow()  # fmt: skip
         checked = rows.to_pylist()
         _check_problems(checked)
-        counts = {name: sum(row[name] for row in checked) for name in check_tasks.COUNTS}
+        counts: dict[str, Any] = {name: sum(row[name] for row in checked) for name in check_tasks.COUNTS}
+        counts["short_list_rules"] = dict(_tallied(checked, "why_short").most_common())
         n_songs = counts["n_recommended"] + counts["n_not_recommended"]
         if n_songs != catalog.n_tracks:
             raise QualityError(f"{catalog.n_tracks} songs, but a status for {n_songs}")
         if n_short := counts["n_short_lists"]:
-            log.warning("%d lists have fewer than %d songs; their reasons stand in status", n_short, lists.k)
+            rules = ", ".join(f"{rule} {n}" for rule, n in list(counts["short_list_rules"].items())[:4])
+            log.warning(
+                "%d lists have fewer than %d songs (%s); their reasons stand in status", n_short, lists.k, rules
+            )
         share = counts["n_not_recommended"] / n_songs
         told = f"{share:.1%} of {n_songs} songs have no list{_commonest_reason(checked)}"
         context.judge([Measured("max_unlisted", share, n_songs, told)])
@@ -76,10 +80,16 @@ def _why(context: Context, catalog: Catalog, lists: ListFiles) -> Why:
 
 def _commonest_reason(checked: Sequence[dict[str, Any]]) -> str:
     """Return why most of the songs without a list have none, as the end of a sentence."""
+    n_songs = _tallied(checked, "why_none")
+    return f": {min(n_songs, key=lambda reason: (-n_songs[reason], reason))}" if n_songs else ""
+
+
+def _tallied(checked: Sequence[dict[str, Any]], name: str) -> Counter[str]:
+    """Return how many songs all ranges have of each reason of a column."""
     n_songs = Counter[str]()
     for row in checked:
-        n_songs.update(dict(zip(row["why_none"], row["n_why_none"], strict=True)))
-    return f": {min(n_songs, key=lambda reason: (-n_songs[reason], reason))}" if n_songs else ""
+        n_songs.update(dict(zip(row[name], row[f"n_{name}"], strict=True)))
+    return Counter(dict(sorted(n_songs.items())))
 
 
 def _why_no_list(catalog: Catalog, settings: ListsConfig) -> str:

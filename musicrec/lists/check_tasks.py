@@ -16,7 +16,7 @@ from musicrec.catalog.numbered import Numbered, cut_by
 from musicrec.config_lists import ListsConfig
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.nearest import Places
-from musicrec.lists.short import Tally, find_reasons
+from musicrec.lists.short import Tally, find_reasons, rule_of
 from musicrec.lists.sort import as_recommendations
 from musicrec.messages import CHECKED, WRITTEN, as_row
 from musicrec.neighbors.search.rules import ListRules, find_broken
@@ -25,13 +25,15 @@ from musicrec.spark.arrow import gather_batches
 from musicrec.spark.tasks import PIECE_ROWS, Batches, each_number, each_part_of
 from musicrec.storage.rows import RowFiles
 
-COUNTS = ("n_recommended", "n_not_recommended", "n_recommendations", "n_short_lists")
+COUNTS = ("n_recommended", "n_not_recommended", "n_recommendations", "n_short_lists", "n_barred")
 _CHECKED = pa.schema(
     {
         "part": pa.int32(),
         **dict.fromkeys(COUNTS, pa.int64()),
         "why_none": pa.list_(pa.string()),
         "n_why_none": pa.list_(pa.int64()),
+        "why_short": pa.list_(pa.string()),
+        "n_why_short": pa.list_(pa.int64()),
         "problems": pa.list_(pa.string()),
         "n_songs": pa.list_(pa.int64()),
         "examples": pa.list_(pa.string()),
@@ -134,12 +136,14 @@ def write_checked(ranges: DataFrame, *, lists: ListFiles, why: Why, written: Wri
             ids = lists.numbered.ids_of(part)
             stored = written.recommendations.read_piece(part)
             is_same = stored.equals(as_recommendations(lists, part))
-            reasons = why.reasons(found, lists.numbered.songs.read(part, "facts")[0], n_songs=n_songs)
+            (facts,) = lists.numbered.songs.read(part, "facts")
+            reasons = why.reasons(found, facts, n_songs=n_songs)
             status = as_status(ids, found, refused=_refused(written, part), reasons=reasons)
             written.status.write(part, status, repeated=["status", "reason"])
             if not (is_same and written.status.read_piece(part).equals(status)):
                 problems["what the files hold is not what was written"] = np.arange(len(ids))
-            yield _as_checked(part, ids, found, problems, reasons)
+            n_barred = int(why.rules.are_barred(facts).sum())
+            yield _as_checked(part, ids, found, problems, reasons, n_barred=n_barred)
 
     return ranges.mapInArrow(check, CHECKED)
 
@@ -234,14 +238,22 @@ def _refused(written: Written, part: int) -> pa.Table:
 
 
 def _as_checked(
-    part: int, ids: pa.StringArray, lists: Places, problems: dict[str, Ints], reasons: pa.StringArray
+    part: int,
+    ids: pa.StringArray,
+    lists: Places,
+    problems: dict[str, Ints],
+    reasons: pa.StringArray,
+    *,
+    n_barred: int,
 ) -> pa.RecordBatch:
     n = (lists.places != NO_SONG).sum(axis=1)
     why_none = Counter(reasons.filter(pa.array(n == 0)).to_pylist())
+    why_short = Counter(map(rule_of, reasons.drop_null().to_pylist()))
     examples = [ids[int(rows[0])].as_py() for rows in problems.values()]
     columns = {
         "part": part, "n_recommended": int((n > 0).sum()), "n_not_recommended": int((n == 0).sum()),
         "n_recommendations": int(n.sum()), "n_short_lists": int((n < lists.places.shape[1]).sum()),
+        "n_barred": n_barred, "why_short": list(why_short), "n_why_short": list(why_short.values()),
         "why_none": list(why_none), "n_why_none": list(why_none.values()), "problems": list(problems),
         "n_songs": [len(rows) for rows in problems.values()], "examples": examples,
     }  # fmt: skip

@@ -103,6 +103,11 @@ def find_reasons(
     return pa.array(told, type=pa.string()).take(pa.array(inverse.ravel()))
 
 
+def rule_of(reason: str) -> str:
+    """Return the rule of a reason, whatever it leaves."""
+    return reason.split(" leaves ")[0]
+
+
 def _told(names: list[str], which: int, left: int) -> str:
     if which == len(names):
         return TOGETHER

@@ -108,7 +108,14 @@ def as_offers(
     rules : ListRules
         That they keep.
     """
-    return ranges.mapInArrow(_each(lambda part: offers_of(read_forgotten(part), lists, rules)), OFFERS)
+
+    def make_offers(part: int) -> Batches:
+        forgotten = read_forgotten(part)
+        # What no list may hold asks none.
+        may_stand = ~rules.are_barred(lists.numbered.facts(forgotten))
+        return offers_of(forgotten[may_stand], lists, rules)
+
+    return ranges.mapInArrow(_each(make_offers), OFFERS)
 
 
 def offers_of(forgotten: Ints, lists: ListFiles, rules: ListRules) -> Batches:

@@ -97,7 +97,10 @@ def test_files_are_read_back_and_every_song_has_a_status(spark, tmp_path: Path) 
          "source_file": ["f"] * 4, "row": ["{}"] * 4}
     )  # fmt: skip
     counts = write_status(context, catalog_of(context, 4, refused), lists, written)
-    assert counts == {"n_recommended": 3, "n_not_recommended": 1, "n_recommendations": 5, "n_short_lists": 2}
+    assert counts == {
+        "n_recommended": 3, "n_not_recommended": 1, "n_recommendations": 5, "n_short_lists": 2, "n_barred": 0,
+        "short_list_rules": {"rules together": 2},
+    }  # fmt: skip
     rows = context.files(datasets.STATUS).read().to_pylist()
     assert [(row["track_id"], row["status"], row["reason"], row["n_recommendations"]) for row in rows] == [
         ("a", "recommended", None, 2),

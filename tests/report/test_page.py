@@ -24,7 +24,7 @@ RECORD: dict[str, Any] = {
     "versions": {"musicrec": "1"},
     "counts": {
         "n_rows": 3, "n_tracks": 2, "n_duplicates": 1, "n_quarantined": 0,
-        "n_recommended": 2, "n_recommendations": 2,
+        "n_recommended": 2, "n_recommendations": 2, "n_barred": 0, "n_short_lists": 0, "short_list_rules": {},
         "quarantine_reasons": {"$x^$ is \x1b[2J": 1},
     },
     "neighbors": {"recall_at_k": 1.0, "recall_lower_95": 0.9, "k": 1, "recall_by_density": [1.0]},
@@ -109,3 +109,12 @@ def test_a_stop_is_no_failure_of_a_picture(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(page, "_draw_scores", stop)
     with pytest.raises(KeyboardInterrupt):
         render_report(RECORD, pictures(("rock",)))
+
+
+def test_short_lists_and_barred_songs_are_told() -> None:
+    told = {"n_barred": 1234, "n_short_lists": 5, "short_list_rules": {"years_apart": 3, "<b>": 2}}
+    shown = render_report({**RECORD, "counts": {**RECORD["counts"], **told}}, pictures())
+    assert "Rules keep 1,234 songs out of all lists" in shown
+    assert "5 songs have fewer than 1 recommendations" in shown
+    assert "years_apart 3, &lt;b&gt; 2." in shown
+    assert "keep" not in render_report(RECORD, pictures())

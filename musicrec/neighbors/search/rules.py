@@ -79,6 +79,13 @@ class ListRules:
         """Return the caps alone, for facts that are groups alone."""
         return ListRules(self.limits)
 
+    def are_barred(self, facts: Ints) -> Bools:
+        """Return which songs no list may hold, by their facts (n, n_facts)."""
+        if not self.bars:
+            return np.zeros(len(facts), dtype=bool)
+        barred: Bools = (facts[:, self.n_groups] & self.always) != 0
+        return barred
+
     def nobody(self, n: int) -> Ints:
         """Return the facts of n who are no songs, (n, n_facts): they bar only what is always barred."""
         facts = np.full((n, self.n_facts), NO_GROUP, dtype=np.int64)
