@@ -12,6 +12,7 @@ from musicrec.catalog.key_search import NOWHERE, find_keys
 from musicrec.catalog.numbered import each_part
 from musicrec.context import Context
 from musicrec.encoder import artist_tasks
+from musicrec.encoder.learning.artists import Sums
 from musicrec.encoder.learning.inputs import Encodings
 from musicrec.spark.partitions import partition_targets
 from musicrec.storage import datasets
@@ -26,17 +27,17 @@ class ArtistFiles:
     """Artists of several songs, in parts by their keys.
 
     The files of a part have `artists`, rising, their `counts` of songs, and the `sums` of their inputs (n_artists,
-    n_values), as `ArtistSums` has them.
+    n_values), as `ArtistSums` has them, in four bytes.
     """
 
     files: ArrayFiles
     n_parts: int
     n_values: int
 
-    def of(self, artists: Ints) -> tuple[Ints, Ints]:
+    def of(self, artists: Ints) -> tuple[Ints, Sums]:
         """Return how many songs each artist (n,) has, and the sums of their inputs (n, d); 0 of all others."""
         counts = np.zeros(len(artists), dtype=np.int64)
-        sums = np.zeros((len(artists), self.n_values), dtype=np.int64)
+        sums = np.zeros((len(artists), self.n_values), dtype=np.int32)
         for part, rows in each_part(artist_tasks.parts_of(artists, n_parts=self.n_parts)):
             known, own_counts, own_sums = self.files.read(part, "artists", "counts", "sums")
             place = find_keys(known, artists[rows])

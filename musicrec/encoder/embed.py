@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import pyarrow as pa
 
 from musicrec.catalog.clean import Catalog
@@ -21,6 +22,9 @@ from musicrec.spark.arrow import matrix_column
 from musicrec.storage import artifacts, datasets
 from musicrec.storage.array_files import ArrayFiles
 from musicrec.storage.rows import RowFiles
+
+# Songs whose inputs are made at once: a few MB.
+BLOCK_SONGS = 16_384
 
 
 def write_embeddings(context: Context, catalog: Catalog, shipped: Shipped) -> PackedSongs:
@@ -86,8 +90,10 @@ def as_vectors(
         encoder, encodings = from_files(weights, description)
         with_texts = encodings.texts is not None
         songs = tracks.read_piece(pieces[number], columns=[*TRACK_KEYS, *input_columns(with_texts=with_texts)])
-        inputs = encode_songs(raw_songs(songs, with_texts=with_texts), encodings=encodings, artists=artists)
-        vectors = matrix_column(embed(encoder, inputs))
+        # Block by block: inputs of so few songs are still in the cache when they are multiplied.
+        blocks = raw_songs(songs, with_texts=with_texts).blocks(BLOCK_SONGS)
+        inputs = (encode_songs(block, encodings=encodings, artists=artists) for block in blocks)
+        vectors = matrix_column(np.concatenate([embed(encoder, each) for each in inputs]))
         keys = [songs.column(name) for name in TRACK_KEYS]
         rows = pa.Table.from_arrays([*keys, vectors], names=EMBEDDINGS.names)
         embeddings.write(pieces[number], rows)

@@ -13,7 +13,7 @@ from musicrec.catalog.folding import folded
 from musicrec.catalog.names import are_various
 from musicrec.catalog.numbered import text_arrays
 from musicrec.encoder.learning.artists import NO_ARTIST
-from musicrec.encoder.learning.song_inputs import RawSongs
+from musicrec.encoder.learning.song_inputs import NO_FLAGS, RawSongs
 from musicrec.encoder.learning.texts import Texts
 from musicrec.songs import RAW_INPUTS
 from musicrec.spark.arrow import numbers
@@ -24,7 +24,7 @@ TEXT_INPUTS = ["title", "album"]
 
 def input_columns(*, with_texts: bool) -> list[str]:
     """Return the columns of `schemas.TRACKS` that inputs are made of."""
-    return ["artist_key", *RAW_INPUTS, *(TEXT_INPUTS if with_texts else [])]
+    return ["artist_key", *RAW_INPUTS, *([*TEXT_INPUTS, "flags"] if with_texts else [])]
 
 
 def raw_songs(batch: pa.RecordBatch | pa.Table, *, with_texts: bool) -> RawSongs:
@@ -33,7 +33,8 @@ def raw_songs(batch: pa.RecordBatch | pa.Table, *, with_texts: bool) -> RawSongs
     # What various ones sing has nothing in common.
     artists = np.where(are_various(artists), NO_ARTIST, artists)
     texts = tuple(_folded(batch.column(name)) for name in TEXT_INPUTS) if with_texts else ()
-    return RawSongs(raw_inputs(batch), artists, texts)
+    flags = numbers(batch.column("flags")).astype(np.int64) if with_texts else NO_FLAGS
+    return RawSongs(raw_inputs(batch), artists, texts, flags)
 
 
 def raw_inputs(batch: pa.RecordBatch | pa.Table) -> Doubles:

@@ -9,21 +9,24 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from musicrec.arrays import Bools, Floats, Ints
 
 # Of a song without an artist, or of various ones.
 NO_ARTIST = -1
-# Inputs are counted in so many steps of 1: they are at most 4, so that sums of a trillion songs fit.
-INPUT_STEPS = 2**20
+# Inputs are counted in so many steps of 1. They are at most 4, so that sums of a trillion songs fit into eight
+# bytes, and those of an artist who tells something into four.
+INPUT_STEPS = 2**18
 # Artists of more songs are labels, choirs of all kinds or collections: their mean says nothing of a song.
 MAX_OF_ARTIST = 500
+Sums = NDArray[np.int64] | NDArray[np.int32]
 
 
 class KnownArtists(Protocol):
     """The artists of a catalog."""
 
-    def of(self, artists: Ints) -> tuple[Ints, Ints]:
+    def of(self, artists: Ints) -> tuple[Ints, Sums]:
         """Return how many songs each artist (n,) has, and the sums of their inputs (n, d); 0 of unknown ones."""
         ...
 
@@ -46,7 +49,7 @@ class ArtistSums:
     counts: Ints
     sums: Ints
 
-    def of(self, artists: Ints) -> tuple[Ints, Ints]:
+    def of(self, artists: Ints) -> tuple[Ints, Sums]:
         """Return how many songs each artist (n,) has, and the sums of their inputs (n, d); 0 of unknown ones."""
         if not len(self.artists):
             return np.zeros(len(artists), dtype=np.int64), np.zeros((len(artists), self.sums.shape[1]), np.int64)
@@ -82,20 +85,25 @@ def sum_sums(artists: Ints, counts: Ints, sums: Ints) -> ArtistSums:
     return ArtistSums(names, *(np.add.reduceat(each[order], firsts, axis=0) for each in (counts, sums)))
 
 
+def without_many(found: ArtistSums) -> NDArray[np.int32]:
+    """Return the sums (m, d) in four bytes each, 0 of artists of so many songs that they tell nothing."""
+    return np.where(found.counts[:, None] <= MAX_OF_ARTIST, found.sums, 0).astype(np.int32)
+
+
 def tell(counts: Ints) -> Bools:
     """Return which artists of so many songs (n,) tell something of one of them."""
     told: Bools = (counts > 1) & (counts <= MAX_OF_ARTIST)
     return told
 
 
-def other_songs(inputs: Floats, counts: Ints, sums: Ints) -> tuple[Floats, Bools]:
+def other_songs(inputs: Floats, counts: Ints, sums: Sums) -> tuple[Floats, Bools]:
     """Return what the other songs of each song's artist are like, and which songs have none.
 
     Parameters
     ----------
     inputs : float32 array, shape (n, d)
         Of the songs, which are in the sums.
-    counts, sums : int64 arrays, shapes (n,) and (n, d)
+    counts, sums : arrays of whole numbers, shapes (n,) and (n, d)
         What `KnownArtists.of` returns.
 
     Returns

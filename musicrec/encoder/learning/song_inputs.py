@@ -6,6 +6,7 @@ something is missing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +17,13 @@ from musicrec.arrays import Doubles, Floats, Ints
 from musicrec.encoder.learning.artists import KnownArtists, other_songs
 from musicrec.encoder.learning.inputs import Encodings, InputLayout, encode
 from musicrec.encoder.learning.texts import TextEncoding, Texts, encode_texts
+from musicrec.traits import FLAGS
 
 ARTIST, TITLE = "artist_context", "title"
+NO_FLAGS = np.empty(0, dtype=np.int64)
+# Few songs have a flag: of the size of other inputs it would hardly count.
+FLAG_SIZE = 4.0
+_BITS = np.array(list(FLAGS.values()))
 
 
 @dataclass(frozen=True)
@@ -32,15 +38,26 @@ class RawSongs:
         Keys of their first artists, `artists.NO_ARTIST` where there is none.
     texts : tuple of Texts
         Titles and albums, folded; none where nobody asks for them.
+    flags : int64 array, shape (n,)
+        What these tell: `traits.FLAGS`; none where nobody asks for them.
     """
 
     values: Doubles
     artists: Ints
     texts: tuple[Texts, ...] = ()
+    flags: Ints = field(default_factory=lambda: NO_FLAGS)
 
     def take(self, rows: Ints) -> RawSongs:
         """Return some of the songs, in this order."""
-        return RawSongs(self.values[rows], self.artists[rows], tuple(each.take(rows) for each in self.texts))
+        texts, flags = tuple(each.take(rows) for each in self.texts), self.flags[rows] if self.texts else NO_FLAGS
+        return RawSongs(self.values[rows], self.artists[rows], texts, flags)
+
+    def blocks(self, n_rows: int) -> Iterator[RawSongs]:
+        """Yield so many songs after the other, the last ones fewer; their arrays are not copied."""
+        for first in range(0, max(1, len(self.values)), n_rows):
+            some = slice(first, first + n_rows)
+            texts = tuple(each.rows(some) for each in self.texts)
+            yield RawSongs(self.values[some], self.artists[some], texts, self.flags[some])
 
 
 @dataclass(frozen=True)
@@ -74,7 +91,7 @@ class SongEncodings:
         """All inputs in their order."""
         values, masks = self.values.value_names, [f"{name}_missing" for name in self.source_names]
         of_artists = [*(f"{ARTIST}_{name}" for name in values), f"{ARTIST}_songs"] if self.with_artists else []
-        return (*values, *of_artists, *(f"{TITLE}_{i + 1}" for i in range(self._n_texts)), *masks)
+        return (*values, *of_artists, *self._text_names, *masks)
 
     @property
     def layout(self) -> InputLayout:
@@ -84,7 +101,7 @@ class SongEncodings:
         if self.with_artists:
             source.append(np.full(len(source[0]) + 1, names.index(ARTIST)))
         if self.texts:
-            source.append(np.full(self._n_texts, names.index(TITLE)))
+            source.append(np.full(len(self._text_names), names.index(TITLE)))
         n_told = sum(map(len, source))
         whole = np.concatenate([*source, np.arange(len(names))])
         return InputLayout(of_values.n_numeric, whole, np.arange(len(whole)) >= n_told)
@@ -111,8 +128,13 @@ class SongEncodings:
         return cls(Encodings.from_dict(plain["values"]), plain["with_artists"], texts)
 
     @property
-    def _n_texts(self) -> int:
-        return self.texts.table.shape[1] if self.texts else 0
+    def _text_names(self) -> tuple[str, ...]:
+        if self.texts is None:
+            return ()
+        return (
+            *(f"{TITLE}_{i + 1}" for i in range(self.texts.table.shape[1])),
+            *(f"{TITLE}_{name}" for name in FLAGS),
+        )
 
 
 def encode_songs(songs: RawSongs, *, encodings: SongEncodings, artists: KnownArtists | None = None) -> Floats:
@@ -135,7 +157,7 @@ def encode_songs(songs: RawSongs, *, encodings: SongEncodings, artists: KnownArt
         masks.append(none[:, None])
     if encodings.texts is not None:
         texts, none = encode_texts(songs.texts, encoding=encodings.texts)
-        told.append(texts)
+        told += [texts, FLAG_SIZE * ((songs.flags[:, None] & _BITS) > 0) * ~none[:, None]]
         masks.append(none[:, None])
     return np.concatenate([*told, *masks], axis=1, dtype=np.float32)
 

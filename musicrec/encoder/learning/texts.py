@@ -24,7 +24,11 @@ from musicrec.compiled import compiled
 
 N_BUCKETS = 2**14
 SHORTEST, LONGEST = 3, 4
-N_DIRECTIONS = 64
+# More tell more of languages, and are learned by heart: 64 find a twentieth fewer right songs than 32.
+N_DIRECTIONS = 32
+# The root mean square of what texts tell. Other inputs have 1, and a network learns the faster from an input the
+# larger it is: at 1 it learns titles by heart, and finds a twentieth fewer right songs.
+TEXT_SIZE = 0.3
 # Of the randomized projection: directions beyond those that are kept, and rounds.
 N_BEYOND, N_POWERS = 16, 4
 BLANK = 32
@@ -43,6 +47,10 @@ class Texts(NamedTuple):
         lengths = np.diff(self.offsets)[rows]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
         return Texts(offsets, self.text[concatenate_ranges(self.offsets[rows].astype(np.int64), lengths)])
+
+    def rows(self, some: slice) -> Texts:
+        """Return those of songs that follow each other, at most all from the first one on, without a copy."""
+        return Texts(self.offsets[some.start : some.stop + 1], self.text)
 
 
 @dataclass(frozen=True)
@@ -109,8 +117,8 @@ def fit_texts(columns: Sequence[Texts], *, n_components: int = N_DIRECTIONS, see
     lengths = np.sqrt(counts @ weights**2)  # (n,)
     rows = sparse.csr_array(sparse.diags_array(1 / lengths) @ counts @ sparse.diags_array(weights))
     directions = _directions(rows, n_components, np.random.default_rng(seed))  # (n_buckets, n_components)
-    scale = np.sqrt(((rows @ directions) ** 2).mean())
-    added = weights[:, None] * directions / scale  # (n_buckets, n_components)
+    scale = TEXT_SIZE / np.sqrt(((rows @ directions) ** 2).mean())
+    added = weights[:, None] * directions * scale  # (n_buckets, n_components)
     # Whole numbers of two bytes: half of what has to be looked up, and sums that have no order.
     steps = np.abs(added).max(axis=0) / MAX_STEPS  # (n_components,)
     squares = np.rint(SQUARE_STEPS * weights**2).astype(np.int32)
@@ -118,7 +126,7 @@ def fit_texts(columns: Sequence[Texts], *, n_components: int = N_DIRECTIONS, see
 
 
 def encode_texts(columns: Sequence[Texts], *, encoding: TextEncoding) -> tuple[Floats, Bools]:
-    """Return numbers (n, n_components), of a mean square of 1 over the songs of the fit, and who has none.
+    """Return numbers (n, n_components), `TEXT_SIZE` over the songs of the fit, and who has none.
 
     Parameters
     ----------

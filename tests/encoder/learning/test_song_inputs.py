@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from musicrec.encoder.learning.artists import MAX_OF_ARTIST, NO_ARTIST, other_songs, sum_by_artist, sum_sums
 from musicrec.encoder.learning.inputs import fit_encodings
-from musicrec.encoder.learning.song_inputs import RawSongs, SongEncodings, encode_songs, encode_values
+from musicrec.encoder.learning.song_inputs import FLAG_SIZE, RawSongs, SongEncodings, encode_songs, encode_values
 from musicrec.encoder.learning.texts import TextEncoding
+from musicrec.traits import FLAGS
 from tests.encoder.learning.test_inputs import random_songs
 from tests.encoder.learning.test_texts import as_texts
 
@@ -48,7 +49,8 @@ def make_songs(n: int = 40) -> tuple[RawSongs, SongEncodings]:
     table = np.random.default_rng(1).integers(-99, 99, (64, 6)).astype(np.int16)
     steps, squares = np.ones(6, dtype=np.float32), np.full(64, 256, dtype=np.int32)
     values = fit_encodings(raw, optional=["popularity"])
-    return RawSongs(raw, artists, texts), SongEncodings(values, True, TextEncoding(table, steps, squares))
+    flags = np.arange(n) % 16
+    return RawSongs(raw, artists, texts, flags), SongEncodings(values, True, TextEncoding(table, steps, squares))
 
 
 def test_names_sources_and_masks_fit_the_inputs() -> None:
@@ -73,13 +75,32 @@ def test_what_is_hidden_is_as_if_it_were_not_known() -> None:
     nobody = np.full(40, NO_ARTIST)
     nothing = (as_texts([""] * 40),) * 2
     for name, other in (
-        ("artist_context", RawSongs(songs.values, nobody, songs.texts)),
-        ("title", RawSongs(songs.values, songs.artists, nothing)),
+        ("artist_context", RawSongs(songs.values, nobody, songs.texts, songs.flags)),
+        ("title", RawSongs(songs.values, songs.artists, nothing, songs.flags)),
     ):
         missing = np.zeros((40, encodings.layout.n_sources), dtype=bool)
         missing[:, encodings.source_names.index(name)] = True
         expected = encode_songs(other, encodings=encodings, artists=sums)
         np.testing.assert_array_equal(encodings.layout.hide(whole, missing), expected)
+
+
+def test_flags_are_inputs_by_their_names() -> None:
+    songs, encodings = make_songs()
+    inputs = encode_songs(songs, encodings=encodings)
+    for name, bit in FLAGS.items():
+        column = inputs[:, encodings.input_names.index(f"title_{name}")]
+        np.testing.assert_array_equal(column, np.where(songs.flags & bit, FLAG_SIZE, 0))
+
+
+def test_songs_in_blocks_have_the_same_inputs() -> None:
+    songs, encodings = make_songs()
+    sums = sum_by_artist(songs.artists, encode_values(songs, encodings=encodings.values)[0])
+    whole = encode_songs(songs, encodings=encodings, artists=sums)
+    for n_rows in (1, 7, 40, 100):
+        blocks = [encode_songs(block, encodings=encodings, artists=sums) for block in songs.blocks(n_rows)]
+        np.testing.assert_array_equal(np.concatenate(blocks), whole)
+    nothing = songs.take(np.empty(0, dtype=np.int64))
+    assert [len(block.values) for block in nothing.blocks(7)] == [0]
 
 
 def test_without_anything_else_inputs_are_values() -> None:
