@@ -78,7 +78,7 @@ class ModelExpert(Section):
     """What only an expert turns of the encoder and its training."""
 
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
-    n_frequencies: Annotated[int, Field(ge=0, le=1024)] = 8
+    n_frequencies: Annotated[int, Field(ge=0, le=1024)] = 4
     frequency_scale: AboveZero = 0.3
     numeric_width: Annotated[int, Field(ge=1, le=1024)] = 8
     playlist_weight: Weight = 1.0
@@ -101,7 +101,7 @@ class ModelExpert(Section):
 class ModelConfig(Section):
     """The encoder and its training."""
 
-    hidden_layers: tuple[Width, ...] = (256, 256)
+    hidden_layers: tuple[Width, ...] = (256, 192)
     embedding_dim: Annotated[int, Field(ge=2, le=2048)] = 64
     use_release_date: bool = True
     use_popularity: bool = True

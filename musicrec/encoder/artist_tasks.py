@@ -69,7 +69,7 @@ def write_sums(blocks: DataFrame, *, n_parts: int, n_values: int, files: ArrayFi
     def write(batches: Batches) -> Batches:
         for part, rows in each_block(batches):
             artists, counts, sums = (joined(ARTIST_BLOCKS, name, rows) for name in ("artists", "counts", "sums"))
-            found = sum_sums(artists, counts, sums.reshape(-1, n_values).astype(np.int64))
+            found = sum_sums(artists, counts, sums.reshape(-1, n_values))
             told = tell(found.counts)
             files.write(
                 part, artists=found.artists[told], counts=found.counts[told], sums=without_many(found)[told]

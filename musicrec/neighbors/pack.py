@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute
 from pyspark.sql import DataFrame
 
-from musicrec.arrays import Floats, Ints, is_drawn
+from musicrec.arrays import Floats, Ints, Reals, is_drawn
 from musicrec.context import Context
 from musicrec.messages import PIECES, as_row, blob_of
 from musicrec.neighbors.item_files import ItemFiles
@@ -168,15 +168,15 @@ def _packer(
         for piece, table in pieces(batches):
             column = table.column("embedding").combine_chunks()
             lengths = numbers(pa.compute.fill_null(pa.compute.list_value_length(column), 0)).astype(np.int64)
-            # A missing number is no number.
-            values = numbers(pa.compute.fill_null(column.flatten(), float("nan"))).astype(np.float32)
+            values = _values_of(column)
             shape = (len(lengths), int(lengths.max(initial=0)))
             keys = table.column("track_key")
-            found = _survey(keys, values, lengths)
+            halves = _as_halves(values)
+            found = _survey(keys, values, lengths, is_half=halves is not None)
             if keys.null_count or values.size != shape[0] * shape[1] or found["n_not_finite"]:
                 yield as_row(PIECES, **found)
                 continue
-            vectors, _ = as_stored(values.reshape(shape), "<f2" if found["is_half"] else "<f4")
+            vectors = (values if halves is None else halves).reshape(shape)
             facts = numbers(table.column("facts").combine_chunks().flatten()).reshape(len(lengths), -1)
             items = Items(numbers(keys), facts, vectors)
             write(piece, items)
@@ -186,7 +186,23 @@ def _packer(
     return pack_batches
 
 
-def _survey(keys: pa.ChunkedArray, values: Floats, lengths: Ints) -> dict[str, Any]:
+def _values_of(column: pa.Array) -> Floats:
+    """Return the numbers of all vectors, one after the other; a missing number is none."""
+    values = column.flatten()
+    # Vectors are most of what there is: no copy where none is needed.
+    known = pa.compute.fill_null(values, float("nan")) if values.null_count else values
+    found: Floats = numbers(known).astype(np.float32, copy=False)
+    return found
+
+
+def _as_halves(values: Floats) -> Reals | None:
+    """Return numbers in half precision, None where that is not exact."""
+    with np.errstate(over="ignore"):
+        halves, same = as_stored(values, "<f2")
+    return halves if bool((same == values).all()) else None
+
+
+def _survey(keys: pa.ChunkedArray, values: Floats, lengths: Ints, *, is_half: bool) -> dict[str, Any]:
     filled = lengths > 0
     squares = np.zeros(len(lengths))
     if len(lengths) and values.size == len(lengths) * lengths.max():
@@ -195,8 +211,6 @@ def _survey(keys: pa.ChunkedArray, values: Floats, lengths: Ints) -> dict[str, A
         squares[filled] = np.add.reduceat(values.astype(np.float64) ** 2, (np.cumsum(lengths) - lengths)[filled])
     # Squares of single precision do not overflow double: their sum is finite where all are.
     finite = np.isfinite(squares)
-    with np.errstate(over="ignore"):
-        is_half = bool((as_stored(values, "<f2")[1] == values).all())
     return {
         "piece": None,
         "n_rows": len(lengths),

@@ -67,22 +67,26 @@ def sum_by_artist(artists: Ints, inputs: Floats) -> ArtistSums:
     inputs : float32 array, shape (n, d)
     """
     known = artists != NO_ARTIST
-    return sum_sums(artists[known], np.ones(int(known.sum()), dtype=np.int64), _steps(inputs[known]))
+    if not known.all():
+        artists, inputs = artists[known], inputs[known]
+    return sum_sums(artists, np.ones(len(artists), dtype=np.int64), _steps(inputs))
 
 
-def sum_sums(artists: Ints, counts: Ints, sums: Ints) -> ArtistSums:
+def sum_sums(artists: Ints, counts: Ints, sums: Sums) -> ArtistSums:
     """Return the sums over all that is said of each artist, in any order.
 
     Parameters
     ----------
     artists, counts : int64 arrays, shape (m,)
-    sums : int64 array, shape (m, d)
+    sums : array of whole numbers, shape (m, d)
     """
+    if not len(artists):
+        return ArtistSums(artists, counts, sums.astype(np.int64))
     order = np.argsort(artists, kind="stable")
-    names, firsts = np.unique(artists[order], return_index=True)
-    if not len(names):
-        return ArtistSums(names, counts, sums)
-    return ArtistSums(names, *(np.add.reduceat(each[order], firsts, axis=0) for each in (counts, sums)))
+    ordered = artists[order]
+    firsts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    totals = [np.add.reduceat(each[order], firsts, axis=0, dtype=np.int64) for each in (counts, sums)]
+    return ArtistSums(ordered[firsts], *totals)
 
 
 def without_many(found: ArtistSums) -> NDArray[np.int32]:
@@ -120,5 +124,7 @@ def other_songs(inputs: Floats, counts: Ints, sums: Sums) -> tuple[Floats, Bools
     return told, none
 
 
-def _steps(inputs: Floats) -> Ints:
-    return np.rint(inputs.astype(np.float64) * INPUT_STEPS).astype(np.int64)
+def _steps(inputs: Floats) -> NDArray[np.int32]:
+    # A power of two: the product is exact, and single precision has all whole numbers up to it.
+    steps: NDArray[np.int32] = np.rint(inputs * np.float32(INPUT_STEPS)).astype(np.int32)
+    return steps
