@@ -33,7 +33,9 @@ COLUMNS = {
     "recommended_track_id": "the song that is recommended",
     "score": "cosine of the two embeddings, -1 to 1",
     "user_id": "the listener, as the input has it",
-    "user_recommendations.track_id": "the song that is recommended; never a favorite nor another release of one",
+    "user_recommendations.track_id": "the song that is recommended; never a favorite nor another release of "
+    "one, nor a song that `[lists]` keeps out of all lists; of an artist at most `lists.max_per_artist`. Rules "
+    "between a song and its list (`max_own_artist`, `years_apart`, `same`) are kept in the favorites' lists alone",
     "user_recommendations.score": "agreement of the favorites' lists, above 0; 1 is first in the list of each",
     "because_of": "the favorite whose list holds the song highest",
     "status": "what became of the song, see below",
@@ -44,7 +46,8 @@ COLUMNS = {
     "recording_key": "the same for the releases of one recording: one title, an artist in common, and about one "
     "length or one sound; no song without title or artist shares it",
     "work_key": "the same for the versions of one work: artists in common, and one title without what stands in "
-    "brackets, after a dash, or for a version (live, acoustic); all of one recording are of one work",
+    "brackets, after a dash, or for a version (live, acoustic); all of one recording are of one work; a part of "
+    "a work (Part 2, Op. 9) is one of its own",
     "artist_key": "the same for the songs of one first artist, various ones among them; NULL where there is none",
     "album_key": "the same for the songs of an artist that are of one album and year; NULL without an album",
     "same_key": "the same for songs with the same values in the columns of `lists.same`; NULL without any",
