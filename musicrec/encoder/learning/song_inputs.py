@@ -21,8 +21,6 @@ from musicrec.traits import FLAGS
 
 ARTIST, TITLE = "artist_context", "title"
 NO_FLAGS = np.empty(0, dtype=np.int64)
-# Few songs have a flag: of the size of other inputs it would hardly count.
-FLAG_SIZE = 4.0
 _BITS = np.array(list(FLAGS.values()))
 
 
@@ -157,7 +155,7 @@ def encode_songs(songs: RawSongs, *, encodings: SongEncodings, artists: KnownArt
         masks.append(none[:, None])
     if encodings.texts is not None:
         texts, none = encode_texts(songs.texts, encoding=encodings.texts)
-        told += [texts, FLAG_SIZE * ((songs.flags[:, None] & _BITS) > 0) * ~none[:, None]]
+        told += [texts, ((songs.flags[:, None] & _BITS) > 0) & ~none[:, None]]
         masks.append(none[:, None])
     return np.concatenate([*told, *masks], axis=1, dtype=np.float32)
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from musicrec.encoder.learning.artists import MAX_OF_ARTIST, NO_ARTIST, other_songs, sum_by_artist, sum_sums
 from musicrec.encoder.learning.inputs import fit_encodings
-from musicrec.encoder.learning.song_inputs import FLAG_SIZE, RawSongs, SongEncodings, encode_songs, encode_values
+from musicrec.encoder.learning.song_inputs import RawSongs, SongEncodings, encode_songs, encode_values
 from musicrec.encoder.learning.texts import TextEncoding
 from musicrec.traits import FLAGS
 from tests.encoder.learning.test_inputs import random_songs
@@ -89,7 +89,7 @@ def test_flags_are_inputs_by_their_names() -> None:
     inputs = encode_songs(songs, encodings=encodings)
     for name, bit in FLAGS.items():
         column = inputs[:, encodings.input_names.index(f"title_{name}")]
-        np.testing.assert_array_equal(column, np.where(songs.flags & bit, FLAG_SIZE, 0))
+        np.testing.assert_array_equal(column, (songs.flags & bit) > 0)
 
 
 def test_songs_in_blocks_have_the_same_inputs() -> None:
