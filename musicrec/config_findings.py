@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from musicrec.config_renames import RENAMED
 
-# To whom writes TOML, Python's tuples are lists.
-LIST_WANTED = 'Input should be a list, such as ["a", "b"]'
+# What Python calls a tuple is a list in TOML.
+LIST_WANTED = "Input should be a list, in square brackets"
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -220,14 +220,15 @@ TALLIED = _schema(column=IntegerType(), is_whole=BooleanType(), values=KEYS, cou
 # of n rows: int64 numbers of songs, int64 numbers of lists.
 TALLIES = _schema(target=IntegerType(), part=IntegerType(), songs=KEYS, n_lists=KEYS)
 
-# A range of numbers, `part` is unique. Blobs: int64 numbers of lists, and how many of its songs stand in so many.
-COUNTED = _schema(part=IntegerType(), n_lists=KEYS, n_songs=KEYS)
+# A range of numbers, `part` is unique. Blobs: int64 numbers of lists, and how many of its songs stand in so many;
+# n_barred songs no list may hold.
+COUNTED = _schema(part=IntegerType(), n_lists=KEYS, n_songs=KEYS, n_barred=LongType())
 
 # A list that a song, `guest`, which stands in none, may come into, that of `host`; both are numbers of songs, and
 # (guest, host) is unique. It costs nothing where the list has room, else the place of `removed`, -1 where it has.
 OFFERS = _schema(guest=LongType(), score=FloatType(), host=LongType(), has_room=BooleanType(), removed=LongType())
 
-# A range of numbers, `part` is unique: what its songs got, how many of them no list may hold, why how many have no
+# A range of numbers, `part` is unique: what its songs got, why how many have no
 # list, which rule leaves how many a short one, and what is wrong with how many lists, by an example.
 CHECKED = _schema(
     part=IntegerType(),
@@ -235,7 +236,6 @@ CHECKED = _schema(
     n_not_recommended=LongType(),
     n_recommendations=LongType(),
     n_short_lists=LongType(),
-    n_barred=LongType(),
     why_none=ArrayType(StringType()),
     n_why_none=ArrayType(LongType()),
     why_short=ArrayType(StringType()),

@@ -165,7 +165,7 @@ def _run(context: Context, header: dict[str, Any], relations: Relations) -> str:
     record = {
         **header,
         "inputs": _inputs(config, catalog, songs),
-        "counts": {**catalog.counts, **_memberships(songs), **checked},
+        "counts": {**catalog.counts, **_memberships(songs), **checked, "n_barred": spread.n_barred},
         "model": {**trained.describe(context.config.model), **shipped.figures},
         "neighbors": neighbors,
         "occurrence": spread.figures,

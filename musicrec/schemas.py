@@ -26,7 +26,8 @@ def _schema(**columns: DataType) -> StructType:
 # NULL. recording_key is shared by the releases of one recording, work_key by the recordings of one work, and
 # artist_key by the songs of one first artist, NULL where that is not known. album_key is shared
 # by an artist's songs of one album and year, NULL without an album; same_key by songs with the same values in the
-# columns of lists.same, NULL where none are named. flags are bits: 1 live, 2 karaoke, 4 for the holidays, 8 remix.
+# columns of lists.same, NULL where none are named. flags are bits: 1 live, 2 karaoke, 4 for the holidays, 8 remix;
+# 256 times those that the genre alone tells.
 TRACKS = StructType(
     [
         StructField("track_key", LongType()),

@@ -9,6 +9,8 @@ EXPLICIT, EXCLUDED = 16, 32
 MIXED = 64
 # Shorter or longer than songs of lists are.
 OTHER_LENGTH = 128
+# Times so much are flags that nothing but the genre tells.
+BY_GENRE = 256
 # Flags of which lists of songs like them hold none, either. A catalog may be all karaoke, or for the holidays.
 ALWAYS_BARRED = LIVE | REMIX
 # In a column of groups: of a song that is in none, and is counted with no other.

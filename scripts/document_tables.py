@@ -35,7 +35,8 @@ COLUMNS = {
     "user_id": "the listener, as the input has it",
     "user_recommendations.track_id": "the song that is recommended; never a favorite nor another release of "
     "one, nor a song that `[lists]` keeps out of all lists; of an artist at most `lists.max_per_artist`. Rules "
-    "between a song and its list (`max_own_artist`, `years_apart`, `same`) are kept in the favorites' lists alone",
+    "between a song and its list (`max_own_artist`, `years_apart`, `same`, `clean_for_clean`, holiday and karaoke "
+    "songs) are kept in the favorites' lists alone",
     "user_recommendations.score": "agreement of the favorites' lists, above 0; 1 is first in the list of each",
     "because_of": "the favorite whose list holds the song highest",
     "status": "what became of the song, see below",
@@ -51,7 +52,8 @@ COLUMNS = {
     "artist_key": "the same for the songs of one first artist, various ones among them; NULL where there is none",
     "album_key": "the same for the songs of an artist that are of one album and year; NULL without an album",
     "same_key": "the same for songs with the same values in the columns of `lists.same`; NULL without any",
-    "flags": "what title, album and genre say, a sum: 1 live, 2 karaoke, 4 for the holidays, 8 a remix",
+    "flags": "what title, album and genre say, a sum: 1 live, 2 karaoke, 4 for the holidays, 8 a remix; and 256 "
+    "times those of them that the genre alone tells",
     "title": "cut to a bounded length",
     "artist": "as the input has them, several in one text; cut to a bounded length",
     "album": "cut to a bounded length",

@@ -16,14 +16,14 @@ from make_catalog import make_catalog
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from musicrec.catalog.clean import write_catalog
+from musicrec.catalog.clean import Catalog, write_catalog
 from musicrec.catalog.number import write_numbers
 from musicrec.catalog.relations import read_relations
 from musicrec.config import Config, load_config
 from musicrec.context import Context
 from musicrec.encoder.artists import write_artists
 from musicrec.encoder.embed import write_embeddings
-from musicrec.encoder.gate import write_encoder
+from musicrec.encoder.gate import Shipped, write_encoder
 from musicrec.encoder.sample import draw_songs
 from musicrec.encoder.train import train
 from musicrec.encoder.training_set import fit_kept
@@ -34,17 +34,22 @@ from musicrec.storage import datasets, runs
 SEED = 1
 
 
+def make_ready(session: SparkSession, config: Config) -> tuple[Context, Catalog, Shipped]:
+    """Clean the configured catalog, and train its encoder."""
+    root = runs.open_root(config.output.root)
+    context = Context(session, config, runs.start_run(root, run_date=datetime.now(UTC).date()))
+    playlists = read_relations(session, config.input).playlists
+    catalog = write_catalog(context)
+    songs = draw_songs(context, catalog, write_numbers(context, catalog.ordered), playlists)
+    values = fit_kept(songs, config.model)
+    trained = train(context, songs, values, write_artists(context, catalog, values))
+    return context, catalog, write_encoder(context, songs, trained)
+
+
 def embed(session: SparkSession, config: Config, output: Path, *, repeats: int) -> Context:
     """Clean, train and embed the configured catalog, write its vectors and return what happened."""
-    root = runs.open_root(config.output.root)
-    with runs.locked(root):
-        context = Context(session, config, runs.start_run(root, run_date=datetime.now(UTC).date()))
-        playlists = read_relations(session, config.input).playlists
-        catalog = write_catalog(context)
-        songs = draw_songs(context, catalog, write_numbers(context, catalog.ordered), playlists)
-        values = fit_kept(songs, config.model)
-        trained = train(context, songs, values, write_artists(context, catalog, values))
-        shipped = write_encoder(context, songs, trained)
+    with runs.locked(runs.open_root(config.output.root)):
+        context, catalog, shipped = make_ready(session, config)
         for _ in range(repeats):
             start_workers(context)
             write_embeddings(context, catalog, shipped)

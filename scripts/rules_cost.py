@@ -9,24 +9,17 @@ import argparse
 import statistics
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 
+from embed_songs import SEED, make_ready
 from make_catalog import make_catalog
-from pyspark.sql import SparkSession
 
-from musicrec.catalog.clean import Catalog, write_catalog
-from musicrec.catalog.number import write_numbers
-from musicrec.catalog.relations import read_relations
-from musicrec.config import Config, load_config
+from musicrec.catalog.clean import Catalog
+from musicrec.config import load_config
 from musicrec.config_lists import NO_RULES
 from musicrec.context import Context
-from musicrec.encoder.artists import write_artists
 from musicrec.encoder.embed import write_embeddings
-from musicrec.encoder.gate import Shipped, write_encoder
-from musicrec.encoder.sample import draw_songs
-from musicrec.encoder.train import train
-from musicrec.encoder.training_set import fit_kept
+from musicrec.encoder.gate import Shipped
 from musicrec.launch import open_session
 from musicrec.neighbors.cells import write_cells
 from musicrec.neighbors.join import write_neighbors
@@ -35,21 +28,6 @@ from musicrec.neighbors.search.spaces import Space
 from musicrec.neighbors.start import start_workers
 from musicrec.neighbors.truth import find_truth
 from musicrec.neighbors.tune import tune_family
-from musicrec.storage import runs
-
-SEED = 1
-
-
-def embed(session: SparkSession, config: Config) -> tuple[Context, Catalog, Shipped]:
-    """Clean the configured catalog and train its encoder."""
-    root = runs.open_root(config.output.root)
-    context = Context(session, config, runs.start_run(root, run_date=datetime.now(UTC).date()))
-    playlists = read_relations(session, config.input).playlists
-    catalog = write_catalog(context)
-    songs = draw_songs(context, catalog, write_numbers(context, catalog.ordered), playlists)
-    values = fit_kept(songs, config.model)
-    trained = train(context, songs, values, write_artists(context, catalog, values))
-    return context, catalog, write_encoder(context, songs, trained)
 
 
 def join(context: Context, catalog: Catalog, shipped: Shipped) -> tuple[float, float]:
@@ -81,16 +59,18 @@ def main() -> int:
                 f"input.playlists={catalog / 'playlists'}",
                 f"output.root={Path(scratch) / 'root'}",
                 f"spark.driver_memory={arguments.driver_memory}",
+                # No gate: rules are compared on vectors of one encoder.
                 "model.expert.gate_share=0",
             ]
         )
         session = open_session(given.spark, app_name="cost of rules")
         try:
             ways = {"default rules": given, "no rules": given.model_copy(update={"lists": NO_RULES})}
-            ready = {name: embed(session, config) for name, config in ways.items()}
+            ready = {name: make_ready(session, config) for name, config in ways.items()}
             took: dict[str, list[float]] = {name: [] for name in ways}
-            for _ in range(arguments.repeats):
-                for name, prepared in ready.items():
+            for turn in range(arguments.repeats):
+                # Who is first takes turns, too.
+                for name, prepared in [*ready.items()][:: (-1) ** turn]:
                     seconds, recall = join(*prepared)
                     took[name].append(seconds)
                     print(f"{name:<14} {seconds:6.1f} s  recall {recall:.4f}", flush=True)

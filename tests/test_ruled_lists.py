@@ -1,5 +1,6 @@
 """Whole nights under rules: lists are those of a search by hand, and what no song fulfills is told."""
 
+import json
 import logging
 from datetime import date
 from pathlib import Path
@@ -104,6 +105,14 @@ def test_lists_of_a_night_are_those_of_a_search_by_hand(night) -> None:
         reason = status.loc[song["key"], "reason"]
         assert (reason is None) == (len(pairs) == K)
         assert reason is None or reason == "rules together" or " leaves " in reason
+    counts = json.loads((snapshot / "manifest.json").read_bytes())["counts"]
+    barred = [
+        {"live", "remix"} & {*s["flags"]} or not 130 <= s["seconds"] <= 290 or s["key"] in excluded for s in songs
+    ]
+    assert counts["n_barred"] == sum(map(bool, barred)) > 0
+    rules = status["reason"].dropna().str.split(" leaves ").str[0].value_counts()
+    assert counts["short_list_rules"] == rules.to_dict()
+    assert counts["n_short_lists"] == rules.sum() > 0
 
 
 def test_spread_obeys_the_rules_and_files_and_order_decide_nothing(spark, night, tmp_path: Path) -> None:
@@ -159,7 +168,7 @@ def test_songs_of_one_artist_get_short_lists_that_say_so(
 
 def test_songs_without_artist_are_capped_by_nothing(spark, tmp_path: Path) -> None:
     songs = make_songs(150, album="Album").drop(columns="artist")
-    status = read(quick(spark, songs, tmp_path, "lists.max_per_artist=1", "lists.max_own_artist=0"), "status")
+    status = read(quick(spark, songs, tmp_path), "status")
     assert (status["n_recommendations"] == 10).all()
     assert status["reason"].isna().all()
 
@@ -175,11 +184,15 @@ def test_what_cannot_be_is_refused(spark, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"lists\.same names columns that are not there: language") as error:
         quick(spark, make_songs(30), tmp_path, "lists.same=['language', 'artist']")
     assert "danceability" in str(error.value)
-    asked = ("lists.explicit=none", "lists.years_apart=5", "lists.max_per_album=1")
+    asked = (
+        "lists.explicit=none", "lists.years_apart=5", "lists.max_per_album=1", "lists.max_own_artist=0",
+        "lists.exclude_flags=['live']",
+    )  # fmt: skip
     with pytest.raises(ConfigError) as error:
-        quick(spark, make_songs(30), tmp_path, *asked)
+        quick(spark, make_songs(30).drop(columns=["artist", "title"]), tmp_path, *asked)
     for told in ("explicit needs a column explicit", "years_apart needs a column release_date or release_year",
-                 "max_per_album needs a column album"):  # fmt: skip
+                 "max_per_album needs a column album", "max_own_artist needs a column artist",
+                 "exclude_flags needs a column title or album or genre"):  # fmt: skip
         assert f"lists.{told}" in str(error.value)
     pd.DataFrame({"track_id": ["x", "y"]}).to_csv(tmp_path / "others.csv", index=False)
     with pytest.raises(InputError, match=r"none of the 2 songs of lists\.exclude is one of the catalog"):

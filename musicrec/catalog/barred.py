@@ -41,7 +41,7 @@ def read_barred(session: SparkSession, uri: str, settings: InputConfig) -> Ints:
     if not uri:
         return np.empty(0, dtype=np.int64)
     with input_errors(uri):
-        # One column has no delimiter.
+        # What is between the fields of the songs says nothing of these.
         settings = settings.model_copy(update={"csv_delimiter": ""})
         rows = formats.read_rows(session, uri, settings, are_songs=False)
         names = list(rows.names)

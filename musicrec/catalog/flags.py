@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from musicrec.arrays import Ints
 from musicrec.spark.arrow import bools, numbers
-from musicrec.traits import HOLIDAY, KARAOKE, LIVE, REMIX
+from musicrec.traits import BY_GENRE, HOLIDAY, KARAOKE, LIVE, REMIX
 
 # What a text must hold to say anything: most hold nothing of it, and one expression that tells takes as long for
 # all titles of a catalog as Python for a few hundredths of them.
@@ -107,7 +107,7 @@ def flags_of_text(text: str, column: str) -> int:
 
 
 def find_flags(titles: pa.StringArray, albums: pa.StringArray, genres: pa.StringArray) -> Ints:
-    """Return what the texts of songs (n,) say that they are, bits of `traits.FLAGS`.
+    """Return what the texts of songs (n,) say that they are, bits of `traits.FLAGS`, and `BY_GENRE`.
 
     Parameters
     ----------
@@ -121,10 +121,10 @@ def find_flags(titles: pa.StringArray, albums: pa.StringArray, genres: pa.String
         may_say = bools(pc.fill_null(pc.match_substring_regex(distinct, f"(?i){STEMS}"), False))
         found = np.zeros(len(distinct) + 1, dtype=np.int64)
         rows = np.flatnonzero(may_say)
-        said = distinct.take(pa.array(rows)).to_pylist()
-        found[rows] = [flags_of_text(text, column) for text in said]
+        found[rows] = [flags_of_text(text, column) for text in distinct.take(pa.array(rows)).to_pylist()]
         # NULL is the last of the dictionary.
-        flags |= found[:-1] if encoded is None else found[numbers(pc.fill_null(encoded.indices, len(distinct)))]
+        said = found[:-1] if encoded is None else found[numbers(pc.fill_null(encoded.indices, len(distinct)))]
+        flags |= said | (BY_GENRE * (said & ~flags) if column == "genre" else 0)
     return flags
 
 

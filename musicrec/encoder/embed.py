@@ -13,7 +13,7 @@ from musicrec.encoder.features import TRACK_KEYS, input_columns, raw_songs
 from musicrec.encoder.gate import Shipped
 from musicrec.encoder.learning.artists import KnownArtists
 from musicrec.encoder.learning.model import embed, from_files
-from musicrec.encoder.learning.song_inputs import encode_songs
+from musicrec.encoder.learning.song_inputs import encode_blocks
 from musicrec.gates import Measured
 from musicrec.measures.collapse import same_direction_share
 from musicrec.neighbors.pack import EMBEDDED, PackedSongs, VectorPieces, pack_vectors
@@ -91,9 +91,9 @@ def as_vectors(
         with_texts = encodings.texts is not None
         songs = tracks.read_piece(pieces[number], columns=[*TRACK_KEYS, *input_columns(with_texts=with_texts)])
         # Block by block: inputs of so few songs are still in the cache when they are multiplied.
-        blocks = raw_songs(songs, with_texts=with_texts).blocks(BLOCK_SONGS)
-        inputs = (encode_songs(block, encodings=encodings, artists=artists) for block in blocks)
-        vectors = matrix_column(np.concatenate([embed(encoder, each) for each in inputs]))
+        known = raw_songs(songs, with_texts=with_texts)
+        blocks = encode_blocks(known, encodings=encodings, artists=artists, n_rows=BLOCK_SONGS)
+        vectors = matrix_column(np.concatenate([embed(encoder, inputs) for inputs in blocks]))
         keys = [songs.column(name) for name in TRACK_KEYS]
         rows = pa.Table.from_arrays([*keys, vectors], names=EMBEDDINGS.names)
         embeddings.write(pieces[number], rows)

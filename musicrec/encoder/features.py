@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from musicrec.arrays import Doubles
+from musicrec.arrays import Doubles, Ints
 from musicrec.catalog.folding import folded
 from musicrec.catalog.names import are_various
 from musicrec.catalog.numbered import text_arrays
@@ -17,6 +17,7 @@ from musicrec.encoder.learning.song_inputs import NO_FLAGS, RawSongs
 from musicrec.encoder.learning.texts import Texts
 from musicrec.songs import RAW_INPUTS
 from musicrec.spark.arrow import numbers
+from musicrec.traits import BY_GENRE
 
 TRACK_KEYS = ["track_key", "track_id", "recording_key", "work_key"]
 TEXT_INPUTS = ["title", "album"]
@@ -33,8 +34,7 @@ def raw_songs(batch: pa.RecordBatch | pa.Table, *, with_texts: bool) -> RawSongs
     # What various ones sing has nothing in common.
     artists = np.where(are_various(artists), NO_ARTIST, artists)
     texts = tuple(_folded(batch.column(name)) for name in TEXT_INPUTS) if with_texts else ()
-    flags = numbers(batch.column("flags")).astype(np.int64) if with_texts else NO_FLAGS
-    return RawSongs(raw_inputs(batch), artists, texts, flags)
+    return RawSongs(raw_inputs(batch), artists, texts, _named_flags(batch) if with_texts else NO_FLAGS)
 
 
 def raw_inputs(batch: pa.RecordBatch | pa.Table) -> Doubles:
@@ -43,6 +43,13 @@ def raw_inputs(batch: pa.RecordBatch | pa.Table) -> Doubles:
     if not columns:
         return np.empty((0, len(RAW_INPUTS)))
     return np.stack(columns, axis=1)
+
+
+def _named_flags(batch: pa.RecordBatch | pa.Table) -> Ints:
+    """Return the flags of songs (n,) that titles and albums tell: the genre is an input of its own, or none."""
+    flags = numbers(batch.column("flags")).astype(np.int64)
+    named: Ints = flags & ~(flags // BY_GENRE)
+    return named
 
 
 def _folded(column: pa.Array | pa.ChunkedArray) -> Texts:

@@ -46,6 +46,9 @@ def evaluate(session: SparkSession, config: Config) -> dict[str, Any]:
     """
     barred = read_barred(session, config.lists.exclude, config.input)
     songs = load_songs(session, config)
+    if config.lists.exclude:
+        n_excluded = int(np.isin(songs.labeled["track_key"].to_numpy(), barred).sum())
+        log.info("%d of %d songs are excluded", n_excluded, songs.labeled.num_rows)
     settings, inputs = config.evaluate, known_inputs(config.model, songs)
     outcomes: dict[str, list[SplitResult]] = {}
     known: dict[str, list[ListMeasures]] = {}

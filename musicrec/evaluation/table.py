@@ -72,7 +72,7 @@ def _list_lines(result: dict[str, Any]) -> list[str]:
     return [
         f"lists of all {result['n_songs']:,} songs by the encoder of split {result['splits'][0]}; P of the "
         "held-out songs' lists, songs by the own artist among them; the language is told by small words of "
-        "six languages in titles, where it is",
+        "six languages in titles, where it is, the holidays by flags, which are an input, too",
         "",
         "| lists | P | full | an artist 3 times | two versions | own artist | same language "
         "| holiday songs in lists of holiday songs | in others | years apart "

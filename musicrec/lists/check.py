@@ -60,7 +60,7 @@ def write_status(
         if n_songs != catalog.n_tracks:
             raise QualityError(f"{catalog.n_tracks} songs, but a status for {n_songs}")
         if n_short := counts["n_short_lists"]:
-            rules = ", ".join(f"{rule} {n}" for rule, n in list(counts["short_list_rules"].items())[:4])
+            rules = "; ".join(f"{rule} {n}" for rule, n in list(counts["short_list_rules"].items())[:4])
             log.warning(
                 "%d lists have fewer than %d songs (%s); their reasons stand in status", n_short, lists.k, rules
             )

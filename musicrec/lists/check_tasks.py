@@ -25,7 +25,7 @@ from musicrec.spark.arrow import gather_batches
 from musicrec.spark.tasks import PIECE_ROWS, Batches, each_number, each_part_of
 from musicrec.storage.rows import RowFiles
 
-COUNTS = ("n_recommended", "n_not_recommended", "n_recommendations", "n_short_lists", "n_barred")
+COUNTS = ("n_recommended", "n_not_recommended", "n_recommendations", "n_short_lists")
 _CHECKED = pa.schema(
     {
         "part": pa.int32(),
@@ -142,8 +142,7 @@ def write_checked(ranges: DataFrame, *, lists: ListFiles, why: Why, written: Wri
             written.status.write(part, status, repeated=["status", "reason"])
             if not (is_same and written.status.read_piece(part).equals(status)):
                 problems["what the files hold is not what was written"] = np.arange(len(ids))
-            n_barred = int(why.rules.are_barred(facts).sum())
-            yield _as_checked(part, ids, found, problems, reasons, n_barred=n_barred)
+            yield _as_checked(part, ids, found, problems, reasons)
 
     return ranges.mapInArrow(check, CHECKED)
 
@@ -238,13 +237,7 @@ def _refused(written: Written, part: int) -> pa.Table:
 
 
 def _as_checked(
-    part: int,
-    ids: pa.StringArray,
-    lists: Places,
-    problems: dict[str, Ints],
-    reasons: pa.StringArray,
-    *,
-    n_barred: int,
+    part: int, ids: pa.StringArray, lists: Places, problems: dict[str, Ints], reasons: pa.StringArray
 ) -> pa.RecordBatch:
     n = (lists.places != NO_SONG).sum(axis=1)
     why_none = Counter(reasons.filter(pa.array(n == 0)).to_pylist())
@@ -253,7 +246,7 @@ def _as_checked(
     columns = {
         "part": part, "n_recommended": int((n > 0).sum()), "n_not_recommended": int((n == 0).sum()),
         "n_recommendations": int(n.sum()), "n_short_lists": int((n < lists.places.shape[1]).sum()),
-        "n_barred": n_barred, "why_short": list(why_short), "n_why_short": list(why_short.values()),
+        "why_short": list(why_short), "n_why_short": list(why_short.values()),
         "why_none": list(why_none), "n_why_none": list(why_none.values()), "problems": list(problems),
         "n_songs": [len(rows) for rows in problems.values()], "examples": examples,
     }  # fmt: skip

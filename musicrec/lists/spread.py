@@ -24,7 +24,7 @@ from musicrec.lists.places import (
     is_among,
     measure_occurrence,
 )
-from musicrec.neighbors.search.rules import make_rules
+from musicrec.neighbors.search.rules import ListRules, make_rules
 from musicrec.schemas import OCCURRENCES
 from musicrec.spark.arrow import numbers
 from musicrec.spark.partitions import partition_targets
@@ -38,11 +38,15 @@ MAX_FORGOTTEN = 2_000_000
 
 @dataclass(frozen=True)
 class Spread:
-    """The lists of what is published, in how many of them songs stand, and figures of that, before and after."""
+    """The lists of what is published, in how many of them songs stand, and figures of that, before and after.
+
+    No list may hold `n_barred` of the songs.
+    """
 
     lists: ListFiles
     occurrences: OccurrenceFiles
     figures: dict[str, Any]
+    n_barred: int
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,12 @@ class _Counted:
     files: RowFiles
     parts: list[int]
     histogram: Histogram
+    n_barred: int
 
     @property
     def n_forgotten(self) -> int:
-        """Songs in no list."""
-        return int(self.histogram.n_songs[self.histogram.n_lists == 0].sum())
+        """Songs in no list, though one may hold them."""
+        return int(self.histogram.n_songs[self.histogram.n_lists == 0].sum()) - self.n_barred
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ def write_spread(context: Context, lists: ListFiles) -> Spread:
                 name, 100 * occurrence.forgotten_share, occurrence.skewness,
             )  # fmt: skip
         figures = {name: asdict(occurrence) for name, occurrence in found.items()}
-        return Spread(lists, occurrences, figures)
+        return Spread(lists, occurrences, figures, counted.n_barred)
 
 
 def _count(context: Context, lists: ListFiles) -> _Counted:
@@ -103,19 +108,26 @@ def _count(context: Context, lists: ListFiles) -> _Counted:
     tallies = spread_tasks.as_tallies(
         context.numbers(numbered.n_ranges), lists=lists, targets=partition_targets(numbered.n_ranges)
     )
-    found = spread_tasks.write_occurrences(tallies, numbered=numbered, write=written.write).toArrow()
-    return _Counted(written, sorted(found["part"].to_pylist()), spread_tasks.gather_counted(found))
+    rules = make_rules(context.config.lists)
+    found = spread_tasks.write_occurrences(tallies, numbered=numbered, rules=rules, write=written.write).toArrow()
+    n_barred = sum(found["n_barred"].to_pylist())
+    return _Counted(written, sorted(found["part"].to_pylist()), spread_tasks.gather_counted(found), n_barred)
 
 
 def _find_places(context: Context, lists: ListFiles, counted: _Counted) -> _Places:
+    rules = make_rules(context.config.lists)
     offers = spread_tasks.gather_offers(
         spread_tasks.as_offers(
             context.numbers(lists.numbered.n_ranges),
             read_forgotten=partial(
-                _read_forgotten, OccurrenceFiles(counted.files), lists.numbered, _drawn_share(counted.n_forgotten)
+                _read_forgotten,
+                OccurrenceFiles(counted.files),
+                lists.numbered,
+                rules,
+                _drawn_share(counted.n_forgotten),
             ),
             lists=lists,
-            rules=make_rules(context.config.lists),
+            rules=rules,
         ).toArrow()
     )
     counts = _counts_of(counted, np.unique(offers.removed))
@@ -141,9 +153,12 @@ def _drawn_share(n_forgotten: int) -> float:
     return MAX_FORGOTTEN / n_forgotten
 
 
-def _read_forgotten(occurrences: OccurrenceFiles, numbered: Numbered, share: float, part: int) -> Ints:
-    """Return a share of the songs of a range that stand in no list, rising."""
+def _read_forgotten(
+    occurrences: OccurrenceFiles, numbered: Numbered, rules: ListRules, share: float, part: int
+) -> Ints:
+    """Return a share of the songs of a range that stand in no list, though one may hold them, rising."""
     songs: Ints = numbered.firsts[part] + np.flatnonzero(occurrences.range(part) == 0)
+    songs = songs[~rules.are_barred(numbered.facts(songs))]
     return songs[is_drawn(songs, share=share, seed=0)]
 
 

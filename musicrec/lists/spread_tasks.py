@@ -64,7 +64,7 @@ def as_tallies(ranges: DataFrame, *, lists: ListFiles, targets: Sequence[int]) -
     return ranges.mapInArrow(_each(tally), TALLIES)
 
 
-def write_occurrences(tallies: DataFrame, *, numbered: Numbered, write: Write) -> DataFrame:
+def write_occurrences(tallies: DataFrame, *, numbered: Numbered, rules: ListRules, write: Write) -> DataFrame:
     """Write `schemas.OCCURRENCES` of each range and return `messages.COUNTED`.
 
     Parameters
@@ -72,6 +72,7 @@ def write_occurrences(tallies: DataFrame, *, numbered: Numbered, write: Write) -
     tallies : DataFrame
         `messages.TALLIES`.
     numbered : Numbered
+    rules : ListRules
     write : callable
         Stores the rows of a range.
     """
@@ -82,7 +83,10 @@ def write_occurrences(tallies: DataFrame, *, numbered: Numbered, write: Write) -
             keys = numbered.keys(counts.songs)
             write(part, pa.table([counts.songs, keys, counts.n_lists], names=OCCURRENCES.names))
             histogram = as_histogram(counts.n_lists)
-            yield as_row(COUNTED, part=part, n_lists=histogram.n_lists, n_songs=histogram.n_songs)
+            n_barred = int(rules.are_barred(numbered.facts(counts.songs)).sum())
+            yield as_row(
+                COUNTED, part=part, n_lists=histogram.n_lists, n_songs=histogram.n_songs, n_barred=n_barred
+            )
 
     return tallies.repartition(numbered.n_ranges, "target").mapInArrow(count, COUNTED)
 
@@ -108,14 +112,7 @@ def as_offers(
     rules : ListRules
         That they keep.
     """
-
-    def make_offers(part: int) -> Batches:
-        forgotten = read_forgotten(part)
-        # What no list may hold asks none.
-        may_stand = ~rules.are_barred(lists.numbered.facts(forgotten))
-        return offers_of(forgotten[may_stand], lists, rules)
-
-    return ranges.mapInArrow(_each(make_offers), OFFERS)
+    return ranges.mapInArrow(_each(lambda part: offers_of(read_forgotten(part), lists, rules)), OFFERS)
 
 
 def offers_of(forgotten: Ints, lists: ListFiles, rules: ListRules) -> Batches:

@@ -98,7 +98,7 @@ def test_files_are_read_back_and_every_song_has_a_status(spark, tmp_path: Path) 
     )  # fmt: skip
     counts = write_status(context, catalog_of(context, 4, refused), lists, written)
     assert counts == {
-        "n_recommended": 3, "n_not_recommended": 1, "n_recommendations": 5, "n_short_lists": 2, "n_barred": 0,
+        "n_recommended": 3, "n_not_recommended": 1, "n_recommendations": 5, "n_short_lists": 2,
         "short_list_rules": {"rules together": 2},
     }  # fmt: skip
     rows = context.files(datasets.STATUS).read().to_pylist()

@@ -1,8 +1,10 @@
 """Spreading by tasks over files, against the same lists in arrays."""
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,14 +17,15 @@ from musicrec.lists.list_files import ListFiles
 from musicrec.lists.places import as_histogram, measure_occurrence
 from musicrec.lists.spread import write_spread
 from musicrec.storage import datasets, runs
-from tests.made import make_lists, make_numbered
+from musicrec.traits import LIVE
+from tests.made import ONE_COLUMN, make_lists, make_numbered
 
 N, K = 600, 4
 Rows = dict[str, list[tuple[str, float]]]
 
 
 def make_context(spark, root: Path, *overrides: str) -> Context:
-    config = load_config(overrides=[f"neighbors.k={K}", "input.tracks=none", *overrides])
+    config = load_config(overrides=[f"neighbors.k={K}", "input.tracks=none", *ONE_COLUMN, *overrides])
     return Context(spark, config, runs.start_run(runs.open_root(str(root)), run_date=date(2026, 1, 2)))
 
 
@@ -40,10 +43,10 @@ def make_rows() -> Rows:
     return rows
 
 
-def stored(context: Context, rows: Rows) -> ListFiles:
+def stored(context: Context, rows: Rows, facts: Sequence[Any] = range(N)) -> ListFiles:
     directory = Path(context.run.path(datasets.LISTS))
     keys = np.random.default_rng(1).permutation(np.linspace(-(2**62), 2**62, N).astype(np.int64)).tolist()
-    numbered = make_numbered(directory, list(rows), keys=keys, facts=range(N), n_ranges=5)
+    numbered = make_numbered(directory, list(rows), keys=keys, facts=facts, n_ranges=5)
     return make_lists(directory, numbered, rows, k=K)
 
 
@@ -113,6 +116,23 @@ def test_lists_in_many_files_get_their_guests(spark, tmp_path: Path, rows: Rows)
         found.lists.numbered.of_keys(stored_rows["track_key"].to_numpy())[0].tolist()
         == stored_rows["song"].to_pylist()
     )
+
+
+def test_songs_that_rules_bar_ask_for_no_place(
+    spark, tmp_path: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = {other for places in rows.values() for other, _ in places}
+    forgotten = sorted(rows.keys() - listed)
+    barred = set(forgotten[::2])
+    # As many as may have a place: the barred ones take none of them.
+    monkeypatch.setattr(spread, "MAX_FORGOTTEN", len(forgotten) - len(barred))
+    context = make_context(spark, tmp_path, "lists.exclude_flags=['live']")
+    facts = [(i, LIVE * (name in barred)) for i, name in enumerate(rows)]
+    found = write_spread(context, stored(context, rows, facts))
+    new = {other for places in as_plain(found.lists).values() for other, _ in places} - listed
+    assert found.n_barred == len(barred)
+    assert not new & barred
+    assert len(new) > 0.75 * len(set(forgotten) - barred)
 
 
 def test_where_too_many_are_in_no_list_a_draw_of_them_gets_a_place(

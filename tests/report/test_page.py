@@ -114,7 +114,7 @@ def test_a_stop_is_no_failure_of_a_picture(monkeypatch: pytest.MonkeyPatch) -> N
 def test_short_lists_and_barred_songs_are_told() -> None:
     told = {"n_barred": 1234, "n_short_lists": 5, "short_list_rules": {"years_apart": 3, "<b>": 2}}
     shown = render_report({**RECORD, "counts": {**RECORD["counts"], **told}}, pictures())
-    assert "Rules keep 1,234 songs out of all lists" in shown
+    assert "Kept out of all lists by rules: 1,234 of" in shown
     assert "5 songs have fewer than 1 recommendations" in shown
-    assert "years_apart 3, &lt;b&gt; 2." in shown
-    assert "keep" not in render_report(RECORD, pictures())
+    assert "years_apart 3; &lt;b&gt; 2." in shown
+    assert "Kept" not in render_report(RECORD, pictures())

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musicrec.arrays import Doubles, Floats, Ints
-from musicrec.encoder.learning.artists import KnownArtists, other_songs
+from musicrec.encoder.learning.artists import KnownArtists, Sums, other_songs
 from musicrec.encoder.learning.inputs import Encodings, InputLayout, encode
 from musicrec.encoder.learning.texts import TextEncoding, Texts, encode_texts
 from musicrec.traits import FLAGS
@@ -37,7 +37,7 @@ class RawSongs:
     texts : tuple of Texts
         Titles and albums, folded; none where nobody asks for them.
     flags : int64 array, shape (n,)
-        What these tell: `traits.FLAGS`; none where nobody asks for them.
+        What titles and albums tell, `traits.FLAGS`; none where nobody asks for them.
     """
 
     values: Doubles
@@ -50,12 +50,10 @@ class RawSongs:
         texts, flags = tuple(each.take(rows) for each in self.texts), self.flags[rows] if self.texts else NO_FLAGS
         return RawSongs(self.values[rows], self.artists[rows], texts, flags)
 
-    def blocks(self, n_rows: int) -> Iterator[RawSongs]:
-        """Yield so many songs after the other, the last ones fewer; their arrays are not copied."""
-        for first in range(0, max(1, len(self.values)), n_rows):
-            some = slice(first, first + n_rows)
-            texts = tuple(each.rows(some) for each in self.texts)
-            yield RawSongs(self.values[some], self.artists[some], texts, self.flags[some])
+    def rows(self, some: slice) -> RawSongs:
+        """Return songs that follow each other, at most all from the first one on, without a copy."""
+        texts = tuple(each.rows(some) for each in self.texts)
+        return RawSongs(self.values[some], self.artists[some], texts, self.flags[some])
 
 
 @dataclass(frozen=True)
@@ -146,11 +144,36 @@ def encode_songs(songs: RawSongs, *, encodings: SongEncodings, artists: KnownArt
     artists : KnownArtists, optional
         The catalog's, as `encode_values` encodes its songs; without them no artist is known to have other songs.
     """
+    (inputs,) = encode_blocks(songs, encodings=encodings, artists=artists, n_rows=max(1, len(songs.values)))
+    return inputs
+
+
+def encode_blocks(
+    songs: RawSongs, *, encodings: SongEncodings, artists: KnownArtists | None = None, n_rows: int
+) -> Iterator[Floats]:
+    """Yield the model inputs of so many songs after the other, the last ones fewer, as `encode_songs`.
+
+    Parameters
+    ----------
+    songs, encodings, artists
+        As for `encode_songs`.
+    n_rows : int
+        At least 1.
+    """
+    # All artists at once: each look opens the files of most of them.
+    found = artists.of(songs.artists) if encodings.with_artists and artists is not None else None
+    for first in range(0, max(1, len(songs.values)), n_rows):
+        some = slice(first, first + n_rows)
+        yield _encode(songs.rows(some), encodings, (found[0][some], found[1][some]) if found is not None else None)
+
+
+def _encode(songs: RawSongs, encodings: SongEncodings, artists: tuple[Ints, Sums] | None) -> Floats:
+    """Return the model inputs of songs, of which is known how many songs their artists have, and their sums."""
     values, mask = encode_values(songs, encodings=encodings.values)  # (n, n_values), (n, n_sources of values)
     told, masks = [values], list[NDArray[Any]]([mask])
     if encodings.with_artists:
         counts = np.zeros(len(values), dtype=np.int64), np.zeros(values.shape, dtype=np.int64)
-        others, none = other_songs(values, *(artists.of(songs.artists) if artists is not None else counts))
+        others, none = other_songs(values, *(artists or counts))
         told.append(others)
         masks.append(none[:, None])
     if encodings.texts is not None:

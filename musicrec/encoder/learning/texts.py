@@ -24,10 +24,10 @@ from musicrec.compiled import compiled
 
 N_BUCKETS = 2**14
 SHORTEST, LONGEST = 3, 4
-# More tell more of languages, and are learned by heart: 64 find a twentieth fewer right songs than 32.
+# More tell more of languages and seasons, and are the more easily learned by heart.
 N_DIRECTIONS = 32
 # The root mean square of what texts tell. Other inputs have 1, and a network learns the faster from an input the
-# larger it is: at 1 it learns titles by heart, and finds a twentieth fewer right songs.
+# larger it is: at 1 it learns titles by heart.
 TEXT_SIZE = 0.3
 # Of the randomized projection: directions beyond those that are kept, and rounds.
 N_BEYOND, N_POWERS = 16, 4
@@ -126,7 +126,7 @@ def fit_texts(columns: Sequence[Texts], *, n_components: int = N_DIRECTIONS, see
 
 
 def encode_texts(columns: Sequence[Texts], *, encoding: TextEncoding) -> tuple[Floats, Bools]:
-    """Return numbers (n, n_components), `TEXT_SIZE` over the songs of the fit, and who has none.
+    """Return numbers (n, n_components), over the songs of the fit about `TEXT_SIZE`, and who has none.
 
     Parameters
     ----------

@@ -4,9 +4,24 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.encoder.learning.artists import MAX_OF_ARTIST, NO_ARTIST, other_songs, sum_by_artist, sum_sums
+from musicrec.encoder.learning.artists import (
+    INPUT_STEPS,
+    MAX_OF_ARTIST,
+    NO_ARTIST,
+    ArtistSums,
+    other_songs,
+    sum_by_artist,
+    sum_sums,
+    without_many,
+)
 from musicrec.encoder.learning.inputs import fit_encodings
-from musicrec.encoder.learning.song_inputs import RawSongs, SongEncodings, encode_songs, encode_values
+from musicrec.encoder.learning.song_inputs import (
+    RawSongs,
+    SongEncodings,
+    encode_blocks,
+    encode_songs,
+    encode_values,
+)
 from musicrec.encoder.learning.texts import TextEncoding
 from musicrec.traits import FLAGS
 from tests.encoder.learning.test_inputs import random_songs
@@ -40,6 +55,14 @@ def test_an_artist_of_too_many_songs_tells_nothing() -> None:
     inputs = np.ones((len(keys), 2), dtype=np.float32)
     _, none = other_songs(inputs, *sum_by_artist(keys, inputs).of(keys))
     np.testing.assert_array_equal(none, keys == 2)
+
+
+def test_sums_of_whoever_tells_something_fit_into_four_bytes() -> None:
+    counts = np.array([MAX_OF_ARTIST, MAX_OF_ARTIST, MAX_OF_ARTIST + 1, 10**9])
+    largest = np.array([[4.0], [-4.0], [4.0], [4.0]]) * INPUT_STEPS * counts[:, None]
+    kept = without_many(ArtistSums(np.arange(4), counts, largest.astype(np.int64)))
+    assert kept.dtype == np.int32
+    np.testing.assert_array_equal(kept, largest * (counts[:, None] <= MAX_OF_ARTIST))
 
 
 def make_songs(n: int = 40) -> tuple[RawSongs, SongEncodings]:
@@ -97,10 +120,12 @@ def test_songs_in_blocks_have_the_same_inputs() -> None:
     sums = sum_by_artist(songs.artists, encode_values(songs, encodings=encodings.values)[0])
     whole = encode_songs(songs, encodings=encodings, artists=sums)
     for n_rows in (1, 7, 40, 100):
-        blocks = [encode_songs(block, encodings=encodings, artists=sums) for block in songs.blocks(n_rows)]
+        blocks = [*encode_blocks(songs, encodings=encodings, artists=sums, n_rows=n_rows)]
+        assert [len(block) for block in blocks[:-1]] == [n_rows] * (len(blocks) - 1)
         np.testing.assert_array_equal(np.concatenate(blocks), whole)
     nothing = songs.take(np.empty(0, dtype=np.int64))
-    assert [len(block.values) for block in nothing.blocks(7)] == [0]
+    (block,) = encode_blocks(nothing, encodings=encodings, artists=sums, n_rows=7)
+    assert block.shape == (0, whole.shape[1])
 
 
 def test_without_anything_else_inputs_are_values() -> None:
