@@ -15,11 +15,14 @@ from musicrec import __version__
 from musicrec.errors import ConfigError, StorageError
 from musicrec.shown import one_line
 from musicrec.storage import environment
+from musicrec.storage.byte_files import local_path
 from musicrec.storage.kernel_cache import kernels_directory
 from musicrec.storage.programs import MEND_PYTHON, MIN_JAVA, MIN_PYTHON, java_version, python_answer
+from musicrec.storage.promises import check_promises
 from musicrec.storage.runs import Root, check_writable, open_root
 from musicrec.storage.snapshots import open_snapshot
 from musicrec.storage.space import free_disk, free_memory
+from musicrec.storage.stores import open_store
 
 PACKAGES = (
     "pyspark", "numpy", "scipy", "numba", "pandas", "pyarrow", "torch", "safetensors", "pydantic", "tomli-w",
@@ -164,12 +167,30 @@ def _kernels() -> Finding:
 
 
 def _of_root(root: str) -> list[Finding]:
+    if local_path(root) is None:
+        return _of_store(root)
     try:
         opened = open_root(root)
         check_writable(opened)
     except (ConfigError, StorageError) as error:
         return [Finding("write access", f"{error.what}: {error.where or root}", error.todo)]
     return [Finding("write access", root), _space("free space", str(opened.path)), _published(opened)]
+
+
+def _of_store(uri: str) -> list[Finding]:
+    """Ask a store for what publishing relies on; its URI may hold what nobody may see, and is not shown."""
+    name = "promises of the store"
+    try:
+        store = open_store(uri)
+        check_promises(store)
+    except (ConfigError, StorageError) as error:
+        return [Finding(name, f"{error.what}: {error.where}", error.todo)]
+    return [
+        Finding(name, f"kept ({store.uri})"),
+        Finding(
+            "output.root", "a store", "give a directory that all machines share: runs publish to no store yet"
+        ),
+    ]
 
 
 def _published(root: Root) -> Finding:

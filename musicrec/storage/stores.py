@@ -1,0 +1,157 @@
+"""Where files are: one small interface over a local file system and object stores.
+
+Objects have names below the store's place, with "/" between their parts. Each write is one step: a reader sees
+the old object or the new one, never a part of one. Two promises let several writers agree without a lock, and a
+store is asked for them before it is trusted (`promises.py`): `create` makes an object that is not there yet, and
+`replace_if` replaces the one that was read, both for one of all who try at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from musicrec.errors import ConfigError, StorageError
+from musicrec.storage.byte_files import local_path
+
+# Schemes of object stores, with the extra that brings the client.
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An object: its name, its bytes, and when the store's own clock says that it was written."""
+
+    name: str
+    n_bytes: int
+    written: datetime
+
+
+class MissingError(StorageError):
+    """No object of this name."""
+
+
+class Store(Protocol):
+    """A place for objects. It can be handed to a task.
+
+    All that is asked of it raises `StorageError` where the store refuses, fails or gives no answer in time.
+    """
+
+    @property
+    def uri(self) -> str:
+        """The place, without credentials."""
+        ...
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write an object, in place of the one that is there."""
+        ...
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Write an object that is not there yet; return whether this call did."""
+        ...
+
+    def replace_if(self, name: str, content: bytes, *, tag: str) -> bool:
+        """Write an object in place of the one that was read; return False where that is gone.
+
+        Parameters
+        ----------
+        name : str
+        content : bytes
+        tag : str
+            What `get_tagged` gave with it.
+        """
+        ...
+
+    def get(self, name: str) -> bytes:
+        """Return an object; `MissingError` where there is none."""
+        ...
+
+    def get_tagged(self, name: str) -> tuple[bytes, str]:
+        """Return an object, and a tag that another content does not have."""
+        ...
+
+    def get_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return the bytes of an object from each first position to the one behind the last."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """Yield the objects below a name, by their names; none where nothing is there."""
+        ...
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete objects; one that is not there is no error."""
+        ...
+
+
+def open_store(uri: str, *, hadoop: Mapping[str, str] | None = None) -> Store:
+    """Return the store at a URI or a path.
+
+    Parameters
+    ----------
+    uri : str
+        A path, `file:`, `s3://` (also `s3a://`), `gs://`, `az://` or `abfss://`. What stands before an "@" in a
+        URI of S3 or GCS is refused: a place is no place for a secret.
+    hadoop : mapping, optional
+        Spark's settings, of which `spark.hadoop.fs.s3a.*` tell endpoint and keys.
+
+    Raises
+    ------
+    ConfigError
+        No such kind of store, or its client is not installed.
+    """
+    path = local_path(uri)
+    if path is not None:
+        from musicrec.storage.local_store import LocalStore
+
+        return LocalStore(str(Path(path).absolute()))
+    scheme = urlsplit(uri).scheme
+    if scheme not in EXTRAS:
+        raise ConfigError(
+            f"no store of kind {scheme}://", where=scheme,
+            todo=f"give a directory, or one of {', '.join(f'{name}://' for name in EXTRAS)}",
+        )  # fmt: skip
+    from musicrec.storage.object_store import ObjectStore
+
+    return ObjectStore(*_place(uri, scheme), options=_s3_options(hadoop or {}) if EXTRAS[scheme] == "s3" else ())
+
+
+def _place(uri: str, scheme: str) -> tuple[str, str, str]:
+    """Return the kind of store, its bucket (or account and container), and the name below which all stands."""
+    # As it is written: a "#" or "?" is a letter of a name.
+    place = uri.partition("://")[2]
+    bucket, _, below = place.partition("/")
+    if not bucket:
+        raise ConfigError("the URI names no bucket", where=f"{scheme}://", todo=f"write {scheme}://BUCKET/PREFIX")
+    if "@" in bucket and EXTRAS[scheme] != "azure":
+        raise ConfigError(
+            "a URI holds no credentials", where=f"{scheme}://...@{bucket.rpartition('@')[2]}",
+            todo="put them where the store's own tools look for them",
+        )  # fmt: skip
+    return EXTRAS[scheme], unquote(bucket), below.strip("/")
+
+
+def _s3_options(hadoop: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return what the keys of Hadoop's S3A say, as the client names it."""
+    names = {
+        "endpoint": "aws_endpoint",
+        "access.key": "aws_access_key_id",
+        "secret.key": "aws_secret_access_key",
+        "session.token": "aws_session_token",
+        "endpoint.region": "aws_region",
+    }
+    found = {
+        ours: hadoop[f"spark.hadoop.fs.s3a.{theirs}"]
+        for theirs, ours in names.items()
+        if hadoop.get(f"spark.hadoop.fs.s3a.{theirs}")
+    }
+    endpoint = found.get("aws_endpoint", "")
+    if endpoint and "://" not in endpoint:
+        secure = hadoop.get("spark.hadoop.fs.s3a.connection.ssl.enabled", "true") != "false"
+        found["aws_endpoint"] = f"{'https' if secure else 'http'}://{endpoint}"
+    if hadoop.get("spark.hadoop.fs.s3a.path.style.access") == "false":
+        found["aws_virtual_hosted_style_request"] = "true"
+    return tuple(sorted(found.items()))

@@ -1,0 +1,149 @@
+"""Real servers of stores for tests: one that keeps its promises, and one that does not."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+KEY, SECRET = "the-key-of-tests", "the-planted-secret-of-tests"
+START_S = 60
+BUCKET = "lists"
+
+
+@dataclass
+class Server:
+    """A server of buckets at `endpoint`, and what a client's environment says to reach it."""
+
+    endpoint: str
+    command: list[str]
+    directory: Path
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What the client looks for."""
+        return {
+            "AWS_ENDPOINT": self.endpoint, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET,
+        }  # fmt: skip
+
+    def start(self) -> None:
+        """Start, and wait for answers."""
+        with (self.directory / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, cwd=self.directory)
+        until = time.monotonic() + START_S
+        while time.monotonic() < until:
+            if self.process.poll() is not None:
+                break
+            with contextlib.suppress(OSError):
+                try:
+                    urllib.request.urlopen(self.endpoint, timeout=2).close()
+                    return
+                except urllib.error.HTTPError:
+                    return
+            time.sleep(0.2)
+        told = (self.directory / "server.log").read_text(errors="replace")[-2000:]
+        self.stop()
+        raise RuntimeError(f"{self.command[0]} does not start: {told}")
+
+    def stop(self) -> None:
+        """End it."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout=10)
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+def free_ports(n: int) -> list[int]:
+    """Return ports that nobody listens at; weed takes each port plus 10,000, too."""
+    found: list[int] = []
+    while len(found) < n:
+        with socket.socket() as one, socket.socket() as other:
+            one.bind(("127.0.0.1", 0))
+            port = one.getsockname()[1] % 20_000 + 20_000
+            with contextlib.suppress(OSError):
+                other.bind(("127.0.0.1", port + 10_000))
+                found.append(port)
+    return found
+
+
+@contextlib.contextmanager
+def seaweed(directory: Path) -> Iterator[Server]:
+    """Run SeaweedFS, with a bucket: S3 as it should be."""
+    s3, master, volume, filer = free_ports(4)
+    actions = ["Admin", "Read", "Write", "List", "Tagging"]
+    known = {"name": "tests", "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": actions}
+    (directory / "s3.json").write_text(json.dumps({"identities": [known]}))
+    (directory / "buckets").mkdir()
+    command = [
+        _program("weed"), "server", f"-dir={directory / 'buckets'}", "-ip=127.0.0.1", "-s3", f"-s3.port={s3}",
+        f"-s3.config={directory / 's3.json'}", f"-master.port={master}", f"-volume.port={volume}",
+        f"-filer.port={filer}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.volumeSizeLimitMB=64",
+        "-volume.max=50",
+    ]  # fmt: skip
+    server = Server(f"http://127.0.0.1:{s3}", command, directory)
+    server.start()
+    try:
+        _make_bucket(server)
+        yield server
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def rclone(directory: Path) -> Iterator[Server]:
+    """Run rclone's server, with a bucket: it ignores the conditions of a write."""
+    (port,) = free_ports(1)
+    (directory / "buckets" / BUCKET).mkdir(parents=True)
+    command = [
+        _program("rclone"), "serve", "s3", str(directory / "buckets"), f"--addr=127.0.0.1:{port}",
+        f"--auth-key={KEY},{SECRET}",
+    ]  # fmt: skip
+    server = Server(f"http://127.0.0.1:{port}", command, directory)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _program(name: str) -> str:
+    import sys
+
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if not found:
+        raise RuntimeError(f"{name} is not installed: bash scripts/setup.sh test")
+    return found
+
+
+def _make_bucket(server: Server) -> None:
+    """Make the bucket with the first object in it, as this server does."""
+    import obstore
+    from obstore.store import S3Store
+
+    names = {"AWS_ENDPOINT": "endpoint", "AWS_REGION": "region", "AWS_ACCESS_KEY_ID": "access_key_id",
+             "AWS_SECRET_ACCESS_KEY": "secret_access_key"}  # fmt: skip
+    given = {ours: server.environment[theirs] for theirs, ours in names.items()}
+    until = time.monotonic() + START_S
+    while True:
+        try:
+            obstore.put(S3Store(BUCKET, config=given, client_options={"allow_http": True}), "made", b"")
+            return
+        except Exception:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.5)

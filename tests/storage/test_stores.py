@@ -1,0 +1,158 @@
+"""A directory and S3 keep the same promises; a server that breaks them is refused, and no secret is told."""
+
+import pickle
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from musicrec.doctor import examine
+from musicrec.errors import ConfigError, StorageError
+from musicrec.storage.promises import check_promises
+from musicrec.storage.stores import MissingError, Store, open_store
+from tests import servers
+
+N_RACERS = 16
+NAMES = ("a/b.json", "sp ace", "per%20cent", "ha#sh", "ünïcode/日本", "a+b&c=d", "que?ry")
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    with servers.seaweed(tmp_path_factory.mktemp("seaweed")) as server:
+        yield server
+
+
+@pytest.fixture(params=["directory", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    if request.param == "directory":
+        return open_store(str(tmp_path / "root"))
+    server = request.getfixturevalue("s3")
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    return open_store(f"s3a://{servers.BUCKET}/{request.node.name}/a b/")
+
+
+def test_promises_are_kept_and_leave_nothing(store: Store) -> None:
+    check_promises(store)
+    assert not list(store.list())
+
+
+def test_objects_come_back_whatever_they_are_called(store: Store) -> None:
+    for i, name in enumerate(NAMES):
+        store.put(name, bytes([i]) * 3)
+        store.put(name, bytes([i]) * 2)
+    assert [entry.name for entry in store.list()] == sorted(NAMES)
+    assert {entry.n_bytes for entry in store.list()} == {2}
+    assert [store.get(name) for name in NAMES] == [bytes([i]) * 2 for i in range(len(NAMES))]
+    # A part of a name is no place.
+    assert [entry.name for entry in store.list("a")] == ["a/b.json"]
+    again = pickle.loads(pickle.dumps(store))
+    assert again.get_ranges(NAMES[1], [(0, 1), (1, 2)]) == [b"\x01", b"\x01"]
+    store.delete([*NAMES, "not there"])
+    assert not list(store.list())
+    with pytest.raises(MissingError):
+        store.get(NAMES[0])
+
+
+def test_of_all_who_race_one_creates_and_one_replaces(store: Store) -> None:
+    for attempt in range(3):
+        name = f"pointer-{attempt}"
+        assert race(lambda i, name=name: store.create(name, b"%d" % i)) == 1
+        _, tag = store.get_tagged(name)
+        assert race(lambda i, name=name, tag=tag: store.replace_if(name, b"by %d" % i, tag=tag)) == 1
+        assert store.get(name).startswith(b"by ")
+
+
+def race(attempt) -> int:
+    """Return how many of some who begin at once win."""
+    won, gate = [], threading.Barrier(N_RACERS)
+
+    def run(i: int) -> None:
+        gate.wait()
+        won.append(attempt(i))
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(N_RACERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == N_RACERS
+    return sum(won)
+
+
+def test_names_lead_nowhere_else(store: Store) -> None:
+    for name in ("../out", "a/../../out", "a//b", ".", "a/./b"):
+        with pytest.raises(StorageError, match="no name of an object"):
+            store.put(name, b"")
+
+
+def test_one_place_is_not_within_another_of_a_longer_name(
+    s3: servers.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    one, other = (open_store(f"s3://{servers.BUCKET}/{name}") for name in ("night", "nightly"))
+    one.put("x", b"1")
+    other.put("y", b"2")
+    assert [entry.name for entry in one.list()] == ["x"]
+    assert [entry.name for entry in open_store(f"s3://{servers.BUCKET}").list("night")] == ["night/x"]
+
+
+def test_a_store_that_breaks_its_promises_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with servers.rclone(tmp_path) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(StorageError, match="its promises: what is there already is created again"):
+            check_promises(open_store(f"s3://{servers.BUCKET}/x"))
+
+
+def test_the_doctor_asks_for_promises_and_shows_no_secret(
+    s3: servers.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    kept, root = examine(f"s3://{servers.BUCKET}/night")[-2:]
+    assert (kept.found, kept.fix) == (f"kept (s3://{servers.BUCKET}/night)", "")
+    assert "to no store yet" in root.fix
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted")
+    for uri, told in ((f"s3://{servers.BUCKET}/x", "refuses access"), ("s3://a:planted@b/x", "no credentials")):
+        found = examine(uri)[-1]
+        assert told in found.found
+        assert found.fix
+        assert "planted" not in f"{found}"
+
+
+def test_refusals_say_what_to_do_and_tell_no_secret(s3: servers.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-planted-wrong-secret")
+    with pytest.raises(StorageError, match="refuses access: SignatureDoesNotMatch") as error:
+        open_store(f"s3://{servers.BUCKET}/x").put("y", b"")
+    assert "credentials" in error.value.todo
+    for secret in (servers.KEY, "a-planted-wrong-secret"):
+        assert secret not in str(error.value)
+        assert secret not in repr(error.value.__cause__)
+    for uri, told in (
+        ("ftp://host/x", "no store of kind ftp"), ("s3://", "names no bucket"),
+        ("s3://key:planted@bucket/x", "holds no credentials"),
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match=told) as refused:
+            open_store(uri)
+        assert "planted" not in str(refused.value)
+
+
+def test_keys_of_spark_reach_the_store(s3: servers.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in s3.environment:
+        monkeypatch.delenv(name, raising=False)
+    hadoop = {
+        "spark.hadoop.fs.s3a.endpoint": s3.endpoint,
+        "spark.hadoop.fs.s3a.access.key": servers.KEY,
+        "spark.hadoop.fs.s3a.secret.key": servers.SECRET,
+        "spark.hadoop.fs.s3a.endpoint.region": "us-east-1",
+        "spark.hadoop.fs.s3a.path.style.access": "true",
+    }
+    store = open_store(f"s3a://{servers.BUCKET}/by-spark", hadoop=hadoop)
+    store.put("x", b"1")
+    assert store.get("x") == b"1"
+    assert servers.SECRET not in repr(store)
