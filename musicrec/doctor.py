@@ -184,7 +184,7 @@ def _of_store(uri: str) -> list[Finding]:
         store = open_store(uri)
         check_promises(store)
     except (ConfigError, StorageError) as error:
-        return [Finding(name, f"{error.what}: {error.where}", error.todo)]
+        return [Finding(name, ": ".join(filter(None, (error.what, error.where))), error.todo)]
     return [
         Finding(name, f"kept ({store.uri})"),
         Finding(

@@ -124,7 +124,7 @@ WITHOUT_LIST = {
     "no_other_recording": "works may stand twice, and all songs of the catalog are releases of one recording",
     "no_more_songs": "the catalog has no more than this list could hold",
     "<rule> leaves <n>": "of the rules in `[lists]` this one by itself leaves fewest songs, n in the whole "
-    "catalog: `one_per_work`, `one_per_recording`, `max_per_album`, `max_per_artist` (with `max_own_artist`), "
+    "catalog: `one_per_work`, `one_per_recording`, `max_per_album`, `max_per_artist, max_own_artist`, "
     "`explicit`, `exclude_flags`, `exclude`, `min_seconds, max_seconds`, `years_apart`, `same`",
     "rules together": "each rule by itself leaves enough songs; under all of them the join met fewer",
 }

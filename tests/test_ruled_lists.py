@@ -162,7 +162,7 @@ def test_songs_of_one_artist_get_short_lists_that_say_so(
     snapshot = quick(spark, make_songs(150, artist="One"), tmp_path)
     status = read(snapshot, "status")
     assert (status["n_recommendations"] == 1).all()
-    assert (status["reason"] == "max_per_artist leaves 1").all()
+    assert (status["reason"] == "max_per_artist, max_own_artist leaves 1").all()
     assert any("150 lists have fewer than 10 songs" in record.getMessage() for record in caplog.records)
 
 

@@ -24,7 +24,8 @@ CAPPED_BY = {
     "work_key": "one_per_work",
     "recording_key": "one_per_recording",
     "album_key": "max_per_album",
-    "artist_key": "max_per_artist",
+    # Both count the songs of the own artist.
+    "artist_key": "max_per_artist, max_own_artist",
 }
 
 

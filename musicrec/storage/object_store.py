@@ -33,6 +33,8 @@ _ENDPOINTS = (
     "GOOGLE_BASE_URL",
     "AZURE_STORAGE_ENDPOINT",
 )
+# Where the client asks last for credentials, at the machine itself: all others have given none.
+_NO_CREDENTIALS = "169.254.169.254"
 # What the client says where nobody answers.
 _NO_ANSWER = re.compile(r"(?i)timed? ?out|error sending request|connection|dns error|operation timed")
 CREDENTIALS = "give credentials where the store's own tools look for them, such as the environment"
@@ -204,6 +206,8 @@ class ObjectStore:
             raise StorageError(
                 f"the store refuses access{code and f': {code}'}", where=where, todo=CREDENTIALS
             ) from None
+        if _NO_CREDENTIALS in str(error):
+            raise StorageError("no credentials were found", where=where, todo=CREDENTIALS) from None
         if _NO_ANSWER.search(str(error)):
             raise StorageError(
                 "the store gives no answer", where=where,

@@ -111,7 +111,7 @@ def open_store(uri: str, *, hadoop: Mapping[str, str] | None = None) -> Store:
     scheme = urlsplit(uri).scheme
     if scheme not in EXTRAS:
         raise ConfigError(
-            f"no store of kind {scheme}://", where=scheme,
+            f"no store of kind {scheme}://",
             todo=f"give a directory, or one of {', '.join(f'{name}://' for name in EXTRAS)}",
         )  # fmt: skip
     from musicrec.storage.object_store import ObjectStore
@@ -128,7 +128,7 @@ def _place(uri: str, scheme: str) -> tuple[str, str, str]:
         raise ConfigError("the URI names no bucket", where=f"{scheme}://", todo=f"write {scheme}://BUCKET/PREFIX")
     if "@" in bucket and EXTRAS[scheme] != "azure":
         raise ConfigError(
-            "a URI holds no credentials", where=f"{scheme}://...@{bucket.rpartition('@')[2]}",
+            "a URI must not hold credentials", where=f"{scheme}://...@{bucket.rpartition('@')[2]}",
             todo="put them where the store's own tools look for them",
         )  # fmt: skip
     return EXTRAS[scheme], unquote(bucket), below.strip("/")

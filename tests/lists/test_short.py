@@ -31,7 +31,7 @@ def alone(config: ListsConfig) -> dict[str, ListsConfig]:
     }  # fmt: skip
     kept = {
         "one_per_work": ("one_per_work",), "max_per_album": ("max_per_album",),
-        "max_per_artist": ("max_per_artist", "max_own_artist"), "explicit": ("explicit",),
+        "max_per_artist, max_own_artist": ("max_per_artist", "max_own_artist"), "explicit": ("explicit",),
         "exclude_flags": ("exclude_flags",), "exclude": ("exclude",), "years_apart": ("years_apart",),
         "same": ("same",),
     }  # fmt: skip
@@ -81,7 +81,7 @@ def test_a_million_songs_of_one_artist_leave_what_the_cap_says() -> None:
     tallies = [add_tallies([each], most=K + 2) for each in tally_facts(facts, rules, k=K)]
     assert max(len(each.values) for each in tallies) == K + 2
     found = find_reasons(facts[:3], tallies, n_songs=n, settings=config, rules=rules, k=K)
-    assert found.to_pylist() == ["max_per_artist leaves 1"] * 3
+    assert found.to_pylist() == ["max_per_artist, max_own_artist leaves 1"] * 3
 
 
 def test_songs_without_artist_leave_all() -> None:

@@ -116,7 +116,10 @@ def test_the_doctor_asks_for_promises_and_shows_no_secret(
     assert (kept.found, kept.fix) == (f"kept (s3://{servers.BUCKET}/night)", "")
     assert "to no store yet" in root.fix
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted")
-    for uri, told in ((f"s3://{servers.BUCKET}/x", "refuses access"), ("s3://a:planted@b/x", "no credentials")):
+    for uri, told in (
+        (f"s3://{servers.BUCKET}/x", "refuses access"),
+        ("s3://a:planted@b/x", "must not hold credentials"),
+    ):
         found = examine(uri)[-1]
         assert told in found.found
         assert found.fix
@@ -135,7 +138,7 @@ def test_refusals_say_what_to_do_and_tell_no_secret(s3: servers.Server, monkeypa
         assert secret not in repr(error.value.__cause__)
     for uri, told in (
         ("ftp://host/x", "no store of kind ftp"), ("s3://", "names no bucket"),
-        ("s3://key:planted@bucket/x", "holds no credentials"),
+        ("s3://key:planted@bucket/x", "must not hold credentials"),
     ):  # fmt: skip
         with pytest.raises(ConfigError, match=told) as refused:
             open_store(uri)
