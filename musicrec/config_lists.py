@@ -90,16 +90,12 @@ class ListsConfig(Section):
     @property
     def needs(self) -> dict[str, tuple[str, ...]]:
         """Of which columns of songs a rule needs one, by its key; those of the default rules may be absent."""
-        length, artist, default = ("duration_ms",), ("artist",), ListsConfig.model_fields
-        is_tighter = {
-            name: getattr(self, name) < default[name].default for name in ("max_per_artist", "max_own_artist")
-        }
+        usual, length, artist = ListsConfig(), ("duration_ms",), ("artist",)
+        other_flags = set(self.exclude_flags) - set(usual.exclude_flags)
         found = {
-            "max_per_artist": artist if is_tighter["max_per_artist"] else (),
-            "max_own_artist": artist if is_tighter["max_own_artist"] else (),
-            "exclude_flags": ("title", "album", "genre")
-            if set(self.exclude_flags) - set(default["exclude_flags"].default)
-            else (),
+            "max_per_artist": artist if self.max_per_artist < usual.max_per_artist else (),
+            "max_own_artist": artist if self.max_own_artist < usual.max_own_artist else (),
+            "exclude_flags": ("title", "album", "genre") if other_flags else (),
             "max_per_album": ("album",) if self.max_per_album < NO_LIMIT else (),
             "explicit": ("explicit",) if self.explicit != "any" else (),
             "years_apart": ("release_date", "release_year") if self.years_apart >= 0 else (),

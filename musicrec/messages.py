@@ -228,8 +228,8 @@ COUNTED = _schema(part=IntegerType(), n_lists=KEYS, n_songs=KEYS, n_barred=LongT
 # (guest, host) is unique. It costs nothing where the list has room, else the place of `removed`, -1 where it has.
 OFFERS = _schema(guest=LongType(), score=FloatType(), host=LongType(), has_room=BooleanType(), removed=LongType())
 
-# A range of numbers, `part` is unique: what its songs got, why how many have no
-# list, which rule leaves how many a short one, and what is wrong with how many lists, by an example.
+# A range of numbers, `part` is unique: what its songs got, why how many have no list, which rule leaves how many a
+# short one, and what is wrong with how many lists, by an example.
 CHECKED = _schema(
     part=IntegerType(),
     n_recommended=LongType(),

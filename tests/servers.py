@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -121,8 +122,6 @@ def rclone(directory: Path) -> Iterator[Server]:
 
 
 def _program(name: str) -> str:
-    import sys
-
     beside = Path(sys.executable).with_name(name)
     found = str(beside) if beside.exists() else shutil.which(name)
     if not found:

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from musicrec.errors import StorageError
-from musicrec.storage.files import writing
-from musicrec.storage.stores import Entry, MissingError
+from musicrec.storage.files import write_bytes, writing
+from musicrec.storage.stores import Entry, MissingError, checked_name
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,25 @@ class LocalStore:
 
     def put(self, name: str, content: bytes) -> None:
         """Write an object, in place of the one that is there."""
-        with self._staged(name, content) as staged:
-            os.replace(staged, self._path(name))
+        write_bytes(self._path(name), content)
 
     def create(self, name: str, content: bytes) -> bool:
         """Write an object that is not there yet; return whether this call did."""
-        with self._staged(name, content) as staged:
-            try:
-                # A second name for the whole file: refused where that name is taken, unlike a rename.
-                os.link(staged, self._path(name))
-            except FileExistsError:
-                return False
-        return True
+        target = self._path(name)
+        staged = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        try:
+            with writing(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                staged.write_bytes(content)
+                try:
+                    # A second name for the whole file: refused where that name is taken, unlike a rename.
+                    os.link(staged, target)
+                except FileExistsError:
+                    return False
+            return True
+        finally:
+            with contextlib.suppress(OSError):
+                staged.unlink()
 
     def replace_if(self, name: str, content: bytes, *, tag: str) -> bool:
         """Write an object in place of the one that was read; return False where that is gone.
@@ -92,24 +99,7 @@ class LocalStore:
                 self._path(name).unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
-        parts = name.strip("/").split("/")
-        if not all(part and part not in (".", "..") for part in parts):
-            raise StorageError(f"no name of an object: {name!r}", where=self.uri)
-        return Path(self.uri, *parts)
-
-    @contextlib.contextmanager
-    def _staged(self, name: str, content: bytes) -> Iterator[Path]:
-        """Give the path of a file with the content, which is gone when the block ends."""
-        target = self._path(name)
-        staged = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-        try:
-            with writing(target):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                staged.write_bytes(content)
-                yield staged
-        finally:
-            with contextlib.suppress(OSError):
-                staged.unlink()
+        return Path(self.uri, checked_name(name))
 
     @contextlib.contextmanager
     def _alone(self, name: str) -> Iterator[None]:

@@ -13,10 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from musicrec.errors import ConfigError, StorageError
-from musicrec.storage.stores import Entry, MissingError
+from musicrec.storage.stores import Entry, MissingError, checked_name
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Client
@@ -90,32 +91,34 @@ class ObjectStore:
 
     def get_tagged(self, name: str) -> tuple[bytes, str]:
         """Return an object, and the store's tag of its content."""
-        import obstore
-
+        obstore = self._package
         try:
-            found = obstore.get(self._client, _checked(name))
+            found = obstore.get(self._client, checked_name(name))
             return bytes(found.bytes()), found.meta["e_tag"] or ""
         except _failures() as error:
             self._refuse(error, name)
 
     def get_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return the bytes of an object from each first position to the one behind the last."""
-        import obstore
-
+        obstore = self._package
         starts, ends = [first for first, _ in ranges], [last for _, last in ranges]
         try:
             return [
-                bytes(each) for each in obstore.get_ranges(self._client, _checked(name), starts=starts, ends=ends)
+                bytes(each)
+                for each in obstore.get_ranges(self._client, checked_name(name), starts=starts, ends=ends)
             ]
         except _failures() as error:
             self._refuse(error, name)
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """Yield the objects below a name, by their names; none where nothing is there."""
-        import obstore
-
+        obstore = self._package
         try:
-            found = [each for some in obstore.list(self._client, _checked(prefix) or None) for each in some]
+            found = [
+                each
+                for some in obstore.list(self._client, checked_name(prefix) if prefix else None)
+                for each in some
+            ]
         except _failures() as error:
             self._refuse(error, prefix)
         for each in sorted(found, key=lambda each: each["path"]):
@@ -123,23 +126,22 @@ class ObjectStore:
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete objects; one that is not there is no error."""
-        import obstore
-
+        obstore = self._package
         for name in names:
             try:
-                obstore.delete(self._client, _checked(name))
+                obstore.delete(self._client, checked_name(name))
             except FileNotFoundError:
                 continue
             except _failures() as error:
                 self._refuse(error, name)
 
     def _write(self, name: str, content: bytes, *, mode: Any) -> bool:
-        import obstore
+        obstore = self._package
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         try:
             # In one request: parts of an upload that is cut would lie about for days.
-            obstore.put(self._client, _checked(name), content, mode=mode, use_multipart=False)
+            obstore.put(self._client, checked_name(name), content, mode=mode, use_multipart=False)
         except (AlreadyExistsError, PreconditionError):
             return False
         except FileNotFoundError:
@@ -150,15 +152,21 @@ class ObjectStore:
             self._refuse(error, name)
         return True
 
-    @cached_property
-    def _client(self) -> Client:
+    @property
+    def _package(self) -> ModuleType:
         try:
-            from obstore import store
+            import obstore
         except ImportError:
             raise ConfigError(
                 f"{SCHEMES[self.kind]}:// needs a client that is not installed", where=self.uri,
                 todo=f'pip install "musicrec[{self.kind}]"',
             ) from None  # fmt: skip
+        return obstore
+
+    @cached_property
+    def _client(self) -> Client:
+        from obstore import store
+
         retry: Any = {
             "max_retries": RETRIES,
             "retry_timeout": timedelta(seconds=RETRY_S),
@@ -197,9 +205,7 @@ class ObjectStore:
         where = f"{self.uri}/{name}" if name else self.uri
         code = _code(str(error))
         if code == "NoSuchBucket":
-            raise StorageError(
-                f"no such bucket: {self.bucket}", where=self.uri, todo="make it, or name another"
-            ) from None
+            raise self._no_bucket() from None
         if isinstance(error, FileNotFoundError):
             raise MissingError("no such object", where=where) from None
         if isinstance(error, UnauthenticatedError | PermissionDeniedError):
@@ -222,15 +228,7 @@ def _code(said: str) -> str:
     return found[1] if found else ""
 
 
-def _checked(name: str) -> str:
-    """Return a name that stands for itself."""
-    whole = name.strip("/")
-    if whole and not all(part and part not in (".", "..") for part in whole.split("/")):
-        raise StorageError(f"no name of an object: {name!r}")
-    return whole
-
-
 def _failures() -> tuple[type[Exception], ...]:
     from obstore.exceptions import BaseError
 
-    return BaseError, FileNotFoundError, PermissionError, OSError, ValueError
+    return BaseError, OSError

@@ -87,6 +87,20 @@ class Store(Protocol):
         ...
 
 
+def checked_name(name: str) -> str:
+    """Return the name of an object, or of a place where some are, that leads nowhere else.
+
+    Raises
+    ------
+    StorageError
+        It is empty, would lead out of the store, or be another one's name, too.
+    """
+    whole = name.strip("/")
+    if not all(part and part not in (".", "..") for part in whole.split("/")):
+        raise StorageError(f"no name of an object: {name!r}")
+    return whole
+
+
 def open_store(uri: str, *, hadoop: Mapping[str, str] | None = None) -> Store:
     """Return the store at a URI or a path.
 

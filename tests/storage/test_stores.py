@@ -1,8 +1,10 @@
 """A directory and S3 keep the same promises; a server that breaks them is refused, and no secret is told."""
 
 import pickle
+import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -82,7 +84,7 @@ def race(attempt) -> int:
 
 
 def test_names_lead_nowhere_else(store: Store) -> None:
-    for name in ("../out", "a/../../out", "a//b", ".", "a/./b"):
+    for name in ("../out", "a/../../out", "a//b", ".", "a/./b", "", "/"):
         with pytest.raises(StorageError, match="no name of an object"):
             store.put(name, b"")
 
@@ -143,6 +145,16 @@ def test_refusals_say_what_to_do_and_tell_no_secret(s3: servers.Server, monkeypa
         with pytest.raises(ConfigError, match=told) as refused:
             open_store(uri)
         assert "planted" not in str(refused.value)
+
+
+def test_a_client_that_is_not_installed_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    for uri, extra in (("s3://b/x", "s3"), ("gs://b/x", "gcs"), ("abfss://c@a.dfs.core.windows.net/x", "azure")):
+        store = open_store(uri)
+        for ask in (store.get, partial(store.create, content=b""), lambda name, store=store: [*store.list(name)]):
+            with pytest.raises(ConfigError, match="not installed") as error:
+                ask("a")
+            assert error.value.todo == f'pip install "musicrec[{extra}]"'
 
 
 def test_keys_of_spark_reach_the_store(s3: servers.Server, monkeypatch: pytest.MonkeyPatch) -> None:
