@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from datetime import UTC, date, datetime
-from typing import NoReturn, TypeAlias
+from typing import NoReturn
 
 from musicrec import __version__, console, exits
 from musicrec.errors import ConfigError
+from musicrec.operations.arguments import Commands, add_command, add_operations, positive
 
 
 class _Parser(argparse.ArgumentParser):
@@ -26,24 +27,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"musicrec {__version__}")
     # What commands without these arguments do.
     parser.set_defaults(log="auto", level=console.NORMAL, debug=False)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands: Commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (_add_refresh, _add_neighbors, _add_evaluate, _add_similar, _add_doctor, _add_config):
         add(commands)
+    add_operations(commands)
     return parser
-
-
-Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
-
-
-def _add(commands: Commands, name: str, *, text: str, example: str) -> argparse.ArgumentParser:
-    return commands.add_parser(
-        name,
-        help=text,
-        description=text[0].upper() + text[1:] + ".",
-        epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
 
 
 def _add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +68,7 @@ def _add_job_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_refresh(commands: Commands) -> None:
-    parser = _add(
+    parser = add_command(
         commands, "refresh",
         text="clean the catalog, train the encoder, join all songs and publish their lists",
         example="musicrec refresh --set input.tracks=songs.csv --set output.root=/data/lists",
@@ -94,17 +82,21 @@ def _add_refresh(commands: Commands) -> None:
         "--accept", metavar="REASON", type=_reason,
         help="publish although a gate of [gates] would stop it; the reason stands in the manifest",
     )  # fmt: skip
+    parser.add_argument(
+        "--promote", action="store_true",
+        help="make the result current also where what is current is of a later day",
+    )  # fmt: skip
     _add_job_options(parser)
 
 
 def _add_neighbors(commands: Commands) -> None:
-    parser = _add(
+    parser = add_command(
         commands, "neighbors",
         text="write the k nearest neighbors of each vector, and the recall as measured",
         example="musicrec neighbors --vectors vectors/ --output out/ --target-recall 0.95",
     )  # fmt: skip
-    parser.add_argument("--vectors", required=True, metavar="DIR", help="Parquet with an id and a vector column")
-    parser.add_argument("--output", required=True, metavar="DIR", help="gets neighbors/*.parquet and report.json")
+    parser.add_argument("--vectors", required=True, metavar="URI", help="Parquet with an id and a vector column")
+    parser.add_argument("--output", required=True, metavar="URI", help="gets neighbors/*.parquet and report.json")
     parser.add_argument("--k", type=int, metavar="K", help="neighbors per vector; 10 by default")
     parser.add_argument(
         "--target-recall", type=float, metavar="SHARE", help="share of the true nearest; 0.98 by default"
@@ -117,7 +109,7 @@ def _add_neighbors(commands: Commands) -> None:
 
 
 def _add_evaluate(commands: Commands) -> None:
-    parser = _add(
+    parser = add_command(
         commands, "evaluate",
         text="train on three quarters of the artists and judge the lists of the others",
         example="musicrec evaluate --set input.tracks=songs.csv --output quality.json",
@@ -128,41 +120,35 @@ def _add_evaluate(commands: Commands) -> None:
 
 
 def _add_similar(commands: Commands) -> None:
-    parser = _add(
+    parser = add_command(
         commands, "similar",
         text="print the published recommendations of a song; starts no Spark",
         example="musicrec similar 4uLU6hMCjMI75M1A2tKUQC --root /data/lists -k 5",
     )  # fmt: skip
     parser.add_argument("track_id", help="also a URI or URL of the song")
-    parser.add_argument("--root", required=True, metavar="DIR", help="output.root of the refresh")
-    parser.add_argument("-k", type=_positive, default=10, help="how many (10)")
+    parser.add_argument("--root", required=True, metavar="URI", help="output.root of the refresh")
+    parser.add_argument("-k", type=positive, default=10, help="how many (10)")
 
 
 def _add_doctor(commands: Commands) -> None:
-    parser = _add(
+    parser = add_command(
         commands, "doctor",
         text="check Java, workers, versions, space and what is published",
         example="musicrec doctor --root /data/lists",
     )  # fmt: skip
     parser.add_argument(
-        "--root", metavar="DIR", help="also check that this directory can be written, and each published file"
+        "--root", metavar="URI", help="also check that runs can write there, and each published file"
     )
 
 
 def _add_config(commands: Commands) -> None:
-    parser = _add(
+    parser = add_command(
         commands, "config",
         text="print every key of the configuration with its default, unit and reason",
         example="musicrec config --resolved --config musicrec.toml",
     )  # fmt: skip
     parser.add_argument("--resolved", action="store_true", help="print the values in effect instead")
     _add_config_options(parser)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, found {text!r}")
-    return int(text)
 
 
 def _date(text: str) -> date:

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from musicrec import console, exits
 from musicrec.arguments import make_parser
+from musicrec.operations.arguments import OPERATIONS
 from musicrec.storage import environment
 
 
@@ -35,9 +36,13 @@ def _quoted(path: str) -> str:
 
 def _check_output(root: str) -> None:
     """Refuse what cannot be written before Spark takes its seconds to start."""
-    from musicrec.storage.runs import check_writable, open_root
+    from musicrec.storage.promises import check_writable
+    from musicrec.storage.runs import open_root
 
-    check_writable(open_root(root))
+    opened = open_root(root)
+    # What a launcher says of a store, only the session knows.
+    if opened.store.path() is not None or not environment.is_submitted():
+        check_writable(opened)
 
 
 def _run(arguments: argparse.Namespace) -> int | None:
@@ -60,7 +65,8 @@ def _refresh(arguments: argparse.Namespace) -> None:
             console.show_result("\n".join(f"{name}: {value}" for name, value in plan(session, config).items()))
         else:
             day, why = arguments.run_date, arguments.accept or ""
-            console.show_result(str(refresh(session, config, run_date=day, accept=why)))
+            published = refresh(session, config, run_date=day, accept=why, promote=arguments.promote)
+            console.show_result(published)
 
 
 def _neighbors(arguments: argparse.Namespace) -> None:
@@ -128,6 +134,12 @@ def _config(arguments: argparse.Namespace) -> None:
     console.show_result(resolved_toml(config) if arguments.resolved else describe_config())
 
 
+def _operate(arguments: argparse.Namespace) -> int:
+    from musicrec.operations.commands import run_operation
+
+    return run_operation(arguments)
+
+
 COMMANDS = {
     "refresh": _refresh,
     "neighbors": _neighbors,
@@ -135,6 +147,7 @@ COMMANDS = {
     "similar": _similar,
     "doctor": _doctor,
     "config": _config,
+    **dict.fromkeys(OPERATIONS, _operate),
 }
 
 if __name__ == "__main__":

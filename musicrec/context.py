@@ -13,17 +13,20 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from musicrec.config import Config
+from musicrec.errors import MusicrecError, StorageError, shorten
 from musicrec.gates import Measured, Verdict, as_record, check_verdicts, judge, over_limit
-from musicrec.storage import tables
+from musicrec.spark.tasks import read_pieces
 from musicrec.storage.array_files import ArrayFiles
 from musicrec.storage.datasets import Dataset
 from musicrec.storage.ending import check_ending
-from musicrec.storage.files import write_text
-from musicrec.storage.plain import as_json, without_secrets
+from musicrec.storage.lease import Lease
 from musicrec.storage.rows import RowFiles
-from musicrec.storage.runs import FAILURE, Run
+from musicrec.storage.runs import Run
 
 log = logging.getLogger("musicrec")
+
+# Exit codes of what a look at the data has stopped: the input, a gate.
+REFUSED = (3, 4)
 
 # What a stage does, as a line of progress says it.
 DOING = {
@@ -72,6 +75,12 @@ class Context:
         Why a night is published that the gates of `[gates]` would stop; empty where nobody said so.
     published : mapping
         The counts of the run that is published; nothing where none is.
+    lease : Lease
+        What keeps other runs out, and is looked at when a stage begins.
+    base : int
+        The version that was current when the run began.
+    promote : bool
+        Make the result current also where what is current is of a later day.
     stages : list of dict
         What each stage took, in order, the failed one included; becomes a part of the manifest.
     verdicts : list of Verdict
@@ -85,6 +94,9 @@ class Context:
     before: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     accepted: str = ""
     published: Mapping[str, Any] = field(default_factory=dict)
+    lease: Lease = field(default_factory=Lease)
+    base: int = 0
+    promote: bool = False
     stages: list[dict[str, Any]] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
 
@@ -92,6 +104,10 @@ class Context:
     def stage(self, name: str, *, n_rows: int | None = None) -> Iterator[None]:
         """Time a stage, and log a line when it begins and when it ends or fails."""
         check_ending()
+        self.lease.check()
+        # It tells who looks; a store that fails is told by what needs it.
+        with contextlib.suppress(StorageError):
+            self.run.note("running", stage=name)
         known = {
             "stage": name,
             "doing": DOING[name],
@@ -138,21 +154,19 @@ class Context:
         """Return what the manifest says of the gates."""
         return {"accepted": self.accepted or None, **as_record(self.verdicts, accepted=self.accepted)}
 
-    def write(self, rows: DataFrame, dataset: Dataset) -> DataFrame:
-        """Write a dataset of this run by Spark and return what stands there, as `tables.write_table`."""
-        return tables.write_table(rows, self.run.path(dataset), schema=dataset.schema)
-
     def read(self, dataset: Dataset) -> DataFrame:
-        """Return a dataset of this run, whoever wrote it."""
-        return tables.read_table(self.session, self.run.path(dataset), schema=dataset.schema)
+        """Return the rows of a dataset of this run, which tasks read."""
+        files = self.files(dataset)
+        pieces = files.pieces()
+        return read_pieces(self.numbers(len(pieces)), pieces, read=files.read_piece, schema=dataset.schema)
 
     def files(self, dataset: Dataset) -> RowFiles:
         """Return the files of a dataset that tasks, or the driver, write themselves."""
-        return RowFiles(self.run.path(dataset))
+        return RowFiles(self.run.place(dataset))
 
     def arrays(self, dataset: Dataset) -> ArrayFiles:
         """Return the arrays of a dataset that tasks write themselves."""
-        return ArrayFiles(self.run.path(dataset))
+        return ArrayFiles(self.run.place(dataset))
 
     def numbers(self, n: int) -> DataFrame:
         """Return `id` 0..n-1, a partition each: the numbers of what tasks read."""
@@ -165,15 +179,14 @@ def recorded(context: Context, *, header: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        kind = type(error).__name__
         gates = {"gates": context.gates()} if context.verdicts else {}
-        record = {
-            **header,
-            **gates,
-            "stages": context.stages,
-            "failed": f"{kind}: {error}" if str(error) else kind,
-        }
-        # The disk may be what failed; the first error is the one to tell.
+        told = error if isinstance(error, MusicrecError) else MusicrecError(str(error))
+        code = getattr(error, "exit_code", None)
+        # The store may be what failed; the first error is the one to tell.
         with contextlib.suppress(Exception):
-            write_text(context.run.work / FAILURE, as_json(without_secrets(record)))
+            context.run.note(
+                "refused" if code in REFUSED else "failed",
+                **{**header, **gates, "stages": context.stages, "code": code, "kind": type(error).__name__,
+                   "message": shorten(told.what), "where": shorten(told.where), "todo": told.todo},
+            )  # fmt: skip
         raise

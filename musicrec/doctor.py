@@ -15,14 +15,13 @@ from musicrec import __version__
 from musicrec.errors import ConfigError, StorageError
 from musicrec.shown import one_line
 from musicrec.storage import environment
-from musicrec.storage.byte_files import local_path
 from musicrec.storage.kernel_cache import kernels_directory
 from musicrec.storage.programs import MEND_PYTHON, MIN_JAVA, MIN_PYTHON, java_version, python_answer
-from musicrec.storage.promises import check_promises
-from musicrec.storage.runs import Root, check_writable, open_root
+from musicrec.storage.promises import check_writable
+from musicrec.storage.runs import POINTER, Root, open_root
 from musicrec.storage.snapshots import open_snapshot
 from musicrec.storage.space import free_disk, free_memory
-from musicrec.storage.stores import open_store
+from musicrec.storage.stores import MissingError
 
 PACKAGES = (
     "pyspark", "numpy", "scipy", "numba", "pandas", "pyarrow", "torch", "safetensors", "pydantic", "tomli-w",
@@ -166,45 +165,36 @@ def _kernels() -> Finding:
     return Finding(name, directory) if directory else Finding(name, "no place can be written", fix)
 
 
-def _of_root(root: str) -> list[Finding]:
-    if local_path(root) is None:
-        return _of_store(root)
+def _of_root(uri: str) -> list[Finding]:
+    """Ask a place for what publishing relies on; its URI may hold what nobody may see, and is not shown."""
+    name = "output.root"
     try:
-        opened = open_root(root)
-        check_writable(opened)
-    except (ConfigError, StorageError) as error:
-        return [Finding("write access", f"{error.what}: {error.where or root}", error.todo)]
-    return [Finding("write access", root), _space("free space", str(opened.path)), _published(opened)]
-
-
-def _of_store(uri: str) -> list[Finding]:
-    """Ask a store for what publishing relies on; its URI may hold what nobody may see, and is not shown."""
-    name = "promises of the store"
-    try:
-        store = open_store(uri)
-        check_promises(store)
+        root = open_root(uri)
+        check_writable(root)
     except (ConfigError, StorageError) as error:
         return [Finding(name, ": ".join(filter(None, (error.what, error.where))), error.todo)]
-    return [
-        Finding(name, f"kept ({store.uri})"),
-        Finding(
-            "output.root", "a store", "give a directory that all machines share: runs publish to no store yet"
-        ),
-    ]
+    directory = root.store.path()
+    if directory is None:
+        return [Finding(name, f"keeps its promises ({root.uri})"), _published(root)]
+    return [Finding(name, f"can be written ({root.uri})"), _space("free space", directory), _published(root)]
 
 
 def _published(root: Root) -> Finding:
     """Compare each file of the current snapshot with what was published."""
     name = "published files"
-    if not root.pointer.exists():
+    try:
+        root.store.stat(POINTER)
+    except MissingError:
         return Finding(name, "none yet")
+    except StorageError as error:
+        return Finding(name, f"{error.what}: {error.where}", error.todo)
     try:
         snapshot = open_snapshot(root)
     except StorageError as error:
         return Finding(name, f"{error.what}: {error.where}", error.todo)
-    broken = [f"{path.relative_to(snapshot.directory)} {fault}" for path, fault in snapshot.faults()]
+    broken = [f"{name} {fault}" for name, fault in snapshot.faults()]
     if not broken:
         return Finding(name, f"{len(snapshot.files)} as published ({snapshot.run_id})")
     more = f" and {len(broken) - N_SHOWN} more" if len(broken) > N_SHOWN else ""
     fix = "run `musicrec refresh`, and look at the disk"
-    return Finding(name, f"{'; '.join(broken[:N_SHOWN])}{more} ({snapshot.directory})", fix)
+    return Finding(name, f"{'; '.join(broken[:N_SHOWN])}{more} ({snapshot.store.uri})", fix)

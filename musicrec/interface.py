@@ -20,7 +20,8 @@ from musicrec.refresh import refresh as run_refresh
 from musicrec.storage import environment, handover
 from musicrec.storage.datasets import VECTOR_NEIGHBORS
 from musicrec.storage.files import Location
-from musicrec.storage.runs import check_writable, open_root
+from musicrec.storage.promises import check_writable
+from musicrec.storage.runs import open_root
 from musicrec.vectors.join import join_vectors
 from musicrec.vectors.read import VectorsInput
 

@@ -39,6 +39,7 @@ _ARROW_TYPES: dict[type[DataType], pa.DataType] = {
     DoubleType: pa.float64(),
     BooleanType: pa.bool_(),
     BinaryType: pa.binary(),
+    StringType: pa.string(),
 }
 
 
@@ -81,10 +82,20 @@ def blob_of(schema: StructType, name: str, blob: Any, *, vector_type: str = "") 
     return np.frombuffer(blob, dtype=vector_type if kind == VECTORS else kind)
 
 
+def _with_record(**columns: DataType | str) -> StructType:
+    return StructType([*_schema(**columns).fields, *RECORDED.fields])
+
+
 # A piece of rows that a task has written; `piece` is unique.
 WRITTEN = _schema(piece=LongType(), n_rows=LongType())
 
-# The same of a range of keys, and how many of them another song has, too.
+# A file that will be published, as the manifest says it: `storage.rows.FileRecord`.
+RECORDED = _schema(
+    path=StringType(), rows=LongType(), bytes=LongType(), sha256=StringType(), first_id=StringType(),
+    last_id=StringType(),
+)  # fmt: skip
+
+# A piece of a range of keys that a task has written, and how many of them another song has, too.
 WRITTEN_KEYS = _schema(piece=LongType(), n_rows=LongType(), n_repeated=LongType())
 
 # The same of a range of songs, and the rows that another one of their id came before; its middle recording, or
@@ -229,8 +240,8 @@ COUNTED = _schema(part=IntegerType(), n_lists=KEYS, n_songs=KEYS, n_barred=LongT
 OFFERS = _schema(guest=LongType(), score=FloatType(), host=LongType(), has_room=BooleanType(), removed=LongType())
 
 # A range of numbers, `part` is unique: what its songs got, why how many have no list, which rule leaves how many a
-# short one, and what is wrong with how many lists, by an example.
-CHECKED = _schema(
+# short one, and what is wrong with how many lists, by an example; and the record of its file.
+CHECKED = _with_record(
     part=IntegerType(),
     n_recommended=LongType(),
     n_not_recommended=LongType(),
@@ -282,8 +293,8 @@ KEYS_OF = _schema(track_key=LongType())
 # A song as playlists or favorites name it; nothing is unique.
 NAMED = _schema(track_id=StringType())
 
-# A range of listeners, `part` is unique, and what they like.
-LISTENERS = _schema(
+# A range of listeners, `part` is unique, what they like, and the record of its file.
+LISTENERS = _with_record(
     part=IntegerType(), n_favorites=LongType(), n_unknown=LongType(), n_users=LongType(),
     n_users_with_recommendations=LongType(),
 )  # fmt: skip

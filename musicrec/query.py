@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn, TypedDict
+from typing import BinaryIO, NoReturn, TypedDict
 
 from musicrec.errors import InputError, StorageError
 from musicrec.shown import without_controls
 from musicrec.songs import bare_id
 from musicrec.storage import lookup
 from musicrec.storage.datasets import RECOMMENDATIONS, STATUS, TRACKS
-from musicrec.storage.runs import AGAIN, Root, open_root, read_pointer
+from musicrec.storage.pointer import read_pointer
+from musicrec.storage.ranged import open_ranged
+from musicrec.storage.runs import AGAIN, Root, open_root
 from musicrec.storage.snapshots import Snapshot, Verifier, open_snapshot
 
 
@@ -77,11 +79,12 @@ def find_similar(track_id: str, root: Root, *, k: int) -> list[Recommendation]:
         raise InputError(f"k must be at least 1, found {k}")
     bare = bare_id(track_id)
     snapshot = open_snapshot(root)
-    snapshot.check_sizes()
+    if snapshot.store.path() is not None:
+        snapshot.check_sizes()
     verifier = Verifier(snapshot)
-    lists = snapshot.paths(RECOMMENDATIONS)
+    lists = _that_may_hold(bare, snapshot.names(RECOMMENDATIONS), snapshot)
     verifier.check_small(lists)
-    found = lookup.find_rows(lists, column="track_id", values=[bare], check=verifier.check)
+    found = lookup.find_rows(lists, verifier.open, column="track_id", values=[bare], where=snapshot.store.uri)
     if not found:
         _explain_absence(bare, snapshot, verifier)
     rows = sorted((row for row in found if row["rank"] <= k), key=lambda row: row["rank"])
@@ -105,10 +108,24 @@ def find_names(track_ids: Sequence[str], root: Root) -> dict[str, SongName]:
 
 
 def _names(track_ids: Sequence[str], root: Root, run_id: str) -> dict[str, SongName]:
-    tracks = lookup.parquet_files(root.work / run_id / TRACKS.path)
+    tracks = root.work(run_id).below(TRACKS.name)
+    sizes = {entry.name: entry.n_bytes for entry in tracks.entries()}
     columns = ["track_id", "title", "artist"]
-    rows = lookup.find_rows(tracks, column="track_id", values=track_ids, columns=columns)
+
+    def opened(name: str) -> BinaryIO:
+        return open_ranged(tracks, name, n_bytes=sizes[name])
+
+    rows = lookup.find_rows(
+        list(sizes), opened, column="track_id", values=track_ids, columns=columns, where=tracks.uri
+    )
     return {row["track_id"]: {"title": row["title"], "artist": row["artist"]} for row in rows}
+
+
+def _that_may_hold(track_id: str, names: Sequence[str], snapshot: Snapshot) -> list[str]:
+    """Return the files between whose first and last id an id lies, as far as the manifest tells."""
+    told = {each["path"]: (each.get("first_id"), each.get("last_id")) for each in snapshot.manifest["files"]}
+    known = {name: ends for name, ends in told.items() if None not in ends}
+    return [name for name in names if name not in known or known[name][0] <= track_id <= known[name][1]]
 
 
 def print_similar(track_id: str, root: str, *, k: int) -> None:
@@ -141,13 +158,13 @@ def print_similar(track_id: str, root: str, *, k: int) -> None:
 
 
 def _explain_absence(track_id: str, snapshot: Snapshot, verifier: Verifier) -> NoReturn:
-    where = str(snapshot.directory)
-    files = snapshot.paths(STATUS)
+    where = snapshot.store.uri
+    files = _that_may_hold(track_id, snapshot.names(STATUS), snapshot)
     verifier.check_small(files)
-    status = lookup.find_rows(files, column="track_id", values=[track_id], check=verifier.check)
+    status = lookup.find_rows(files, verifier.open, column="track_id", values=[track_id], where=where)
     # Where a file is broken, a song may look as if it were not there.
-    for path in (*files, *snapshot.paths(RECOMMENDATIONS)):
-        verifier.check(path)
+    for name in (*files, *snapshot.names(RECOMMENDATIONS)):
+        verifier.check(name)
     if not status:
         raise InputError(f"the catalog has no song {track_id!r}", where=where, todo="check the id")
     reason = status[0]["reason"]

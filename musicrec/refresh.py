@@ -40,10 +40,15 @@ from musicrec.neighbors.search.spaces import Space
 from musicrec.neighbors.truth import find_truth
 from musicrec.neighbors.tune import tune_family
 from musicrec.report.report import draw_report
+from musicrec.shown import masked
 from musicrec.songs import newest_year
 from musicrec.spark.failures import input_errors
-from musicrec.storage import byte_files, runs
+from musicrec.spark.session import application_of, hadoop_settings
+from musicrec.storage import byte_files, datasets, history, runs
+from musicrec.storage.lease import locked
+from musicrec.storage.node_copies import drop_copies
 from musicrec.storage.plain import without_secrets
+from musicrec.storage.promises import check_writable
 from musicrec.storage.publish import publish
 from musicrec.storage.retention import drop_old
 from musicrec.storage.runs import Root
@@ -55,7 +60,9 @@ STAGES = (
 )  # fmt: skip
 
 
-def refresh(session: SparkSession, config: Config, *, run_date: date, accept: str = "") -> str:
+def refresh(
+    session: SparkSession, config: Config, *, run_date: date, accept: str = "", promote: bool = False
+) -> str:
     """Run all stages and publish the result; return the directory of the snapshot.
 
     Parameters
@@ -66,6 +73,8 @@ def refresh(session: SparkSession, config: Config, *, run_date: date, accept: st
         The day that the run is for, which names it.
     accept : str
         Why the night is published although a gate of `[gates]` would stop it; stands in the manifest.
+    promote : bool
+        Make the result current also where what is current is of a later day.
 
     Raises
     ------
@@ -73,17 +82,19 @@ def refresh(session: SparkSession, config: Config, *, run_date: date, accept: st
         One of its kinds; what was published before is then still live.
     """
     find_device(config.model.device)
-    root = runs.open_root(config.output.root)
+    root = runs.open_root(config.output.root, hadoop=hadoop_settings(session))
     _check_apart(config, root)
-    with runs.locked(root):
-        runs.check_writable(root)
+    check_writable(root)
+    with locked(root, application=application_of(session)) as lease:
+        base = history.settle(root)
         # First of all: the run needs the space.
         drop_old(root, config.output, is_over=False)
         run = runs.start_run(root, run_date=run_date)
         published = _published(root)
         context = Context(
-            session, config, run, plan=STAGES, before=_stages_of(published),
-            accepted=without_secrets(shorten(accept)), published=_counts_of(published),
+            session, config, run, plan=STAGES, lease=lease, base=base, promote=promote,
+            before=_stages_of(published), published=_counts_of(published),
+            accepted=without_secrets(shorten(accept)),
         )  # fmt: skip
         header = _header(context, run_date)
         log.info("run %s", run.run_id)
@@ -93,7 +104,9 @@ def refresh(session: SparkSession, config: Config, *, run_date: date, accept: st
                 for sentence in relation.said:
                     log.info(sentence)
             snapshot = _run(context, header, relations)
+        run.note("published", **header)
         drop_old(root, config.output, is_over=True)
+        drop_copies(run.work)
     log.info("published %s", snapshot)
     return snapshot
 
@@ -107,9 +120,9 @@ def plan(session: SparkSession, config: Config) -> dict[str, Any]:
         What `refresh` would fail with at its start.
     """
     find_device(config.model.device)
-    root = runs.open_root(config.output.root)
+    root = runs.open_root(config.output.root, hadoop=hadoop_settings(session))
     _check_apart(config, root)
-    runs.check_writable(root)
+    check_writable(root)
     with input_errors(config.input.tracks):
         source = read_source(session, config.input, lists=config.lists)
         first_rows = preview(source)
@@ -123,18 +136,17 @@ def plan(session: SparkSession, config: Config) -> dict[str, Any]:
         "rows": first_rows,
         **said,
         **({"excluded": len(barred)} if config.lists.exclude else {}),
-        "output": str(root.path),
+        "output": root.uri,
     }
 
 
 def _check_apart(config: Config, root: Root) -> None:
     """Refuse to write among what is read: the next run would take it for songs."""
     for uri in (config.input.tracks, config.input.playlists, config.input.favorites, config.lists.exclude):
-        path = byte_files.local_path(uri) if uri else None
-        if path is not None and byte_files.is_within(str(root.path), path):
+        if uri and byte_files.is_within(root.uri, uri):
             raise ConfigError(
                 "output.root lies within an input: what is written there would be read",
-                where=f"{root.path} in {uri}", todo="choose another output.root, or a glob such as *.csv",
+                where=f"{root.uri} in {masked(uri)}", todo="choose another output.root, or a glob such as *.csv",
             )  # fmt: skip
 
 
@@ -159,9 +171,9 @@ def _run(context: Context, header: dict[str, Any], relations: Relations) -> str:
     neighbors = write_neighbors(context, cells, family, truth)
     lists = write_lists(context, cells, numbered)
     spread = write_spread(context, lists)
-    recommendations = write_recommendations(context, spread.lists)
-    listeners = write_user_recommendations(context, spread.lists, favorites)
-    checked = write_status(context, catalog, spread.lists, recommendations)
+    recommended = write_recommendations(context, spread.lists)
+    listeners, of_listeners = write_user_recommendations(context, spread.lists, favorites)
+    checked, status = write_status(context, catalog, spread.lists)
     record = {
         **header,
         "inputs": _inputs(config, catalog, songs),
@@ -176,7 +188,14 @@ def _run(context: Context, header: dict[str, Any], relations: Relations) -> str:
     with context.stage("publish"):
         finished = datetime.now(UTC).isoformat(timespec="seconds")
         manifest = {**record, "finished_at": finished, "stages": context.stages}
-        return publish(context.run, manifest=manifest, report=report)
+        tables = {
+            datasets.RECOMMENDATIONS: recommended, datasets.USER_RECOMMENDATIONS: of_listeners,
+            datasets.STATUS: status,
+        }  # fmt: skip
+        return publish(
+            context.run, manifest=manifest, report=report, base=context.base, promote=context.promote,
+            tables=[(dataset.name, record) for dataset, some in tables.items() for record in some],
+        )  # fmt: skip
 
 
 def _header(context: Context, run_date: date) -> dict[str, Any]:

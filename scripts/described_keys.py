@@ -1,4 +1,4 @@
-"""What the keys of musicrec's JSON files mean: the pointer, the manifest, the report of the join, a failed run."""
+"""What the keys of musicrec's JSON files mean: pointer, manifest, report of the join, state of a run."""
 
 from __future__ import annotations
 
@@ -156,19 +156,17 @@ FILES = (
 
 POINTER = (
     Key("run_id", "the run that is current"),
-    Key("snapshot", "its directory, under `published/`"),
-    Key("published_at", "UTC"),
+    Key("snapshot", "its place, under `published/`"),
+    Key("published_at", "when the snapshot was published first, UTC"),
     Key("schema_version", "of what the snapshot holds; a later version still has `run_id` and `snapshot`"),
     Key("manifest_sha256", "digest of its manifest.json, which holds those of all other files"),
-    Key("version", "counts what was ever current; the file of this number in `history/`"),
-)
-
-HISTORY = (
-    Key("version", "its number, from 1"),
-    Key("action", "`publish`"),
-    Key("run_id", "the run that became current"),
-    Key("at", "when, UTC"),
-    Key("previous", "the version before it, null for the first"),
+    Key("files/*", "the files of each table, under `published/`: whoever reads them needs no listing"),
+    Key("version", "counts what was ever published; the file of this number in `history/`"),
+    Key("action", "`publish`, `rollback`, or `backfill`: what stands beside and is not current"),
+    Key("at", "when that was done, UTC"),
+    Key("by", "user and machine"),
+    Key("previous", "the version that was current before, null for the first"),
+    Key("pinned", "the run that the last rollback named, which is not deleted; null without one"),
 )
 
 REPORT = (
@@ -181,6 +179,7 @@ REPORT = (
     Key("seconds", "from Parquet to Parquet, without the start of Python workers"),
     *STAGES,
     Key("config/*", "the section `[neighbors]` with its values"),
+    Key("files[]", "the files of the neighbors, beside the report"),
 )
 
 
@@ -190,16 +189,23 @@ def manifest_keys() -> tuple[Key, ...]:
     return (*HEADER, *INPUTS, *COUNTS, *MODEL, *neighbors, *OCCURRENCE, *GATES, *FAVORITES, *STAGES, *FILES)
 
 
-def failed_keys() -> tuple[Key, ...]:
-    """Return the keys of what is left of a run that failed."""
-    vectors = Key("vectors", "what was read", "by `musicrec neighbors`, which writes no other of the keys above")
+def state_keys() -> tuple[Key, ...]:
+    """Return the keys of what says what became of a run."""
+    fails, vectors = "where it failed or was refused", "by `musicrec neighbors`, which has no other of the header"
     return (
+        Key("state", "`running`, `failed`, `refused` (by what its data are), or `published`"),
+        Key("noted_at", "when this was written, UTC"),
+        Key("stage", "the one that has begun last", "while it runs"),
         *HEADER,
-        vectors,
+        Key("vectors", "what was read", vectors),
         *(Key(key.path, key.text, "where gates judged before it failed") for key in GATES),
-        *STAGES,
+        *(Key(key.path, key.text, fails) for key in STAGES),
         Key("stages[]/failed", "true of the stage that failed", "the last one, where a stage failed"),
-        Key("failed", "kind and text of the error"),
+        Key("code", "the exit code, null where the error was none of ours", fails),
+        Key("kind", "the kind of the error", fails),
+        Key("message", "what happened", fails),
+        Key("where", "file, column or place", fails),
+        Key("todo", "what to do next", fails),
     )
 
 

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from musicrec.errors import MusicrecError
 from musicrec.storage import runs
+from musicrec.storage.rows import RowFiles
+from musicrec.storage.snapshots import open_snapshot
 
 TABLES = ("recommendations", "user_recommendations", "status")
 # Rows that only one of two roots has, printed at most.
@@ -53,9 +54,9 @@ def read_tables(root: str) -> dict[str, pa.Table]:
     StorageError
         Nothing is published there.
     """
-    snapshot = runs.current_snapshot(runs.open_root(root))
-    files = {name: sorted((snapshot / name).glob("*.parquet")) for name in TABLES}
-    return {name: ds.dataset(some).to_table() for name, some in files.items() if some}
+    snapshot = open_snapshot(runs.open_root(root))
+    files = {name: RowFiles(snapshot.store.below(name)) for name in TABLES}
+    return {name: some.read() for name, some in files.items() if some.pieces()}
 
 
 def digest_root(root: str) -> list[Digest]:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from described_keys import HISTORY, POINTER, REPORT, Key, failed_keys, manifest_keys
+from described_keys import POINTER, REPORT, Key, manifest_keys, state_keys
 from pyspark.sql.types import StructType
 
 from musicrec import schemas
@@ -178,9 +178,9 @@ The pointer, `<root>/published/current.json`: it is replaced in one step, last.
 {pointer}
 ## history/*.json
 
-`<root>/published/history/00000042.json` and so on: a file for each version, made once the pointer has named it.
+`<root>/published/history/00000042.json` and so on: a file for each version, made once and never changed. Making it
+is what publishes; the pointer is a copy of the last that is no backfill.
 
-{history}
 ## manifest.json
 
 In each snapshot. `/` goes a level down, `*` stands for any name, `[]` for each entry of a list. Seconds are
@@ -192,11 +192,11 @@ wall-clock time.
 Beside `neighbors/`, by `musicrec neighbors`.
 
 {report}
-## failed.json
+## state.json
 
-In `<root>/work/<run_id>/` of a run that failed.
+In `<root>/work/<run_id>/`: what became of the run. One that says `running` and holds no lock was killed.
 
-{failed}"""
+{state}"""
 
 
 def main() -> int:
@@ -227,10 +227,9 @@ def render() -> str:
             schemas.VECTOR_NEIGHBORS["string"], table="vectors", types={"id": any_id, "neighbor_id": any_id}
         ),
         pointer=_keys(POINTER),
-        history=_keys(HISTORY),
         manifest=_keys(manifest_keys()),
         report=_keys(REPORT),
-        failed=_keys(failed_keys()),
+        state=_keys(state_keys()),
     )
 
 

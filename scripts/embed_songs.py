@@ -30,6 +30,7 @@ from musicrec.encoder.training_set import fit_kept
 from musicrec.launch import open_session
 from musicrec.neighbors.start import start_workers
 from musicrec.storage import datasets, runs
+from musicrec.storage.lease import locked
 
 SEED = 1
 
@@ -48,7 +49,7 @@ def make_ready(session: SparkSession, config: Config) -> tuple[Context, Catalog,
 
 def embed(session: SparkSession, config: Config, output: Path, *, repeats: int) -> Context:
     """Clean, train and embed the configured catalog, write its vectors and return what happened."""
-    with runs.locked(runs.open_root(config.output.root)):
+    with locked(runs.open_root(config.output.root)):
         context, catalog, shipped = make_ready(session, config)
         for _ in range(repeats):
             start_workers(context)

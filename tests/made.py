@@ -11,6 +11,7 @@ from musicrec.catalog.numbered import Numbered, text_arrays
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.nearest import no_places
 from musicrec.storage.array_files import ArrayFiles
+from tests.roots import as_store
 
 # What makes groups of one column all that the rules of lists look at.
 ONE_COLUMN = ("lists.max_per_artist=1000", "lists.max_own_artist=1000", "lists.exclude_flags=[]")
@@ -27,7 +28,7 @@ def make_numbered(
     """Write what `number` would write of these songs, cut evenly; a fact alone is one of a single column."""
     ordered = sorted(zip(ids, keys, as_column(facts).tolist(), strict=True))
     firsts = np.arange(n_ranges + 1) * len(ids) // n_ranges
-    by_id, by_key = ArrayFiles(str(directory / "songs")), ArrayFiles(str(directory / "keys"))
+    by_id, by_key = ArrayFiles(as_store(directory / "songs")), ArrayFiles(as_store(directory / "keys"))
     for part in range(n_ranges):
         some = ordered[firsts[part] : firsts[part + 1]]
         offsets, text = text_arrays(pa.array([row[0] for row in some], type=pa.string()))
@@ -53,7 +54,7 @@ def make_lists(
     for name, places in lists.items():
         for rank, (other, score) in enumerate(places):
             whole.places[number[name], rank], whole.scores[number[name], rank] = number[other], score
-    files = ArrayFiles(str(directory / "lists"))
+    files = ArrayFiles(as_store(directory / "lists"))
     for part in range(numbered.n_ranges):
         some = whole.take(slice(numbered.firsts[part], numbered.firsts[part + 1]))
         files.write(part, places=some.places, scores=some.scores)

@@ -14,6 +14,7 @@ import pyarrow.dataset as ds
 import pyspark
 
 from musicrec.storage import runs
+from musicrec.storage.pointer import current_snapshot
 from tests.conftest import ROOT
 
 REFRESH = str(ROOT / "jobs/refresh.py")
@@ -110,5 +111,5 @@ def wait_for(job: "subprocess.Popen[bytes]", root: Path, pattern: str) -> None:
 
 
 def recommendations(root: Path) -> pd.DataFrame:
-    files = sorted((runs.current_snapshot(runs.open_root(str(root))) / "recommendations").glob("*.parquet"))
+    files = sorted(Path(current_snapshot(runs.open_root(str(root))), "recommendations").glob("*.parquet"))
     return ds.dataset(files).to_table().to_pandas().sort_values(["track_id", "rank"]).reset_index(drop=True)

@@ -17,6 +17,7 @@ LINES = (
     ("jobs", "musicrec.__main__", "musicrec"),
     ("musicrec.cli", "musicrec.interface"),
     ("musicrec.arguments", "musicrec.launch", "musicrec.query", "musicrec.doctor", "musicrec.daemon"),
+    ("musicrec.operations",),
     ("musicrec.exits", "musicrec.console"),
     ("musicrec.refresh",),
     ("musicrec.evaluation", "musicrec.vectors", "musicrec.report"),

@@ -19,7 +19,8 @@ from musicrec.doctor import examine
 from musicrec.errors import InputError
 from musicrec.query import find_similar
 from musicrec.storage import lookup
-from musicrec.storage.runs import current_snapshot, open_root
+from musicrec.storage.pointer import current_snapshot
+from musicrec.storage.runs import open_root
 from tests.conftest import ROOT, make_config, make_songs, refresh
 
 
@@ -129,7 +130,7 @@ def without_task(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_doctor_reads_each_published_file(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy = Path(shutil.copytree(root, tmp_path / "copy"))
     assert main(["doctor", "--root", str(copy)]) == 0
-    snapshot = current_snapshot(open_root(str(copy)))
+    snapshot = Path(current_snapshot(open_root(str(copy))))
     assert f"as published ({snapshot.name})" in capsys.readouterr().out
     (broken,) = (snapshot / "user_recommendations").glob("*.parquet")
     content = bytearray(broken.read_bytes())

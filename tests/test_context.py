@@ -9,8 +9,10 @@ import pytest
 
 from musicrec.config import Config
 from musicrec.context import DOING, Context, recorded
+from musicrec.errors import InputError
 from musicrec.refresh import STAGES
 from musicrec.storage import runs
+from musicrec.storage.runs import read_state
 from musicrec.vectors.join import STAGES as VECTOR_STAGES
 
 
@@ -44,7 +46,7 @@ def test_a_stage_of_unknown_size_takes_what_it_took(context: Context, caplog: py
     assert estimates == {"clean": 3.0, "sort": None}
 
 
-@pytest.mark.parametrize("error", [ValueError("no luck"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [ValueError("no luck"), KeyboardInterrupt(), InputError("no rows")])
 def test_a_stage_that_fails_is_in_the_record(
     context: Context, caplog: pytest.LogCaptureFixture, error: BaseException
 ) -> None:
@@ -61,27 +63,28 @@ def test_a_stage_that_fails_is_in_the_record(
     with pytest.raises(type(error)):
         run()
     assert [record.event for record in caplog.records] == ["begin", "end", "begin", "failed"]
-    failed = json.loads((context.run.work / "failed.json").read_text())
+    failed = read_state(context.run.root, context.run.run_id)
     assert failed["run_id"] == context.run.run_id
     assert [(stage["stage"], stage.get("failed", False)) for stage in failed["stages"]] == [
         ("clean", False),
         ("join", True),
     ]
     assert failed["stages"][1]["seconds"] >= 0
-    assert failed["failed"].startswith(type(error).__name__)
+    assert failed["kind"] == type(error).__name__
+    assert failed["state"] == ("refused" if isinstance(error, InputError) else "failed")
     assert "secret" not in json.dumps(failed)
 
 
 def test_a_record_that_cannot_be_written_hides_no_failure(context: Context) -> None:
     with pytest.raises(ValueError, match="first"), recorded(context, header={"broken": float("nan")}):
         raise ValueError("the first failure")
-    assert not (context.run.work / "failed.json").exists()
+    assert read_state(context.run.root, context.run.run_id)["state"] == "running"
 
 
 def test_a_run_that_ends_well_leaves_no_record_of_a_failure(context: Context) -> None:
     with recorded(context, header={}):
         pass
-    assert not (context.run.work / "failed.json").exists()
+    assert read_state(context.run.root, context.run.run_id)["state"] == "running"
 
 
 def test_each_stage_says_what_it_does() -> None:

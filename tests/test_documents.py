@@ -145,6 +145,10 @@ class Ran:
         snapshot = json.loads((published / "current.json").read_text())["snapshot"]
         return json.loads((published / snapshot / "manifest.json").read_text())
 
+    def state(self) -> Any:
+        work = self.directory / "output" / "work" / self.manifest()["run_id"]
+        return json.loads((work / "state.json").read_text())
+
     def listed(self, song: str) -> list[dict[str, Any]]:
         """Return the rows that are published for a song."""
         published = self.directory / "output" / "published"
@@ -192,7 +196,7 @@ def fail_a_run(root: Path) -> Path:
     context, header = Context(None, load_config(), run), {"run_id": run.run_id, "run_date": "2026-11-26"}
     with contextlib.suppress(InputError), recorded(context, header=header), context.stage("clean"):
         raise InputError("the input has no rows")
-    return run.work
+    return Path(run.work.uri)
 
 
 @pytest.mark.parametrize("document", OTHERS, ids=lambda path: path.stem)
@@ -306,7 +310,11 @@ def test_each_key_that_a_run_writes_is_described(tutorial: Ran) -> None:
     written = {
         "manifest": (tutorial.manifest(), keys.manifest_keys()),
         "pointer": (json.loads((directory / "output/published/current.json").read_text()), keys.POINTER),
-        "history": (json.loads((directory / "output/published/history/00000001.json").read_text()), keys.HISTORY),
+        "history": (json.loads((directory / "output/published/history/00000001.json").read_text()), keys.POINTER),
+        "state": (
+            json.loads(min((directory / "output/work").glob("*/state.json")).read_text()),
+            keys.state_keys(),
+        ),
         "report": (json.loads((directory / "nearest/report.json").read_text()), keys.REPORT),
     }
     for name, (document, described) in written.items():
@@ -317,8 +325,8 @@ def test_each_key_that_a_run_writes_is_described(tutorial: Ran) -> None:
 def test_each_key_that_a_failed_run_leaves_is_described(tmp_path: Path) -> None:
     import described_keys as keys
 
-    left = json.loads((fail_a_run(tmp_path) / "failed.json").read_text())
-    assert keys.undescribed(left, keys.failed_keys()) == []
+    left = json.loads((fail_a_run(tmp_path) / "state.json").read_text())
+    assert keys.undescribed(left, keys.state_keys()) == []
     assert left["stages"][0]["failed"] is True
 
 

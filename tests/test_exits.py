@@ -13,6 +13,8 @@ import pytest
 
 from musicrec import errors, exits
 from musicrec.storage import runs
+from musicrec.storage.lease import locked
+from musicrec.storage.pointer import current_snapshot
 from tests.conftest import ROOT, make_config, refresh
 from tests.processes import PYTHON_JOB, start_job, wait_for
 
@@ -128,8 +130,8 @@ def test_a_job_that_is_told_to_end_frees_the_lock_and_leaves_the_old_data(
     assert said[-1] == "error: stopped by a signal (SIGTERM); what is published stays live"
     assert not [line for line in said if "Traceback" in line or "WARN" in line or "log4j" in line]
     opened = runs.open_root(str(root))
-    with runs.locked(opened):
-        assert runs.current_snapshot(opened) == before
+    with locked(opened):
+        assert current_snapshot(opened) == before
 
 
 def test_a_signal_that_python_lost_ends_the_run_at_the_next_stage(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from musicrec.errors import ConfigError, InputError, StorageError
 from musicrec.interface import as_config
 from musicrec.spark.partitions import PARTITIONS
 from musicrec.storage import runs
+from musicrec.storage.pointer import current_snapshot
 from tests.conftest import make_config
 from tests.neighbors.search.test_spaces import scores_by_hand
 
@@ -84,7 +85,7 @@ def test_what_cannot_be_joined_is_refused_before_the_work(notebook: SparkSession
 def test_refresh_and_similar(notebook: SparkSession, songs: Path, tmp_path: Path) -> None:
     config = make_config(songs, tmp_path / "out", "input.favorites=")
     snapshot = Path(musicrec.refresh(config, notebook))
-    assert snapshot == Path(runs.current_snapshot(runs.open_root(str(tmp_path / "out"))))
+    assert snapshot == Path(current_snapshot(runs.open_root(str(tmp_path / "out"))))
     listed = musicrec.similar(str(tmp_path / "out"), "spotify:track:song-0001", k=4)
     assert [row["rank"] for row in listed] == [1, 2, 3, 4]
     assert {row["track_id"] for row in listed} == {"song-0001"}

@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 
 from musicrec.storage import runs
+from musicrec.storage.lease import locked
+from musicrec.storage.pointer import current_snapshot
 from tests.conftest import TIDYTUESDAY, make_config, make_songs, refresh
 from tests.processes import (
     PYTHON_JOB,
@@ -63,7 +65,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
     }  # fmt: skip
     events = directory / "events"
     events.mkdir()
-    with runs.locked(runs.open_root(str(held))):
+    with locked(runs.open_root(str(held))):
         ended = run_in_turn(lines, directory, event_log.logging_into(events))
     return Published(songs, root, ended, event_log.read_events(events))
 
@@ -109,13 +111,13 @@ def test_a_killed_run_leaves_the_old_snapshot_and_the_next_succeeds(
     spark, published: Published, tmp_path: Path
 ) -> None:
     songs, root = published.songs, published.root
-    before, lists = runs.current_snapshot(runs.open_root(str(root))), recommendations(root)
+    before, lists = current_snapshot(runs.open_root(str(root))), recommendations(root)
     paths = (f"input.tracks={songs}", f"output.root={root}")
     job = start_job([*PYTHON_JOB, "--run-date", str(TODAY)], *paths, log=tmp_path / "log")
     wait_for(job, root, "work/*-002/model")
     os.killpg(job.pid, signal.SIGKILL)
     assert job.wait() == -signal.SIGKILL
-    assert runs.current_snapshot(runs.open_root(str(root))) == before
+    assert current_snapshot(runs.open_root(str(root))) == before
     assert refresh(spark, make_config(songs, root), run_date=TODAY).name.endswith("-003")
     assert not list(root.glob("work/*-002"))
     # A process of 2 partitions and a session of 4.

@@ -14,6 +14,8 @@ from musicrec.config import GatesConfig
 from musicrec.errors import LockError, MusicrecError, QualityError
 from musicrec.refresh import plan
 from musicrec.storage import runs
+from musicrec.storage.lease import locked
+from musicrec.storage.pointer import current_snapshot
 from tests.conftest import SONG, make_config, make_songs, refresh
 
 DAY = date(2026, 3, 4)
@@ -211,7 +213,7 @@ def test_low_recall_publishes_nothing(spark, songs: Path, tmp_path: Path) -> Non
 
 
 def test_a_second_run_waits_for_no_one(spark, catalog, tmp_path: Path) -> None:
-    with runs.locked(runs.open_root(str(tmp_path))), pytest.raises(LockError):
+    with locked(runs.open_root(str(tmp_path))), pytest.raises(LockError):
         refresh(spark, config_for(catalog[0], tmp_path), run_date=DAY)
 
 
@@ -272,7 +274,7 @@ def test_a_night_that_is_no_catalog_is_refused_unless_it_is_accepted(spark, tmp_
     assert "--accept" in message
     assert pointer.read_text() == before
     # It ended before its hours of work.
-    (failed,) = (tmp_path / "out/work").glob("*/failed.json")
+    failed = max((tmp_path / "out/work").glob("*/state.json"))
     assert [stage["stage"] for stage in json.loads(failed.read_text())["stages"]] == ["clean"]
     accepted = refresh(spark, config, run_date=DAY, accept="a test of  equal songs")
     gates = manifest_of(accepted)["gates"]
@@ -337,7 +339,7 @@ def test_a_bad_row_changes_no_other_song_and_a_refused_input_not_what_was_publis
         with pytest.raises(MusicrecError):
             refresh(spark, config, run_date=DAY)
         assert pointer.read_text() == before
-        assert runs.current_snapshot(runs.open_root(str(root))) == published["clean"]
+        assert current_snapshot(runs.open_root(str(root))) == published["clean"]
     assert published["dirty"] != published["clean"]
     clean, dirty = (read(snapshot, "recommendations") for snapshot in published.values())
     pd.testing.assert_frame_equal(clean, dirty, check_exact=True)

@@ -29,7 +29,6 @@ from musicrec.spark.failures import input_errors
 from musicrec.storage import datasets
 from musicrec.storage.array_files import ArrayFiles
 from musicrec.storage.arrow_files import ArrowFiles
-from musicrec.storage.files import drop
 
 NONE_BARRED = np.empty(0, dtype=np.int64)
 
@@ -40,8 +39,8 @@ class Catalog:
 
     Attributes
     ----------
-    tracks, quarantine : DataFrame
-        `schemas.TRACKS` and `schemas.QUARANTINE`.
+    quarantine : DataFrame
+        `schemas.QUARANTINE`.
     n_tracks : int
     counts : dict
         Rows by what became of them.
@@ -55,7 +54,6 @@ class Catalog:
         All of them are, or one work where a list holds each once.
     """
 
-    tracks: DataFrame
     quarantine: DataFrame
     n_tracks: int
     counts: dict[str, Any]
@@ -85,7 +83,7 @@ def write_catalog(context: Context, *, barred: Ints = NONE_BARRED, newest_year: 
     """
     settings = context.config.input
     with context.stage("clean"):
-        songs, names = ArrowFiles(context.run.path(datasets.SONGS)), context.arrays(datasets.NAMES)
+        songs, names = ArrowFiles(context.run.place(datasets.SONGS)), context.arrays(datasets.NAMES)
         quarantine = context.files(datasets.QUARANTINE)
         with input_errors(settings.tracks):
             source = read_source(context.session, settings, lists=context.config.lists)
@@ -98,11 +96,11 @@ def write_catalog(context: Context, *, barred: Ints = NONE_BARRED, newest_year: 
         counts = _as_counts(audited)
         if not counts["n_quarantined"]:
             quarantine.write(0, clean_tasks.NO_QUARANTINE)
-        check_counts(counts, source, told=f"the rows with their reasons: {context.run.path(datasets.QUARANTINE)}")
+        check_counts(counts, source, told=f"the rows with their reasons: {quarantine.store.uri}")
         _tell_malformed(context, counts)
         ordered, written = _write_tracks(context, songs, names, audited, barred)
         counts["n_duplicates"] += sum(written["n_duplicates"].to_pylist())
-        counts["n_tracks"] = context.files(datasets.TRACKS).count()
+        counts["n_tracks"] = int(ordered.firsts[-1])
         _check_sums(counts, n_tracks=counts["n_tracks"], n_quarantined=quarantine.count())
         log.info(
             "%(n_rows)d rows = %(n_tracks)d tracks + %(n_duplicates)d duplicates + %(n_quarantined)d quarantined",
@@ -111,7 +109,6 @@ def write_catalog(context: Context, *, barred: Ints = NONE_BARRED, newest_year: 
         _tell_missing(counts)
         _judge(context, audited, written, source.meaning.columns)
         return Catalog(
-            tracks=context.read(datasets.TRACKS),
             quarantine=context.read(datasets.QUARANTINE),
             n_tracks=counts["n_tracks"],
             counts=counts,
@@ -160,8 +157,8 @@ def _write_tracks(
         barred=barred,
         with_various=counts_various(sum(audited["n_various"].to_pylist()), n_songs),
     ).toArrow()
-    for directory in (songs.directory, names.directory, releases.files.directory):
-        drop(directory)
+    for dataset in (datasets.SONGS, datasets.NAMES, datasets.RELEASES):
+        context.run.work.delete_all(dataset.name)
     firsts = np.concatenate([[0], np.cumsum(numbers(written.sort_by("piece")["n_rows"]))])
     return Ordered(files, firsts, first_ids, keys), written
 

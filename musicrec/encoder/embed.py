@@ -45,7 +45,7 @@ def write_embeddings(context: Context, catalog: Catalog, shipped: Shipped) -> Pa
     """
     with context.stage("embed", n_rows=catalog.n_tracks):
         # Read again and compared with their digests: what embeds the catalog is what was saved.
-        weights, description = artifacts.load_encoder(context.run.path(datasets.MODEL), digests=shipped.digests)
+        weights, description = artifacts.load_encoder(context.run.place(datasets.MODEL), digests=shipped.digests)
         vectors = as_vectors(
             context.files(datasets.TRACKS),
             context.files(datasets.EMBEDDINGS),

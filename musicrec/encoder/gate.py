@@ -85,7 +85,7 @@ def write_encoder(context: Context, songs: Songs, trained: Trained) -> Shipped:
             context.judge([Measured("min_encoder_ratio", lower, n, told)])
         weights, description = as_files(choice.encoder, encodings=trained.encodings)
         digests = artifacts.save_encoder(
-            context.run.path(datasets.MODEL), weights=weights, description=description
+            context.run.place(datasets.MODEL), weights=weights, description=description
         )
         figures = {
             "architecture": asdict(choice.encoder.architecture),

@@ -28,6 +28,7 @@ from musicrec.encoder.learning.training import Epoch, train_encoder
 from musicrec.encoder.sample import Songs
 from musicrec.encoder.training_set import make_training_set
 from musicrec.storage import artifacts, datasets
+from musicrec.storage.stores import Store
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def train(context: Context, songs: Songs, values: Encodings, artists: KnownArtis
         encoder, history = train_encoder(
             made.learned, settings=settings, on_epoch=_log_epoch, checkpoints=_checkpoints(context)
         )
-        artifacts.drop_checkpoints(context.run.path(datasets.MODEL))
+        artifacts.drop_checkpoints(context.run.place(datasets.MODEL))
         return Trained(encoder, made.encodings, made.inputs, made.learned, kept, history, made.objective, artists)
 
 
@@ -127,10 +128,10 @@ def _untrained(songs: Songs, values: Encodings, *, kept: Bools, reason: str) -> 
 
 def _checkpoints(context: Context) -> Checkpoints:
     """Return where trainings are kept: with the run, and looked for among those that failed."""
-    work, model = context.run.root.work, context.run.path(datasets.MODEL)
+    root, model = context.run.root, context.run.place(datasets.MODEL)
 
-    def models() -> list[str]:
-        return [str(run / datasets.MODEL.path) for run in work.iterdir()]
+    def models() -> list[Store]:
+        return [root.work(run_id).below(datasets.MODEL.name) for run_id in root.works()]
 
     def read(name: str) -> bytes | None:
         return artifacts.find_checkpoint(models(), name=name)

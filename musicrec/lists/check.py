@@ -20,22 +20,20 @@ from musicrec.lists.list_files import ListFiles
 from musicrec.lists.short_tasks import count_facts
 from musicrec.neighbors.search.rules import make_rules
 from musicrec.spark.partitions import partition_targets
+from musicrec.spark.tasks import records_in
 from musicrec.storage import datasets
-from musicrec.storage.rows import RowFiles
+from musicrec.storage.rows import FileRecord, RowFiles
 
 
-def write_status(
-    context: Context, catalog: Catalog, lists: ListFiles, recommendations: RowFiles
-) -> dict[str, Any]:
-    """Read back what was written, check it, write `schemas.STATUS` of each song and return the counts.
+def write_status(context: Context, catalog: Catalog, lists: ListFiles) -> tuple[dict[str, Any], list[FileRecord]]:
+    """Read the recommendations back, check them, write `schemas.STATUS`; return counts and the files' records.
 
     Parameters
     ----------
     context : Context
     catalog : Catalog
     lists : ListFiles
-    recommendations : RowFiles
-        `schemas.RECOMMENDATIONS`, made of these lists.
+        Of which `schemas.RECOMMENDATIONS` were made.
 
     Raises
     ------
@@ -44,7 +42,7 @@ def write_status(
     """
     with context.stage("check", n_rows=catalog.n_tracks):
         written = Written(
-            recommendations=recommendations,
+            recommendations=context.files(datasets.RECOMMENDATIONS),
             status=context.files(datasets.STATUS),
             refused=_write_refused(context, catalog, lists.numbered),
         )
@@ -67,7 +65,7 @@ def write_status(
         share = counts["n_not_recommended"] / n_songs
         told = f"{share:.1%} of {n_songs} songs have no list{_commonest_reason(checked)}"
         context.judge([Measured("max_unlisted", share, n_songs, told)])
-        return counts
+        return counts, records_in(rows)
 
 
 def _why(context: Context, catalog: Catalog, lists: ListFiles) -> Why:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +38,12 @@ _CHECKED = pa.schema(
         "problems": pa.list_(pa.string()),
         "n_songs": pa.list_(pa.int64()),
         "examples": pa.list_(pa.string()),
+        "path": pa.string(),
+        "rows": pa.int64(),
+        "bytes": pa.int64(),
+        "sha256": pa.string(),
+        "first_id": pa.string(),
+        "last_id": pa.string(),
     }
 )
 
@@ -139,10 +146,11 @@ def write_checked(ranges: DataFrame, *, lists: ListFiles, why: Why, written: Wri
             (facts,) = lists.numbered.songs.read(part, "facts")
             reasons = why.reasons(found, facts, n_songs=n_songs)
             status = as_status(ids, found, refused=_refused(written, part), reasons=reasons)
-            written.status.write(part, status, repeated=["status", "reason"])
+            record = written.status.write_recorded(part, status, repeated=["status", "reason"])
             if not (is_same and written.status.read_piece(part).equals(status)):
                 problems["what the files hold is not what was written"] = np.arange(len(ids))
-            yield _as_checked(part, ids, found, problems, reasons)
+            checked = _as_checked(part, ids, found, problems, reasons)
+            yield pa.RecordBatch.from_pylist([{**checked, **asdict(record)}], schema=_CHECKED)
 
     return ranges.mapInArrow(check, CHECKED)
 
@@ -238,16 +246,15 @@ def _refused(written: Written, part: int) -> pa.Table:
 
 def _as_checked(
     part: int, ids: pa.StringArray, lists: Places, problems: dict[str, Ints], reasons: pa.StringArray
-) -> pa.RecordBatch:
+) -> dict[str, Any]:
     n = (lists.places != NO_SONG).sum(axis=1)
     why_none = Counter(reasons.filter(pa.array(n == 0)).to_pylist())
     why_short = Counter(map(rule_of, reasons.drop_null().to_pylist()))
     examples = [ids[int(rows[0])].as_py() for rows in problems.values()]
-    columns = {
+    return {
         "part": part, "n_recommended": int((n > 0).sum()), "n_not_recommended": int((n == 0).sum()),
         "n_recommendations": int(n.sum()), "n_short_lists": int((n < lists.places.shape[1]).sum()),
         "why_short": list(why_short), "n_why_short": list(why_short.values()),
         "why_none": list(why_none), "n_why_none": list(why_none.values()), "problems": list(problems),
         "n_songs": [len(rows) for rows in problems.values()], "examples": examples,
     }  # fmt: skip
-    return pa.RecordBatch.from_pylist([columns], schema=_CHECKED)

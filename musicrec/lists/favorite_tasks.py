@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -125,8 +125,8 @@ def write_fused(favorites: DataFrame, *, n_ranges: int, settings: FuseSettings, 
     def write(batches: Batches) -> Batches:
         for part, table in each_part_of(batches):
             counts, rows = fuse_rows(table, settings)
-            files.write(part, rows, repeated=["user_id", "because_of"])
-            yield as_row(LISTENERS, part=part, **counts)
+            record = files.write_recorded(part, rows, repeated=["user_id", "because_of"])
+            yield as_row(LISTENERS, part=part, **counts, **asdict(record))
 
     return favorites.repartition(n_ranges, "target").mapInArrow(write, LISTENERS)
 

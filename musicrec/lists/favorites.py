@@ -12,13 +12,17 @@ from musicrec.lists.match import Matched
 from musicrec.messages import LISTENERS
 from musicrec.neighbors.search.rules import make_rules
 from musicrec.spark.partitions import partition_targets
+from musicrec.spark.tasks import records_in
 from musicrec.storage import datasets
+from musicrec.storage.rows import FileRecord
 
 
 def write_user_recommendations(
     context: Context, lists: ListFiles, favorites: Matched | None
-) -> dict[str, int] | None:
-    """Write `schemas.USER_RECOMMENDATIONS` as they will be published; return counts, None without favorites.
+) -> tuple[dict[str, int] | None, list[FileRecord]]:
+    """Write `schemas.USER_RECOMMENDATIONS` as they will be published; return counts and the files' records.
+
+    Without favorites there are none.
 
     Parameters
     ----------
@@ -28,7 +32,7 @@ def write_user_recommendations(
     """
     config = context.config
     if favorites is None:
-        return None
+        return None, []
     with context.stage("favorites"):
         n_ranges = len(favorites.first_users) + 1
         split = favorite_tasks.as_split(
@@ -43,13 +47,12 @@ def write_user_recommendations(
         )
         published = context.files(datasets.USER_RECOMMENDATIONS)
         found = favorite_tasks.write_fused(split, n_ranges=n_ranges, settings=settings, files=published).toArrow()
-        if not found.num_rows:
-            published.write(0, favorite_tasks.NO_ROWS)
+        records = records_in(found) or [published.write_recorded(0, favorite_tasks.NO_ROWS)]
         counts = _total(found)
         log.info("%(n_users)d listeners, %(n_unknown)d of %(n_favorites)d favorites unknown", counts)
-        return counts
+        return counts, records
 
 
 def _total(found: pa.Table) -> dict[str, int]:
-    names = [name for name in LISTENERS.names if name != "part"]
+    names = [name for name in LISTENERS.names if name.startswith("n_")]
     return {name: sum(found[name].to_pylist()) for name in names}

@@ -11,21 +11,22 @@ from musicrec.arrays import NO_SONG, Ints
 from musicrec.context import Context
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.nearest import Places
-from musicrec.messages import WRITTEN
+from musicrec.messages import RECORDED
 from musicrec.schemas import RECOMMENDATIONS
-from musicrec.spark.tasks import write_each_piece
+from musicrec.spark.tasks import record_each_piece, records_in
 from musicrec.storage import datasets
-from musicrec.storage.rows import RowFiles
+from musicrec.storage.rows import FileRecord
 
 
-def write_recommendations(context: Context, lists: ListFiles) -> RowFiles:
-    """Write `schemas.RECOMMENDATIONS`, by track_id and rank, a file for each range of songs; return the files."""
+def write_recommendations(context: Context, lists: ListFiles) -> list[FileRecord]:
+    """Write `schemas.RECOMMENDATIONS`, by track_id and rank, a file for each range; return the files' records."""
     numbered = lists.numbered
     with context.stage("sort", n_rows=int(numbered.firsts[-1])):
         files = context.files(datasets.RECOMMENDATIONS)
-        write = write_each_piece(partial(as_recommendations, lists), partial(files.write, repeated=["track_id"]))
-        context.numbers(numbered.n_ranges).mapInArrow(write, WRITTEN).toArrow()
-        return files
+        write = record_each_piece(
+            partial(as_recommendations, lists), partial(files.write_recorded, repeated=["track_id"])
+        )
+        return records_in(context.numbers(numbered.n_ranges).mapInArrow(write, RECORDED).toArrow())
 
 
 def as_recommendations(lists: ListFiles, part: int) -> pa.Table:

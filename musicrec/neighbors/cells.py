@@ -21,7 +21,6 @@ from musicrec.neighbors.search.spaces import Frame
 from musicrec.spark.arrow import numbers
 from musicrec.spark.partitions import partition_targets
 from musicrec.storage import datasets
-from musicrec.storage.files import drop
 from musicrec.storage.rows import RowFiles
 
 
@@ -64,7 +63,7 @@ def write_cells(context: Context, packed: PackedSongs, plan: CellPlan) -> Cells:
     plan : CellPlan
     """
     with context.stage("cells", n_rows=packed.n_songs):
-        files, repeated = ItemFiles(context.run.path(datasets.ITEMS)), context.files(datasets.REPEATED)
+        files, repeated = ItemFiles(context.run.place(datasets.ITEMS)), context.files(datasets.REPEATED)
         settings, read, pieces = plan.settings, packed.files.read, packed.pieces
         blocks = cell_tasks.as_blocks(
             context.numbers(len(pieces)),
@@ -74,7 +73,7 @@ def write_cells(context: Context, packed: PackedSongs, plan: CellPlan) -> Cells:
         )
         rows = cell_tasks.write_parts(blocks, settings=settings, write=files.write, write_repeated=repeated.write)
         found = rows.toArrow()
-        drop(packed.files.directory)
+        context.run.work.delete_all(datasets.PACKED.name)
         counts = np.zeros(settings.family.n_cells, dtype=np.int64)
         cell = numbers(found.column("cell"))
         counts[cell] = numbers(found.column("n_items"))

@@ -6,19 +6,20 @@ from dataclasses import dataclass
 
 from musicrec.neighbors.search.items import Items
 from musicrec.storage.array_files import ArrayFiles
+from musicrec.storage.stores import Store
 
 
 @dataclass(frozen=True)
 class ItemFiles:
-    """A directory of numbered files, on a file system that all executors see: parts of cells, or packed pieces."""
+    """A place of numbered arrays that all executors see: parts of cells, or packed pieces."""
 
-    directory: str
+    store: Store
 
     def write(self, number: int, items: Items) -> None:
         """Write some items, as `ArrayFiles.write`."""
         arrays = {"keys": items.keys, "facts": items.facts, "vectors": items.vectors}
-        ArrayFiles(self.directory).write(number, **arrays)
+        ArrayFiles(self.store).write(number, **arrays)
 
     def read(self, number: int) -> Items:
         """Return the items of a number, as `ArrayFiles.read`."""
-        return Items(*ArrayFiles(self.directory).read(number, "keys", "facts", "vectors"))
+        return Items(*ArrayFiles(self.store).read(number, "keys", "facts", "vectors"))

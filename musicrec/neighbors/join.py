@@ -81,7 +81,7 @@ def write_neighbors(
             **_costs(rows, n_items=cells.n_items),
             **measure_recall(settings, found, truth),
         }
-        _check_recall(figures, settings, where=str(context.run.work))
+        _check_recall(figures, settings, where=context.run.work.uri)
         return figures
 
 

@@ -97,7 +97,7 @@ def pack_vectors(context: Context, vectors: DataFrame | VectorPieces, *, n_rows:
         Rows of `vectors`.
     """
     settings, seed = context.config.neighbors, context.config.model.seed
-    files = ItemFiles(context.run.path(datasets.PACKED))
+    files = ItemFiles(context.run.place(datasets.PACKED))
     share = sample_share(settings, n_songs=n_rows)
     if isinstance(vectors, VectorPieces):
         numbers_of, read = context.numbers(vectors.n), vectors.read

@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 from musicrec.config import SparkConfig
 from musicrec.errors import ConfigError, StorageError
 from musicrec.spark.partitions import PARTITIONS
+from musicrec.storage.stores import S3_SETTINGS
 
 REQUIRED = {
     # Text that is no number gives an error, not a silent NULL; the stages use try_cast.
@@ -105,6 +106,18 @@ def has_own_files(session: SparkSession) -> bool:
     """Return whether the session was told of a file system by default that is not this machine's."""
     by_default = session.conf.get("spark.hadoop.fs.defaultFS", "file:///")
     return by_default is not None and not by_default.startswith("file:")
+
+
+def hadoop_settings(session: SparkSession) -> dict[str, str]:
+    """Return what the session was told of S3, as far as our own client understands it."""
+    known = {name: session.conf.get(name, None) for name in S3_SETTINGS}
+    return {name: value for name, value in known.items() if value}
+
+
+def application_of(session: SparkSession) -> str:
+    """Return what a cluster manager calls the application; empty where nobody would start it again."""
+    found = session.conf.get("spark.app.id", "") or ""
+    return "" if found.startswith("local-") else found
 
 
 def start_session(settings: SparkConfig, *, app_name: str, machine: Machine) -> SparkSession:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,14 @@ from pyspark import TaskContext
 from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
-from musicrec.messages import WRITTEN, as_row, blob_of
+from musicrec.messages import RECORDED, as_row, blob_of
 from musicrec.spark.arrow import gather_batches, numbers
+from musicrec.storage.rows import FileRecord
 
 Batches = Iterator[pa.RecordBatch]
 Read = Callable[[int], pa.Table]
 Write = Callable[[int, pa.Table], None]
+Record = Callable[[int, pa.Table], FileRecord]
 
 PIECE_ROWS = 131_072
 # Rows of a block at most: a row of Spark stays at a few megabytes.
@@ -85,8 +88,31 @@ def numbered_pieces(batches: Batches) -> Iterator[tuple[int, pa.Table]]:
         yield first + i, table
 
 
-def write_each_piece(make: Read, write: Write) -> Callable[[Batches], Batches]:
-    """Return what a task runs on `id`, numbers of pieces: it writes each, and yields `messages.WRITTEN`.
+def read_pieces(
+    numbers_of_pieces: DataFrame, pieces: Sequence[int], *, read: Read, schema: StructType
+) -> DataFrame:
+    """Return the rows of files that tasks have written; tasks read them again.
+
+    Parameters
+    ----------
+    numbers_of_pieces : DataFrame
+        `id`, of `pieces`.
+    pieces : sequence of int
+        The numbers that `read` knows them by.
+    read : callable
+    schema : StructType
+        Of the rows.
+    """
+
+    def read_batches(batches: Batches) -> Batches:
+        for number in each_number(batches):
+            yield from read(pieces[number]).select(schema.names).to_batches(PIECE_ROWS)
+
+    return numbers_of_pieces.mapInArrow(read_batches, schema)
+
+
+def record_each_piece(make: Read, write: Record) -> Callable[[Batches], Batches]:
+    """Return what a task runs on `id`, numbers of pieces: it writes each, and yields `messages.RECORDED`.
 
     Parameters
     ----------
@@ -98,8 +124,12 @@ def write_each_piece(make: Read, write: Write) -> Callable[[Batches], Batches]:
 
     def write_batches(batches: Batches) -> Batches:
         for piece in each_number(batches):
-            rows = make(piece)
-            write(piece, rows)
-            yield as_row(WRITTEN, piece=piece, n_rows=rows.num_rows)
+            yield as_row(RECORDED, **asdict(write(piece, make(piece))))
 
     return write_batches
+
+
+def records_in(messages: pa.Table) -> list[FileRecord]:
+    """Return the records of files that messages have, `messages.RECORDED` among others, by their paths."""
+    rows = messages.select(RECORDED.names).to_pylist()
+    return sorted((FileRecord(**row) for row in rows), key=lambda record: record.path)

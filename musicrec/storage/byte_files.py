@@ -42,8 +42,12 @@ def exists(path: str) -> bool:
     return os.path.lexists(path)
 
 
-def is_within(path: str, directory: str) -> bool:
-    """Return whether a path is below a directory, or is it."""
+def is_within(uri: str, place: str) -> bool:
+    """Return whether a path or URI is below a directory or a place of a store, or is it."""
+    path, directory = local_path(uri), local_path(place)
+    if path is None or directory is None:
+        inner, outer = (each.replace("s3a://", "s3://", 1).rstrip("/") + "/" for each in (uri, place))
+        return inner.startswith(outer)
     inner, outer = os.path.realpath(path), os.path.realpath(directory)
     return os.path.isdir(outer) and os.path.commonpath([inner, outer]) == outer
 

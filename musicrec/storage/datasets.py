@@ -1,4 +1,4 @@
-"""Every dataset by its name: where it stands under the output root, and what its rows are.
+"""Every dataset by its name: what it is called, and what its rows are.
 
 The names alone, so that who only reads them needs no Spark: a schema is looked up when it is asked for.
 """
@@ -12,14 +12,12 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
 # Of all that a snapshot holds; a reader that knows only earlier ones must not guess.
-SCHEMA_VERSION = 1
-# The directory, under a run's work, of what will be its snapshot.
-STAGED = "snapshot"
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A directory of files.
+    """A place of files, below the work of a run or below its snapshot.
 
     Attributes
     ----------
@@ -34,11 +32,6 @@ class Dataset:
     name: str
     schema_name: str = ""
     is_published: bool = False
-
-    @property
-    def path(self) -> str:
-        """Where it stands under the work directory of its run."""
-        return f"{STAGED}/{self.name}" if self.is_published else self.name
 
     @property
     def schema(self) -> StructType:

@@ -7,12 +7,11 @@ the new one, never a part; a second attempt of a task replaces a file by the sam
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from musicrec.errors import GIVE_ACCESS, StorageError, disk_fault
@@ -51,9 +50,17 @@ def as_storage_error(error: OSError, *, path: Location) -> StorageError:
     return StorageError(f"cannot write: {what}", where=str(error.filename or path), todo=todo)
 
 
-def is_across_devices(error: StorageError) -> bool:
-    """Return whether what `writing` raised is a move between two file systems."""
-    return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EXDEV
+def nearest(path: Location) -> str:
+    """Return a file or directory, or the directory that it will be made in."""
+    place = Path(path)
+    while not place.exists():
+        place = place.parent
+    return str(place)
+
+
+def is_writable(directory: Location) -> bool:
+    """Return whether something can be made in a directory."""
+    return os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)
 
 
 @contextlib.contextmanager
@@ -79,10 +86,10 @@ def replacing(path: Location, *, durable: bool = False) -> Iterator[str]:
             target.parent.mkdir(parents=True, exist_ok=True)
             yield str(staged)
             if durable:
-                _sync(staged)
+                sync(staged)
             os.replace(staged, target)
             if durable:
-                _sync(target.parent)
+                sync(target.parent)
     finally:
         # What could not be written at all cannot be deleted either.
         with contextlib.suppress(OSError):
@@ -112,8 +119,22 @@ def write_bytes(path: Location, content: bytes, *, durable: bool = False) -> Non
     durable : bool
         Wait until it is on the disk.
     """
-    with replacing(path, durable=durable) as staged:
-        Path(staged).write_bytes(content)
+    write_parts(path, (content,), durable=durable)
+
+
+def write_parts(path: Location, parts: Iterable[bytes | bytearray | memoryview], *, durable: bool = False) -> None:
+    """Write a file, whose parts follow each other, as `replacing` says.
+
+    Parameters
+    ----------
+    path : path
+    parts : iterable of bytes
+    durable : bool
+        Wait until it is on the disk.
+    """
+    with replacing(path, durable=durable) as staged, open(staged, "wb") as file:
+        for part in parts:
+            file.write(part)
 
 
 def move(source: Location, target: Location) -> None:
@@ -126,7 +147,7 @@ def move(source: Location, target: Location) -> None:
     """
     with writing(target):
         Path(source).rename(target)
-        _sync(Path(target).parent)
+        sync(Path(target).parent)
 
 
 def drop(directory: Location) -> None:
@@ -137,13 +158,7 @@ def drop(directory: Location) -> None:
 def sync_files(directory: Location) -> None:
     """Wait until files and directories are on the disk: a pointer that outlives a power failure leads to them."""
     for path in (Path(directory), *Path(directory).rglob("*")):
-        _sync(path)
-
-
-def drop_markers(directory: Location) -> None:
-    """Delete Spark's checksums and success markers, which mean nothing once what was written is checked."""
-    for path in [*Path(directory).rglob("*.crc"), *Path(directory).rglob("_SUCCESS")]:
-        path.unlink()
+        sync(path)
 
 
 def sha256_of(path: Location) -> str:
@@ -152,7 +167,8 @@ def sha256_of(path: Location) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Location) -> None:
+    """Wait until a file or directory is on the disk."""
     # A rename is an entry of the directory, which has to reach the disk like a file.
     opened = os.open(path, os.O_RDONLY)
     try:

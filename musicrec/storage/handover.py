@@ -33,4 +33,4 @@ def read_back(session: SparkSession, root: str, dataset: Dataset) -> DataFrame:
     root : str
     dataset : Dataset
     """
-    return session.read.parquet(str(Path(root).absolute() / dataset.path))
+    return session.read.parquet(str(Path(root).absolute() / dataset.name))

@@ -9,8 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Collection, Sequence
 from itertools import accumulate
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,32 +23,30 @@ BROKEN = (OSError, ValueError, LookupError, NotImplementedError, pa.ArrowExcepti
 BATCH_ROWS, BUFFER_BYTES = 65_536, 1 << 20
 
 
-def parquet_files(directory: str | Path) -> list[Path]:
-    """Return the Parquet files of a directory; none where it is not there."""
-    return sorted(Path(directory).glob("*.parquet"))
-
-
 def find_rows(
-    paths: Sequence[Path],
+    names: Sequence[str],
+    opened: Callable[[str], BinaryIO],
     *,
     column: str,
     values: Collection[str],
     columns: Sequence[str] | None = None,
-    check: Callable[[Path], None] | None = None,
+    where: str = "",
 ) -> list[dict[str, Any]]:
     """Return the rows of Parquet files in which a column holds one of some values.
 
     Parameters
     ----------
-    paths : sequence of path
+    names : sequence of str
         Of the files.
+    opened : callable
+        Returns one of them as a file, and raises where it should not be read.
     column : str
         Of text.
     values : collection of str
     columns : sequence of str, optional
         What to return, all by default.
-    check : callable, optional
-        Takes a file whose rows are about to be read, and raises where they should not be.
+    where : str
+        The place of the files, for the error's sentence.
 
     Raises
     ------
@@ -58,12 +55,10 @@ def find_rows(
     """
     wanted = _as_texts(sorted(set(values)))
     rows: list[dict[str, Any]] = []
-    for path in paths if len(wanted) else []:
+    for name in names if len(wanted) else []:
         try:
-            with pq.ParquetFile(path, buffer_size=BUFFER_BYTES) as file:
+            with opened(name) as source, pq.ParquetFile(source, buffer_size=BUFFER_BYTES) as file:
                 groups = [i for i in range(file.num_row_groups) if _may_hold(file, i, column, values)]
-                if groups and check:
-                    check(path)
                 # Without groups it would read all of them.
                 batches = file.iter_batches(BATCH_ROWS, row_groups=groups, columns=columns) if groups else ()
                 for batch in batches:
@@ -72,8 +67,8 @@ def find_rows(
         except BROKEN as error:
             raise StorageError(
                 f"cannot read the rows: {error}",
-                where=str(path),
-                todo="run `musicrec refresh`; `musicrec doctor --root DIR` checks all files of the snapshot",
+                where="/".join(filter(None, (where, name))),
+                todo="run `musicrec refresh`; `musicrec doctor --root ROOT` checks all files of the snapshot",
             ) from None
     return rows
 

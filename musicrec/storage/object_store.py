@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import cached_property
+from functools import lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from musicrec.errors import ConfigError, StorageError
-from musicrec.storage.stores import Entry, MissingError, checked_name
+from musicrec.storage.stores import Entry, MissingError, Part, checked_name
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Client
@@ -34,6 +34,8 @@ _ENDPOINTS = (
     "GOOGLE_BASE_URL",
     "AZURE_STORAGE_ENDPOINT",
 )
+# What begins the names of all variables that it looks at.
+_VARIABLES = ("AWS_", "GOOGLE_", "AZURE_", "OBJECT_STORE_")
 # Where the client asks last for credentials, at the machine itself: all others have given none.
 _NO_CREDENTIALS = "169.254.169.254"
 # What the client says where nobody answers.
@@ -65,9 +67,16 @@ class ObjectStore:
         """The place, without credentials."""
         return "/".join(filter(None, (f"{SCHEMES[self.kind]}://{self.bucket}", self.prefix)))
 
-    def put(self, name: str, content: bytes) -> None:
-        """Write an object, in place of the one that is there."""
-        self._write(name, content, mode="overwrite")
+    def below(self, name: str) -> ObjectStore:
+        """Return the store of what stands below a name."""
+        return replace(self, prefix=self._key(name))
+
+    def path(self, name: str = "") -> None:
+        """Return None: no file system has the objects."""
+
+    def put(self, name: str, *parts: Part) -> None:
+        """Write an object, in place of the one that is there; its parts follow each other."""
+        self._write(name, b"".join(parts) if len(parts) > 1 else memoryview(parts[0]).cast("B"), mode="overwrite")
 
     def create(self, name: str, content: bytes) -> bool:
         """Write an object that is not there yet; return whether this call did."""
@@ -93,10 +102,18 @@ class ObjectStore:
         """Return an object, and the store's tag of its content."""
         obstore = self._package
         try:
-            found = obstore.get(self._client, checked_name(name))
+            found = obstore.get(self._client, self._key(name))
             return bytes(found.bytes()), found.meta["e_tag"] or ""
         except _failures() as error:
             self._refuse(error, name)
+
+    def stat(self, name: str) -> Entry:
+        """Return what is known of an object; `MissingError` where there is none."""
+        try:
+            found = self._package.head(self._client, self._key(name))
+        except _failures() as error:
+            self._refuse(error, name)
+        return Entry(name, found["size"], found["last_modified"])
 
     def get_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return the bytes of an object from each first position to the one behind the last."""
@@ -104,44 +121,89 @@ class ObjectStore:
         starts, ends = [first for first, _ in ranges], [last for _, last in ranges]
         try:
             return [
-                bytes(each)
-                for each in obstore.get_ranges(self._client, checked_name(name), starts=starts, ends=ends)
+                bytes(each) for each in obstore.get_ranges(self._client, self._key(name), starts=starts, ends=ends)
             ]
         except _failures() as error:
             self._refuse(error, name)
 
-    def list(self, prefix: str = "") -> Iterator[Entry]:
-        """Yield the objects below a name, by their names; none where nothing is there."""
-        obstore = self._package
+    def entries(self, prefix: str = "", *, after: str = "") -> Iterator[Entry]:
+        """Yield the objects below a name, by their names; none where nothing is there.
+
+        Parameters
+        ----------
+        prefix : str
+        after : str
+            Leave out what is not behind this name.
+        """
+        obstore, start = self._package, len(self._key("x")) - 1
         try:
             found = [
                 each
-                for some in obstore.list(self._client, checked_name(prefix) if prefix else None)
+                for some in obstore.list(
+                    self._client, self._place(prefix), offset=self._key(after) if after else None
+                )
                 for each in some
             ]
         except _failures() as error:
             self._refuse(error, prefix)
         for each in sorted(found, key=lambda each: each["path"]):
-            yield Entry(each["path"], each["size"], each["last_modified"])
+            yield Entry(each["path"][start:], each["size"], each["last_modified"])
+
+    def children(self, prefix: str = "") -> list[str]:
+        """Return the names directly below a name that others stand below, in order."""
+        try:
+            found = self._package.list_with_delimiter(self._client, self._place(prefix))
+        except _failures() as error:
+            self._refuse(error, prefix)
+        names = sorted(each.rstrip("/").rpartition("/")[2] for each in found["common_prefixes"])
+        # Some servers go on to tell places for a while when all that stood there is deleted.
+        return [name for name in names if self._has_any("/".join(filter(None, (prefix, name))))]
+
+    def _has_any(self, prefix: str) -> bool:
+        try:
+            return any(some for some in self._package.list(self._client, self._place(prefix)))
+        except _failures() as error:
+            self._refuse(error, prefix)
+
+    def delete_all(self, prefix: str) -> None:
+        """Delete all objects below a name."""
+        self.delete([entry.name for entry in self.entries(prefix)])
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete objects; one that is not there is no error."""
-        obstore = self._package
-        for name in names:
+        keys = [self._key(name) for name in names]
+        try:
+            if keys:
+                self._package.delete(self._client, keys)
+        except FileNotFoundError:
+            # Some stores say so, and may have left the others.
+            self._delete_each(keys)
+        except _failures() as error:
+            self._refuse(error, "")
+
+    def _delete_each(self, keys: Iterable[str]) -> None:
+        for key in keys:
             try:
-                obstore.delete(self._client, checked_name(name))
+                self._package.delete(self._client, key)
             except FileNotFoundError:
                 continue
             except _failures() as error:
-                self._refuse(error, name)
+                self._refuse(error, "")
 
-    def _write(self, name: str, content: bytes, *, mode: Any) -> bool:
+    def _key(self, name: str) -> str:
+        """Return what an object is called in its bucket."""
+        return "/".join(filter(None, (self.prefix, checked_name(name))))
+
+    def _place(self, prefix: str) -> str | None:
+        return self._key(prefix) if prefix else self.prefix or None
+
+    def _write(self, name: str, content: Part, *, mode: Any) -> bool:
         obstore = self._package
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         try:
             # In one request: parts of an upload that is cut would lie about for days.
-            obstore.put(self._client, checked_name(name), content, mode=mode, use_multipart=False)
+            obstore.put(self._client, self._key(name), content, mode=mode, use_multipart=False)
         except (AlreadyExistsError, PreconditionError):
             return False
         except FileNotFoundError:
@@ -163,37 +225,9 @@ class ObjectStore:
             ) from None  # fmt: skip
         return obstore
 
-    @cached_property
+    @property
     def _client(self) -> Client:
-        from obstore import store
-
-        retry: Any = {
-            "max_retries": RETRIES,
-            "retry_timeout": timedelta(seconds=RETRY_S),
-            "backoff": {
-                "base": 2,
-                "init_backoff": timedelta(seconds=FIRST_PAUSE_S),
-                "max_backoff": timedelta(seconds=LONGEST_PAUSE_S),
-            },
-        }
-        given: Any = dict(self.options)
-        endpoints = [given.get("aws_endpoint", ""), *(os.environ.get(name, "") for name in _ENDPOINTS)]
-        # Whoever gives an endpoint without TLS wants it.
-        http = {"allow_http": True} if any(each.startswith("http://") for each in endpoints) else {}
-        client: Any = {"connect_timeout": f"{CONNECT_S}s", "timeout": f"{REQUEST_S}s", **http}
-        shared: Any = {"prefix": self.prefix or None, "client_options": client, "retry_config": retry}
-        if self.kind == "azure":
-            container, _, account = self.bucket.partition("@")
-            if account:
-                given["account_name"] = account.partition(".")[0]
-            return store.AzureStore(container, config=given, **shared)
-        make: Any = store.S3Store if self.kind == "s3" else store.GCSStore
-        made: Client = make(self.bucket, config=given, **shared)
-        return made
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A client is of its process.
-        return {name: value for name, value in self.__dict__.items() if name != "_client"}
+        return _make_client(self.kind, self.bucket, self.options, _surroundings())
 
     def _no_bucket(self) -> StorageError:
         return StorageError(f"no such bucket: {self.bucket}", where=self.uri, todo="make it, or name another")
@@ -220,6 +254,41 @@ class ObjectStore:
                 todo="look at the network and at the endpoint, and run again",
             ) from None  # fmt: skip
         raise StorageError(f"the store fails{code and f': {code}'}", where=where, todo="run again") from None
+
+
+def _surroundings() -> int:
+    """Return a number that is another one where the client would find other credentials."""
+    return hash(tuple(item for item in sorted(os.environ.items()) if item[0].startswith(_VARIABLES)))
+
+
+@lru_cache(16)
+def _make_client(kind: str, bucket: str, options: tuple[tuple[str, str], ...], _surroundings: int) -> Client:
+    """Return the client of a bucket: one for all places in it, so that connections are used again."""
+    from obstore import store
+
+    retry: Any = {
+        "max_retries": RETRIES,
+        "retry_timeout": timedelta(seconds=RETRY_S),
+        "backoff": {
+            "base": 2,
+            "init_backoff": timedelta(seconds=FIRST_PAUSE_S),
+            "max_backoff": timedelta(seconds=LONGEST_PAUSE_S),
+        },
+    }
+    given: Any = dict(options)
+    endpoints = [given.get("aws_endpoint", ""), *(os.environ.get(name, "") for name in _ENDPOINTS)]
+    # Whoever gives an endpoint without TLS wants it.
+    http = {"allow_http": True} if any(each.startswith("http://") for each in endpoints) else {}
+    client: Any = {"connect_timeout": f"{CONNECT_S}s", "timeout": f"{REQUEST_S}s", **http}
+    shared: Any = {"client_options": client, "retry_config": retry}
+    if kind == "azure":
+        container, _, account = bucket.partition("@")
+        if account:
+            given["account_name"] = account.partition(".")[0]
+        return store.AzureStore(container, config=given, **shared)
+    make: Any = store.S3Store if kind == "s3" else store.GCSStore
+    made: Client = make(bucket, config=given, **shared)
+    return made
 
 
 def _code(said: str) -> str:

@@ -1,38 +1,62 @@
-"""A directory of files that stands beside the runs and is replaced as a whole: the output of the join alone."""
+"""The output of the join alone: files that stand beside the runs and are replaced as a whole.
+
+A directory is renamed in one step. A store of objects knows no rename: there the files of a run have its name, and
+`report.json`, which names them, is written last; then those that it does not name go.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
 from pathlib import Path
+from typing import Any
 
 from musicrec.errors import StorageError
 from musicrec.storage.datasets import REPLACED_NEIGHBORS, STAGED_NEIGHBORS, VECTOR_NEIGHBORS
-from musicrec.storage.files import drop, drop_markers, move, sync_files, write_text, writing
-from musicrec.storage.runs import Root, Run, run_directories
+from musicrec.storage.files import move, sync_files, writing
+from musicrec.storage.numbers import RUN_ID
+from musicrec.storage.plain import as_json
+from musicrec.storage.rows import RowFiles
+from musicrec.storage.runs import WORK, Root, Run
+from musicrec.storage.stores import MissingError
 
 NEIGHBORS_REPORT = "report.json"
 
 
 def neighbors_directory(root: Root) -> str:
     """Return where the neighbors are published."""
-    return str(root.path / VECTOR_NEIGHBORS.path)
+    return root.where(VECTOR_NEIGHBORS.name)
+
+
+def staged_neighbors(run: Run) -> RowFiles:
+    """Return the files that tasks write."""
+    if run.root.store.path() is not None:
+        return RowFiles(run.place(STAGED_NEIGHBORS))
+    return RowFiles(run.root.store.below(VECTOR_NEIGHBORS.name), prefix=f"{run.run_id}-part-")
 
 
 def check_output(root: Root, *, overwrite: bool) -> None:
-    """Put back what a run that was cut between two renames had set aside, then look whether the place is free.
+    """Look whether the place is free, once what a run was cut in is put right.
 
     Raises
     ------
     StorageError
         It is not, and may not be overwritten; or nothing can be written here.
     """
-    target = Path(neighbors_directory(root))
-    with writing(target):
-        _put_back(root, target)
-    if target.exists() and not overwrite:
-        raise StorageError("the output exists", where=str(target), todo="choose another, or give --overwrite")
+    directory = root.store.path()
+    if directory is not None:
+        target = Path(neighbors_directory(root))
+        with writing(target):
+            _put_back(root, target)
+        is_taken = target.exists()
+    else:
+        is_taken = bool(_published(root))
+    if is_taken and not overwrite:
+        todo = "choose another, or give --overwrite"
+        raise StorageError("the output exists", where=neighbors_directory(root), todo=todo)
 
 
-def replace_output(run: Run, *, report: str) -> None:
+def replace_output(run: Run, *, report: dict[str, Any]) -> None:
     """Put what the run has staged in the place of what stood there, with its report; delete what failed runs left.
 
     Raises
@@ -40,10 +64,39 @@ def replace_output(run: Run, *, report: str) -> None:
     StorageError
         What stood there before stands there again.
     """
-    staged, old = Path(run.path(STAGED_NEIGHBORS)), run.path(REPLACED_NEIGHBORS)
-    target = Path(neighbors_directory(run.root))
+    root, files = run.root, staged_neighbors(run)
+    names = [f"{VECTOR_NEIGHBORS.name}/{name}" for name in files.names()]
+    if root.store.path() is not None:
+        _swap(run, Path(files.store.uri))
+    root.store.put(NEIGHBORS_REPORT, as_json({**report, "files": sorted(names)}).encode())
+    if root.store.path() is None:
+        old = [entry.name for entry in root.store.entries(VECTOR_NEIGHBORS.name) if _is_ours(entry.name)]
+        root.store.delete(set(old) - set(names))
+    # Under the lock all other work is that of runs that failed; that of a refresh belongs to its snapshot.
+    for run_id in set(root.works()) - set(root.snapshots()):
+        root.store.delete_all(f"{WORK}/{run_id}")
+
+
+def is_set_aside(root: Root, run_id: str) -> bool:
+    """Return whether a run that was cut holds what stood in the output, and nothing stands there."""
+    is_there = VECTOR_NEIGHBORS.name in root.store.children()
+    return not is_there and REPLACED_NEIGHBORS.name in root.store.children(f"{WORK}/{run_id}")
+
+
+def _published(root: Root) -> list[str]:
+    """Return the files that the report names; none where there is none."""
+    with contextlib.suppress(MissingError, ValueError, AttributeError):
+        return list(json.loads(root.store.get(NEIGHBORS_REPORT)).get("files") or [])
+    return []
+
+
+def _is_ours(name: str) -> bool:
+    return bool(RUN_ID.match(name.rpartition("/")[2]))
+
+
+def _swap(run: Run, staged: Path) -> None:
+    target, old = Path(neighbors_directory(run.root)), run.place(REPLACED_NEIGHBORS).uri
     with writing(target):
-        drop_markers(staged)
         sync_files(staged)
     if target.exists():
         move(target, old)
@@ -53,15 +106,10 @@ def replace_output(run: Run, *, report: str) -> None:
         # Whatever ends it between the two renames: a full disk, or somebody who wants it to end.
         _put_back(run.root, target)
         raise
-    write_text(target.parent / NEIGHBORS_REPORT, report, durable=True)
-    # Under the lock all other work is that of runs that failed; that of a refresh belongs to its snapshot.
-    for work in run_directories(run.root.work):
-        if not (run.root.snapshots / work.name).exists():
-            drop(work)
 
 
 def _put_back(root: Root, target: Path) -> None:
-    replaced = [run / REPLACED_NEIGHBORS.path for run in run_directories(root.work)]
+    replaced = [Path(root.work(run_id).uri, REPLACED_NEIGHBORS.name) for run_id in root.works()]
     replaced = [directory for directory in replaced if directory.is_dir()]
     if replaced and not target.exists():
         replaced[-1].rename(target)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import uuid
 
-from musicrec.errors import StorageError
+from musicrec.errors import ConfigError, StorageError
+from musicrec.storage.files import is_writable, nearest
+from musicrec.storage.runs import PUBLISHED, WORK, Root
 from musicrec.storage.stores import MissingError, Store
 
 PROBES = "probes"
@@ -25,8 +27,10 @@ def check_promises(store: Store) -> None:
 
     Raises
     ------
+    ConfigError
+        The store breaks promises: names all that it breaks.
     StorageError
-        The store cannot be written, or breaks a promise: names all that it breaks.
+        It cannot be written.
     """
     place = f"{PROBES}/{uuid.uuid4().hex}"
     name, other = f"{place}/one", f"{place}/two"
@@ -36,7 +40,26 @@ def check_promises(store: Store) -> None:
         with contextlib.suppress(StorageError):
             store.delete([name, other])
     if broken:
-        raise StorageError(f"the store does not keep its promises: {'; '.join(broken)}", where=store.uri, todo=FIX)
+        raise ConfigError(f"the store does not keep its promises: {'; '.join(broken)}", where=store.uri, todo=FIX)
+
+
+def check_writable(root: Root) -> None:
+    """Raise where a run could not write, or not rely on what is written; leave nothing behind.
+
+    Raises
+    ------
+    ConfigError
+        The store breaks promises.
+    StorageError
+        No write access.
+    """
+    directory = root.store.path()
+    if directory is None:
+        check_promises(root.store)
+        return
+    for place in dict.fromkeys(map(nearest, (directory, root.where(WORK), root.where(PUBLISHED)))):
+        if not is_writable(place):
+            raise StorageError("cannot write here", where=place, todo="choose another output.root")
 
 
 def _gives_ranges(store: Store, name: str) -> bool:
@@ -60,7 +83,7 @@ def _broken_promises(store: Store, place: str, name: str, other: str) -> list[st
         broken.append("an object is replaced by who has read an older one")
     if store.replace_if(other, b"5", tag=tag):
         broken.append("an object that is not there is replaced")
-    if [entry.name for entry in store.list(place)] != [name]:
+    if [entry.name for entry in store.entries(place)] != [name]:
         broken.append("what was written is not listed")
     store.put(name, b"0123456789")
     if not _gives_ranges(store, name):

@@ -1,24 +1,28 @@
-"""Make a checked result current: an immutable snapshot, then the pointer, replaced atomically and last."""
+"""Make a checked result current: its manifest, then an entry of the history, then the pointer, last."""
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
+from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
-
-import pyarrow.parquet as pq
 
 from musicrec.errors import StorageError
 from musicrec.storage import history
-from musicrec.storage.datasets import SCHEMA_VERSION, STAGED
-from musicrec.storage.files import drop_markers, move, sha256_of, sync_files, write_text, writing
+from musicrec.storage.datasets import SCHEMA_VERSION
+from musicrec.storage.files import sync_files
 from musicrec.storage.plain import as_json
-from musicrec.storage.runs import MANIFEST, REPORT, Run
+from musicrec.storage.pointer import read_pointer
+from musicrec.storage.rows import FileRecord
+from musicrec.storage.runs import MANIFEST, REPORT, SNAPSHOTS, Root, Run
 
 
-def publish(run: Run, *, manifest: dict[str, Any], report: str) -> str:
-    """Move the staged snapshot into place and point to it; return its directory.
+def publish(
+    run: Run, *, manifest: dict[str, Any], report: str, tables: Iterable[tuple[str, FileRecord]], base: int,
+    promote: bool = False,
+) -> str:  # fmt: skip
+    """Make what a run has written current; return where it is.
 
     Parameters
     ----------
@@ -28,44 +32,65 @@ def publish(run: Run, *, manifest: dict[str, Any], report: str) -> str:
         JSON values; the list of files is added.
     report : str
         The HTML page.
+    tables : iterable of (str, FileRecord)
+        Each published file with the name of its dataset, as those who wrote them say.
+    base : int
+        What was current when the run began, as `history.settle` said.
+    promote : bool
+        Also where what is current is of a later day.
 
     Raises
     ------
+    LockError
+        Another run has published meanwhile.
     StorageError
         A write failed; the pointer still names the snapshot before.
     """
-    staged, snapshot = run.work / STAGED, run.root.snapshots / run.run_id
-    with writing(staged):
-        drop_markers(staged)
-        write_text(staged / REPORT, report)
-        write_text(staged / MANIFEST, as_json({**manifest, "files": list_files(staged)}))
-        sync_files(staged)
-    history.note_current(run.root)
-    move(staged, snapshot)
-    pointer = {
-        "run_id": run.run_id,
-        "snapshot": f"snapshots/{run.run_id}",
+    page = report.encode()
+    run.snapshot.put(REPORT, page)
+    files = [
+        *({**asdict(record), "path": f"{name}/{record.path}"} for name, record in tables),
+        {"path": REPORT, "bytes": len(page), "sha256": hashlib.sha256(page).hexdigest()},
+    ]
+    content = as_json({**manifest, "files": sorted(files, key=lambda each: each["path"])}).encode()
+    run.snapshot.put(MANIFEST, content)
+    if (directory := run.snapshot.path()) is not None:
+        sync_files(directory)
+    about = describe(run.run_id, content, {each["path"] for each in files})
+    is_older = not promote and is_older_than_live(run.root, run.run_id)
+    history.commit(run.root, about, action=history.BACKFILL if is_older else history.PUBLISH, base=base)
+    return run.snapshot.uri
+
+
+def describe(run_id: str, manifest: bytes, paths: Iterable[str]) -> dict[str, Any]:
+    """Return what a pointer says of a snapshot.
+
+    Parameters
+    ----------
+    run_id : str
+    manifest : bytes
+        As it is written.
+    paths : iterable of str
+        Of the snapshot's files.
+    """
+    tables: dict[str, list[str]] = {}
+    for path in sorted(paths):
+        name, _, below = path.partition("/")
+        if below:
+            tables.setdefault(name, []).append(f"{SNAPSHOTS}/{run_id}/{path}")
+    return {
+        "run_id": run_id,
+        "snapshot": f"{SNAPSHOTS}/{run_id}",
         "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "schema_version": SCHEMA_VERSION,
-        "manifest_sha256": sha256_of(snapshot / MANIFEST),
-        "version": history.next_number(run.root),
+        "manifest_sha256": hashlib.sha256(manifest).hexdigest(),
+        "files": tables,
     }
-    write_text(run.root.pointer, as_json(pointer), durable=True)
-    # It is current, whatever fails from here on; the next run notes it.
-    with contextlib.suppress(StorageError):
-        history.note_current(run.root)
-    return str(snapshot)
 
 
-def list_files(directory: Path) -> list[dict[str, Any]]:
-    """Return path, bytes, rows (of Parquet) and SHA-256 of each file, by path."""
-    files = sorted(path for path in directory.rglob("*") if path.is_file())
-    return [
-        {
-            "path": str(path.relative_to(directory)),
-            "bytes": path.stat().st_size,
-            **({"rows": pq.read_metadata(path).num_rows} if path.suffix == ".parquet" else {}),
-            "sha256": sha256_of(path),
-        }
-        for path in files
-    ]
+def is_older_than_live(root: Root, run_id: str) -> bool:
+    """Return whether a run is for an earlier day than what is current."""
+    try:
+        return run_id[:10] < str(read_pointer(root)["run_id"])[:10]
+    except StorageError:
+        return False

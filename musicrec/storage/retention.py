@@ -5,28 +5,26 @@ All of it under the lock: what no run has under way, and no reader can have been
 
 from __future__ import annotations
 
-import contextlib
 from datetime import UTC, datetime
-from pathlib import Path
 
 from musicrec.config import OutputConfig
-from musicrec.errors import StorageError
 from musicrec.storage.artifacts import newest_checkpoints
-from musicrec.storage.datasets import MODEL, REPLACED_NEIGHBORS, VECTOR_NEIGHBORS
-from musicrec.storage.files import drop
-from musicrec.storage.history import read_versions
-from musicrec.storage.runs import FAILURE, Root, run_directories
+from musicrec.storage.datasets import MODEL
+from musicrec.storage.history import MOVING, read_versions
+from musicrec.storage.outputs import is_set_aside
+from musicrec.storage.pointer import has_manifest
+from musicrec.storage.runs import PUBLISHED, SNAPSHOTS, STATE, WORK, Root
 
 SECONDS = 3600.0
 # The current one, and that which a reader may have opened a moment before.
 N_LIVE = 2
 
 
-def drop_old(root: Root, keep: OutputConfig, *, is_over: bool) -> list[str]:
+def drop_old(root: Root, keep: OutputConfig, *, is_over: bool, is_trial: bool = False) -> list[str]:
     """Delete snapshots that are no longer kept, with their work, and what failed runs left; return what went.
 
-    The current snapshot always stays, and so does the one before it. Order is that of publishing, whatever the
-    dates in the names. A snapshot that was never current is not kept.
+    The current snapshot always stays, and so does the one before it, and that which the last rollback named. Order
+    is that of publishing, whatever the dates in the names. A snapshot that no version names is not kept.
 
     Parameters
     ----------
@@ -35,15 +33,21 @@ def drop_old(root: Root, keep: OutputConfig, *, is_over: bool) -> list[str]:
         How many snapshots stay, the current one included, and for how long all do.
     is_over : bool
         A run has published; else one is about to begin, and goes on with the training of one that failed.
+    is_trial : bool
+        Delete nothing, and return what would go.
     """
-    kept = _kept(root, keep)
-    old = [path for path in run_directories(root.snapshots) if kept is not None and path.name not in kept]
-    for path in old:
-        drop(path)
-    return [str(path.relative_to(root.path)) for path in (*old, *drop_failed(root, is_over=is_over))]
+    standing = root.snapshots()
+    kept = _kept(root, keep, standing)
+    old = [run_id for run_id in standing if run_id not in kept]
+    places = [f"{PUBLISHED}/{SNAPSHOTS}/{run_id}" for run_id in old]
+    for place in () if is_trial else places:
+        root.store.delete_all(place)
+    return places + drop_failed(root, left=kept, is_over=is_over, is_trial=is_trial)
 
 
-def drop_failed(root: Root, *, is_over: bool = False) -> list[Path]:
+def drop_failed(
+    root: Root, *, left: set[str] | None = None, is_over: bool = False, is_trial: bool = False
+) -> list[str]:
     """Delete the work of runs that have no snapshot; return what went.
 
     Until a run has succeeded, what says why they failed stays, and the training that was kept last.
@@ -51,57 +55,47 @@ def drop_failed(root: Root, *, is_over: bool = False) -> list[Path]:
     Parameters
     ----------
     root : Root
-    is_over : bool
+    left : set of str, optional
+        The runs that have a snapshot.
+    is_over, is_trial : bool
         As in `drop_old`.
     """
-    # Before what it had replaced was put back, nothing goes of a run that was cut.
-    is_whole = (root.path / VECTOR_NEIGHBORS.path).exists()
-    failed = [
-        path
-        for path in run_directories(root.work)
-        if not (root.snapshots / path.name).exists()
-        and (is_whole or not (path / REPLACED_NEIGHBORS.path).exists())
-    ]
+    standing = set(root.snapshots()) if left is None else left
+    failed = [run_id for run_id in root.works() if run_id not in standing and not is_set_aside(root, run_id)]
     if is_over:
-        for path in failed:
-            drop(path)
-        return failed
-    spared = {path / FAILURE for path in failed} | set(newest_checkpoints(path / MODEL.path for path in failed))
-    return [each for path in failed for each in _drop_all_but(spared, path)]
-
-
-def _drop_all_but(spared: set[Path], directory: Path) -> list[Path]:
-    """Delete a directory but for some of its files, and return what went."""
-    if not any(directory in path.parents and path.exists() for path in spared):
-        drop(directory)
-        return [directory]
-    gone = []
-    for path in directory.iterdir():
-        if path in spared:
-            continue
-        if path.is_dir() and not path.is_symlink():
-            gone += _drop_all_but(spared, path)
-        else:
-            with contextlib.suppress(OSError):
-                path.unlink()
-                gone.append(path)
+        for run_id in () if is_trial else failed:
+            root.store.delete_all(f"{WORK}/{run_id}")
+        return [f"{WORK}/{run_id}" for run_id in failed]
+    newest = newest_checkpoints(root.work(run_id).below(MODEL.name) for run_id in failed)
+    spared = {root.where(f"{WORK}/{run_id}/{STATE}") for run_id in failed} | set(newest)
+    gone: list[str] = []
+    for run_id in failed:
+        place = f"{WORK}/{run_id}"
+        names = [entry.name for entry in root.store.entries(place)]
+        rest = [name for name in names if root.where(name) not in spared]
+        gone += [place] if rest == names else rest
+        if not is_trial:
+            root.store.delete_all(place) if rest == names else root.store.delete(rest)
     return gone
 
 
-def _kept(root: Root, keep: OutputConfig) -> set[str] | None:
-    """Return the runs whose snapshots stay, None where nobody knows what is current: then all do."""
-    standing = {path.name for path in run_directories(root.snapshots)}
+def _kept(root: Root, keep: OutputConfig, standing: list[str]) -> set[str]:
+    """Return the runs whose snapshots stay; where nobody knows what is current all that are whole do."""
     kept: set[str] = set()
-    now = datetime.now(UTC)
-    try:
-        for version in read_versions(root):
-            age = (now - version.at).total_seconds() if version.at else float("inf")
-            is_wanted = len(kept) < max(N_LIVE, keep.keep_snapshots) or abs(age) < keep.keep_hours * SECONDS
-            if is_wanted and version.run_id in standing:
-                kept.add(version.run_id)
-            # A clock that was wrong once must not hide what lies before.
-            elif not is_wanted and age > 0:
-                break
-    except StorageError:
-        return None
-    return kept
+    live: set[str] = set()
+    now, latest = datetime.now(UTC), None
+    for version in read_versions(root):
+        if latest is None:
+            latest = version
+            live |= {str(version.entry.get("pinned"))}
+        age = (now - version.at).total_seconds() if version.at else float("inf")
+        is_wanted = len(kept) < keep.keep_snapshots or abs(age) < keep.keep_hours * SECONDS
+        if version.run_id in standing:
+            kept |= {version.run_id} if is_wanted else set()
+            live |= {version.run_id} if version.action in MOVING and len(live) <= N_LIVE else set()
+        # A clock that was wrong once must not hide what lies before.
+        if not is_wanted and age > 0 and len(live) > N_LIVE:
+            break
+    if latest is None:
+        return {run_id for run_id in standing if has_manifest(root, run_id)}
+    return (kept | live) & set(standing)

@@ -1,67 +1,62 @@
-"""A run: its name, its lock and its directories.
+"""A run: its name, its places under the output root, and what became of it.
 
-The output root is a directory of a file system that driver and executors share: a local disk, NFS, or a
-mounted bucket. Everything under way stands in `work/<run_id>/`; readers only ever look under `published/`.
+What stages hand on stands in `work/<run_id>/`. What is published stands under its final name from the start, in
+`published/snapshots/<run_id>/`: a store of objects knows no rename. Readers follow the pointer, which leads there
+last.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
-import uuid
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
-from pathlib import Path
+from datetime import UTC, date, datetime
 from typing import Any
-from urllib.parse import unquote, urlparse
 
-from musicrec.errors import ConfigError, LockError, StorageError
-from musicrec.storage.datasets import SCHEMA_VERSION, Dataset
-from musicrec.storage.files import is_across_devices, writing
+from musicrec.errors import ConfigError, StorageError
+from musicrec.storage.datasets import Dataset
 from musicrec.storage.numbers import RUN_ID, take_number
+from musicrec.storage.plain import as_json, without_secrets
+from musicrec.storage.stores import MissingError, Store, open_store
 
-MANIFEST, REPORT, FAILURE = "manifest.json", "report.html", "failed.json"
+MANIFEST, REPORT, STATE = "manifest.json", "report.html", "state.json"
+PUBLISHED = "published"
+POINTER, HISTORY, SNAPSHOTS, WORK = f"{PUBLISHED}/current.json", f"{PUBLISHED}/history", "snapshots", "work"
+NUMBERS = "run-numbers.json"
 AGAIN = "run `musicrec refresh`"
 
 
 @dataclass(frozen=True)
 class Root:
-    """The directories under `output.root`."""
+    """What stands under `output.root`."""
 
-    path: Path
-
-    @property
-    def published(self) -> Path:
-        """What readers see."""
-        return self.path / "published"
+    store: Store
 
     @property
-    def snapshots(self) -> Path:
-        """One immutable directory per published run."""
-        return self.published / "snapshots"
+    def uri(self) -> str:
+        """The root as a path or a URI, without credentials."""
+        return self.store.uri
 
-    @property
-    def work(self) -> Path:
-        """One directory per run under way, and one per snapshot that is kept."""
-        return self.path / "work"
+    def where(self, name: str) -> str:
+        """Return what stands under a name as a path or a URI."""
+        return f"{self.uri}/{name}"
 
-    @property
-    def pointer(self) -> Path:
-        """The file that names the current snapshot."""
-        return self.published / "current.json"
+    def snapshot(self, run_id: str) -> Store:
+        """Return the place of what a run publishes, immutable once it was current."""
+        return self.store.below(f"{PUBLISHED}/{SNAPSHOTS}/{run_id}")
 
-    @property
-    def history(self) -> Path:
-        """One file per version that was ever current."""
-        return self.published / "history"
+    def work(self, run_id: str) -> Store:
+        """Return the place of what a run's stages hand on."""
+        return self.store.below(f"{WORK}/{run_id}")
 
-    @property
-    def numbers(self) -> Path:
-        """The highest number that a run of each day has had."""
-        return self.path / "run-numbers.json"
+    def snapshots(self) -> list[str]:
+        """Return the runs that have written a part of a snapshot at least, by date and number."""
+        return _run_ids(self.store.children(f"{PUBLISHED}/{SNAPSHOTS}"))
+
+    def works(self) -> list[str]:
+        """Return the runs that have work, by date and number."""
+        return _run_ids(self.store.children(WORK))
 
 
 @dataclass(frozen=True)
@@ -72,118 +67,48 @@ class Run:
     root: Root
 
     @property
-    def work(self) -> Path:
+    def work(self) -> Store:
         """Where all stages of this run write."""
-        return self.root.work / self.run_id
+        return self.root.work(self.run_id)
 
-    def path(self, dataset: Dataset) -> str:
+    @property
+    def snapshot(self) -> Store:
+        """Where what it publishes stands."""
+        return self.root.snapshot(self.run_id)
+
+    def place(self, dataset: Dataset) -> Store:
         """Return where a dataset of this run is written."""
-        return str(self.work / dataset.path)
+        return (self.snapshot if dataset.is_published else self.work).below(dataset.name)
+
+    def note(self, state: str, **more: Any) -> None:
+        """Say what becomes of the run, in `state.json` of its work.
+
+        Parameters
+        ----------
+        state : {"running", "failed", "refused", "published"}
+        more : JSON values
+            What else there is to say.
+        """
+        self.work.put(STATE, as_json(without_secrets(_state(self.run_id, state, more))).encode())
 
 
-def open_root(root: str) -> Root:
-    """Return the directories under `root`.
+def open_root(uri: str, *, hadoop: Mapping[str, str] | None = None) -> Root:
+    """Return the output root at a path or a URI.
+
+    Parameters
+    ----------
+    uri : str
+    hadoop : mapping, optional
+        Spark's settings, as `open_store` takes them.
 
     Raises
     ------
     ConfigError
-        It is not set, or it is not a path of a file system.
+        It is not set, or no store of its kind is known.
     """
-    if not root:
+    if not uri:
         raise ConfigError("output.root is not set", todo="set it in [output] or with --set output.root=DIR")
-    # A directory may have a colon in its name; only what is written like a URI is one.
-    parsed = urlparse(root if "://" in root or root.startswith("file:") else "")
-    if parsed.scheme not in ("", "file"):
-        raise ConfigError(
-            f"output.root must be a directory that is mounted on driver and executors, found {parsed.scheme}://",
-            todo="mount the store (NFS, FUSE) and give the path",
-        )
-    return Root(Path(unquote(parsed.path) if parsed.scheme else root).absolute())
-
-
-@contextlib.contextmanager
-def locked(root: Root, *, with_snapshots: bool = True) -> Iterator[None]:
-    """Hold the lock of the root; the operating system frees it however the process ends.
-
-    Parameters
-    ----------
-    root : Root
-    with_snapshots : bool
-        Make the directory of snapshots.
-
-    Raises
-    ------
-    LockError
-        Another run holds it.
-    StorageError
-        No write access.
-    """
-    with writing(root.path):
-        root.work.mkdir(parents=True, exist_ok=True)
-        if with_snapshots:
-            root.snapshots.mkdir(parents=True, exist_ok=True)
-        file = os.open(root.path / "run.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(file, 200).decode(errors="replace").strip() or "unknown"
-            raise LockError(
-                f"another run holds the lock ({holder})",
-                where=str(root.path / "run.lock"),
-                todo="wait for it to end; the lock goes with its process",
-            ) from None
-        with writing(root.path / "run.lock"):
-            os.ftruncate(file, 0)
-            os.write(file, f"process {os.getpid()}".encode())
-        yield
-    finally:
-        os.close(file)
-
-
-def check_writable(root: Root) -> None:
-    """Raise where a run could not write, or could not move its result into place; leave nothing behind.
-
-    Raises
-    ------
-    StorageError
-        No write access, or two file systems.
-    """
-    for place in dict.fromkeys(map(_nearest, (root.path, root.work, root.published, root.snapshots))):
-        if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
-            raise StorageError("cannot write here", where=str(place), todo="choose another output.root")
-    source, target = _nearest(root.work), _nearest(root.snapshots)
-    if source != target:
-        _try_move(source, target)
-
-
-def _nearest(path: Path) -> Path:
-    """Return the directory, or the one that it will be made in."""
-    while not path.exists():
-        path = path.parent
-    return path
-
-
-def _try_move(source: Path, target: Path) -> None:
-    """Move an empty directory: two mounts of one disk look like one, and only the move tells."""
-    name = f".trial-{uuid.uuid4().hex}"
-    with writing(source):
-        (source / name).mkdir()
-    try:
-        with writing(target):
-            (source / name).rename(target / name)
-    except StorageError as error:
-        if not is_across_devices(error):
-            raise
-        raise StorageError(
-            "work/ and published/ are on two file systems; a snapshot is moved from one to the other in one step",
-            where=f"{source.resolve()} and {target.resolve()}",
-            todo="put the whole output.root on one: mount or link it, not what is in it",
-        ) from None
-    finally:
-        for place in (source / name, target / name):
-            with contextlib.suppress(OSError):
-                place.rmdir()
+    return Root(open_store(uri, hadoop=hadoop))
 
 
 def start_run(root: Root, *, run_date: date) -> Run:
@@ -195,82 +120,36 @@ def start_run(root: Root, *, run_date: date) -> Run:
         Nothing can be written.
     """
     day = run_date.isoformat()
-    standing = [path.name for parent in (root.work, root.snapshots) for path in parent.glob(f"{day}-*")]
-    with contextlib.suppress(StorageError):
-        standing.append(read_pointer(root)["run_id"])
-    number = take_number(root.numbers, day=day, standing=standing)
-    run = Run(f"{day}-{number:03d}", root)
-    with writing(run.work):
-        run.work.mkdir(parents=True)
-    return run
+    standing = [name for name in (*root.works(), *root.snapshots()) if name.startswith(day)]
+    with contextlib.suppress(StorageError, ValueError, KeyError, TypeError):
+        standing.append(str(json.loads(root.store.get(POINTER))["run_id"]))
+    while True:
+        run = Run(f"{day}-{take_number(root.store, NUMBERS, day=day, standing=standing):03d}", root)
+        state = as_json(_state(run.run_id, "running", {"started_at": _now()}))
+        # Where two have taken one number, one of them makes this.
+        if run.work.create(STATE, state.encode()):
+            return run
+        standing.append(run.run_id)
 
 
-def read_pointer(root: Root) -> dict[str, Any]:
-    """Return what `current.json` says, once it is sure that it leads to a snapshot that we can read.
-
-    Raises
-    ------
-    StorageError
-        Nothing was published yet, the file is broken, or it is of a newer version.
-    """
+def read_state(root: Root, run_id: str) -> dict[str, Any]:
+    """Return what is known of what became of a run; nothing where it does not say."""
     try:
-        found = json.loads(root.pointer.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StorageError(
-            "nothing is published here yet", where=str(root.pointer), todo="run `musicrec refresh` first"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise StorageError(f"cannot read the pointer: {error}", where=str(root.pointer), todo=AGAIN) from None
-    pointer: dict[str, Any] = found if isinstance(found, dict) else {}
-    version, run_id, snapshot = (pointer.get(name) for name in ("schema_version", "run_id", "snapshot"))
-    if type(version) is int and version > SCHEMA_VERSION:
-        raise StorageError(
-            f"what is published was written by a newer musicrec: schema_version {version}, and this one reads up "
-            f"to {SCHEMA_VERSION}",
-            where=str(root.pointer),
-            todo="install the version that wrote it, or a later one",
-        )
-    if not (isinstance(run_id, str) and isinstance(snapshot, str)):
-        raise StorageError("the pointer names no run and no snapshot", where=str(root.pointer), todo=AGAIN)
-    # Whoever reads on makes paths of these.
-    if not RUN_ID.fullmatch(run_id) or snapshot != f"snapshots/{run_id}":
-        what = f"the pointer leads out of the snapshots: {snapshot!r}, run {run_id!r}"
-        raise StorageError(what, where=str(root.pointer), todo=AGAIN)
-    # An older one has the same names, and fewer of them.
-    if type(version) is not int or version < 1:
-        what = f"the pointer has no schema_version that there is: {version!r}"
-        raise StorageError(what, where=str(root.pointer), todo=AGAIN)
-    return pointer
+        found = json.loads(root.work(run_id).get(STATE))
+    except (MissingError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
-def current_snapshot(root: Root) -> Path:
-    """Return the directory of the current snapshot.
-
-    Raises
-    ------
-    StorageError
-        Nothing is published, or the pointer leads out of the root.
-    """
-    return snapshot_of(root, read_pointer(root))
+def _state(run_id: str, state: str, more: Mapping[str, Any]) -> dict[str, Any]:
+    return {"run_id": run_id, "state": state, "noted_at": _now(), **more}
 
 
-def snapshot_of(root: Root, pointer: dict[str, Any]) -> Path:
-    """Return the directory that a pointer names.
-
-    Raises
-    ------
-    StorageError
-        It is gone, or it is a link that leads out of the root.
-    """
-    snapshot: Path = (root.published / pointer["snapshot"]).resolve()
-    if root.snapshots.resolve() not in snapshot.parents:
-        raise StorageError("the pointer leads out of the snapshots", where=str(root.pointer), todo=AGAIN)
-    if not snapshot.is_dir():
-        raise StorageError("the snapshot that is current is gone", where=str(snapshot), todo=AGAIN)
-    return snapshot
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def run_directories(parent: Path) -> list[Path]:
-    """Return the directories of runs, by date and number; what else stands beside them is not ours."""
-    found = [(match.groups(), path) for path in parent.iterdir() if (match := RUN_ID.fullmatch(path.name))]
-    return [path for _, path in sorted(found, key=lambda item: (item[0][0], int(item[0][1])))]
+def _run_ids(names: list[str]) -> list[str]:
+    """Return those that are names of runs, by date and number; what else stands beside them is not ours."""
+    found = [(match.groups(), name) for name in names if (match := RUN_ID.fullmatch(name))]
+    return [name for _, name in sorted(found, key=lambda item: (item[0][0], int(item[0][1])))]

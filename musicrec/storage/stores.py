@@ -22,6 +22,21 @@ from musicrec.storage.byte_files import local_path
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
 
 
+# What Hadoop's S3A is told in Spark's settings, and what the client calls it.
+_S3A = "spark.hadoop.fs.s3a."
+_S3_NAMES = {
+    "endpoint": "aws_endpoint",
+    "access.key": "aws_access_key_id",
+    "secret.key": "aws_secret_access_key",
+    "session.token": "aws_session_token",
+    "endpoint.region": "aws_region",
+}
+S3_SETTINGS = tuple(f"{_S3A}{name}" for name in (*_S3_NAMES, "connection.ssl.enabled", "path.style.access"))
+
+# Bytes of an object, wherever they lie: of an array no copy is made.
+Part = bytes | bytearray | memoryview
+
+
 @dataclass(frozen=True)
 class Entry:
     """An object: its name, its bytes, and when the store's own clock says that it was written."""
@@ -46,8 +61,16 @@ class Store(Protocol):
         """The place, without credentials."""
         ...
 
-    def put(self, name: str, content: bytes) -> None:
-        """Write an object, in place of the one that is there."""
+    def below(self, name: str) -> Store:
+        """Return the store of what stands below a name."""
+        ...
+
+    def path(self, name: str = "") -> str | None:
+        """Return where the file system has an object, or the whole store; None where no file system has it."""
+        ...
+
+    def put(self, name: str, *parts: Part) -> None:
+        """Write an object, in place of the one that is there; its parts follow each other."""
         ...
 
     def create(self, name: str, content: bytes) -> bool:
@@ -74,12 +97,31 @@ class Store(Protocol):
         """Return an object, and a tag that another content does not have."""
         ...
 
+    def stat(self, name: str) -> Entry:
+        """Return what is known of an object; `MissingError` where there is none."""
+        ...
+
     def get_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return the bytes of an object from each first position to the one behind the last."""
         ...
 
-    def list(self, prefix: str = "") -> Iterator[Entry]:
-        """Yield the objects below a name, by their names; none where nothing is there."""
+    def entries(self, prefix: str = "", *, after: str = "") -> Iterator[Entry]:
+        """Yield the objects below a name, by their names; none where nothing is there.
+
+        Parameters
+        ----------
+        prefix : str
+        after : str
+            Leave out what is not behind this name.
+        """
+        ...
+
+    def children(self, prefix: str = "") -> list[str]:
+        """Return the names directly below a name that others stand below, in order."""
+        ...
+
+    def delete_all(self, prefix: str) -> None:
+        """Delete all objects below a name."""
         ...
 
     def delete(self, names: Iterable[str]) -> None:
@@ -150,22 +192,13 @@ def _place(uri: str, scheme: str) -> tuple[str, str, str]:
 
 def _s3_options(hadoop: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Return what the keys of Hadoop's S3A say, as the client names it."""
-    names = {
-        "endpoint": "aws_endpoint",
-        "access.key": "aws_access_key_id",
-        "secret.key": "aws_secret_access_key",
-        "session.token": "aws_session_token",
-        "endpoint.region": "aws_region",
-    }
     found = {
-        ours: hadoop[f"spark.hadoop.fs.s3a.{theirs}"]
-        for theirs, ours in names.items()
-        if hadoop.get(f"spark.hadoop.fs.s3a.{theirs}")
+        ours: hadoop[f"{_S3A}{theirs}"] for theirs, ours in _S3_NAMES.items() if hadoop.get(f"{_S3A}{theirs}")
     }
     endpoint = found.get("aws_endpoint", "")
     if endpoint and "://" not in endpoint:
-        secure = hadoop.get("spark.hadoop.fs.s3a.connection.ssl.enabled", "true") != "false"
+        secure = hadoop.get(f"{_S3A}connection.ssl.enabled", "true") != "false"
         found["aws_endpoint"] = f"{'https' if secure else 'http'}://{endpoint}"
-    if hadoop.get("spark.hadoop.fs.s3a.path.style.access") == "false":
+    if hadoop.get(f"{_S3A}path.style.access") == "false":
         found["aws_virtual_hosted_style_request"] = "true"
     return tuple(sorted(found.items()))

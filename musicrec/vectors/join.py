@@ -23,9 +23,11 @@ from musicrec.neighbors.start import start_workers
 from musicrec.neighbors.truth import find_truth
 from musicrec.neighbors.tune import tune_family
 from musicrec.spark.failures import input_errors
-from musicrec.storage import datasets, runs
-from musicrec.storage.outputs import check_output, neighbors_directory, replace_output
-from musicrec.storage.plain import as_json, without_secrets
+from musicrec.spark.session import application_of, hadoop_settings
+from musicrec.storage import runs
+from musicrec.storage.lease import locked
+from musicrec.storage.outputs import check_output, neighbors_directory, replace_output, staged_neighbors
+from musicrec.storage.plain import without_secrets
 from musicrec.storage.retention import drop_failed
 from musicrec.vectors import ids
 from musicrec.vectors.read import VectorsInput, check_vectors, read_vectors, refuse_repeated_ids
@@ -51,12 +53,12 @@ def join_vectors(session: SparkSession, config: Config, source: VectorsInput, *,
     MusicrecError
         One of its kinds; what stood in the output before is then still there.
     """
-    root = runs.open_root(config.output.root)
-    with runs.locked(root, with_snapshots=False):
+    root = runs.open_root(config.output.root, hadoop=hadoop_settings(session))
+    with locked(root, application=application_of(session)) as lease:
         check_output(root, overwrite=overwrite)
         drop_failed(root)
         run = runs.start_run(root, run_date=datetime.now(UTC).date())
-        context = Context(session, _each_by_itself(config), run, plan=STAGES)
+        context = Context(session, _each_by_itself(config), run, plan=STAGES, lease=lease)
         vectors = without_secrets(source.uri)
         with recorded(context, header={"run_id": run.run_id, "vectors": vectors}):
             start_workers(context)
@@ -70,9 +72,9 @@ def join_vectors(session: SparkSession, config: Config, source: VectorsInput, *,
                 "stages": context.stages,
                 "config": config_as_dict(config)["neighbors"],
             }
-            replace_output(run, report=as_json(report))
+            replace_output(run, report=report)
     log.info("wrote %s", neighbors_directory(root))
-    return str(root.path)
+    return root.uri
 
 
 def _join(context: Context, source: VectorsInput) -> dict[str, object]:
@@ -96,7 +98,7 @@ def _join(context: Context, source: VectorsInput) -> dict[str, object]:
     family = tune_family(context, cells, truth)
     shared = ids.shared_items(cells) if read.has_whole_ids else None
     if shared is not None:
-        staged = context.files(datasets.STAGED_NEIGHBORS)
+        staged = staged_neighbors(context.run)
         write = ids.row_writer(staged, shared, context.config.neighbors.k)
         found = write_neighbors(context, cells, family, truth, write=write)
     else:

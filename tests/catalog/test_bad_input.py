@@ -20,6 +20,7 @@ from musicrec.errors import InputError, StorageError
 from musicrec.refresh import plan
 from musicrec.spark.failures import input_errors
 from musicrec.storage import runs
+from musicrec.storage.lease import locked
 from tests.conftest import make_config, make_songs, refresh
 
 DAY = date(2026, 3, 4)
@@ -30,7 +31,7 @@ def read_in(spark, path: Path | str, tmp_path: Path, *overrides: str):
     """Clean the input of a run; return the catalog and the counts."""
     config = make_config(path, tmp_path / "out", *overrides)
     root = runs.open_root(config.output.root)
-    with runs.locked(root):
+    with locked(root):
         context = Context(spark, config, runs.start_run(root, run_date=DAY))
         catalog = write_catalog(context)
         return catalog, catalog.counts
@@ -276,7 +277,7 @@ def test_favorites_of_no_song_are_refused_before_the_work(spark, tmp_path: Path,
         refresh(spark, config, run_date=DAY)
     assert said in str(error.value)
     assert "favorites.csv" in str(error.value)
-    (failed,) = (tmp_path / "out/work").glob("*/failed.json")
+    (failed,) = (tmp_path / "out/work").glob("*/state.json")
     assert '"stage": "match"' in failed.read_text()
     assert '"stage": "sample"' not in failed.read_text()
 

@@ -15,6 +15,7 @@ from musicrec.encoder.learning.song_inputs import encode_values
 from musicrec.songs import FEATURES
 from musicrec.spark.partitions import partition_targets
 from musicrec.storage.array_files import ArrayFiles
+from tests.roots import as_store
 
 N = 3000
 
@@ -53,7 +54,7 @@ def test_sums_of_pieces_are_those_of_all_songs(spark, tmp_path: Path, n_pieces: 
         encodings=encodings,
         targets=partition_targets(n_parts),
     )
-    files = ArrayFiles(str(tmp_path))
+    files = ArrayFiles(as_store(tmp_path))
     artist_tasks.write_sums(blocks, n_parts=n_parts, n_values=values.shape[1], files=files).toArrow()
     asked = np.append(songs.artists, 123)
     counts, sums = ArtistFiles(files, n_parts, values.shape[1]).of(asked)

@@ -18,6 +18,7 @@ from musicrec.spark.arrow import numbers
 from musicrec.storage.rows import RowFiles
 from tests.conftest import make_config
 from tests.made import make_numbered
+from tests.roots import as_store
 
 SIZE = 300
 
@@ -80,7 +81,7 @@ def test_a_catalog_in_files_gives_the_same_sample(spark, tracks, catalog, tmp_pa
     out, _ = catalog
     config = configure(out, out / "playlists")
     expected = sample(spark, TrackRows(songs), config, n_tracks=n_tracks, sample_size=SIZE)
-    table, files = songs.toArrow(), RowFiles(str(tmp_path))
+    table, files = songs.toArrow(), RowFiles(as_store(tmp_path))
     for number in range(3):
         files.write(7 * number, table.take(list(range(number, table.num_rows, 3))))
     ids, keys = table["track_id"].to_pylist(), table["track_key"].to_pylist()

@@ -1,5 +1,6 @@
 """What is checked before it is published: each broken promise is seen, and files are read back."""
 
+import hashlib
 from datetime import date
 from pathlib import Path
 
@@ -74,7 +75,8 @@ def published(spark, root: Path, lists_of: Lists) -> tuple[Context, ListFiles, R
     keys = range(len(lists_of))
     numbered = make_numbered(root, list(lists_of), keys=keys, facts=keys, n_ranges=2)
     lists = make_lists(root, numbered, lists_of, k=2)
-    return context, lists, write_recommendations(context, lists)
+    write_recommendations(context, lists)
+    return context, lists, context.files(datasets.RECOMMENDATIONS)
 
 
 def catalog_of(context: Context, n: int, refused: pa.Table | None = None) -> Catalog:
@@ -82,9 +84,7 @@ def catalog_of(context: Context, n: int, refused: pa.Table | None = None) -> Cat
     files.write(0, NO_QUARANTINE if refused is None else refused)
     quarantine = context.read(datasets.QUARANTINE)
     counts = {"n_quarantined": 0 if refused is None else len(refused)}
-    return Catalog(
-        tracks=None, quarantine=quarantine, n_tracks=n, counts=counts, columns={}, files=[], ordered=None
-    )
+    return Catalog(quarantine=quarantine, n_tracks=n, counts=counts, columns={}, files=[], ordered=None)
 
 
 LISTS = {"a": [("b", 0.9), ("c", 0.5)], "b": [("a", 0.9)], "c": [("a", 0.5), ("b", 0.4)], "d": []}
@@ -96,12 +96,19 @@ def test_files_are_read_back_and_every_song_has_a_status(spark, tmp_path: Path) 
         {"track_id": ["b", "bb", "bb", None], "reason": ["tempo_nan", "key_nan", "energy_nan", "missing_id"],
          "source_file": ["f"] * 4, "row": ["{}"] * 4}
     )  # fmt: skip
-    counts = write_status(context, catalog_of(context, 4, refused), lists, written)
+    counts, records = write_status(context, catalog_of(context, 4, refused), lists)
     assert counts == {
         "n_recommended": 3, "n_not_recommended": 1, "n_recommendations": 5, "n_short_lists": 2,
         "short_list_rules": {"rules together": 2},
     }  # fmt: skip
     rows = context.files(datasets.STATUS).read().to_pylist()
+    assert [(each.path, each.rows, each.first_id, each.last_id) for each in records] == [
+        ("part-00000.parquet", 3, "a", "bb"), ("part-00001.parquet", 2, "c", "d")
+    ]  # fmt: skip
+    status = context.run.place(datasets.STATUS)
+    assert [each.sha256 for each in records] == [
+        hashlib.sha256(status.get(each.path)).hexdigest() for each in records
+    ]
     assert [(row["track_id"], row["status"], row["reason"], row["n_recommendations"]) for row in rows] == [
         ("a", "recommended", None, 2),
         ("b", "recommended", "rules together", 1),
@@ -122,12 +129,12 @@ def test_a_value_that_changed_on_the_disk_stops_the_run(spark, tmp_path: Path) -
     scores[-1] += np.float32(1e-6)
     written.write(1, rows.set_column(3, "score", pa.array(scores)))
     with pytest.raises(QualityError, match=r"what the files hold is not what was written \(2 songs, e.g. c\)"):
-        write_status(context, catalog_of(context, 4), lists, written)
+        write_status(context, catalog_of(context, 4), lists)
 
 
 def test_a_list_that_breaks_a_promise_stops_the_run(spark, tmp_path: Path) -> None:
-    context, lists, written = published(spark, tmp_path, {**LISTS, "d": [("d", 0.5), ("a", 0.6)]})
+    context, lists, _ = published(spark, tmp_path, {**LISTS, "d": [("d", 0.5), ("a", 0.6)]})
     with pytest.raises(QualityError) as error:
-        write_status(context, catalog_of(context, 4), lists, written)
+        write_status(context, catalog_of(context, 4), lists)
     assert "recommends itself (1 songs, e.g. d)" in str(error.value)
     assert "scores rise (1 songs, e.g. d)" in str(error.value)

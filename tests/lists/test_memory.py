@@ -19,8 +19,9 @@ from musicrec.lists import spread_tasks
 from musicrec.lists.list_files import ListFiles
 from musicrec.neighbors.search.rules import ListRules
 from musicrec.storage.array_files import ArrayFiles
+from musicrec.storage.stores import open_store
 directory, n, k, limit = sys.argv[1], *map(int, sys.argv[2:])
-files = ArrayFiles(directory)
+files = ArrayFiles(open_store(directory))
 places = np.broadcast_to(np.arange(k, dtype=np.int32), (n, k))
 files.write(0, places=places, scores=np.ones((n, k), dtype=np.float32), facts=np.arange(n)[:, None])
 lists = ListFiles(files, Numbered(files, files, np.array([0, n]), (), np.array([], dtype=np.int64)), k)

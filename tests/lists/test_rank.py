@@ -12,6 +12,7 @@ from musicrec.lists.rank_tasks import RankSettings, rank_items
 from musicrec.neighbors.search.rules import ListRules
 from musicrec.storage.array_files import ArrayFiles
 from tests.made import make_numbered
+from tests.roots import as_store
 
 N, K = 1000, 3
 
@@ -19,7 +20,7 @@ N, K = 1000, 3
 def test_songs_of_one_item_come_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rank_tasks, "CHUNK_SONGS", 64)
     numbered = make_numbered(tmp_path, [f"{i:04d}" for i in range(N)], keys=range(N), facts=range(N))
-    files, songs, first = ArrayFiles(str(tmp_path / "members")), np.arange(N), np.arange(K + 1)
+    files, songs, first = ArrayFiles(as_store(tmp_path / "members")), np.arange(N), np.arange(K + 1)
     files.write(
         0, items=np.array([0]), self_scores=np.array([0.5], dtype=np.float32), starts=np.array([0, N]),
         songs=songs, facts=songs[:, None], listed_starts=np.array([0, K + 1]), listed=first,

@@ -44,7 +44,7 @@ def make_rows() -> Rows:
 
 
 def stored(context: Context, rows: Rows, facts: Sequence[Any] = range(N)) -> ListFiles:
-    directory = Path(context.run.path(datasets.LISTS))
+    directory = Path(context.run.place(datasets.LISTS).uri)
     keys = np.random.default_rng(1).permutation(np.linspace(-(2**62), 2**62, N).astype(np.int64)).tolist()
     numbered = make_numbered(directory, list(rows), keys=keys, facts=facts, n_ranges=5)
     return make_lists(directory, numbered, rows, k=K)

@@ -34,6 +34,7 @@ from musicrec.storage import datasets, runs
 from musicrec.storage.rows import RowFiles
 from tests.made import ONE_COLUMN
 from tests.oracles import named_lists_by_hand, ruled_lists_by_hand, scores_by_hand
+from tests.roots import as_store
 
 DIM = 8
 
@@ -69,7 +70,7 @@ def as_frame(spark, songs: pd.DataFrame, *, partitions: int):
 
 
 def as_blocks(spark, embeddings, directory: Path, settings: cell_tasks.CellSettings):
-    files = ItemFiles(str(directory))
+    files = ItemFiles(as_store(directory))
     rows = pack.write_pieces(embeddings, share=0.1, seed=1, write=files.write).collect()
     numbers = [row["piece"] for row in rows]
     assert sum(row["n_rows"] for row in rows) == embeddings.count()
@@ -96,7 +97,7 @@ def through_spark(
     first_cells = cut_parts(np.ones(family.n_cells), n_parts=partitions)
     rules = make_rules(lists) if lists else ListRules()
     settings = cell_tasks.CellSettings(family, Space(), first_cells, drawn_share=0.5, seed=1, rules=rules)
-    files = ItemFiles(str(directory / f"cells-{partitions}"))
+    files = ItemFiles(as_store(directory / f"cells-{partitions}"))
     blocks = as_blocks(spark, embeddings, directory / f"pieces-{partitions}", settings)
     context = make_context(spark, directory / f"run-{partitions}", k=k, lists=lists)
     repeated = context.files(datasets.REPEATED)
@@ -246,10 +247,10 @@ def test_cells_find_most_never_invent_and_depend_on_no_partitions_units_or_batch
 
 def test_cells_hold_each_item_once_by_cell_and_key(spark, tmp_path) -> None:
     songs = make_embeddings(500, n_duplicates=100)
-    family, files = families()["voronoi"], ItemFiles(str(tmp_path / "cells"))
+    family, files = families()["voronoi"], ItemFiles(as_store(tmp_path / "cells"))
     settings = cell_tasks.CellSettings(family, Space(), np.array([0, 7, 20]), drawn_share=0.2, seed=1)
     blocks = as_blocks(spark, as_frame(spark, songs, partitions=3), tmp_path / "pieces", settings)
-    repeated = RowFiles(str(tmp_path / "repeated"))
+    repeated = RowFiles(as_store(tmp_path / "repeated"))
     formed = cell_tasks.write_parts(blocks, settings=settings, write=files.write, write_repeated=repeated.write)
     rows = formed.toPandas().sort_values("cell")
     items = concatenate([files.read(0), files.read(1)])

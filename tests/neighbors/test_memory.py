@@ -12,6 +12,7 @@ import pytest
 
 from musicrec.neighbors.item_files import ItemFiles
 from musicrec.neighbors.search.items import Items
+from tests.roots import as_store
 
 N, DIM = 400_000, 64
 LIMIT_MB = 150
@@ -27,11 +28,12 @@ from musicrec.neighbors.search.rules import ListRules
 from musicrec.neighbors.search.spaces import Space, fit_frame
 from musicrec.neighbors.join_tasks import JoinSettings, _join_unit
 from musicrec.neighbors.item_files import ItemFiles
+from musicrec.storage.stores import open_store
 torch.set_num_threads(1)
 n, dim, limit, few, many = map(int, sys.argv[2:])
 index = CellIndex(np.array([0, n]), np.array([0, 1]))
 frame = fit_frame(np.zeros((1, dim), np.float32), Space())
-read = ItemFiles(sys.argv[1]).read
+read = ItemFiles(open_store(sys.argv[1])).read
 settings = JoinSettings(10, 6, ListRules(), Space(), frame, Exact(1), index, np.array([0]), np.array([0]), read)
 reader = CellReader(read, index)
 _join_unit(reader, 0, 64, settings)  # what is compiled and loaded once is not the task's
@@ -47,7 +49,7 @@ print("more fits")
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
 def test_a_unit_fits_its_memory_and_only_its_rows_count(tmp_path: Path) -> None:
     vectors = np.random.default_rng(0).standard_normal((N, DIM), dtype=np.float32).astype(np.float16)
-    ItemFiles(str(tmp_path)).write(0, Items(np.arange(N), np.arange(N)[:, None], vectors))
+    ItemFiles(as_store(tmp_path)).write(0, Items(np.arange(N), np.arange(N)[:, None], vectors))
     few, many = 1000, 250_000
     done = run(TASK, tmp_path, N, DIM, LIMIT_MB, few, many)
     assert done.stdout.split() == [str(few), str(few * N)], done.stderr[-2000:]

@@ -1,16 +1,23 @@
 """Arrays on disk are what was written, also where a file was written anew, and a broken one is told."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from musicrec.errors import StorageError
+from musicrec.storage import node_copies
 from musicrec.storage.array_files import ArrayFiles
+from musicrec.storage.runs import Root
+from musicrec.storage.stores import open_store
+from tests.roots import as_store
 
 
-def test_arrays_come_back_and_can_be_changed_in_memory_alone(tmp_path: Path) -> None:
-    files = ArrayFiles(str(tmp_path / "arrays"))
+def test_arrays_come_back_and_can_be_changed_in_memory_alone(root: Root) -> None:
+    files = ArrayFiles(root.store.below("arrays"))
     matrix = np.arange(12, dtype=np.float32).reshape(3, 4).T
     files.write(7, matrix=matrix, none=np.empty((0, 5), dtype=np.int64), text=np.frombuffer(b"abc", dtype="u1"))
     for _ in range(2):
@@ -21,7 +28,7 @@ def test_arrays_come_back_and_can_be_changed_in_memory_alone(tmp_path: Path) -> 
 
 
 def test_a_file_that_is_written_anew_is_read_anew(tmp_path: Path) -> None:
-    files = ArrayFiles(str(tmp_path))
+    files = ArrayFiles(as_store(tmp_path))
     for array in (np.arange(3), np.arange(5.0), np.arange(4, dtype=np.int8).reshape(2, 2)):
         files.write(0, array=array)
         (found,) = files.read(0, "array")
@@ -30,7 +37,7 @@ def test_a_file_that_is_written_anew_is_read_anew(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"no array", None])
 def test_what_is_no_array_is_told_by_its_file(tmp_path: Path, content: bytes | None) -> None:
-    files = ArrayFiles(str(tmp_path))
+    files = ArrayFiles(as_store(tmp_path))
     files.write(0, array=np.arange(1000))
     path = tmp_path / "00000.array.npy"
     files.read(0, "array")
@@ -42,3 +49,53 @@ def test_what_is_no_array_is_told_by_its_file(tmp_path: Path, content: bytes | N
     path.unlink()
     with pytest.raises(StorageError, match="cannot read an array"):
         files.read(0, "array")
+
+
+def test_a_node_keeps_one_copy_of_an_object(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(bucket)
+    files, read = ArrayFiles(store), []
+    files.write(0, array=np.arange(9))
+    files.write(1, array=np.arange(5))
+    get = type(store).get
+    monkeypatch.setattr(type(store), "get", lambda self, name: read.append(name) or get(self, name))
+    for number, n in ((0, 9), (1, 5), (0, 9), (0, 9)):
+        assert files.read(number, "array")[0].tolist() == list(range(n))
+    assert read == ["00000.array.npy", "00001.array.npy"]
+    # Where it is gone, it is made again; what was mapped stays readable.
+    (mapped,) = files.read(0, "array")
+    node_copies.drop_copies(store)
+    assert mapped.tolist() == list(range(9))
+    assert files.read(0, "array")[0].tolist() == list(range(9))
+    assert read[2:] == ["00000.array.npy"]
+    node_copies.drop_copies(store)
+
+
+def test_a_full_disk_makes_no_copy_and_reads_all_the_same(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(bucket)
+    files = ArrayFiles(store)
+    files.write(0, array=np.arange(9))
+    monkeypatch.setattr(node_copies, "free_disk", lambda _: 2**20)
+    assert node_copies.local_file(store, "00000.array.npy") is None
+    assert files.read(0, "array")[0].tolist() == list(range(9))
+
+
+def test_what_is_not_there_is_told_by_its_place(bucket: str) -> None:
+    with pytest.raises(StorageError, match="cannot read an array: no such object") as refused:
+        ArrayFiles(open_store(bucket)).read(3, "array")
+    assert refused.value.where == f"{bucket}/00003.array.npy"
+
+
+def test_a_directory_that_somebody_else_may_write_is_not_used(tmp_path: Path) -> None:
+    code = "from musicrec.storage import node_copies; import os\nprint(node_copies._directory())"
+    kept = tmp_path / f"musicrec-copies-{os.getuid()}"
+    kept.mkdir(mode=0o700)
+    places = []
+    for mode in (0o700, 0o777):
+        kept.chmod(mode)
+        environment = {**os.environ, "SPARK_LOCAL_DIRS": f"{tmp_path}/blockmgr-1"}
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+        )
+        places.append(done.stdout.strip())
+    assert places[0] == str(kept)
+    assert places[1] != str(kept)

@@ -3,7 +3,6 @@
 import pickle
 import sys
 import threading
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from musicrec.doctor import examine
 from musicrec.errors import ConfigError, StorageError
 from musicrec.storage.promises import check_promises
+from musicrec.storage.runs import Root
 from musicrec.storage.stores import MissingError, Store, open_store
 from tests import servers
 
@@ -19,42 +19,42 @@ N_RACERS = 16
 NAMES = ("a/b.json", "sp ace", "per%20cent", "ha#sh", "ünïcode/日本", "a+b&c=d", "que?ry")
 
 
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
-    with servers.seaweed(tmp_path_factory.mktemp("seaweed")) as server:
-        yield server
-
-
-@pytest.fixture(params=["directory", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    if request.param == "directory":
-        return open_store(str(tmp_path / "root"))
-    server = request.getfixturevalue("s3")
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    return open_store(f"s3a://{servers.BUCKET}/{request.node.name}/a b/")
+@pytest.fixture
+def store(root: Root) -> Store:
+    """A place whose name is not a plain one."""
+    return root.store.below("sp ace/per%20cent/ha#sh/日本")
 
 
 def test_promises_are_kept_and_leave_nothing(store: Store) -> None:
     check_promises(store)
-    assert not list(store.list())
+    assert not list(store.entries())
 
 
 def test_objects_come_back_whatever_they_are_called(store: Store) -> None:
     for i, name in enumerate(NAMES):
         store.put(name, bytes([i]) * 3)
         store.put(name, bytes([i]) * 2)
-    assert [entry.name for entry in store.list()] == sorted(NAMES)
-    assert {entry.n_bytes for entry in store.list()} == {2}
+    assert [entry.name for entry in store.entries()] == sorted(NAMES)
+    assert {entry.n_bytes for entry in store.entries()} == {2}
     assert [store.get(name) for name in NAMES] == [bytes([i]) * 2 for i in range(len(NAMES))]
     # A part of a name is no place.
-    assert [entry.name for entry in store.list("a")] == ["a/b.json"]
+    assert [entry.name for entry in store.entries("a")] == ["a/b.json"]
     again = pickle.loads(pickle.dumps(store))
     assert again.get_ranges(NAMES[1], [(0, 1), (1, 2)]) == [b"\x01", b"\x01"]
     store.delete([*NAMES, "not there"])
-    assert not list(store.list())
-    with pytest.raises(MissingError):
-        store.get(NAMES[0])
+    assert not list(store.entries())
+    for ask in (store.get, store.stat, store.get_tagged):
+        with pytest.raises(MissingError):
+            ask(NAMES[0])
+
+
+def test_what_is_listed_can_begin_behind_a_name(store: Store) -> None:
+    for number in (1, 2, 10):
+        store.put(f"history/{number:08d}.json", b"%d" % number)
+    assert [entry.name for entry in store.entries("history", after="history/00000001.json")] == [
+        "history/00000002.json", "history/00000010.json"
+    ]  # fmt: skip
+    assert store.stat("history/00000010.json").n_bytes == 2
 
 
 def test_of_all_who_race_one_creates_and_one_replaces(store: Store) -> None:
@@ -89,34 +89,29 @@ def test_names_lead_nowhere_else(store: Store) -> None:
             store.put(name, b"")
 
 
-def test_one_place_is_not_within_another_of_a_longer_name(
-    s3: servers.Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in s3.environment.items():
-        monkeypatch.setenv(name, value)
-    one, other = (open_store(f"s3://{servers.BUCKET}/{name}") for name in ("night", "nightly"))
+def test_one_place_is_not_within_another_of_a_longer_name(store: Store) -> None:
+    one, other = store.below("night"), store.below("nightly")
     one.put("x", b"1")
     other.put("y", b"2")
-    assert [entry.name for entry in one.list()] == ["x"]
-    assert [entry.name for entry in open_store(f"s3://{servers.BUCKET}").list("night")] == ["night/x"]
+    assert [entry.name for entry in one.entries()] == ["x"]
+    assert [entry.name for entry in store.entries("night")] == ["night/x"]
+    assert store.children() == ["night", "nightly"]
+    store.delete_all("night")
+    assert [entry.name for entry in store.entries()] == ["nightly/y"]
 
 
 def test_a_store_that_breaks_its_promises_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with servers.rclone(tmp_path) as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
-        with pytest.raises(StorageError, match="its promises: what is there already is created again"):
+        with pytest.raises(ConfigError, match="its promises: what is there already is created again"):
             check_promises(open_store(f"s3://{servers.BUCKET}/x"))
 
 
-def test_the_doctor_asks_for_promises_and_shows_no_secret(
-    s3: servers.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in s3.environment.items():
-        monkeypatch.setenv(name, value)
-    kept, root = examine(f"s3://{servers.BUCKET}/night")[-2:]
-    assert (kept.found, kept.fix) == (f"kept (s3://{servers.BUCKET}/night)", "")
-    assert "to no store yet" in root.fix
+def test_the_doctor_asks_for_promises_and_shows_no_secret(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, published = examine(f"{bucket}/")[-2:]
+    assert (kept.found, kept.fix) == (f"keeps its promises ({bucket})", "")
+    assert (published.found, published.fix) == ("none yet", "")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted")
     for uri, told in (
         (f"s3://{servers.BUCKET}/x", "refuses access"),
@@ -128,12 +123,10 @@ def test_the_doctor_asks_for_promises_and_shows_no_secret(
         assert "planted" not in f"{found}"
 
 
-def test_refusals_say_what_to_do_and_tell_no_secret(s3: servers.Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in s3.environment.items():
-        monkeypatch.setenv(name, value)
+def test_refusals_say_what_to_do_and_tell_no_secret(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-planted-wrong-secret")
     with pytest.raises(StorageError, match="refuses access: SignatureDoesNotMatch") as error:
-        open_store(f"s3://{servers.BUCKET}/x").put("y", b"")
+        open_store(bucket).put("y", b"")
     assert "credentials" in error.value.todo
     for secret in (servers.KEY, "a-planted-wrong-secret"):
         assert secret not in str(error.value)
@@ -151,7 +144,11 @@ def test_a_client_that_is_not_installed_is_asked_for(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "obstore", None)
     for uri, extra in (("s3://b/x", "s3"), ("gs://b/x", "gcs"), ("abfss://c@a.dfs.core.windows.net/x", "azure")):
         store = open_store(uri)
-        for ask in (store.get, partial(store.create, content=b""), lambda name, store=store: [*store.list(name)]):
+        for ask in (
+            store.get,
+            partial(store.create, content=b""),
+            lambda name, at=store: [*at.entries(name)],
+        ):
             with pytest.raises(ConfigError, match="not installed") as error:
                 ask("a")
             assert error.value.todo == f'pip install "musicrec[{extra}]"'

@@ -1,0 +1,94 @@
+"""Statements that make the current snapshot's tables known to an engine: DuckDB, Spark, Trino, Athena."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from musicrec.errors import StorageError
+from musicrec.storage.datasets import RECOMMENDATIONS, STATUS, USER_RECOMMENDATIONS
+from musicrec.storage.lookup import BROKEN
+from musicrec.storage.ranged import open_ranged
+from musicrec.storage.runs import Root
+from musicrec.storage.snapshots import Snapshot, open_snapshot
+
+TABLES = (RECOMMENDATIONS, USER_RECOMMENDATIONS, STATUS)
+TRINO = {"string": "varchar", "int32": "integer", "int64": "bigint", "float": "real", "double": "double"}
+HIVE = {"string": "string", "int32": "int", "int64": "bigint", "float": "float", "double": "double"}
+
+
+def statements(root: Root, *, dialect: str) -> Iterator[str]:
+    """Yield a statement for each table of the current snapshot; the next night makes others.
+
+    Parameters
+    ----------
+    root : Root
+    dialect : {"duckdb", "spark", "trino", "athena"}
+
+    Raises
+    ------
+    StorageError
+        Nothing is published, or it cannot be read.
+    """
+    snapshot = open_snapshot(root)
+    yield f"-- run {snapshot.run_id}: these statements name its files; print them anew after each night"
+    for dataset in TABLES:
+        if names := snapshot.names(dataset):
+            yield DIALECTS[dialect](dataset.name, snapshot, names)
+
+
+def _duckdb(table: str, snapshot: Snapshot, names: Sequence[str]) -> str:
+    files = ",\n    ".join(_quoted(snapshot.where(name)) for name in names)
+    # It is shown, and not run.
+    return f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM read_parquet([\n    {files}\n]);"  # noqa: S608
+
+
+def _spark(table: str, snapshot: Snapshot, _: Sequence[str]) -> str:
+    # As Spark's own connector is called.
+    place = _place(table, snapshot).replace("s3://", "s3a://", 1)
+    return f"CREATE OR REPLACE TEMPORARY VIEW {table} USING parquet OPTIONS (path {_quoted(place, escape=True)});"
+
+
+def _trino(table: str, snapshot: Snapshot, names: Sequence[str]) -> str:
+    columns = _columns(snapshot, names[0], TRINO)
+    where = f"external_location = {_quoted(_place(table, snapshot))}, format = 'PARQUET'"
+    return f"DROP TABLE IF EXISTS {table};\nCREATE TABLE {table} (\n    {columns}\n) WITH ({where});"
+
+
+def _athena(table: str, snapshot: Snapshot, names: Sequence[str]) -> str:
+    columns = _columns(snapshot, names[0], HIVE, quote="`")
+    where = _quoted(_place(table, snapshot), escape=True)
+    return (
+        f"DROP TABLE IF EXISTS `{table}`;\n"
+        f"CREATE EXTERNAL TABLE `{table}` (\n    {columns}\n) STORED AS PARQUET LOCATION {where};"
+    )
+
+
+DIALECTS: dict[str, Callable[[str, Snapshot, Sequence[str]], str]] = {
+    "duckdb": _duckdb,
+    "spark": _spark,
+    "trino": _trino,
+    "athena": _athena,
+}
+
+
+def _place(table: str, snapshot: Snapshot) -> str:
+    return f"{snapshot.store.uri}/{table}/"
+
+
+def _quoted(text: str, *, escape: bool = False) -> str:
+    """Return a text of SQL; Hive and Spark know escapes by a backslash, the others only the quote itself."""
+    if escape:
+        return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _columns(snapshot: Snapshot, name: str, types: dict[str, str], *, quote: str = '"') -> str:
+    try:
+        with open_ranged(snapshot.store, name, n_bytes=snapshot.files[name][0]) as source:
+            schema: pa.Schema = pq.read_schema(source)
+    except BROKEN as error:
+        raise StorageError(f"cannot read the columns: {error}", where=snapshot.where(name)) from None
+    return ",\n    ".join(f"{quote}{field.name}{quote} {types[str(field.type)]}" for field in schema)
