@@ -62,7 +62,8 @@ def _refresh(arguments: argparse.Namespace) -> None:
         from musicrec.refresh import plan, refresh
 
         if arguments.dry_run:
-            console.show_result("\n".join(f"{name}: {value}" for name, value in plan(session, config).items()))
+            found = plan(session, config, run_date=arguments.run_date)
+            console.show_result("\n".join(f"{name}: {value}" for name, value in found.items()))
         else:
             day, why = arguments.run_date, arguments.accept or ""
             published = refresh(session, config, run_date=day, accept=why, promote=arguments.promote)

@@ -10,6 +10,7 @@ import importlib.resources
 import json
 import logging
 from collections.abc import Iterable
+from datetime import date
 from typing import Annotated, Any, Literal
 
 import tomli_w
@@ -34,6 +35,9 @@ from musicrec.config_types import (
 from musicrec.errors import ConfigError
 
 _log = logging.getLogger("musicrec")
+
+# In the URI of an input: the day that the run is for.
+RUN_DATE = "{run_date}"
 
 
 class InputExpert(Section):
@@ -242,6 +246,20 @@ def load_config(*, files: Iterable[str | ConfigPath] = (), overrides: Iterable[s
     for sentence in dict.fromkeys(sentence for layer in layers for sentence in layer.sentences.values()):
         _log.warning(sentence)
     return config
+
+
+def for_day(config: Config, run_date: date) -> Config:
+    """Return the configuration with the day in place of `{run_date}` in the URIs of inputs."""
+    day = run_date.isoformat()
+    uris = {
+        name: getattr(config.input, name).replace(RUN_DATE, day) for name in ("tracks", "playlists", "favorites")
+    }
+    return config.model_copy(
+        update={
+            "input": config.input.model_copy(update=uris),
+            "lists": config.lists.model_copy(update={"exclude": config.lists.exclude.replace(RUN_DATE, day)}),
+        }
+    )
 
 
 def config_as_dict(config: Config) -> dict[str, Any]:

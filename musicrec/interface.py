@@ -17,11 +17,12 @@ from musicrec.errors import ConfigError, InputError
 from musicrec.launch import check_device, session_for
 from musicrec.neighbors.search.spaces import METRICS
 from musicrec.refresh import refresh as run_refresh
-from musicrec.storage import environment, handover
-from musicrec.storage.datasets import VECTOR_NEIGHBORS
+from musicrec.spark.session import hadoop_settings
+from musicrec.storage import environment
 from musicrec.storage.files import Location
 from musicrec.storage.promises import check_writable
 from musicrec.storage.runs import open_root
+from musicrec.vectors import handover
 from musicrec.vectors.join import join_vectors
 from musicrec.vectors.read import VectorsInput
 
@@ -32,6 +33,7 @@ def refresh(
     *,
     run_date: date | None = None,
     accept: str = "",
+    promote: bool = False,
 ) -> str:
     """Run the whole nightly run and return the directory of the snapshot that it published.
 
@@ -47,6 +49,8 @@ def refresh(
         The day that the run is for; today (UTC) by default.
     accept : str
         Why the night is published although a gate of `[gates]` would stop it; stands in the manifest.
+    promote : bool
+        Make the result current also where what is current is of a later day.
 
     Raises
     ------
@@ -58,7 +62,8 @@ def refresh(
     check_device(found.model.device)
     reads = found.input.tracks
     with session_for(found.spark, app_name="musicrec refresh", session=session, reads=reads) as running:
-        return run_refresh(running, found, run_date=run_date or datetime.now(UTC).date(), accept=accept.strip())
+        day = run_date or datetime.now(UTC).date()
+        return run_refresh(running, found, run_date=day, accept=accept.strip(), promote=promote)
 
 
 def neighbors(
@@ -87,8 +92,9 @@ def neighbors(
         Share of the true nearest that a list should hold, 0..1.
     metric : {"cosine", "dot", "euclidean"}
         The score; of "euclidean" it is minus the distance.
-    root : path, optional
-        A directory that driver and executors share. Where Spark is not local it must be given.
+    root : path or URI, optional
+        A directory that driver and executors share, or a place in a store. Where Spark is not local it must be
+        given.
     overwrite : bool
         Replace the neighbors that stand in `root`.
 
@@ -110,15 +116,17 @@ def neighbors(
         )
     if root is None and not (session.conf.get("spark.master", "") or "").startswith("local"):
         raise ConfigError(
-            "on a cluster neighbors(...) needs `root`", todo="give a directory that driver and executors share"
+            "on a cluster neighbors(...) needs `root`",
+            todo="give a place in a store, or a directory that all machines share",
         )
     directory = str(root or environment.make_scratch("musicrec-neighbors-"))
-    check_writable(open_root(directory))
+    opened = open_root(directory, hadoop=hadoop_settings(session))
+    check_writable(opened)
     config = as_config({"output": {"root": directory}, "neighbors": {"k": k, "target_recall": target_recall}})
     with session_for(config.spark, app_name="musicrec neighbors", session=session):
-        with handover.handed_over(dataframe.select("id", "vector"), directory) as uri:
+        with handover.handed_over(dataframe.select("id", "vector"), opened) as uri:
             join_vectors(session, config, VectorsInput(uri, "id", "vector", metric), overwrite=overwrite)
-        return handover.read_back(session, directory, VECTOR_NEIGHBORS)
+        return handover.read_back(session, opened, dataframe.schema["id"].dataType.simpleString())
 
 
 def as_config(config: Config | Location | Mapping[str, Any]) -> Config:

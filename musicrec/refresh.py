@@ -17,7 +17,7 @@ from musicrec.catalog.number import write_numbers
 from musicrec.catalog.refusals import preview
 from musicrec.catalog.relations import Relations, read_relations
 from musicrec.catalog.sources import read_source
-from musicrec.config import Config, config_as_dict
+from musicrec.config import Config, config_as_dict, for_day
 from musicrec.context import Context, log, recorded
 from musicrec.encoder.artists import write_artists
 from musicrec.encoder.embed import write_embeddings
@@ -44,7 +44,7 @@ from musicrec.shown import masked
 from musicrec.songs import newest_year
 from musicrec.spark.failures import input_errors
 from musicrec.spark.session import application_of, hadoop_settings
-from musicrec.storage import byte_files, datasets, history, runs
+from musicrec.storage import datasets, history, runs
 from musicrec.storage.lease import locked
 from musicrec.storage.node_copies import drop_copies
 from musicrec.storage.plain import without_secrets
@@ -53,6 +53,7 @@ from musicrec.storage.publish import publish
 from musicrec.storage.retention import drop_old
 from musicrec.storage.runs import Root
 from musicrec.storage.snapshots import previous_manifest
+from musicrec.storage.uris import is_within
 
 STAGES = (
     "clean", "number", "match", "sample", "artists", "train", "gate", "embed", "plan", "cells", "truth",
@@ -81,6 +82,7 @@ def refresh(
     MusicrecError
         One of its kinds; what was published before is then still live.
     """
+    config = for_day(config, run_date)
     find_device(config.model.device)
     root = runs.open_root(config.output.root, hadoop=hadoop_settings(session))
     _check_apart(config, root)
@@ -111,14 +113,22 @@ def refresh(
     return snapshot
 
 
-def plan(session: SparkSession, config: Config) -> dict[str, Any]:
+def plan(session: SparkSession, config: Config, *, run_date: date) -> dict[str, Any]:
     """Read the input's columns and check that the output can be written; write nothing.
+
+    Parameters
+    ----------
+    session : SparkSession
+    config : Config
+    run_date : date
+        The day that the run would be for.
 
     Raises
     ------
     MusicrecError
         What `refresh` would fail with at its start.
     """
+    config = for_day(config, run_date)
     find_device(config.model.device)
     root = runs.open_root(config.output.root, hadoop=hadoop_settings(session))
     _check_apart(config, root)
@@ -143,7 +153,7 @@ def plan(session: SparkSession, config: Config) -> dict[str, Any]:
 def _check_apart(config: Config, root: Root) -> None:
     """Refuse to write among what is read: the next run would take it for songs."""
     for uri in (config.input.tracks, config.input.playlists, config.input.favorites, config.lists.exclude):
-        if uri and byte_files.is_within(root.uri, uri):
+        if uri and is_within(root.uri, uri):
             raise ConfigError(
                 "output.root lies within an input: what is written there would be read",
                 where=f"{root.uri} in {masked(uri)}", todo="choose another output.root, or a glob such as *.csv",
@@ -154,17 +164,16 @@ def _run(context: Context, header: dict[str, Any], relations: Relations) -> str:
     config = context.config
     barred = read_barred(context.session, config.lists.exclude, config.input)
     catalog = write_catalog(context, barred=barred, newest_year=newest_year(int(header["run_date"][:4])))
-    n = catalog.n_tracks
     numbered = write_numbers(context, catalog.ordered)
     check_barred(barred, numbered, uri=config.lists.exclude)
     favorites = write_matched(context, numbered, relations.favorites)
     songs = draw_songs(context, catalog, numbered, relations.playlists)
-    values = fit_kept(songs, context.config.model)
+    values = fit_kept(songs, config.model)
     artists = write_artists(context, catalog, values)
     trained = train(context, songs, values, artists)
     shipped = write_encoder(context, songs, trained)
     packed = write_embeddings(context, catalog, shipped)
-    cell_plan = plan_cells(context, packed.sample, n_songs=n, space=Space())
+    cell_plan = plan_cells(context, packed.sample, n_songs=catalog.n_tracks, space=Space())
     cells = write_cells(context, packed, cell_plan)
     truth = find_truth(context, cells)
     family = tune_family(context, cells, truth)
@@ -178,7 +187,7 @@ def _run(context: Context, header: dict[str, Any], relations: Relations) -> str:
         **header,
         "inputs": _inputs(config, catalog, songs),
         "counts": {**catalog.counts, **_memberships(songs), **checked, "n_barred": spread.n_barred},
-        "model": {**trained.describe(context.config.model), **shipped.figures},
+        "model": {**trained.describe(config.model), **shipped.figures},
         "neighbors": neighbors,
         "occurrence": spread.figures,
         "gates": context.gates(),
@@ -186,15 +195,13 @@ def _run(context: Context, header: dict[str, Any], relations: Relations) -> str:
     }
     report = draw_report(context, catalog, songs, trained, shipped, packed=packed, spread=spread, record=record)
     with context.stage("publish"):
-        finished = datetime.now(UTC).isoformat(timespec="seconds")
-        manifest = {**record, "finished_at": finished, "stages": context.stages}
-        tables = {
-            datasets.RECOMMENDATIONS: recommended, datasets.USER_RECOMMENDATIONS: of_listeners,
-            datasets.STATUS: status,
-        }  # fmt: skip
         return publish(
-            context.run, manifest=manifest, report=report, base=context.base, promote=context.promote,
-            tables=[(dataset.name, record) for dataset, some in tables.items() for record in some],
+            context.run, manifest={**record, "stages": context.stages}, report=report,
+            tables={
+                datasets.RECOMMENDATIONS: recommended, datasets.USER_RECOMMENDATIONS: of_listeners,
+                datasets.STATUS: status,
+            },
+            base=context.base, promote=context.promote,
         )  # fmt: skip
 
 

@@ -152,6 +152,8 @@ FILES = (
     Key("files[]/bytes", "its size"),
     Key("files[]/rows", "its rows", "Parquet"),
     Key("files[]/sha256", "its digest"),
+    Key("files[]/first_id", "the id of its first row: rows are in the order of ids", "Parquet"),
+    Key("files[]/last_id", "that of its last", "Parquet"),
 )
 
 POINTER = (

@@ -18,8 +18,8 @@ import pyarrow as pa
 
 from musicrec.errors import MusicrecError
 from musicrec.storage import runs
+from musicrec.storage.pointer import read_pointer, snapshot_of
 from musicrec.storage.rows import RowFiles
-from musicrec.storage.snapshots import open_snapshot
 
 TABLES = ("recommendations", "user_recommendations", "status")
 # Rows that only one of two roots has, printed at most.
@@ -54,8 +54,9 @@ def read_tables(root: str) -> dict[str, pa.Table]:
     StorageError
         Nothing is published there.
     """
-    snapshot = open_snapshot(runs.open_root(root))
-    files = {name: RowFiles(snapshot.store.below(name)) for name in TABLES}
+    opened = runs.open_root(root)
+    snapshot = snapshot_of(opened, read_pointer(opened))
+    files = {name: RowFiles(snapshot.below(name)) for name in TABLES}
     return {name: some.read() for name, some in files.items() if some.pieces()}
 
 

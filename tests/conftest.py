@@ -2,7 +2,10 @@
 
 import importlib
 import os
+import re
 import sys
+import uuid
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +19,7 @@ from pyspark.sql import SparkSession
 from musicrec.config import Config, load_config
 from musicrec.launch import open_session
 from musicrec.refresh import refresh as run_night
+from tests import servers
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
@@ -47,6 +51,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "realdata" in item.keywords:
             item.add_marker(pytest.mark.skip(reason=f"the real songs are not in {REAL_DATA}"))
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    """A server of buckets."""
+    with servers.seaweed(tmp_path_factory.mktemp("seaweed")) as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3: servers.Server, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URI of an empty place in a bucket, which this process may use."""
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    name = re.sub(r"[^\w-]", " ", request.node.name).strip()
+    return f"s3://{servers.BUCKET}/{name} {uuid.uuid4().hex[:8]}"
 
 
 @pytest.fixture(scope="session")

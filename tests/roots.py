@@ -1,7 +1,7 @@
 """Nights without Spark: small snapshots under an output root, and what stands there as files."""
 
 import json
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from musicrec.storage.stores import Store, open_store
 DAY = date(2026, 1, 2)
 AT_ONCE = OutputConfig(keep_snapshots=1, keep_hours=0)
 N_PARTS = 3
-Tables = list[tuple[str, FileRecord]]
+Tables = dict[Dataset, list[FileRecord]]
 
 
 def as_store(path: Path) -> Store:
@@ -47,11 +47,10 @@ def set_pointer(root: Root, **changed: object) -> None:
 
 def write_tables(run: Run, tables: dict[Dataset, list[pa.Table]]) -> Tables:
     """Write tables as tasks do, a file each, and return their records."""
-    return [
-        (dataset.name, RowFiles(run.place(dataset)).write_recorded(part, rows))
+    return {
+        dataset: [RowFiles(run.place(dataset)).write_recorded(part, rows) for part, rows in enumerate(pieces)]
         for dataset, pieces in tables.items()
-        for part, rows in enumerate(pieces)
-    ]
+    }
 
 
 def stage(root: Root, day: date = DAY) -> tuple[Run, Tables]:
@@ -63,9 +62,7 @@ def stage(root: Root, day: date = DAY) -> tuple[Run, Tables]:
 
 
 def publish_run(run: Run, tables: Tables, *, base: int, promote: bool = True) -> str:
-    finished = datetime.now(UTC).isoformat(timespec="seconds")
-    manifest = {"run_id": run.run_id, "finished_at": finished}
-    return publish(run, manifest=manifest, report="", tables=tables, base=base, promote=promote)
+    return publish(run, manifest={"run_id": run.run_id}, report="", tables=tables, base=base, promote=promote)
 
 
 def night(root: Root, day: date = DAY, keep: OutputConfig = AT_ONCE, *, promote: bool = True) -> str:

@@ -144,7 +144,9 @@ MISTAKES: dict[str, Mistake] = {
     "no TOML": (lambda p: ["refresh", "--config", p.write("a.toml", "[input\n")], 2, "not TOML"),
     "no tracks": (lambda p: ["refresh", "--set", f"output.root={p.at}"], 2, "input.tracks is not set"),
     "no output": (lambda p: ["refresh", "--set", "input.tracks=x"], 2, "output.root is not set"),
-    "output on a store": (lambda p: refresh(p, None, "output.root=s3://bucket/x"), 2, "s3://"),
+    "store of no kind": (lambda p: refresh(p, None, "output.root=ftp://host/x"), 2, "no store of kind ftp://"),
+    "store without a bucket": (lambda p: refresh(p, None, "output.root=s3://"), 2, "names no bucket"),
+    "store with a secret": (lambda p: refresh(p, None, "output.root=s3://k:q7@b"), 2, "must not hold credential"),
     "output among the songs": (lambda p: refresh(p, str(p.at)), 2, "would be read"),
     "no GPU": (lambda p: refresh(p, None, "model.device=cuda"), 2, "cuda"),
     # Paths and files.

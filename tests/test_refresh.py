@@ -218,7 +218,7 @@ def test_a_second_run_waits_for_no_one(spark, catalog, tmp_path: Path) -> None:
 
 
 def test_dry_run_writes_nothing(spark, catalog, tmp_path: Path) -> None:
-    found = plan(spark, config_for(catalog[0], tmp_path / "new"))
+    found = plan(spark, config_for(catalog[0], tmp_path / "new"), run_date=DAY)
     assert found["columns"]["track_id"] == "track_id"
     assert not (tmp_path / "new").exists()
 
@@ -339,7 +339,7 @@ def test_a_bad_row_changes_no_other_song_and_a_refused_input_not_what_was_publis
         with pytest.raises(MusicrecError):
             refresh(spark, config, run_date=DAY)
         assert pointer.read_text() == before
-        assert current_snapshot(runs.open_root(str(root))) == published["clean"]
+        assert current_snapshot(runs.open_root(str(root))) == str(published["clean"])
     assert published["dirty"] != published["clean"]
     clean, dirty = (read(snapshot, "recommendations") for snapshot in published.values())
     pd.testing.assert_frame_equal(clean, dirty, check_exact=True)

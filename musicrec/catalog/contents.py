@@ -37,10 +37,10 @@ class Content:
         return held[:n_bytes]
 
 
-def local_content(path: str) -> Content:
-    """Return the bytes of a local file."""
+def content_of(path: byte_files.InputFile) -> Content:
+    """Return the bytes of a file that tasks open themselves."""
     return Content(
-        byte_files.file_uri(path),
+        byte_files.uri_of(path),
         lambda first, last: byte_files.read_chunks(path, first=first, last=last),
         not byte_files.is_packed(path),
     )

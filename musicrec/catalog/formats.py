@@ -1,4 +1,4 @@
-"""Which files a path means, of which format they are, and who reads them: our tasks, or Spark.
+"""Of which format files are, and their rows: read by our tasks, or by Spark.
 
 Column names come from the files, types never do: CSV and JSON are read as text and parsed by the cleaning, which
 knows what each value must be.
@@ -15,16 +15,16 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from musicrec.catalog.columns import MALFORMED, SOURCE_FILE
+from musicrec.catalog.found_files import as_local, find_files, list_by_spark
 from musicrec.catalog.given_rows import GivenRows, quoted
 from musicrec.catalog.parquet_rows import as_parquet_rows
-from musicrec.catalog.row_groups import RowGroups, find_row_groups
 from musicrec.catalog.text_files import SAMPLE_ROWS
 from musicrec.catalog.text_rows import as_remote_rows, as_text_rows
 from musicrec.config import InputConfig
 from musicrec.errors import InputError
 from musicrec.spark.failures import input_errors
-from musicrec.spark.session import has_own_files, lists_files_here
-from musicrec.storage import byte_files, environment
+from musicrec.storage import byte_files
+from musicrec.storage.uris import exists, local_path
 
 ENDINGS = {
     "csv": "csv",
@@ -66,82 +66,38 @@ def read_rows(session: SparkSession, uri: str, settings: InputConfig, *, are_son
         No such path, or a file (named) that is empty, broken or of another format.
     """
     with input_errors(uri):
-        files = find_files(session, uri)
+        found = find_files(session, uri)
+        files = list(found)
         if not are_songs:
             is_told = any(ENDINGS.get(_ending(file)) for file in files)
             settings = settings.model_copy(
                 update={"csv_names": (), "format": "auto" if is_told else settings.format}
             )
         kind, files, left_out = choose_files(files, settings.format, uri=uri)
-        path = _local(session, uri)
-        if path is None:
+        opened = {file: found[file] for file in files}
+        if any(file is None for file in opened.values()):
             if kind == "parquet":
                 rows = _read_remote_parquet(session, uri, files)
             else:
                 rows = _read_remote_text(session, uri, kind, files, has_others=bool(left_out), settings=settings)
         else:
-            sizes = {file: byte_files.size_of(_path_of(file)) for file in files}
+            sizes = {uri: byte_files.size_of(file) for uri, file in opened.items() if file is not None}
             empty = [file for file, size in sizes.items() if not size]
             if empty and (kind == "parquet" or len(empty) == len(files)):
                 _refuse_empty(empty)
             # Some empty parts are no trouble: writers of CSV and JSON leave them behind.
             left_out = [*left_out, *empty]
-            paths = [_path_of(file) for file in files if sizes[file]]
+            paths = [file for uri, file in opened.items() if file is not None and sizes[uri]]
+            root = as_local(session, uri) or uri
             if kind == "parquet":
-                rows = as_parquet_rows(session, paths, root=path)
+                rows = as_parquet_rows(session, paths, root=root)
             else:
-                rows = as_text_rows(session, paths, kind, root=path, settings=settings)
+                rows = as_text_rows(session, paths, kind, root=root, settings=settings)
         if left_out:
             names = ", ".join(file.rsplit("/", 1)[-1] for file in left_out[:5])
             more = f" and {len(left_out) - 5} more" if len(left_out) > 5 else ""
             rows = rows.with_said(f"left out, as they hold no rows of {FORMATS[kind]}: {names}{more}")
         return rows
-
-
-def find_local_groups(
-    session: SparkSession, files: Sequence[str], *, columns: Sequence[str] | None = None
-) -> RowGroups | None:
-    """Return the row groups that tasks can read themselves, as `find_row_groups`; None where Spark has to read.
-
-    Parameters
-    ----------
-    session : SparkSession
-    files : sequence of str
-        URIs.
-    columns : sequence of str, optional
-        That are wanted.
-    """
-    paths = [byte_files.local_path(file) for file in files] if lists_files_here(session) else [None]
-    here = [path for path in paths if path is not None]
-    # To Spark a directory such as day=1 is a column.
-    if len(here) < len(paths) or any("=" in path.rpartition("/")[0] for path in here):
-        return None
-    return find_row_groups(here, columns=columns)
-
-
-def find_files(session: SparkSession, uri: str) -> list[str]:
-    """Return the URIs of the files of a path, in order.
-
-    Raises
-    ------
-    InputError
-        There are none, or the path cannot be read.
-    """
-    path = _local(session, uri)
-    if path is not None:
-        paths = byte_files.list_paths(path)
-        if paths is None:
-            raise InputError(f"no such path: {uri}", todo="correct the path")
-        files = [byte_files.file_uri(file) for file in paths if byte_files.is_data(file.rpartition("/")[2])]
-    else:
-        _check_scheme(uri)
-        with input_errors(uri):
-            # Spark lists summaries such as _metadata, too, and reads past them.
-            listed = _list(session, uri).inputFiles()
-            files = sorted({file for file in listed if byte_files.is_data(file.rpartition("/")[2])})
-    if not files:
-        raise InputError(f"no files under {uri}", todo="correct the path")
-    return files
 
 
 def choose_files(files: Sequence[str], file_format: str, *, uri: str) -> tuple[str, list[str], list[str]]:
@@ -198,7 +154,7 @@ def read_counted_parquet(session: SparkSession, uri: str) -> tuple[DataFrame, in
         As `read_rows`.
     """
     with input_errors(uri):
-        rows = _read_parquet(session, uri, find_files(session, uri))
+        rows = _read_parquet(session, uri, list(find_files(session, uri)))
         return rows, rows.count()
 
 
@@ -206,7 +162,7 @@ def _read_remote_text(
     session: SparkSession, uri: str, kind: str, files: Sequence[str], *, has_others: bool, settings: InputConfig
 ) -> GivenRows:
     """Return the rows of CSV or JSON that tasks cannot open themselves, maybe among files of no format."""
-    contents = _list(session, uri).where(F.col("length") > 0)
+    contents = list_by_spark(session, uri).where(F.col("length") > 0)
     if has_others:
         contents = contents.where(F.col("path").isin(list(files)))
     if contents.isEmpty():
@@ -236,10 +192,10 @@ def _read_parquet(session: SparkSession, uri: str, files: Sequence[str]) -> Data
 
 
 def _without_bytes(session: SparkSession, uri: str, files: Sequence[str]) -> list[str]:
-    if _local(session, uri) is not None:
-        return [file for file in files if not byte_files.size_of(_path_of(file))]
+    if as_local(session, uri) is not None:
+        return [file for file in files if not byte_files.size_of(local_path(file) or file)]
     # Spark plans no task for a file without bytes, so it never shows up among the rows: only in the listing.
-    filled = _list(session, uri).select(F.col("_metadata.file_path").alias("path"))
+    filled = list_by_spark(session, uri).select(F.col("_metadata.file_path").alias("path"))
     has_bytes = {_one_slash(row["path"]) for row in filled.collect()}
     return [file for file in files if _one_slash(file) not in has_bytes]
 
@@ -249,35 +205,12 @@ def _one_slash(uri: str) -> str:
     return re.sub(r"^file:/+", "file:/", uri)
 
 
-def _local(session: SparkSession, uri: str) -> str | None:
-    """Return a path whose files this process and its tasks can open, None where only Spark can."""
-    if not lists_files_here(session):
-        return None
-    # Without a scheme it is a path of whatever file system a cluster has by default.
-    is_clear = uri.startswith("file:") or not (environment.has_cluster_files() or has_own_files(session))
-    return byte_files.local_path(uri) if is_clear else None
-
-
-def _path_of(uri: str) -> str:
-    return byte_files.local_path(uri) or uri
-
-
 def _as_pattern(session: SparkSession, uri: str) -> str:
     """Return a path as Spark reads it: one that exists is no pattern."""
-    path = _local(session, uri)
-    if path is None or not byte_files.exists(path):
+    path = as_local(session, uri)
+    if path is None or not exists(path):
         return uri
     return re.sub(r"([\[\]{}*?\\])", r"\\\1", path)
-
-
-def _check_scheme(uri: str) -> None:
-    if uri.startswith(("http://", "https://")):
-        raise InputError("songs are not read from the web", where=uri, todo="download the file and give its path")
-
-
-def _list(session: SparkSession, uri: str) -> DataFrame:
-    # Of all formats this one alone looks into no file.
-    return session.read.format("binaryFile").load(uri)
 
 
 def _ending(file: str) -> str:

@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 
 from musicrec.catalog.columns import MALFORMED, SOURCE_FILE
 from musicrec.catalog.given_rows import GivenRows, in_order
-from musicrec.catalog.row_groups import RowGroups
+from musicrec.catalog.row_groups import RowGroups, open_parquet
 from musicrec.catalog.text_files import SAMPLE_ROWS
 from musicrec.catalog.text_rows import MAX_SAMPLED, unite_names
 from musicrec.catalog.texts import as_texts
@@ -25,6 +25,7 @@ from musicrec.errors import InputError
 from musicrec.spark.partitions import default_partitions
 from musicrec.spark.tasks import Batches, each_number
 from musicrec.storage import byte_files
+from musicrec.storage.byte_files import InputFile
 
 READ_ROWS = 32_768
 # Of a task, where there are more rows than tasks to keep all cores busy.
@@ -37,19 +38,19 @@ N_THREADS = 8
 class _File:
     """A file, its flat columns, the names of these that all files share, and what the way to it says."""
 
-    path: str
+    path: InputFile
     schema: pa.Schema
     own_names: Mapping[str, str]
     constants: Mapping[str, str]
 
 
-def as_parquet_rows(session: SparkSession, paths: Sequence[str], *, root: str) -> GivenRows:
-    """Return the rows of local Parquet files.
+def as_parquet_rows(session: SparkSession, paths: Sequence[InputFile], *, root: str) -> GivenRows:
+    """Return the rows of Parquet files that tasks open themselves.
 
     Parameters
     ----------
     session : SparkSession
-    paths : sequence of str
+    paths : sequence of str or StoredFile
     root : str
         The path that the user gave: directories below it such as day=1 are columns.
 
@@ -58,7 +59,7 @@ def as_parquet_rows(session: SparkSession, paths: Sequence[str], *, root: str) -
     InputError
         A file is broken, or has two columns of one name.
     """
-    groups, schemas, n_rows = list[tuple[str, int]](), list[pa.Schema](), 0
+    groups, schemas, n_rows = list[tuple[InputFile, int]](), list[pa.Schema](), 0
     for path in paths:
         with _footer(path) as file:
             schemas.append(_flat_schema(file.schema_arrow, path))
@@ -78,31 +79,31 @@ def as_parquet_rows(session: SparkSession, paths: Sequence[str], *, root: str) -
     n = len(groups)
     n_tasks = max(1, min(n, max(default_partitions(session), n_rows // TASK_ROWS)))
     names = [*shared, *added]
-    by_file = {byte_files.file_uri(path): [*own, *added] for path, own in zip(paths, own_names, strict=True)}
+    by_file = {byte_files.uri_of(path): [*own, *added] for path, own in zip(paths, own_names, strict=True)}
     uris = list(by_file)
     sample = _sample(opened, files, names, kinds)
     return GivenRows(names, uris, session.range(0, n, 1, n_tasks), read, sample, by_file, (), n_rows)
 
 
-def _footer(path: str) -> pq.ParquetFile:
+def _footer(path: InputFile) -> pq.ParquetFile:
     with byte_files.reading(path):
         if not byte_files.size_of(path):
-            raise InputError("the file is empty (0 bytes)", where=path, todo="replace or remove the file")
+            raise InputError("the file is empty (0 bytes)", where=str(path), todo="replace or remove the file")
         try:
-            return pq.ParquetFile(path)
+            return open_parquet(path)
         except pa.ArrowInvalid as error:
             raise InputError(
                 f"the file is no Parquet, or is cut off: {str(error).split(chr(10))[0]}",
-                where=path, todo="replace or remove the file",
+                where=str(path), todo="replace or remove the file",
             ) from None  # fmt: skip
 
 
-def _flat_schema(schema: pa.Schema, path: str) -> pa.Schema:
+def _flat_schema(schema: pa.Schema, path: InputFile) -> pa.Schema:
     """Return the columns of a file, those within a structure by the names on the way to them."""
     repeated = sorted(name for name in set(schema.names) if schema.names.count(name) > 1)
     if repeated:
         raise InputError(
-            f"two columns have one name: {repeated[0]!r}", where=path, todo="rename or drop one of them"
+            f"two columns have one name: {repeated[0]!r}", where=str(path), todo="rename or drop one of them"
         )
     flat = schema.remove_metadata().empty_table()
     while any(pa.types.is_struct(field.type) for field in flat.schema):
@@ -155,7 +156,7 @@ def _as_kind(column: pa.Array, kind: pa.DataType) -> pa.Array:
 def _read_group(
     groups: RowGroups,
     number: int,
-    files: Mapping[str, _File],
+    files: Mapping[InputFile, _File],
     columns: Sequence[str],
     kinds: Mapping[str, pa.DataType],
     n_rows: int,
@@ -174,7 +175,7 @@ def _read_group(
             for name, value in file.constants.items():
                 arrays[name] = pa.repeat(pa.scalar(value, pa.string()), len(table))
             rows = pa.table(arrays) if arrays else table.select([])
-            yield from _with_kinds(rows, columns, kinds, uri=byte_files.file_uri(file.path), n=len(table))
+            yield from _with_kinds(rows, columns, kinds, uri=byte_files.uri_of(file.path), n=len(table))
 
 
 def _with_kinds(
@@ -196,7 +197,7 @@ def _has_no_dots(names: Sequence[str]) -> bool:
 
 
 def _sample(
-    groups: RowGroups, files: Mapping[str, _File], names: Sequence[str], kinds: Mapping[str, pa.DataType]
+    groups: RowGroups, files: Mapping[InputFile, _File], names: Sequence[str], kinds: Mapping[str, pa.DataType]
 ) -> pa.Table:
     """Return the first rows of some files."""
     firsts = [number for number, (_, group) in enumerate(groups.groups) if group == 0][:MAX_SAMPLED]

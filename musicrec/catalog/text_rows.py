@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from musicrec.catalog.columns import MALFORMED, SOURCE_FILE, plain_name
-from musicrec.catalog.contents import Batch, Content, local_content
+from musicrec.catalog.contents import Batch, Content, content_of
 from musicrec.catalog.csv_files import CsvFile
 from musicrec.catalog.csv_records import FALLBACK, is_utf8
 from musicrec.catalog.dialect import HEAD_BYTES
@@ -67,14 +67,14 @@ def _positions(columns: Sequence[str]) -> list[str]:
 
 
 def as_text_rows(
-    session: SparkSession, paths: Sequence[str], kind: str, *, root: str, settings: InputConfig
+    session: SparkSession, paths: Sequence[byte_files.InputFile], kind: str, *, root: str, settings: InputConfig
 ) -> GivenRows:
-    """Return the rows of local files.
+    """Return the rows of files that tasks open themselves.
 
     Parameters
     ----------
     session : SparkSession
-    paths : sequence of str
+    paths : sequence of str or StoredFile
     kind : {"csv", "jsonl"}
     root : str
         The path that the user gave: directories below it such as day=1 are columns.
@@ -85,7 +85,7 @@ def as_text_rows(
     InputError
         A file is not what it should be.
     """
-    files = [open_text(local_content(path), kind, settings) for path in paths]
+    files = [open_text(content_of(path), kind, settings) for path in paths]
     constants = [byte_files.named_values(path, root) for path in paths]
     sizes = [byte_files.size_of(path) for path in paths]
     cut = _cut(sizes, files, n_tasks=default_partitions(session))

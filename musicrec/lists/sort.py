@@ -13,7 +13,7 @@ from musicrec.lists.list_files import ListFiles
 from musicrec.lists.nearest import Places
 from musicrec.messages import RECORDED
 from musicrec.schemas import RECOMMENDATIONS
-from musicrec.spark.tasks import record_each_piece, records_in
+from musicrec.spark.tasks import records_in, write_recorded_pieces
 from musicrec.storage import datasets
 from musicrec.storage.rows import FileRecord
 
@@ -23,7 +23,7 @@ def write_recommendations(context: Context, lists: ListFiles) -> list[FileRecord
     numbered = lists.numbered
     with context.stage("sort", n_rows=int(numbered.firsts[-1])):
         files = context.files(datasets.RECOMMENDATIONS)
-        write = record_each_piece(
+        write = write_recorded_pieces(
             partial(as_recommendations, lists), partial(files.write_recorded, repeated=["track_id"])
         )
         return records_in(context.numbers(numbered.n_ranges).mapInArrow(write, RECORDED).toArrow())

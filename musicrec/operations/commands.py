@@ -22,7 +22,7 @@ def run_operation(arguments: argparse.Namespace) -> int:
     MusicrecError
         One of its kinds.
     """
-    return OPERATIONS[arguments.command](open_root(arguments.root), arguments)
+    return _OPERATIONS[arguments.command](open_root(arguments.root), arguments)
 
 
 def _status(root: Root, arguments: argparse.Namespace) -> int:
@@ -68,7 +68,7 @@ def _sql(root: Root, arguments: argparse.Namespace) -> int:
     return 0
 
 
-OPERATIONS: dict[str, Callable[[Root, argparse.Namespace], int]] = {
+_OPERATIONS: dict[str, Callable[[Root, argparse.Namespace], int]] = {
     "status": _status,
     "history": _history,
     "rollback": _rollback,

@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 from musicrec.errors import ConfigError, StorageError
 from musicrec.storage.datasets import RECOMMENDATIONS, STATUS, Dataset
 from musicrec.storage.history import read_versions
-from musicrec.storage.lookup import BROKEN
+from musicrec.storage.lookup import UNREADABLE
 from musicrec.storage.ranged import open_ranged
 from musicrec.storage.runs import Root
 from musicrec.storage.snapshots import Snapshot, load_snapshot
 
-N_EXAMPLES = 5
+N_NAMED = 5
 _NO_ID = "\x00"
 
 
@@ -61,7 +61,7 @@ class Difference:
         """Add what another range has."""
         for name, value in asdict(other).items():
             setattr(self, name, getattr(self, name) + value)
-        self.new, self.gone = self.new[:N_EXAMPLES], self.gone[:N_EXAMPLES]
+        self.new, self.gone = self.new[:N_NAMED], self.gone[:N_NAMED]
 
     @property
     def churn(self) -> float:
@@ -145,7 +145,7 @@ class _Sorted:
         try:
             with open_ranged(self._snapshot.store, name, n_bytes=n_bytes) as source:
                 return pq.ParquetFile(source).read(columns=list(columns))
-        except BROKEN as error:
+        except UNREADABLE as error:
             where = self._snapshot.where(name)
             raise StorageError(f"cannot read the rows: {error}", where=where) from None
 
@@ -173,7 +173,7 @@ def _of_songs(before: pa.ChunkedArray, after: pa.ChunkedArray) -> Difference:
     gone = before.filter(pc.invert(pc.is_in(before, value_set=after)))
     return Difference(
         n_before=len(before), n_after=len(after), n_new=len(new), n_gone=len(gone),
-        new=new.slice(0, N_EXAMPLES).to_pylist(), gone=gone.slice(0, N_EXAMPLES).to_pylist(),
+        new=new.slice(0, N_NAMED).to_pylist(), gone=gone.slice(0, N_NAMED).to_pylist(),
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from musicrec.errors import ConfigError
 
-SECONDS = {"m": 60, "h": 3600, "d": 86400}
+_UNITS = {"m": 60, "h": 3600, "d": 86400}
 
 
 def told_time(at: datetime | None) -> str:
@@ -34,4 +34,4 @@ def span_of(text: str) -> float:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([mhd])", text)
     if not found or not float(found[1]):
         raise ConfigError(f"no span of time: {text!r}", todo="write 90m, 26h or 2d")
-    return float(found[1]) * SECONDS[found[2]]
+    return float(found[1]) * _UNITS[found[2]]

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from musicrec.errors import StorageError
 from musicrec.storage.datasets import RECOMMENDATIONS, STATUS, USER_RECOMMENDATIONS
-from musicrec.storage.lookup import BROKEN
+from musicrec.storage.lookup import UNREADABLE
 from musicrec.storage.ranged import open_ranged
 from musicrec.storage.runs import Root
 from musicrec.storage.snapshots import Snapshot, open_snapshot
@@ -36,7 +36,7 @@ def statements(root: Root, *, dialect: str) -> Iterator[str]:
     yield f"-- run {snapshot.run_id}: these statements name its files; print them anew after each night"
     for dataset in TABLES:
         if names := snapshot.names(dataset):
-            yield DIALECTS[dialect](dataset.name, snapshot, names)
+            yield _WRITERS[dialect](dataset.name, snapshot, names)
 
 
 def _duckdb(table: str, snapshot: Snapshot, names: Sequence[str]) -> str:
@@ -66,7 +66,7 @@ def _athena(table: str, snapshot: Snapshot, names: Sequence[str]) -> str:
     )
 
 
-DIALECTS: dict[str, Callable[[str, Snapshot, Sequence[str]], str]] = {
+_WRITERS: dict[str, Callable[[str, Snapshot, Sequence[str]], str]] = {
     "duckdb": _duckdb,
     "spark": _spark,
     "trino": _trino,
@@ -89,6 +89,6 @@ def _columns(snapshot: Snapshot, name: str, types: dict[str, str], *, quote: str
     try:
         with open_ranged(snapshot.store, name, n_bytes=snapshot.files[name][0]) as source:
             schema: pa.Schema = pq.read_schema(source)
-    except BROKEN as error:
+    except UNREADABLE as error:
         raise StorageError(f"cannot read the columns: {error}", where=snapshot.where(name)) from None
     return ",\n    ".join(f"{quote}{field.name}{quote} {types[str(field.type)]}" for field in schema)

@@ -24,10 +24,10 @@ from musicrec.storage.publish import describe
 from musicrec.storage.runs import HISTORY, MANIFEST, Root
 from musicrec.storage.snapshots import load_snapshot
 
-N_SHOWN = 20
+N_LISTED = 20
 
 
-def print_history(root: Root, *, n: int = N_SHOWN) -> None:
+def print_history(root: Root, *, n: int = N_LISTED) -> None:
     """Print the last n versions, the latest first, and what became of their snapshots.
 
     Raises

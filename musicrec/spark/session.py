@@ -34,6 +34,11 @@ REQUIRED = {
     "spark.sql.execution.arrow.useLargeVarTypes": "false",
 }
 
+# How Java says that it has no client for a scheme.
+_UNKNOWN = re.compile(
+    r"No FileSystem for scheme|UnsupportedFileSystem|ClassNotFoundException|NoClassDefFoundError"
+)
+
 SUGGESTED = {
     # Batches large enough to amortize a UDF call, small enough for a worker's memory.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "16384",
@@ -112,6 +117,11 @@ def hadoop_settings(session: SparkSession) -> dict[str, str]:
     """Return what the session was told of S3, as far as our own client understands it."""
     known = {name: session.conf.get(name, None) for name in S3_SETTINGS}
     return {name: value for name, value in known.items() if value}
+
+
+def says_unknown_scheme(error: Exception) -> bool:
+    """Return whether Spark says that it has no client for the scheme of a URI, as pip's has none for S3."""
+    return _UNKNOWN.search(str(error)) is not None
 
 
 def application_of(session: SparkSession) -> str:

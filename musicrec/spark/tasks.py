@@ -14,7 +14,7 @@ from pyspark import TaskContext
 from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
-from musicrec.messages import RECORDED, as_row, blob_of
+from musicrec.messages import RECORDED, WRITTEN, as_row, blob_of
 from musicrec.spark.arrow import gather_batches, numbers
 from musicrec.storage.rows import FileRecord
 
@@ -111,8 +111,8 @@ def read_pieces(
     return numbers_of_pieces.mapInArrow(read_batches, schema)
 
 
-def record_each_piece(make: Read, write: Record) -> Callable[[Batches], Batches]:
-    """Return what a task runs on `id`, numbers of pieces: it writes each, and yields `messages.RECORDED`.
+def write_each_piece(make: Read, write: Write) -> Callable[[Batches], Batches]:
+    """Return what a task runs on `id`, numbers of pieces: it writes each, and yields `messages.WRITTEN`.
 
     Parameters
     ----------
@@ -120,6 +120,24 @@ def record_each_piece(make: Read, write: Record) -> Callable[[Batches], Batches]
         Returns the rows of a piece.
     write : callable
         Stores the rows of a piece; a second attempt of a task calls it again with the same rows.
+    """
+
+    def write_batches(batches: Batches) -> Batches:
+        for piece in each_number(batches):
+            rows = make(piece)
+            write(piece, rows)
+            yield as_row(WRITTEN, piece=piece, n_rows=rows.num_rows)
+
+    return write_batches
+
+
+def write_recorded_pieces(make: Read, write: Record) -> Callable[[Batches], Batches]:
+    """Return the same for files that will be published: it yields `messages.RECORDED`.
+
+    Parameters
+    ----------
+    make, write : callable
+        As there; what is written is returned, too.
     """
 
     def write_batches(batches: Batches) -> Batches:

@@ -10,7 +10,7 @@ from musicrec.errors import StorageError
 from musicrec.storage.stores import Entry, Store
 
 WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
-CHECKPOINT, BROKEN = "checkpoint-", "broken-"
+CHECKPOINT, _BROKEN = "checkpoint-", "broken-"
 
 
 def save_encoder(store: Store, *, weights: bytes, description: bytes) -> dict[str, str]:
@@ -86,7 +86,7 @@ def set_aside_checkpoint(stores: Iterable[Store], *, name: str) -> str:
     if newest is None:
         return ""
     store, entry = newest
-    aside = f"{BROKEN}{entry.name}"
+    aside = f"{_BROKEN}{entry.name}"
     # Where that cannot be done the next run says the same again.
     with contextlib.suppress(StorageError):
         store.put(aside, store.get(entry.name))

@@ -1,23 +1,103 @@
-"""The user's local files as bytes: found, unpacked where they are packed, and read a few megabytes at a time."""
+"""The user's files as bytes: found, unpacked where they are packed, and read a few megabytes at a time.
+
+They are local, or in a store that Spark does not know: there our own client reads them.
+"""
 
 from __future__ import annotations
 
 import glob
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import BinaryIO, cast
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote
 
 import pyarrow as pa
 
 from musicrec.errors import InputError
+from musicrec.storage.ranged import open_ranged
+from musicrec.storage.stores import MissingError, Store, open_store
+from musicrec.storage.uris import file_uri
 
 CHUNK_BYTES = 4 * 2**20
 # By their first bytes, whatever their names say.
 PACKINGS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
 ARCHIVES = {b"PK\x03\x04": "a zip archive or a spreadsheet", b"7z\xbc\xaf": "an archive", b"Rar!": "an archive"}
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file in a store: where, and how large."""
+
+    store: Store
+    name: str
+    n_bytes: int
+
+    def __str__(self) -> str:
+        return f"{self.store.uri}/{self.name}"
+
+
+# What tasks open: a local path, or a file of a store.
+InputFile = str | StoredFile
+
+
+def uri_of(file: InputFile) -> str:
+    """Return the URI of a file, as Spark says it."""
+    return file_uri(file) if isinstance(file, str) else str(file)
+
+
+def list_stored(uri: str, *, hadoop: Mapping[str, str]) -> list[StoredFile]:
+    """Return the files of a URI of a store in order: an object, all below a name, or what a pattern matches.
+
+    Parameters
+    ----------
+    uri : str
+    hadoop : mapping
+        Spark's settings, as `open_store` takes them.
+
+    Raises
+    ------
+    StorageError
+        The store fails, or refuses.
+    """
+    scheme, _, place = uri.partition("://")
+    bucket, _, below = place.partition("/")
+    store, name = open_store(f"{scheme}://{bucket}", hadoop=hadoop), below.strip("/")
+    try:
+        if name:
+            return [StoredFile(store, name, store.stat(name).n_bytes)]
+    except MissingError:
+        pass
+    # Up to its first sign a pattern is the name of a place.
+    fixed = re.match(r"[^*?\[\]{}]*", name)
+    start = fixed[0].rpartition("/")[0] if fixed and fixed[0] != name else name
+    pattern = re.compile(_as_expression(name))
+    found = [StoredFile(store, entry.name, entry.n_bytes) for entry in store.entries(start)]
+    if start != name:
+        return [file for file in found if pattern.fullmatch(file.name) or _is_below(file.name, pattern)]
+    skip = len(name) + 1 if name else 0
+    return [file for file in found if all(is_data(part) for part in file.name[skip:].split("/"))]
+
+
+def _is_below(name: str, pattern: re.Pattern[str]) -> bool:
+    """Return whether a pattern matches a place above a name, which then is data of it."""
+    parts = name.split("/")
+    places = ["/".join(parts[:n]) for n in range(1, len(parts))]
+    n = next((i for i, place in enumerate(places, start=1) if pattern.fullmatch(place)), 0)
+    return bool(n) and all(is_data(part) for part in parts[n:])
+
+
+def _as_expression(pattern: str) -> str:
+    """Return a pattern of names, as Hadoop writes them, as a regular expression."""
+    signs = {"*": "[^/]*", "?": "[^/]", "{": "(?:", "}": ")", "[": "[", "]": "]"}
+    parts = re.split(r"(\*\*|[*?{}\[\],])", pattern)
+    depth, made = 0, ""
+    for part in parts:
+        depth += {"{": 1, "}": -1}.get(part, 0)
+        made += ".*" if part == "**" else "|" if part == "," and depth else signs.get(part, re.escape(part))
+    return made
 
 
 def list_paths(path: str) -> list[str] | None:
@@ -37,46 +117,12 @@ def list_paths(path: str) -> list[str] | None:
     return sorted(found) if roots else None
 
 
-def exists(path: str) -> bool:
-    """Return whether something stands at a path."""
-    return os.path.lexists(path)
-
-
-def is_within(uri: str, place: str) -> bool:
-    """Return whether a path or URI is below a directory or a place of a store, or is it."""
-    path, directory = local_path(uri), local_path(place)
-    if path is None or directory is None:
-        inner, outer = (each.replace("s3a://", "s3://", 1).rstrip("/") + "/" for each in (uri, place))
-        return inner.startswith(outer)
-    inner, outer = os.path.realpath(path), os.path.realpath(directory)
-    return os.path.isdir(outer) and os.path.commonpath([inner, outer]) == outer
-
-
 def is_data(name: str) -> bool:
     """Return whether a file or directory of this name may hold rows: no summary, no marker, no hidden one."""
     return not name.startswith(".") and (not name.startswith("_") or "=" in name)
 
 
-def local_path(uri: str) -> str | None:
-    """Return the path of a local URI or of what is no URI, None where it is of another store."""
-    parts = urlsplit(uri) if uri.startswith("file:") else None
-    if parts is not None:
-        return None if parts.netloc else unquote(parts.path)
-    # hdfs:/songs is of a store, unless it is a path that exists.
-    is_uri = "://" in uri or (re.match(r"[a-zA-Z][\w+.-]+:/", uri) and not exists(uri))
-    return None if is_uri else uri
-
-
-def file_uri(path: str) -> str:
-    """Return the URI of a local file, as Spark says it."""
-    return f"file://{quote(path, safe=SAFE)}"
-
-
-# What Java leaves as it is in a path.
-SAFE = "/:@&=+$,;!*'()~"
-
-
-def size_of(path: str) -> int:
+def size_of(path: InputFile) -> int:
     """Return the bytes of a file.
 
     Raises
@@ -84,12 +130,31 @@ def size_of(path: str) -> int:
     InputError
         It cannot be looked at.
     """
+    if isinstance(path, StoredFile):
+        return path.n_bytes
     with reading(path):
         return os.stat(path).st_size
 
 
 @contextmanager
-def reading(path: str) -> Iterator[None]:
+def opened(path: InputFile) -> Iterator[BinaryIO]:
+    """Give a file as it is, packed or not.
+
+    Raises
+    ------
+    InputError
+        It cannot be read.
+    """
+    if isinstance(path, StoredFile):
+        with reading(path), open_ranged(path.store, path.name, n_bytes=path.n_bytes) as stored:
+            yield stored
+        return
+    with reading(path), open(path, "rb") as file:
+        yield file
+
+
+@contextmanager
+def reading(path: InputFile) -> Iterator[None]:
     """Turn a failed read of a file into a sentence that names it.
 
     Raises
@@ -99,16 +164,16 @@ def reading(path: str) -> Iterator[None]:
     """
     try:
         yield
-    except FileNotFoundError:
-        if os.path.islink(path):
+    except (FileNotFoundError, MissingError):
+        if isinstance(path, str) and os.path.islink(path):
             raise InputError("a link leads nowhere", where=path, todo="remove the link, or mend it") from None
         raise InputError(
             "a file is gone that was there when the run began",
-            where=path,
+            where=str(path),
             todo="leave the inputs as they are while a run reads them, and run again",
         ) from None
     except PermissionError as error:
-        raise _unreadable(error, path) from None
+        raise _unreadable(error, str(path)) from None
     except pa.ArrowMemoryError:
         raise
     except (OSError, pa.ArrowException) as error:
@@ -116,10 +181,10 @@ def reading(path: str) -> Iterator[None]:
         words = re.sub(r"\w*Exception:? *", "", str(error).split("\n")[0])
         reason = error.strerror if isinstance(error, OSError) and error.errno else words
         todo = "replace or remove the file: it is cut off or broken"
-        raise InputError(f"a file cannot be read: {reason}", where=path, todo=todo) from None
+        raise InputError(f"a file cannot be read: {reason}", where=str(path), todo=todo) from None
 
 
-def read_head(path: str, n_bytes: int) -> bytes:
+def read_head(path: InputFile, n_bytes: int) -> bytes:
     """Return the first bytes of a file, unpacked.
 
     Raises
@@ -127,16 +192,16 @@ def read_head(path: str, n_bytes: int) -> bytes:
     InputError
         It cannot be read, or is an archive.
     """
-    with reading(path), _opened(path) as file:
+    with _unpacking(path) as file:
         return file.read(n_bytes)
 
 
-def read_chunks(path: str, *, first: int = 0, last: int | None = None) -> Iterator[bytes]:
+def read_chunks(path: InputFile, *, first: int = 0, last: int | None = None) -> Iterator[bytes]:
     """Yield the bytes of a file from one position to another, unpacked.
 
     Parameters
     ----------
-    path : str
+    path : str or StoredFile
     first, last : int
         Where to begin and to end, by default the whole file.
 
@@ -145,7 +210,7 @@ def read_chunks(path: str, *, first: int = 0, last: int | None = None) -> Iterat
     InputError
         It cannot be read.
     """
-    with reading(path), _opened(path) as file:
+    with _unpacking(path) as file:
         if first:
             file.seek(first)
         at = first
@@ -157,20 +222,20 @@ def read_chunks(path: str, *, first: int = 0, last: int | None = None) -> Iterat
             yield chunk
 
 
-def is_packed(path: str) -> bool:
+def is_packed(path: InputFile) -> bool:
     """Return whether a file has to be unpacked, so that no part of it can be read alone."""
-    with reading(path), open(path, "rb") as file:
+    with opened(path) as file:
         return _packing(file.read(8)) is not None
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[BinaryIO]:
-    with open(path, "rb") as file:
+def _unpacking(path: InputFile) -> Iterator[BinaryIO]:
+    with opened(path) as file:
         head = file.read(8)
         file.seek(0)
         for start, kind in ARCHIVES.items():
             if head.startswith(start):
-                raise InputError(f"the file is {kind}", where=path, todo="unpack it, or save it as CSV")
+                raise InputError(f"the file is {kind}", where=str(path), todo="unpack it, or save it as CSV")
         packing = _packing(head)
         if packing is None:
             yield file
@@ -208,8 +273,12 @@ def unpacked(content: bytes, *, where: str) -> bytes:
         return bytes(file.read())
 
 
-def named_values(path: str, root: str) -> dict[str, str]:
+def named_values(path: InputFile, root: str) -> dict[str, str]:
     """Return what the directories of a file below a root say of all its rows: year=1999 is 1999 in column year."""
-    below = os.path.relpath(os.path.dirname(path), root) if os.path.isdir(root) else ""
-    parts = [part.partition("=") for part in below.split(os.sep) if "=" in part]
+    if isinstance(path, StoredFile):
+        # All of a pattern's matches have their directories behind its end.
+        below = path.name.rpartition("/")[0][len(root.partition("://")[2].partition("/")[2].strip("/")) :]
+    else:
+        below = os.path.relpath(os.path.dirname(path), root) if os.path.isdir(root) else ""
+    parts = [part.partition("=") for part in below.split("/") if "=" in part]
     return {name: unquote(value) for name, _, value in parts if name and value != "__HIVE_DEFAULT_PARTITION__"}

@@ -119,10 +119,12 @@ def write_bytes(path: Location, content: bytes, *, durable: bool = False) -> Non
     durable : bool
         Wait until it is on the disk.
     """
-    write_parts(path, (content,), durable=durable)
+    write_joined(path, (content,), durable=durable)
 
 
-def write_parts(path: Location, parts: Iterable[bytes | bytearray | memoryview], *, durable: bool = False) -> None:
+def write_joined(
+    path: Location, parts: Iterable[bytes | bytearray | memoryview], *, durable: bool = False
+) -> None:
     """Write a file, whose parts follow each other, as `replacing` says.
 
     Parameters

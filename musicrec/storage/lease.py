@@ -23,10 +23,11 @@ from typing import Any
 from musicrec.errors import LockError, StorageError
 from musicrec.storage.files import writing
 from musicrec.storage.plain import as_json
+from musicrec.storage.promises import PROBES
 from musicrec.storage.runs import Root
 from musicrec.storage.stores import MissingError, Store
 
-LOCK, PROBES = "run.lock", "probes"
+LOCK = "run.lock"
 RENEW_S, EXPIRES_S = 60.0, 300.0
 WAIT = "wait for it to end; the lock goes with its process"
 WAIT_OR_UNLOCK = (

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from musicrec.errors import StorageError
-from musicrec.storage.files import drop, sync, write_bytes, write_parts, writing
+from musicrec.storage.files import drop, sync, write_bytes, write_joined, writing
 from musicrec.storage.stores import Entry, MissingError, Part, checked_name
 
 # What a file system says that has no second names for files.
@@ -37,7 +37,7 @@ class LocalStore:
 
     def put(self, name: str, *parts: Part) -> None:
         """Write an object, in place of the one that is there; its parts follow each other."""
-        write_parts(self._path(name), parts)
+        write_joined(self._path(name), parts)
 
     def create(self, name: str, content: bytes) -> bool:
         """Write an object that is not there yet; return whether this call did. It is on the disk then."""

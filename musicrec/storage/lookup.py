@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from musicrec.errors import StorageError
 
 # What pyarrow raises of a file that it cannot make sense of: any part of its head may be wrong.
-BROKEN = (OSError, ValueError, LookupError, NotImplementedError, pa.ArrowException)
+UNREADABLE = (OSError, ValueError, LookupError, NotImplementedError, pa.ArrowException)
 # Rows that are held at once, and bytes that are read at once.
 BATCH_ROWS, BUFFER_BYTES = 65_536, 1 << 20
 
@@ -64,7 +64,7 @@ def find_rows(
                 for batch in batches:
                     found = batch.filter(pc.is_in(batch.column(column), value_set=wanted))
                     rows += found.to_pylist() if found.num_rows else []
-        except BROKEN as error:
+        except UNREADABLE as error:
             raise StorageError(
                 f"cannot read the rows: {error}",
                 where="/".join(filter(None, (where, name))),

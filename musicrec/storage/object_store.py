@@ -7,35 +7,20 @@ and signed texts.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from functools import lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from musicrec.errors import ConfigError, StorageError
+from musicrec.storage.object_clients import find_client
 from musicrec.storage.stores import Entry, MissingError, Part, checked_name
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Client
 
 SCHEMES = {"s3": "s3", "gcs": "gs", "azure": "az"}
-CONNECT_S, REQUEST_S = 5, 60
-# A store that is away for half a minute, as one that is started again, ends no night.
-RETRIES, RETRY_S, FIRST_PAUSE_S, LONGEST_PAUSE_S = 12, 90, 0.2, 8.0
-# Where the client finds an endpoint by itself.
-_ENDPOINTS = (
-    "AWS_ENDPOINT",
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_S3",
-    "GOOGLE_BASE_URL",
-    "AZURE_STORAGE_ENDPOINT",
-)
-# What begins the names of all variables that it looks at.
-_VARIABLES = ("AWS_", "GOOGLE_", "AZURE_", "OBJECT_STORE_")
 # Where the client asks last for credentials, at the machine itself: all others have given none.
 _NO_CREDENTIALS = "169.254.169.254"
 # What the client says where nobody answers.
@@ -227,7 +212,7 @@ class ObjectStore:
 
     @property
     def _client(self) -> Client:
-        return _make_client(self.kind, self.bucket, self.options, _surroundings())
+        return find_client(self.kind, self.bucket, self.options)
 
     def _no_bucket(self) -> StorageError:
         return StorageError(f"no such bucket: {self.bucket}", where=self.uri, todo="make it, or name another")
@@ -254,41 +239,6 @@ class ObjectStore:
                 todo="look at the network and at the endpoint, and run again",
             ) from None  # fmt: skip
         raise StorageError(f"the store fails{code and f': {code}'}", where=where, todo="run again") from None
-
-
-def _surroundings() -> int:
-    """Return a number that is another one where the client would find other credentials."""
-    return hash(tuple(item for item in sorted(os.environ.items()) if item[0].startswith(_VARIABLES)))
-
-
-@lru_cache(16)
-def _make_client(kind: str, bucket: str, options: tuple[tuple[str, str], ...], _surroundings: int) -> Client:
-    """Return the client of a bucket: one for all places in it, so that connections are used again."""
-    from obstore import store
-
-    retry: Any = {
-        "max_retries": RETRIES,
-        "retry_timeout": timedelta(seconds=RETRY_S),
-        "backoff": {
-            "base": 2,
-            "init_backoff": timedelta(seconds=FIRST_PAUSE_S),
-            "max_backoff": timedelta(seconds=LONGEST_PAUSE_S),
-        },
-    }
-    given: Any = dict(options)
-    endpoints = [given.get("aws_endpoint", ""), *(os.environ.get(name, "") for name in _ENDPOINTS)]
-    # Whoever gives an endpoint without TLS wants it.
-    http = {"allow_http": True} if any(each.startswith("http://") for each in endpoints) else {}
-    client: Any = {"connect_timeout": f"{CONNECT_S}s", "timeout": f"{REQUEST_S}s", **http}
-    shared: Any = {"client_options": client, "retry_config": retry}
-    if kind == "azure":
-        container, _, account = bucket.partition("@")
-        if account:
-            given["account_name"] = account.partition(".")[0]
-        return store.AzureStore(container, config=given, **shared)
-    make: Any = store.S3Store if kind == "s3" else store.GCSStore
-    made: Client = make(bucket, config=given, **shared)
-    return made
 
 
 def _code(said: str) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from musicrec.errors import StorageError
 from musicrec.storage import history
-from musicrec.storage.datasets import SCHEMA_VERSION
+from musicrec.storage.datasets import SCHEMA_VERSION, Dataset
 from musicrec.storage.files import sync_files
 from musicrec.storage.plain import as_json
 from musicrec.storage.pointer import read_pointer
@@ -19,7 +19,7 @@ from musicrec.storage.runs import MANIFEST, REPORT, SNAPSHOTS, Root, Run
 
 
 def publish(
-    run: Run, *, manifest: dict[str, Any], report: str, tables: Iterable[tuple[str, FileRecord]], base: int,
+    run: Run, *, manifest: dict[str, Any], report: str, tables: Mapping[Dataset, Sequence[FileRecord]], base: int,
     promote: bool = False,
 ) -> str:  # fmt: skip
     """Make what a run has written current; return where it is.
@@ -32,8 +32,8 @@ def publish(
         JSON values; the list of files is added.
     report : str
         The HTML page.
-    tables : iterable of (str, FileRecord)
-        Each published file with the name of its dataset, as those who wrote them say.
+    tables : mapping
+        The files of each published dataset, as those who wrote them say.
     base : int
         What was current when the run began, as `history.settle` said.
     promote : bool
@@ -49,10 +49,15 @@ def publish(
     page = report.encode()
     run.snapshot.put(REPORT, page)
     files = [
-        *({**asdict(record), "path": f"{name}/{record.path}"} for name, record in tables),
+        *(
+            {**asdict(record), "path": f"{dataset.name}/{record.path}"}
+            for dataset, records in tables.items()
+            for record in records
+        ),
         {"path": REPORT, "bytes": len(page), "sha256": hashlib.sha256(page).hexdigest()},
     ]
-    content = as_json({**manifest, "files": sorted(files, key=lambda each: each["path"])}).encode()
+    files.sort(key=lambda each: str(each["path"]))
+    content = as_json({**manifest, "finished_at": _now(), "files": files}).encode()
     run.snapshot.put(MANIFEST, content)
     if (directory := run.snapshot.path()) is not None:
         sync_files(directory)
@@ -81,11 +86,15 @@ def describe(run_id: str, manifest: bytes, paths: Iterable[str]) -> dict[str, An
     return {
         "run_id": run_id,
         "snapshot": f"{SNAPSHOTS}/{run_id}",
-        "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "published_at": _now(),
         "schema_version": SCHEMA_VERSION,
         "manifest_sha256": hashlib.sha256(manifest).hexdigest(),
         "files": tables,
     }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def is_older_than_live(root: Root, run_id: str) -> bool:

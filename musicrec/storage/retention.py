@@ -84,18 +84,21 @@ def _kept(root: Root, keep: OutputConfig, standing: list[str]) -> set[str]:
     kept: set[str] = set()
     live: set[str] = set()
     now, latest = datetime.now(UTC), None
+    until = now
     for version in read_versions(root):
         if latest is None:
             latest = version
             live |= {str(version.entry.get("pinned"))}
-        age = (now - version.at).total_seconds() if version.at else float("inf")
-        is_wanted = len(kept) < keep.keep_snapshots or abs(age) < keep.keep_hours * SECONDS
+        # Whoever has read the pointer a moment before the next version was made may read on for so long.
+        age = (now - until).total_seconds()
+        is_wanted = len(kept) < keep.keep_snapshots or age < keep.keep_hours * SECONDS
         if version.run_id in standing:
             kept |= {version.run_id} if is_wanted else set()
             live |= {version.run_id} if version.action in MOVING and len(live) <= N_LIVE else set()
-        # A clock that was wrong once must not hide what lies before.
-        if not is_wanted and age > 0 and len(live) > N_LIVE:
+        if not is_wanted and len(live) > N_LIVE:
             break
+        if version.action in MOVING and version.at:
+            until = min(version.at, now)
     if latest is None:
         return {run_id for run_id in standing if has_manifest(root, run_id)}
     return (kept | live) & set(standing)

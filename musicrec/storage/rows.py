@@ -68,6 +68,10 @@ class RowFiles:
         """Return the rows of one task, by the number that it wrote them under."""
         return self._read(self._name(number), columns)
 
+    def read_named(self, name: str) -> pa.Table:
+        """Return the rows of a file by its name."""
+        return self._read(name, None)
+
     def pieces(self) -> list[int]:
         """Return the numbers under which tasks have written rows, rising."""
         return [int(name.removeprefix(self.prefix).partition(".")[0]) for name in self.names()]

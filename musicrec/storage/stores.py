@@ -16,7 +16,7 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from musicrec.errors import ConfigError, StorageError
-from musicrec.storage.byte_files import local_path
+from musicrec.storage.uris import local_path
 
 # Schemes of object stores, with the extra that brings the client.
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from musicrec.catalog.formats import find_files, find_local_groups, read_counted_parquet
+from musicrec.catalog.formats import read_counted_parquet
+from musicrec.catalog.found_files import find_files, find_local_groups
 from musicrec.context import Context
 from musicrec.errors import InputError
 from musicrec.neighbors.pack import MIN_LENGTH, VectorPieces
 from musicrec.neighbors.search.spaces import Metric
+from musicrec.storage.byte_files import StoredFile
 from musicrec.vectors import ids
-from musicrec.vectors.vector_files import VectorFiles, as_vector_files
+from musicrec.vectors.vector_files import VectorFiles, as_vector_files, read_ids_and_vectors
 
 FLOATS = ("array<float>", "array<double>")
 
@@ -67,12 +71,15 @@ def read_vectors(context: Context, source: VectorsInput) -> VectorRows:
         The files cannot be read, or the columns are not there or of another type.
     """
     with context.stage("read"):
-        uris, columns = find_files(context.session, source.uri), (source.id_column, source.vector_column)
-        groups = find_local_groups(context.session, uris, columns=columns)
+        found, columns = find_files(context.session, source.uri), (source.id_column, source.vector_column)
+        groups = find_local_groups(context.session, found, columns=columns)
         files = as_vector_files(groups) if groups else None
         if files is not None:
             has_whole_ids = files.id_kind in ids.WHOLE_NUMBERS
-            return VectorRows(files.groups.n_rows, has_whole_ids, files, lambda: _read(context.session, source)[0])
+            is_stored = any(isinstance(file, StoredFile) for file in found.values())
+            by_tasks = partial(_read_by_tasks, context, files)
+            read = by_tasks if is_stored else partial(_read_by_spark, context, source)
+            return VectorRows(files.groups.n_rows, has_whole_ids, files, read)
         rows, n_rows = _read(context.session, source)
         return VectorRows(n_rows, ids.has_whole_ids(rows), None, lambda: rows)
 
@@ -167,6 +174,18 @@ def _read(session: SparkSession, source: VectorsInput) -> tuple[DataFrame, int]:
         F.col(f"`{source.id_column}`").alias("id"), F.col(f"`{source.vector_column}`").alias("vector")
     )
     return named, n_rows
+
+
+def _read_by_tasks(context: Context, files: VectorFiles) -> DataFrame:
+    """Return `id, vector` of files that Spark has no client for."""
+    value = "float" if files.groups.schema.types[1].value_type == pa.float32() else "double"
+    schema = f"id {files.id_kind}, vector array<{value}>"
+    read = partial(read_ids_and_vectors, files)
+    return context.numbers(len(files.groups.groups)).mapInArrow(read, schema)
+
+
+def _read_by_spark(context: Context, source: VectorsInput) -> DataFrame:
+    return _read(context.session, source)[0]
 
 
 def _some(rows: DataFrame, condition: Any, where: str) -> str:

@@ -14,7 +14,7 @@ from musicrec.catalog.hashes import hash_texts
 from musicrec.catalog.row_groups import RowGroups
 from musicrec.neighbors.pack import EMBEDDED
 from musicrec.spark.arrow import MAX_BYTES
-from musicrec.spark.tasks import PIECE_ROWS
+from musicrec.spark.tasks import PIECE_ROWS, Batches, each_number
 
 # Pieces of a row group have numbers of their own.
 MAX_GROUP_PIECES = 2**16
@@ -47,6 +47,18 @@ class VectorFiles:
                 facts = pa.FixedSizeListArray.from_arrays(keys, 1)
                 rows = pa.Table.from_arrays([keys, facts, vectors], names=EMBEDDED)
                 yield number * MAX_GROUP_PIECES + i, rows
+
+
+def read_ids_and_vectors(files: VectorFiles, batches: Batches) -> Batches:
+    """Yield `id, vector` of row groups by their numbers: what Spark reads where it knows the files' place."""
+    names = files.groups.schema.names
+    for number in each_number(batches):
+        with files.groups.opened(number) as (file, group):
+            n_rows = rows_of_piece(file, group, names[1])
+            for batch in file.iter_batches(n_rows, row_groups=[group], columns=names, use_threads=False):
+                ids, vectors = (batch.column(name) for name in names)
+                listed = vectors.cast(pa.list_(vectors.type.value_type))
+                yield pa.RecordBatch.from_arrays([ids, listed], names=["id", "vector"])
 
 
 def rows_of_piece(file: pq.ParquetFile, group: int, vector_column: str) -> int:

@@ -12,14 +12,14 @@ from musicrec.arrays import Ints
 from musicrec.context import Context
 from musicrec.lists.list_files import ListFiles
 from musicrec.lists.sort import taken
-from musicrec.messages import RECORDED
-from musicrec.spark.tasks import record_each_piece, records_in
+from musicrec.messages import WRITTEN
+from musicrec.spark.tasks import write_each_piece
 from musicrec.storage.outputs import staged_neighbors
-from musicrec.storage.rows import FileRecord
+from musicrec.storage.rows import RowFiles
 
 
-def write_rows(context: Context, lists: ListFiles, *, whole_ids: bool) -> list[FileRecord]:
-    """Write the neighbors of ids that are text, or that share too many vectors; return the records of the files.
+def write_rows(context: Context, lists: ListFiles, *, whole_ids: bool) -> RowFiles:
+    """Write the neighbors of ids that are text, or that share too many vectors, and return the files.
 
     Parameters
     ----------
@@ -31,8 +31,9 @@ def write_rows(context: Context, lists: ListFiles, *, whole_ids: bool) -> list[F
     with context.stage("write", n_rows=int(lists.numbered.firsts[-1])):
         files = staged_neighbors(context.run)
         make = partial(as_rows, lists, whole_ids=whole_ids)
-        write = record_each_piece(make, partial(files.write_recorded, repeated=["id"]))
-        return records_in(context.numbers(lists.numbered.n_ranges).mapInArrow(write, RECORDED).toArrow())
+        write = write_each_piece(make, partial(files.write, repeated=["id"]))
+        context.numbers(lists.numbered.n_ranges).mapInArrow(write, WRITTEN).toArrow()
+        return files
 
 
 def as_rows(lists: ListFiles, part: int, *, whole_ids: bool) -> pa.Table:

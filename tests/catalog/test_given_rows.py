@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from musicrec.catalog import formats, parquet_rows
+from musicrec.catalog import formats, found_files, parquet_rows
 from musicrec.catalog.relations import read_relation
 from musicrec.catalog.row_groups import find_row_groups
 from musicrec.errors import InputError
-from tests.catalog.test_bad_input import RELATION, read_in, refused
+from tests.catalog.test_bad_input import RELATION, read_in, refused, tracks_of
 from tests.catalog.test_cases import audited, source_of
 from tests.conftest import make_config, make_songs
 
@@ -57,14 +57,14 @@ def exported(tmp_path: Path) -> Path:
 
 def as_found(spark, path: Path, tmp_path: Path) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
     catalog, counts = read_in(spark, path, tmp_path, "input.max_quarantine_share=0.5")
-    tracks, quarantine = catalog.tracks.toPandas(), catalog.quarantine.toPandas()
+    tracks, quarantine = tracks_of(catalog).to_pandas(), catalog.quarantine.toPandas()
     return counts, tracks.sort_values("track_id"), quarantine.sort_values(["source_file", "row"])
 
 
 @pytest.fixture
 def by_spark(monkeypatch: pytest.MonkeyPatch):
     """Let Spark bring what tasks would read."""
-    return lambda: monkeypatch.setattr(formats, "_local", lambda *_: None)
+    return lambda: monkeypatch.setattr(found_files, "as_local", lambda *_: None)
 
 
 def test_tasks_read_what_spark_reads(
@@ -245,6 +245,6 @@ def test_summaries_of_a_directory_are_no_data(spark, tmp_path: Path) -> None:
     found[0].set_file_path("one.parquet")
     pq.write_metadata(table.schema, directory / "_metadata", metadata_collector=found)
     pq.write_metadata(table.schema, directory / "_common_metadata")
-    assert formats.find_files(spark, str(directory)) == [(directory / "one.parquet").as_uri()]
+    assert list(found_files.find_files(spark, str(directory))) == [(directory / "one.parquet").as_uri()]
     _, counts = read_in(spark, directory, tmp_path)
     assert counts["n_rows"] == 50

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from musicrec.errors import InputError
-from musicrec.storage import byte_files
+from musicrec.storage import byte_files, uris
 
 ODD = [
     "a[b].csv",
@@ -30,8 +30,8 @@ def test_each_path_is_that_path_and_its_uri_leads_back(tmp_path: Path) -> None:
     assert byte_files.list_paths(str(tmp_path)) == paths
     for path in paths:
         assert byte_files.list_paths(path) == [path]
-        assert byte_files.local_path(byte_files.file_uri(path)) == path
-        assert byte_files.local_path(Path(path).as_uri()) == path
+        assert uris.local_path(uris.file_uri(path)) == path
+        assert uris.local_path(Path(path).as_uri()) == path
         assert b"".join(byte_files.read_chunks(path)).decode() == Path(path).name
     assert byte_files.list_paths(str(tmp_path / "[gk]*.csv")) == [str(tmp_path / name) for name in ODD[4:7:2]]
     assert byte_files.list_paths(str(tmp_path / "nowhere")) is None
@@ -39,7 +39,7 @@ def test_each_path_is_that_path_and_its_uri_leads_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("uri", ["s3a://b/c", "hdfs:///a", "hdfs:/a", "file://host/a"])
 def test_files_elsewhere_have_no_local_path(uri: str) -> None:
-    assert byte_files.local_path(uri) is None
+    assert uris.local_path(uri) is None
 
 
 def test_what_is_hidden_and_links(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_directories_that_say_something(tmp_path: Path) -> None:
 
 
 def test_whether_one_place_is_within_another(tmp_path: Path) -> None:
-    assert byte_files.is_within(str(tmp_path / "out"), str(tmp_path))
-    assert byte_files.is_within(str(tmp_path), str(tmp_path))
-    assert not byte_files.is_within(str(tmp_path), str(tmp_path / "songs"))
-    assert not byte_files.is_within("/a/bc", "/a/b")
+    assert uris.is_within(str(tmp_path / "out"), str(tmp_path))
+    assert uris.is_within(str(tmp_path), str(tmp_path))
+    assert not uris.is_within(str(tmp_path), str(tmp_path / "songs"))
+    assert not uris.is_within("/a/bc", "/a/b")

@@ -302,7 +302,7 @@ def test_what_a_killed_replacement_left_is_put_back(spark, joined, tmp_path: Pat
     shutil.copytree(joined[1], output)
     # Killed between the two renames; and beside it what is none of ours.
     (output / "work/2026-01-02-001").mkdir()
-    (output / "neighbors").rename(output / "work/2026-01-02-001" / REPLACED_NEIGHBORS.path)
+    (output / "neighbors").rename(output / "work/2026-01-02-001" / REPLACED_NEIGHBORS.name)
     (output / "work/notes").mkdir()
     with pytest.raises(StorageError, match="the output exists"):
         run(spark, source, output)
