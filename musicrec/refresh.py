@@ -188,11 +188,9 @@ def _run(context: Context, header: dict[str, Any], relations: Relations) -> str:
         "inputs": _inputs(config, catalog, songs),
         "counts": {**catalog.counts, **_memberships(songs), **checked, "n_barred": spread.n_barred},
         "model": {**trained.describe(config.model), **shipped.figures},
-        "neighbors": neighbors,
-        "occurrence": spread.figures,
-        "gates": context.gates(),
+        "neighbors": neighbors, "occurrence": spread.figures, "gates": context.gates(),
         **({"favorites": listeners} if listeners is not None else {}),
-    }
+    }  # fmt: skip
     report = draw_report(context, catalog, songs, trained, shipped, packed=packed, spread=spread, record=record)
     with context.stage("publish"):
         return publish(

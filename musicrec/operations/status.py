@@ -53,9 +53,10 @@ def _live(root: Root, max_age_s: float | None) -> tuple[list[str], list[str]]:
 def _latest(root: Root, *, is_held: bool) -> tuple[list[str], list[str]]:
     """Return how the run ended that was started last."""
     states = [state for run_id in root.works() if (state := read_state(root, run_id))]
-    latest = max(states, key=lambda state: str(state.get("noted_at")), default=None)
-    if latest is None:
+    if not states:
         return ["last run   none is known"], []
+    # Times are in seconds, and of one second the later run is that of the higher number.
+    latest = max(reversed(states), key=lambda state: str(state.get("noted_at")))
     line = f"last run   {latest.get('run_id')}: {' '.join(_told(latest))}"
     outcome = latest.get("state")
     if outcome == "running" and not is_held:

@@ -49,6 +49,9 @@ def read_back(session: SparkSession, root: Root, ids: str) -> DataFrame:
     ids : str
         As Spark calls the type of the ids.
     """
+    directory = root.store.path(NEIGHBORS.name)
+    if directory is not None:
+        return session.read.parquet(directory)
     files = RowFiles(root.store.below(NEIGHBORS.name), prefix="")
     names = files.names()
     schema = VECTOR_NEIGHBORS["bigint" if ids in WHOLE_NUMBERS else "string"]

@@ -249,7 +249,7 @@ def test_statements_are_those_of_the_engine(tmp_path: Path, capsys: pytest.Captu
         engine.execute(out)
         rows = engine.sql("SELECT track_id, rank, recommended_track_id FROM recommendations").fetchall()
         assert sorted(rows) == [("a", 1, "b"), ("b", 1, "a")]
-        assert engine.sql("SELECT count(*) FROM status").fetchone() == (2,)
+        assert engine.sql("SELECT count(*) FROM status").fetchall() == [(2,)]
     _, out, _ = run(capsys, "sql", "--root", root.uri, "--dialect", "trino")
     assert '"score" real' in out
     assert f"o''ut/published/snapshots/{run_id}/recommendations/', format = 'PARQUET')" in out
