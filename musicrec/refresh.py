@@ -44,9 +44,8 @@ from musicrec.shown import masked
 from musicrec.songs import newest_year
 from musicrec.spark.failures import input_errors
 from musicrec.spark.session import application_of, hadoop_settings
-from musicrec.storage import datasets, history, runs
+from musicrec.storage import datasets, history, node_copies, runs
 from musicrec.storage.lease import locked
-from musicrec.storage.node_copies import drop_copies
 from musicrec.storage.plain import without_secrets
 from musicrec.storage.promises import check_writable
 from musicrec.storage.publish import publish
@@ -100,7 +99,7 @@ def refresh(
         )  # fmt: skip
         header = _header(context, run_date)
         log.info("run %s", run.run_id)
-        with recorded(context, header=header):
+        with recorded(context, header=header), node_copies.cleared(run.work):
             relations = read_relations(session, config.input)
             for relation in filter(None, (relations.playlists, relations.favorites)):
                 for sentence in relation.said:
@@ -108,7 +107,6 @@ def refresh(
             snapshot = _run(context, header, relations)
         run.note("published", **header)
         drop_old(root, config.output, is_over=True)
-        drop_copies(run.work)
     log.info("published %s", snapshot)
     return snapshot
 

@@ -7,9 +7,11 @@ deletes the copies that its machine made. A copy that goes while it is mapped ha
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from urllib.parse import quote
@@ -62,8 +64,17 @@ def local_file(store: Store, name: str) -> str | None:
     return str(path)
 
 
+@contextlib.contextmanager
+def cleared(store: Store) -> Iterator[None]:
+    """Delete the copies that this machine has of what stands in a store, when the block ends."""
+    try:
+        yield
+    finally:
+        drop_copies(store)
+
+
 def drop_copies(store: Store) -> None:
-    """Delete the copies of what stands in a store, and what killed runs left, on this machine."""
+    """Delete the copies that this machine has of what stands in a store."""
     if store.path() is None:
         drop(_place(store.uri))
 

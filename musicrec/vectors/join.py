@@ -24,7 +24,7 @@ from musicrec.neighbors.truth import find_truth
 from musicrec.neighbors.tune import tune_family
 from musicrec.spark.failures import input_errors
 from musicrec.spark.session import application_of, hadoop_settings
-from musicrec.storage import runs
+from musicrec.storage import node_copies, runs
 from musicrec.storage.lease import locked
 from musicrec.storage.outputs import check_output, neighbors_directory, replace_output, staged_neighbors
 from musicrec.storage.plain import without_secrets
@@ -60,7 +60,8 @@ def join_vectors(session: SparkSession, config: Config, source: VectorsInput, *,
         run = runs.start_run(root, run_date=datetime.now(UTC).date())
         context = Context(session, _each_by_itself(config), run, plan=STAGES, lease=lease)
         vectors = without_secrets(source.uri)
-        with recorded(context, header={"run_id": run.run_id, "vectors": vectors}):
+        header = {"run_id": run.run_id, "vectors": vectors}
+        with recorded(context, header=header), node_copies.cleared(run.work):
             start_workers(context)
             started = time.monotonic()
             figures = _join(context, source)
