@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import socket
@@ -146,3 +147,82 @@ def _make_bucket(server: Server) -> None:
             if time.monotonic() > until:
                 raise
             time.sleep(0.5)
+
+
+@dataclass
+class Node:
+    """A machine of a cluster: a process with a directory of its own."""
+
+    process: subprocess.Popen[bytes]
+    directory: Path
+
+    def stop(self) -> None:
+        """End it with all that it has started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@dataclass
+class Cluster:
+    """A standalone cluster of Spark, with two workers."""
+
+    master: str
+    nodes: list[Node]
+
+
+def apart(command: list[str], directory: Path) -> list[str]:
+    """Return a command whose process has a /tmp of its own, where the system lets it, and shares no file there."""
+    can = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
+    if not can:
+        return command
+    # The directory is made anew in what only this process sees.
+    script = 'mkdir -p "$0" && mount -t tmpfs tmpfs /tmp && mkdir -p "$0" && cd "$0" && exec "$@"'
+    return ["unshare", "--mount", "sh", "-c", script, str(directory), *command]
+
+
+@contextlib.contextmanager
+def standalone(directory: Path, environment: Mapping[str, str]) -> Iterator[Cluster]:
+    """Run a master and two workers of Spark's own standalone cluster, as processes that share no directory."""
+    import pyspark
+
+    spark_class = str(Path(pyspark.__file__).parent / "bin/spark-class")
+    port, page, *pages = free_ports(4)
+    nodes: list[Node] = []
+
+    def start(name: str, *arguments: str) -> Node:
+        own = directory / name
+        own.mkdir()
+        given = {
+            **environment, "SPARK_LOCAL_DIRS": str(own / "local"), "HOME": str(own), "SPARK_LOCAL_IP": "127.0.0.1",
+            "PYSPARK_PYTHON": sys.executable, "NUMBA_CACHE_DIR": str(own / "numba"),
+        }  # fmt: skip
+        with (directory / f"{name}.log").open("ab") as log:
+            command = apart([spark_class, f"org.apache.spark.deploy.{arguments[0]}", *arguments[1:]], own)
+            process = subprocess.Popen(command, stdout=log, stderr=log, env=given, start_new_session=True)
+        nodes.append(Node(process, own))
+        return nodes[-1]
+
+    try:
+        start("master", "master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", str(page))
+        workers = [
+            start(f"worker-{i}", "worker.Worker", f"spark://127.0.0.1:{port}", "--cores", "1", "--memory", "1500m",
+                  "--webui-port", str(pages[i]), "--work-dir", str(directory / f"worker-{i}" / "work"))
+            for i in range(2)
+        ]  # fmt: skip
+        until = time.monotonic() + START_S
+        while _alive_workers(page) < len(workers):
+            assert time.monotonic() < until, "the workers do not come"
+            time.sleep(0.3)
+        yield Cluster(f"spark://127.0.0.1:{port}", workers)
+    finally:
+        for node in reversed(nodes):
+            node.stop()
+
+
+def _alive_workers(page: int) -> int:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{page}/json/", timeout=2) as answer:
+            return int(json.load(answer)["aliveworkers"])
+    except (OSError, ValueError, KeyError):
+        return 0

@@ -21,10 +21,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from musicrec.config import load_config
+from musicrec.storage.rows import RowFiles
+from musicrec.storage.runs import open_root
+from musicrec.storage.snapshots import open_snapshot
 from musicrec.vectors.join import join_vectors
 from musicrec.vectors.read import VectorsInput
-from tests.conftest import ROOT, make_config, refresh
-from tests.processes import SUBMIT, own_environment, recommendations, start_job, wait_for
+from tests import servers
+from tests.conftest import ROOT, make_config, make_songs, refresh
+from tests.processes import SUBMIT, own_environment, recommendations, settings_of, start_job, wait_for
 
 TODAY = date(2026, 5, 6)
 
@@ -85,6 +89,49 @@ def test_real_executors_from_the_packaged_zip_and_one_is_killed(spark, songs: Pa
     pd.testing.assert_frame_equal(
         recommendations(tmp_path / "cluster"), recommendations(tmp_path / "local"), check_exact=True
     )
+
+
+@pytest.mark.slow
+def test_a_standalone_cluster_shares_nothing_but_a_bucket_and_loses_a_worker(
+    spark, s3: servers.Server, bucket: str, tmp_path: Path
+) -> None:
+    """Master, workers and driver have each a /tmp of their own; all that they share comes by the network."""
+    subprocess.run(
+        ["bash", str(ROOT / "scripts/package.sh")], check=True, env={**os.environ, "PYTHON": sys.executable}
+    )
+    songs = make_songs(2000)
+    songs.to_parquet(tmp_path / "songs.parquet")
+    root = open_root(bucket)
+    root.store.put("in/songs.parquet", (tmp_path / "songs.parquet").read_bytes())
+    environment = {**own_environment(), **s3.environment}
+    same = ("neighbors.expert.exact_below=0", "model.expert.min_songs=100")
+    with servers.standalone(tmp_path, environment) as cluster:
+        driver = tmp_path / "driver"
+        driver.mkdir()
+        command = [
+            SUBMIT, "--master", cluster.master, "--conf", "spark.executor.memory=1g", "--conf",
+            "spark.sql.shuffle.partitions=8", "--conf", "spark.driver.host=127.0.0.1",
+            "--py-files", str(ROOT / "dist/musicrec.zip"), str(ROOT / "jobs/refresh.py"),
+            *settings_of(f"input.tracks={bucket}/in", f"output.root={bucket}/out", *same),
+        ]  # fmt: skip
+        with (tmp_path / "log").open("wb") as log:
+            job = subprocess.Popen(
+                servers.apart(command, driver), stdout=log, stderr=log, start_new_session=True,
+                env={**environment, "PYSPARK_PYTHON": sys.executable, "HOME": str(driver)},
+            )  # fmt: skip
+        until = time.monotonic() + 200
+        while not any("embeddings/part-" in entry.name for entry in root.store.entries("out/work")):
+            assert job.poll() is None, (tmp_path / "log").read_text()[-3000:]
+            assert time.monotonic() < until, "the job does not come so far"
+            time.sleep(0.2)
+        cluster.nodes[0].stop()
+        assert job.wait(timeout=300) == 0, (tmp_path / "log").read_text()[-3000:]
+    refresh(spark, make_config(tmp_path / "songs.parquet", tmp_path / "local", *same), run_date=TODAY)
+    found = [
+        RowFiles(open_snapshot(open_root(uri)).store.below("recommendations")).read()
+        for uri in (f"{bucket}/out", str(tmp_path / "local"))
+    ]
+    assert found[0].equals(found[1])
 
 
 def reasons(event_log: Path) -> set[str]:
