@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
 # Lint, types and tests, on a fresh machine too; with --slow the tests alone that take minutes, each of a rare claim;
-# with --versions the same rows from the oldest Spark and through Spark Connect (downloads Spark, 400 MB, once).
+# with --versions the same rows from the oldest Spark and through Spark Connect (downloads Spark, 400 MB, once);
+# with --stores those of HDFS and of DuckDB on a bucket (downloads 220 MB, once).
 # Other arguments go to pytest: bash scripts/test.sh -k clean
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 MUSICREC_NO_WARM=1 bash scripts/setup.sh test lint
 if [ "${1:-}" = --versions ]; then
   exec bash scripts/versions.sh "${@:2}"
+fi
+if [ "${1:-}" = --stores ]; then
+  exec bash scripts/stores.sh "${@:2}"
 fi
 
 # Beside lint and types, which take one core: what makes the starts of a dozen JVMs a quarter shorter.

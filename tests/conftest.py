@@ -60,6 +60,13 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def hdfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URI of HDFS, whose jars `scripts/stores.sh` has put in place."""
+    with servers.hdfs(tmp_path_factory.mktemp("hdfs"), Path(os.environ["MUSICREC_HDFS_JARS"])) as uri:
+        yield uri
+
+
 @pytest.fixture
 def bucket(s3: servers.Server, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URI of an empty place in a bucket, which this process may use."""

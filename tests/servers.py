@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 KEY, SECRET = "the-key-of-tests", "the-planted-secret-of-tests"
+# Of somebody who may not write.
+READER_KEY = "the-key-of-a-reader"
 START_S = 60
 BUCKET = "lists"
 
@@ -88,7 +90,9 @@ def seaweed(directory: Path) -> Iterator[Server]:
     s3, master, volume, filer = free_ports(4)
     actions = ["Admin", "Read", "Write", "List", "Tagging"]
     known = {"name": "tests", "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": actions}
-    (directory / "s3.json").write_text(json.dumps({"identities": [known]}))
+    reader = {"accessKey": READER_KEY, "secretKey": SECRET}
+    reads = {"name": "reader", "credentials": [reader], "actions": ["Read", "List"]}
+    (directory / "s3.json").write_text(json.dumps({"identities": [known, reads]}))
     (directory / "buckets").mkdir()
     command = [
         _program("weed"), "server", f"-dir={directory / 'buckets'}", "-ip=127.0.0.1", "-s3", f"-s3.port={s3}",
@@ -103,6 +107,57 @@ def seaweed(directory: Path) -> Iterator[Server]:
         yield server
     finally:
         server.stop()
+
+
+@contextlib.contextmanager
+def hdfs(directory: Path, jars: Path) -> Iterator[str]:
+    """Run a NameNode and a DataNode of the jars of a directory, and give the file system's URI."""
+    ports = free_ports(5)
+    uri = f"hdfs://127.0.0.1:{ports[0]}"
+    for name in ("classes/webapps/hdfs", "classes/webapps/datanode", "conf"):
+        (directory / name).mkdir(parents=True)
+    settings = {
+        "fs.defaultFS": uri, "dfs.namenode.name.dir": (directory / "names").as_uri(), "dfs.replication": "1",
+        "dfs.datanode.data.dir": (directory / "data").as_uri(), "dfs.webhdfs.enabled": "false",
+        "dfs.namenode.http-address": f"127.0.0.1:{ports[1]}", "dfs.datanode.address": f"127.0.0.1:{ports[2]}",
+        "dfs.datanode.http.address": f"127.0.0.1:{ports[3]}", "dfs.datanode.ipc.address": f"127.0.0.1:{ports[4]}",
+        "dfs.permissions.enabled": "false",
+    }  # fmt: skip
+    told = "".join(f"<property><name>{k}</name><value>{v}</value></property>" for k, v in settings.items())
+    for name in ("core-site.xml", "hdfs-site.xml"):
+        (directory / "conf" / name).write_text(f"<configuration>{told}</configuration>")
+    packages = ("java.lang", "java.nio", "java.net", "java.util", "java.io", "java.security", "sun.nio.ch")
+    opened = [part for each in packages for part in ("--add-opens", f"java.base/{each}=ALL-UNNAMED")]
+    java = ["java", *opened, "-Xmx256m", "-cp", f"conf:classes:{jars}/*"]
+    node, others = "org.apache.hadoop.hdfs.server.", list[subprocess.Popen[bytes]]()
+    with (directory / "server.log").open("ab") as log:
+        given: dict[str, object] = {"stdout": log, "stderr": log, "cwd": directory}
+        subprocess.run([*java, f"{node}namenode.NameNode", "-format", "-force"], check=True, **given)  # type: ignore[call-overload]
+        try:
+            for kind in ("namenode.NameNode", "datanode.DataNode"):
+                others.append(subprocess.Popen([*java, f"{node}{kind}"], **given))  # type: ignore[call-overload]
+            _wait_for_hdfs(uri)
+            yield uri
+        finally:
+            for process in others:
+                process.kill()
+                process.wait()
+
+
+def _wait_for_hdfs(uri: str) -> None:
+    """Wait until a file can be written: the DataNode comes last."""
+    from hdfs_native import Client, WriteOptions
+
+    until = time.monotonic() + START_S
+    while True:
+        try:
+            with Client(uri).create("/made", WriteOptions(overwrite=True)) as file:
+                file.write(b"x")
+            return
+        except (OSError, RuntimeError):
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.5)
 
 
 @contextlib.contextmanager

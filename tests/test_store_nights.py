@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import musicrec
+from musicrec.config import OutputConfig
 from musicrec.operations.versions import collect_garbage
 from musicrec.storage import history, lease
 from musicrec.storage.object_store import ObjectStore
@@ -24,7 +25,7 @@ from musicrec.storage.snapshots import open_snapshot
 from tests import servers
 from tests.conftest import ROOT, make_config, make_songs, refresh
 from tests.processes import PYTHON_JOB, settings_of, start_job
-from tests.roots import AT_ONCE
+from tests.roots import AT_ONCE, night
 
 DAY = date(2026, 3, 4)
 CELLS = (
@@ -224,23 +225,85 @@ def test_a_driver_that_is_killed_leaves_the_old_night_and_the_next_publishes_its
     ]
     environment = {**os.environ, **s3.environment, "PYTHONPATH": str(ROOT)}
 
-    def night(*before: str) -> int:
+    def run(*before: str) -> int:
         command = [sys.executable, *(("-c", KILLED, *before) if before else ("-m", "musicrec")), *arguments]
         with (tmp_path / "log").open("wb") as log:
             return subprocess.run(
                 command, stdout=log, stderr=log, env=environment, check=False, start_new_session=True
             ).returncode
 
-    assert night() == 0, (tmp_path / "log").read_text()
+    assert run() == 0, (tmp_path / "log").read_text()
     root = open_root(bucket)
     rows, live = tables_of(root), open_snapshot(root).run_id
     for point, (kind, ending) in POINTS.items():
-        assert night(kind, ending) == -signal.SIGKILL, point
+        assert run(kind, ending) == -signal.SIGKILL, point
         assert open_snapshot(root).run_id == live, point
         assert list(open_snapshot(root).faults()) == [], point
         lease.unlock(root)
-    assert night() == 0, (tmp_path / "log").read_text()
+    assert run() == 0, (tmp_path / "log").read_text()
     assert tables_of(root) == rows
     collect_garbage(root, AT_ONCE, is_trial=False)
     named = {version.run_id for version in history.read_versions(root)}
     assert {*root.snapshots(), *root.works()} <= named
+
+
+# Reads as docs/stores.md says, again and again, until a file is there; prints what it found.
+READER = """
+import json, os, pathlib, sys
+import duckdb, duckdb_extension_httpfs
+uri, stop = sys.argv[1], pathlib.Path(sys.argv[2])
+engine = duckdb.connect(config={"allow_unsigned_extensions": "true"})
+(client,) = pathlib.Path(duckdb_extension_httpfs.__file__).parent.rglob("*.duckdb_extension")
+engine.execute(f"LOAD '{client}'")
+key, secret = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
+engine.execute(f"CREATE SECRET (TYPE s3, URL_STYLE 'path', USE_SSL false, KEY_ID '{key}', SECRET '{secret}', "
+    f"ENDPOINT '{os.environ['AWS_ENDPOINT'].partition('//')[2]}')")
+found = []
+while True:
+    is_over = stop.exists()
+    engine.execute(f'''SET VARIABLE lists = (
+        SELECT list_transform(files.recommendations, lambda name: '{uri}/published/' || name)
+        FROM read_json('{uri}/published/current.json'))''')
+    rows = engine.execute(
+        "SELECT DISTINCT track_id, count(*) OVER () FROM read_parquet(getvariable('lists'))"
+    ).fetchall()
+    found += [row for row in rows if row not in found]
+    if is_over:
+        break
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.stores
+def test_duckdb_reads_a_bucket_while_twenty_nights_are_published(
+    s3: servers.Server, bucket: str, tmp_path: Path
+) -> None:
+    root = open_root(bucket)
+    names = [night(root, keep=OutputConfig())]
+    with (tmp_path / "found").open("wb") as found:
+        reader = subprocess.Popen(
+            [os.environ["MUSICREC_DUCKDB_PYTHON"], "-c", READER, bucket, str(tmp_path / "stop")],
+            stdout=found, env={**os.environ, **s3.environment},
+        )  # fmt: skip
+        names += [night(root, keep=OutputConfig()) for _ in range(20)]
+        (tmp_path / "stop").touch()
+        assert reader.wait(timeout=60) == 0
+    rows = json.loads((tmp_path / "found").read_text())
+    # Each answer is one night's, and whole.
+    assert {n for _, n in rows} == {3}
+    assert {run_id for run_id, _ in rows} <= set(names)
+    assert rows[-1][0] == names[-1]
+    assert len(rows) > 3
+
+
+@pytest.mark.stores
+def test_a_night_in_hdfs_publishes_what_one_in_a_directory_does(
+    spark, songs: Path, hdfs: str, tmp_path: Path
+) -> None:
+    digests = []
+    for root in (str(tmp_path / "out"), f"{hdfs}/a night"):
+        refresh(spark, make_config(songs, root, "neighbors.expert.exact_below=0"), run_date=DAY)
+        digests.append(tables_of(open_root(root)))
+    assert digests[0] == digests[1]
+    (song, *_) = musicrec.similar(f"{hdfs}/a night", "song-0007")
+    assert song["track_id"] == "song-0007"

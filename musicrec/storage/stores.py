@@ -18,8 +18,10 @@ from urllib.parse import unquote, urlsplit
 from musicrec.errors import ConfigError, StorageError
 from musicrec.storage.uris import local_path
 
-# Schemes of object stores, with the extra that brings the client.
-EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
+# Schemes of stores, with the extra that brings the client.
+EXTRAS = {
+    "s3": "s3", "s3a": "s3", "gs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure", "hdfs": "hdfs",
+}  # fmt: skip
 
 
 # What Hadoop's S3A is told in Spark's settings, and what the client calls it.
@@ -149,8 +151,8 @@ def open_store(uri: str, *, hadoop: Mapping[str, str] | None = None) -> Store:
     Parameters
     ----------
     uri : str
-        A path, `file:`, `s3://` (also `s3a://`), `gs://`, `az://` or `abfss://`. What stands before an "@" in a
-        URI of S3 or GCS is refused: a place is no place for a secret.
+        A path, `file:`, `s3://` (also `s3a://`), `gs://`, `az://`, `abfss://` or `hdfs://`. What stands before an
+        "@" in a URI of S3 or GCS is refused: a place is no place for a secret.
     hadoop : mapping, optional
         Spark's settings, of which `spark.hadoop.fs.s3a.*` tell endpoint and keys.
 
@@ -170,6 +172,11 @@ def open_store(uri: str, *, hadoop: Mapping[str, str] | None = None) -> Store:
             f"no store of kind {scheme}://",
             todo=f"give a directory, or one of {', '.join(f'{name}://' for name in EXTRAS)}",
         )  # fmt: skip
+    if scheme == "hdfs":
+        from musicrec.storage.hdfs_store import HdfsStore
+
+        host, _, below = uri.partition("://")[2].partition("/")
+        return HdfsStore(f"hdfs://{host}", "/" + below.strip("/") if below.strip("/") else "")
     from musicrec.storage.object_store import ObjectStore
 
     return ObjectStore(*_place(uri, scheme), options=_s3_options(hadoop or {}) if EXTRAS[scheme] == "s3" else ())

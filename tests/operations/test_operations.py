@@ -2,6 +2,7 @@
 
 import json
 import re
+import uuid
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -23,8 +24,10 @@ from tests.roots import DAY, night, pointer_of, publish_run, read_lists, stage, 
 ALL = OutputConfig(keep_snapshots=9)
 
 
-@pytest.fixture(params=["directory", "s3"])
+@pytest.fixture(params=["directory", "s3", pytest.param("hdfs", marks=pytest.mark.stores)])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Root:
+    if request.param == "hdfs":
+        return open_root(f"{request.getfixturevalue('hdfs')}/operations/{uuid.uuid4().hex}")
     return open_root(str(tmp_path / "o'ut") if request.param == "directory" else request.getfixturevalue("bucket"))
 
 

@@ -1,5 +1,6 @@
 """A place to publish to, of each kind: a directory, and a bucket of a real server."""
 
+import uuid
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,18 @@ from musicrec.storage.runs import Root, open_root
 @pytest.fixture(params=["directory", "s3"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Root:
     """An empty output root."""
+    return _root_of(request, tmp_path)
+
+
+@pytest.fixture(params=["directory", "s3", pytest.param("hdfs", marks=pytest.mark.stores)])
+def any_root(request: pytest.FixtureRequest, tmp_path: Path) -> Root:
+    """An empty output root, also in HDFS, which takes half a second to write a file."""
+    return _root_of(request, tmp_path)
+
+
+def _root_of(request: pytest.FixtureRequest, directory: Path) -> Root:
     if request.param == "directory":
-        return open_root(str(tmp_path / "out"))
+        return open_root(str(directory / "out"))
+    if request.param == "hdfs":
+        return open_root(f"{request.getfixturevalue('hdfs')}/sp ace/{uuid.uuid4().hex}")
     return open_root(request.getfixturevalue("bucket"))

@@ -85,7 +85,8 @@ def test_the_history_says_what_was_current(root: Root) -> None:
     assert [each.run_id for each in history.read_versions(root)] == [names[2], names[1], names[0]]
 
 
-def test_of_all_who_publish_at_once_one_wins(root: Root) -> None:
+def test_of_all_who_publish_at_once_one_wins(any_root: Root) -> None:
+    root = any_root
     base = history.settle(root)
     staged = [stage(root) for _ in range(N_RACERS)]
     outcomes: list[str | int] = []

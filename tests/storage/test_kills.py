@@ -17,13 +17,14 @@ from tests.roots import AT_ONCE, night, read_lists
 # Dies right before it does what is named: the kind of request, and the end of the object's name.
 PUBLISHER = """
 import os, signal, sys
+from musicrec.storage.hdfs_store import HdfsStore
 from musicrec.storage.local_store import LocalStore
 from musicrec.storage.object_store import ObjectStore
 from musicrec.storage.runs import open_root
 from tests.roots import night
 
 uri, kind, ending = sys.argv[1:]
-for store in (LocalStore, ObjectStore):
+for store in (LocalStore, ObjectStore, HdfsStore):
     def ask(self, name, *given, _ask=getattr(store, kind), **named):
         if isinstance(name, str) and f"{self.uri}/{name}".endswith(ending):
             os.kill(os.getpid(), signal.SIGKILL)
@@ -47,7 +48,8 @@ POINTS = {
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_wherever_a_publisher_is_killed_the_next_goes_on(root: Root, point: str) -> None:
+def test_wherever_a_publisher_is_killed_the_next_goes_on(any_root: Root, point: str) -> None:
+    root = any_root
     night(root)
     live = night(root)
     kind, ending, is_made = POINTS[point]

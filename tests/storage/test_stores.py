@@ -1,15 +1,20 @@
 """A directory and S3 keep the same promises; a server that breaks them is refused, and no secret is told."""
 
 import pickle
+import socket
 import sys
 import threading
+import time
 from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
+from musicrec.cli import main
 from musicrec.doctor import examine
 from musicrec.errors import ConfigError, StorageError
+from musicrec.storage import object_clients
 from musicrec.storage.promises import check_promises
 from musicrec.storage.runs import Root
 from musicrec.storage.stores import MissingError, Store, open_store
@@ -20,9 +25,9 @@ NAMES = ("a/b.json", "sp ace", "per%20cent", "ha#sh", "ünïcode/日本", "a+b&c
 
 
 @pytest.fixture
-def store(root: Root) -> Store:
+def store(any_root: Root) -> Store:
     """A place whose name is not a plain one."""
-    return root.store.below("sp ace/per%20cent/ha#sh/日本")
+    return any_root.store.below("sp ace/per%20cent/ha#sh/日本")
 
 
 def test_promises_are_kept_and_leave_nothing(store: Store) -> None:
@@ -168,3 +173,63 @@ def test_keys_of_spark_reach_the_store(s3: servers.Server, monkeypatch: pytest.M
     store.put("x", b"1")
     assert store.get("x") == b"1"
     assert servers.SECRET not in repr(store)
+
+
+@pytest.mark.parametrize(
+    ("changed", "says", "todo"),
+    [
+        ({"AWS_ACCESS_KEY_ID": servers.READER_KEY}, "refuses access: AccessDenied", "credentials"),
+        ({"AWS_ACCESS_KEY_ID": "a-key-of-nobody"}, "refuses access: InvalidAccessKeyId", "credentials"),
+        ({"AWS_ENDPOINT": "http://127.0.0.1:9"}, "gives no answer", "endpoint"),
+    ],
+    ids=["reader", "unknown", "nobody there"],
+)
+def test_a_store_that_cannot_be_used_is_told_before_the_work(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    changed: dict[str, str], says: str, todo: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(object_clients, "RETRIES", 1)
+    monkeypatch.setattr(object_clients, "RETRY_S", 2)
+    for name, value in changed.items():
+        monkeypatch.setenv(name, value)
+    assert main(["refresh", "--set", "input.tracks=x", "--set", f"output.root={bucket}"]) == 1
+    said = capsys.readouterr().err
+    assert says in said
+    assert todo in said
+    assert len(said.splitlines()) <= 5
+    for secret in (servers.SECRET, servers.KEY, *(value for name, value in changed.items() if "KEY" in name)):
+        assert secret not in said
+
+
+class NoBucket(BaseHTTPRequestHandler):
+    """What S3 says of a bucket that is not there; the server of the other tests makes it."""
+
+    def do_PUT(self) -> None:
+        content = b"<Error><Code>NoSuchBucket</Code><Message>it is not there</Message></Error>"
+        self.send_response(404)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+def test_a_bucket_that_is_not_there_is_named(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with HTTPServer(("127.0.0.1", 0), NoBucket) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(StorageError, match="no such bucket: lists") as refused:
+            check_promises(open_store(bucket))
+        server.shutdown()
+    assert "make it" in refused.value.todo
+
+
+def test_an_endpoint_that_hangs_is_not_waited_for_for_ever(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        monkeypatch.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        for name, value in (("REQUEST_S", 1), ("RETRIES", 2), ("RETRY_S", 3)):
+            monkeypatch.setattr(object_clients, name, value)
+        begun = time.monotonic()
+        with pytest.raises(StorageError, match="gives no answer"):
+            check_promises(open_store(bucket))
+        assert time.monotonic() - begun < 20
