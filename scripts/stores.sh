@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The tests of stores that need more than the suite installs: HDFS (a NameNode and a DataNode of the jars that Spark 2.4
 # came with; 220 MB, once) and DuckDB's client of S3, which is made for one version of DuckDB.
-# Usage: bash scripts/stores.sh [PYTEST ARGUMENTS]
+# Usage: bash scripts/stores.sh [PYTEST ARGUMENTS]; exit code 75 where something could not be fetched.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 MUSICREC_NO_WARM=1 bash scripts/setup.sh test lint hdfs
@@ -15,7 +15,7 @@ if [ ! -d "$jars" ]; then
   # Its setup asks for a package that later versions of it broke.
   echo "pypandoc<1.8" > "$work/build-constraint"
   PIP_CONSTRAINT="$work/build-constraint" .venv/bin/python -m pip download --quiet --disable-pip-version-check \
-    --no-binary :all: --no-deps --dest "$work" pyspark==2.4.8
+    --no-binary :all: --no-deps --dest "$work" pyspark==2.4.8 || exit 75
   mkdir "$work/jars"
   tar -xzf "$work/pyspark-2.4.8.tar.gz" --strip-components=3 -C "$work/jars" pyspark-2.4.8/deps/jars
   mv "$work/jars" "$jars"
@@ -26,7 +26,7 @@ if [ ! -x "$duckdb/bin/python" ]; then
   .venv/bin/python -m venv "$duckdb"
   "$duckdb/bin/python" -m pip install --quiet --disable-pip-version-check duckdb==1.5.5 duckdb-extension-httpfs==1.5.5 || {
     rm -rf "$duckdb"
-    exit 1
+    exit 75
   }
 fi
 export MUSICREC_HDFS_JARS="$jars" MUSICREC_DUCKDB_PYTHON="$duckdb/bin/python"
