@@ -16,6 +16,8 @@ from musicrec.errors import StorageError
 from musicrec.storage.node_copies import local_file
 from musicrec.storage.stores import MissingError, Store
 
+# So many arrays that the disk has no room for a process knows at once, and holds if they are no larger.
+N_REMOTE, MAX_HELD_BYTES, HEAD_BYTES = 64, 4 * 2**20, 1024
 # Of files that a process looks at again and again: to read a head takes longer than to look up some songs.
 MAX_LAYOUTS = 4096
 
@@ -41,6 +43,36 @@ class ArrayFiles:
             A file is not there, or is broken: names it.
         """
         return [_read(self.store, _name(number, name)) for name in names]
+
+
+@dataclass(frozen=True)
+class RemoteRows:
+    """An array of a store, of which a slice of rows is read alone, and all of it where it is used as an array."""
+
+    store: Store
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    offset: int
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> Any:
+        if not isinstance(rows, slice) or rows.step not in (None, 1):
+            return np.asarray(self)[rows]
+        first, last, _ = rows.indices(len(self))
+        return self._rows(first, max(first, last))
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
+        whole = self._rows(0, len(self))
+        return whole if dtype is None else whole.astype(dtype)
+
+    def _rows(self, first: int, last: int) -> NDArray[Any]:
+        width = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
+        begin, end = self.offset + first * width, self.offset + last * width
+        content = self.store.get_ranges(self.name, [(begin, end)])[0] if end > begin else b""
+        return np.frombuffer(bytearray(content), dtype=self.dtype).reshape(last - first, *self.shape[1:])
 
 
 def _name(number: int, name: str) -> str:
@@ -69,18 +101,27 @@ def _read(store: Store, name: str) -> NDArray[Any]:
 def _mapped(store: Store, name: str) -> NDArray[Any]:
     path = local_file(store, name)
     if path is None:
-        return _held(store, name)  # type: ignore[arg-type]  # stores are frozen
+        remote: NDArray[Any] = _remote(store, name)  # type: ignore[arg-type]  # stores are frozen
+        return remote
     found = os.stat(path)
     layout = _layout(path, (found.st_ino, found.st_mtime_ns, found.st_size))
     # Copy on write, which nobody does: torch wants memory that could be written.
     return np.asarray(np.memmap(path, mode="c", **layout))
 
 
-@lru_cache(8)
-def _held(store: Store, name: str) -> NDArray[Any]:
-    """Return an array in memory, where the disk has no room for it."""
-    array: NDArray[Any] = np.load(io.BytesIO(store.get(name)), allow_pickle=False)
-    return array
+@lru_cache(N_REMOTE)
+def _remote(store: Store, name: str) -> Any:
+    """Return an array that the disk has no room for: a small one in memory, of a large one the rows asked for."""
+    n_bytes = store.stat(name).n_bytes
+    if n_bytes <= MAX_HELD_BYTES:
+        return np.load(io.BytesIO(store.get(name)), allow_pickle=False)
+    (head,) = store.get_ranges(name, [(0, min(n_bytes, HEAD_BYTES))])
+    file = io.BytesIO(head)
+    npy.read_magic(file)
+    shape, _, dtype = npy.read_array_header_1_0(file)
+    rows = RemoteRows(store, name, shape, dtype, file.tell())
+    # Of a single column tasks take the bytes themselves.
+    return rows if len(shape) > 1 else np.asarray(rows)
 
 
 @lru_cache(MAX_LAYOUTS)

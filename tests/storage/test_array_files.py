@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from musicrec.errors import StorageError
+from musicrec.neighbors.item_files import ItemFiles
+from musicrec.neighbors.search.index import CellIndex, CellReader
+from musicrec.neighbors.search.items import Items
 from musicrec.storage import node_copies
-from musicrec.storage.array_files import ArrayFiles
+from musicrec.storage.array_files import ArrayFiles, RemoteRows
 from musicrec.storage.runs import Root
 from musicrec.storage.stores import open_store
 from tests.roots import as_store
@@ -77,6 +80,37 @@ def test_a_full_disk_makes_no_copy_and_reads_all_the_same(bucket: str, monkeypat
     monkeypatch.setattr(node_copies, "free_disk", lambda _: 2**20)
     assert node_copies.local_file(store, "00000.array.npy") is None
     assert files.read(0, "array")[0].tolist() == list(range(9))
+    # Of a large one the rows that are asked for come alone, and all of it only where it is used as a whole.
+    large = np.arange(1_200_000, dtype=np.int32).reshape(-1, 4)
+    files.write(1, large=large)
+    read, get = list[tuple[int, int]](), type(store).get_ranges
+    monkeypatch.setattr(
+        type(store), "get_ranges", lambda self, name, ranges: read.extend(ranges) or get(self, name, ranges)
+    )
+    (found,) = files.read(1, "large")
+    assert (len(found), found.shape, found.dtype) == (300_000, (300_000, 4), np.int32)
+    for rows in (slice(5, 9), slice(299_990, None), slice(7, 7), slice(0, 3)):
+        np.testing.assert_array_equal(found[rows], large[rows])
+    assert sum(last - first for first, last in read) < 2000
+    np.testing.assert_array_equal(found[np.array([3, 299_999])], large[[3, 299_999]])
+    assert int(np.searchsorted(np.asarray(found)[:, 0], 400)) == 100
+
+
+def test_cells_are_read_without_room_for_copies(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, files = np.random.default_rng(0), ItemFiles(open_store(bucket))
+    index = CellIndex(np.array([0, 900, 1000, 20_000, 40_000]), np.array([0, 2, 4]))
+    whole = Items(
+        np.arange(40_000), np.arange(40_000)[:, None], rng.standard_normal((40_000, 64)).astype(np.float16)
+    )
+    for part, rows in enumerate((slice(0, 1000), slice(1000, 40_000))):
+        files.write(part, whole.take(rows))
+    monkeypatch.setattr(node_copies, "free_disk", lambda _: 2**20)
+    assert isinstance(files.read(1).vectors, RemoteRows)
+    reader = CellReader(files.read, index)
+    found = [items for items, _ in reader.chunks(np.array([0, 2]))]
+    expected = np.concatenate([whole.vectors[:900], whole.vectors[1000:20_000]])
+    np.testing.assert_array_equal(np.concatenate([items.vectors for items in found]), expected)
+    np.testing.assert_array_equal(reader.rows(990, 1010).keys, np.arange(990, 1010))
 
 
 def test_what_is_not_there_is_told_by_its_place(bucket: str) -> None:
