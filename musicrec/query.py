@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import BinaryIO, NoReturn, TypedDict
 
@@ -10,10 +11,10 @@ from musicrec.shown import without_controls
 from musicrec.songs import bare_id
 from musicrec.storage import lookup
 from musicrec.storage.datasets import RECOMMENDATIONS, STATUS, TRACKS
-from musicrec.storage.pointer import read_pointer
 from musicrec.storage.ranged import open_ranged
 from musicrec.storage.runs import AGAIN, Root, open_root
 from musicrec.storage.snapshots import Snapshot, Verifier, open_snapshot
+from musicrec.storage.stores import MissingError
 
 
 class SongName(TypedDict):
@@ -88,7 +89,7 @@ def find_similar(track_id: str, root: Root, *, k: int) -> list[Recommendation]:
     if not found:
         _explain_absence(bare, snapshot, verifier)
     rows = sorted((row for row in found if row["rank"] <= k), key=lambda row: row["rank"])
-    names = _names([row["recommended_track_id"] for row in rows], root, snapshot.run_id)
+    names = _names([row["recommended_track_id"] for row in rows], root, snapshot)
     listed: list[Recommendation] = [
         {
             "track_id": row["track_id"],
@@ -104,12 +105,18 @@ def find_similar(track_id: str, root: Root, *, k: int) -> list[Recommendation]:
 
 def find_names(track_ids: Sequence[str], root: Root) -> dict[str, SongName]:
     """Return title and artist by id, of those that the current run's tracks still tell."""
-    return _names(track_ids, root, read_pointer(root)["run_id"])
+    return _names(track_ids, root, open_snapshot(root))
 
 
-def _names(track_ids: Sequence[str], root: Root, run_id: str) -> dict[str, SongName]:
-    tracks = root.work(run_id).below(TRACKS.name)
-    sizes = {entry.name: entry.n_bytes for entry in tracks.entries()}
+def _names(track_ids: Sequence[str], root: Root, snapshot: Snapshot) -> dict[str, SongName]:
+    tracks = root.work(snapshot.run_id).below(TRACKS.name)
+    # Tracks are in the same ranges of ids as what is published of them, under the same names.
+    published = snapshot.names(STATUS)
+    likely = {name for track_id in set(track_ids) for name in _that_may_hold(track_id, published, snapshot)}
+    sizes: dict[str, int] = {}
+    for name in sorted(name.rpartition("/")[2] for name in likely):
+        with contextlib.suppress(MissingError):
+            sizes[name] = tracks.stat(name).n_bytes
     columns = ["track_id", "title", "artist"]
 
     def opened(name: str) -> BinaryIO:

@@ -17,7 +17,7 @@ from musicrec.storage.node_copies import local_file
 from musicrec.storage.stores import MissingError, Store
 
 # So many arrays that the disk has no room for a process knows at once, and holds if they are no larger.
-N_REMOTE, MAX_HELD_BYTES, HEAD_BYTES = 64, 4 * 2**20, 1024
+N_REMOTE, MAX_HELD_BYTES, NPY_HEAD_BYTES = 64, 4 * 2**20, 1024
 # Of files that a process looks at again and again: to read a head takes longer than to look up some songs.
 MAX_LAYOUTS = 4096
 
@@ -115,7 +115,7 @@ def _remote(store: Store, name: str) -> Any:
     n_bytes = store.stat(name).n_bytes
     if n_bytes <= MAX_HELD_BYTES:
         return np.load(io.BytesIO(store.get(name)), allow_pickle=False)
-    (head,) = store.get_ranges(name, [(0, min(n_bytes, HEAD_BYTES))])
+    (head,) = store.get_ranges(name, [(0, min(n_bytes, NPY_HEAD_BYTES))])
     file = io.BytesIO(head)
     npy.read_magic(file)
     shape, _, dtype = npy.read_array_header_1_0(file)

@@ -10,7 +10,7 @@ import contextlib
 import getpass
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -94,30 +94,39 @@ def commit(root: Root, about: Mapping[str, Any], *, action: str, base: int) -> d
     StorageError
         It could not be written.
     """
-    number, pinned = base, about["run_id"]
-    if action != ROLLBACK:
-        before = _read_version(root, base) if base else None
-        pinned = before.entry.get("pinned") if before else None
+    before = _read_version(root, base) if base else None
+    pinned = about["run_id"] if action == ROLLBACK else before.entry.get("pinned") if before else None
+    entry: dict[str, Any] = {
+        **about, "version": base, "action": action, "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "by": _who(), "previous": base or None, "pinned": pinned,
+    }  # fmt: skip
     while True:
-        for later in _numbers(root, after=number):
-            version = _read_version(root, later)
-            if version is not None and action in MOVING and version.action in MOVING:
-                raise LockError(
-                    f"what is current has changed while this run was under way: version {later}, "
-                    f"{version.action} of {version.run_id} by {version.entry.get('by', 'somebody')}",
-                    where=root.where(_name(later)), todo="look at `musicrec history`, and run again",
-                )  # fmt: skip
-            number = later
-        entry = {
-            **about, "version": number + 1, "action": action,
-            "at": datetime.now(UTC).isoformat(timespec="seconds"), "by": _who(),
-            "previous": base or None, "pinned": pinned,
-        }  # fmt: skip
-        if root.store.create(_name(number + 1), as_json(entry).encode()):
+        later = [(number, _read_version(root, number)) for number in _numbers(root, after=base)]
+        if action in MOVING:
+            _check_not_moved(root, [version for _, version in later if version is not None])
+        entry["version"] = max((number for number, _ in later), default=base) + 1
+        if _make(root, entry):
             break
     if action in MOVING:
         move_pointer(root, entry)
     return entry
+
+
+def _make(root: Root, entry: Mapping[str, Any]) -> bool:
+    """Make an entry; return False where another one has its number."""
+    name, content = _name(entry["version"]), as_json(dict(entry)).encode()
+    # A store whose answer got lost was asked twice, and refuses what it did at first.
+    return root.store.create(name, content) or root.store.get(name) == content
+
+
+def _check_not_moved(root: Root, later: Iterable[Version]) -> None:
+    for version in later:
+        if version.action in MOVING:
+            raise LockError(
+                f"what is current has changed while this run was under way: version {version.number}, "
+                f"{version.action} of {version.run_id} by {version.entry.get('by', 'somebody')}",
+                where=root.where(_name(version.number)), todo="look at `musicrec history`, and run again",
+            )  # fmt: skip
 
 
 def move_pointer(root: Root, entry: Mapping[str, Any]) -> None:

@@ -163,6 +163,9 @@ def _acquire(root: Root, me: dict[str, Any]) -> str:
     store, mine = root.store, as_json(me).encode()
     if not store.create(LOCK, mine):
         held, tag = _read(store)
+        if held.get("owner") == me["owner"]:
+            # It was made, and the answer got lost.
+            return tag
         is_same = bool(me["application"]) and held.get("application") == me["application"]
         if held and not is_same and (age := _age(store)) < EXPIRES_S:
             told = f"another run holds the lock ({_told(held)}, renewed {age:.0f} s ago)"

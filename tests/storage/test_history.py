@@ -15,6 +15,7 @@ from musicrec.storage.lease import locked
 from musicrec.storage.pointer import read_pointer
 from musicrec.storage.runs import HISTORY, POINTER, STATE, Root, Run
 from musicrec.storage.snapshots import open_snapshot
+from musicrec.storage.stores import Store
 from tests.roots import AT_ONCE, DAY, night, pointer_of, publish_run, read_lists, stage
 
 N_RACERS = 16
@@ -113,6 +114,19 @@ def test_of_all_who_publish_at_once_one_wins(any_root: Root) -> None:
     last = night(root)
     assert [each["version"] for each in entries(root)] == [1, 2]
     assert standing(root) == {winner, last}
+
+
+def test_an_answer_that_got_lost_is_no_defeat(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that asks again is refused what its first request has done."""
+    create = type(root.store).create
+
+    def create_and_lose_the_answer(self: Store, name: str, content: bytes) -> bool:
+        return create(self, name, content) and "run.lock" not in name and HISTORY not in name
+
+    monkeypatch.setattr(type(root.store), "create", create_and_lose_the_answer)
+    first = night(root)
+    assert [each["run_id"] for each in entries(root)] == [first]
+    assert read_lists(root, read_pointer(root)) == first
 
 
 def test_who_has_been_overtaken_is_told_by_whom(root: Root) -> None:
