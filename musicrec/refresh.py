@@ -52,6 +52,7 @@ from musicrec.storage.publish import publish
 from musicrec.storage.retention import drop_old
 from musicrec.storage.runs import Root
 from musicrec.storage.snapshots import previous_manifest
+from musicrec.storage.stores import NIGHT_S
 from musicrec.storage.uris import is_within
 
 STAGES = (
@@ -83,7 +84,7 @@ def refresh(
     """
     config = for_day(config, run_date)
     find_device(config.model.device)
-    root = runs.open_root(config.output.root, hadoop=hadoop_settings(session))
+    root = runs.open_root(config.output.root, hadoop=hadoop_settings(session), patience_s=NIGHT_S)
     _check_apart(config, root)
     check_writable(root)
     with locked(root, application=application_of(session)) as lease:
@@ -128,7 +129,7 @@ def plan(session: SparkSession, config: Config, *, run_date: date) -> dict[str, 
     """
     config = for_day(config, run_date)
     find_device(config.model.device)
-    root = runs.open_root(config.output.root, hadoop=hadoop_settings(session))
+    root = runs.open_root(config.output.root, hadoop=hadoop_settings(session), patience_s=NIGHT_S)
     _check_apart(config, root)
     check_writable(root)
     with input_errors(config.input.tracks):

@@ -226,14 +226,15 @@ class Cluster:
     nodes: list[Node]
 
 
-def apart(command: list[str], directory: Path) -> list[str]:
-    """Return a command whose process has a /tmp of its own, where the system lets it, and shares no file there."""
-    can = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
-    if not can:
+def apart(command: list[str], shared: Path, own: Path) -> list[str]:
+    """Return a command whose process sees an empty directory in place of a shared one, where the system lets it.
+
+    Its own directory, which is below, is made anew in what only this process and those that it starts see.
+    """
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
         return command
-    # The directory is made anew in what only this process sees.
-    script = 'mkdir -p "$0" && mount -t tmpfs tmpfs /tmp && mkdir -p "$0" && cd "$0" && exec "$@"'
-    return ["unshare", "--mount", "sh", "-c", script, str(directory), *command]
+    script = 'mount -t tmpfs tmpfs "$0" && mkdir -p "$1" && cd "$1" && shift && exec "$@"'
+    return ["unshare", "--mount", "sh", "-c", script, str(shared), str(own), *command]
 
 
 @contextlib.contextmanager
@@ -253,8 +254,10 @@ def standalone(directory: Path, environment: Mapping[str, str]) -> Iterator[Clus
             "PYSPARK_PYTHON": sys.executable, "NUMBA_CACHE_DIR": str(own / "numba"),
         }  # fmt: skip
         with (directory / f"{name}.log").open("ab") as log:
-            command = apart([spark_class, f"org.apache.spark.deploy.{arguments[0]}", *arguments[1:]], own)
-            process = subprocess.Popen(command, stdout=log, stderr=log, env=given, start_new_session=True)
+            started = [spark_class, f"org.apache.spark.deploy.{arguments[0]}", *arguments[1:]]
+            process = subprocess.Popen(
+                apart(started, directory, own), stdout=log, stderr=log, env=given, start_new_session=True
+            )
         nodes.append(Node(process, own))
         return nodes[-1]
 

@@ -95,7 +95,7 @@ def test_real_executors_from_the_packaged_zip_and_one_is_killed(spark, songs: Pa
 def test_a_standalone_cluster_shares_nothing_but_a_bucket_and_loses_a_worker(
     spark, s3: servers.Server, bucket: str, tmp_path: Path
 ) -> None:
-    """Master, workers and driver have each a /tmp of their own; all that they share comes by the network."""
+    """Master, workers and driver see none of the others' directories; all that they share comes by the network."""
     subprocess.run(
         ["bash", str(ROOT / "scripts/package.sh")], check=True, env={**os.environ, "PYTHON": sys.executable}
     )
@@ -116,7 +116,7 @@ def test_a_standalone_cluster_shares_nothing_but_a_bucket_and_loses_a_worker(
         ]  # fmt: skip
         with (tmp_path / "log").open("wb") as log:
             job = subprocess.Popen(
-                servers.apart(command, driver), stdout=log, stderr=log, start_new_session=True,
+                servers.apart(command, tmp_path, driver), stdout=log, stderr=log, start_new_session=True,
                 env={**environment, "PYSPARK_PYTHON": sys.executable, "HOME": str(driver)},
             )  # fmt: skip
         until = time.monotonic() + 200

@@ -131,7 +131,7 @@ def test_a_job_that_is_told_to_end_frees_the_lock_and_leaves_the_old_data(
     assert not [line for line in said if "Traceback" in line or "WARN" in line or "log4j" in line]
     opened = runs.open_root(str(root))
     with locked(opened):
-        assert current_snapshot(opened) == before
+        assert current_snapshot(opened) == str(before)
 
 
 def test_a_signal_that_python_lost_ends_the_run_at_the_next_stage(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from musicrec.errors import InputError
 from musicrec.storage.ranged import open_ranged
-from musicrec.storage.stores import MissingError, Store, open_store
+from musicrec.storage.stores import NIGHT_S, MissingError, Store, open_store
 from musicrec.storage.uris import file_uri
 
 CHUNK_BYTES = 4 * 2**20
@@ -64,7 +64,7 @@ def list_stored(uri: str, *, hadoop: Mapping[str, str]) -> list[StoredFile]:
     """
     scheme, _, place = uri.partition("://")
     bucket, _, below = place.partition("/")
-    store, name = open_store(f"{scheme}://{bucket}", hadoop=hadoop), below.strip("/")
+    store, name = open_store(f"{scheme}://{bucket}", hadoop=hadoop, patience_s=NIGHT_S), below.strip("/")
     try:
         if name:
             return [StoredFile(store, name, store.stat(name).n_bytes)]

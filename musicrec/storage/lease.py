@@ -153,9 +153,14 @@ def _leased(root: Root, application: str) -> Iterator[Lease]:
         is_over.set()
         renewing.join(timeout=5)
         with contextlib.suppress(StorageError):
-            held, tag = _read(root.store)
-            if held.get("owner") == me["owner"]:
-                root.store.replace_if(LOCK, b"{}", tag=tag)
+            _release(root.store, me)
+
+
+def _release(store: Store, me: dict[str, Any]) -> None:
+    """Free the lease; a renewal that was under way may come between."""
+    held, tag = _read(store)
+    while held.get("owner") == me["owner"] and not store.replace_if(LOCK, b"{}", tag=tag):
+        held, tag = _read(store)
 
 
 def _acquire(root: Root, me: dict[str, Any]) -> str:

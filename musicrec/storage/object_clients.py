@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore as Client
 
 CONNECT_S, REQUEST_S = 5, 60
-# A store that is away for half a minute, as one that is started again, ends no night.
-RETRIES, RETRY_S, FIRST_PAUSE_S, LONGEST_PAUSE_S = 12, 90, 0.2, 8.0
+# Not the number of tries ends a request, but the time.
+RETRIES, FIRST_PAUSE_S, LONGEST_PAUSE_S = 10_000, 0.2, 5.0
 # Where the client finds an endpoint by itself.
 _ENDPOINTS = (
     "AWS_ENDPOINT",
@@ -25,7 +25,7 @@ _ENDPOINTS = (
 _VARIABLES = ("AWS_", "GOOGLE_", "AZURE_", "OBJECT_STORE_")
 
 
-def find_client(kind: str, bucket: str, options: tuple[tuple[str, str], ...]) -> Client:
+def find_client(kind: str, bucket: str, options: tuple[tuple[str, str], ...], *, patience_s: int) -> Client:
     """Return the client of a bucket: one for all places in it, so that connections are used again.
 
     Parameters
@@ -34,8 +34,10 @@ def find_client(kind: str, bucket: str, options: tuple[tuple[str, str], ...]) ->
     bucket : str
     options : tuple of (str, str)
         Beside what the client finds by itself.
+    patience_s : int
+        How long a request is repeated that is not answered, in seconds.
     """
-    return _make_client(kind, bucket, options, _surroundings())
+    return _make_client(kind, bucket, options, patience_s, _surroundings())
 
 
 def _surroundings() -> int:
@@ -44,12 +46,14 @@ def _surroundings() -> int:
 
 
 @lru_cache(16)
-def _make_client(kind: str, bucket: str, options: tuple[tuple[str, str], ...], _surroundings: int) -> Client:
+def _make_client(
+    kind: str, bucket: str, options: tuple[tuple[str, str], ...], patience_s: int, _surroundings: int
+) -> Client:
     from obstore import store
 
     retry: Any = {
         "max_retries": RETRIES,
-        "retry_timeout": timedelta(seconds=RETRY_S),
+        "retry_timeout": timedelta(seconds=patience_s),
         "backoff": {
             "base": 2,
             "init_backoff": timedelta(seconds=FIRST_PAUSE_S),

@@ -40,12 +40,15 @@ class ObjectStore:
         Without a "/" at its ends; empty for the whole bucket.
     options : tuple of (str, str)
         Of the client, beside what it finds by itself; never shown.
+    patience_s : int
+        How long a request is repeated that is not answered, in seconds.
     """
 
     kind: str
     bucket: str
     prefix: str
     options: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    patience_s: int = 90
 
     @property
     def uri(self) -> str:
@@ -212,7 +215,7 @@ class ObjectStore:
 
     @property
     def _client(self) -> Client:
-        return find_client(self.kind, self.bucket, self.options)
+        return find_client(self.kind, self.bucket, self.options, patience_s=self.patience_s)
 
     def _no_bucket(self) -> StorageError:
         return StorageError(f"no such bucket: {self.bucket}", where=self.uri, todo="make it, or name another")

@@ -92,14 +92,14 @@ class Run:
         self.work.put(STATE, as_json(without_secrets(_state(self.run_id, state, more))).encode())
 
 
-def open_root(uri: str, *, hadoop: Mapping[str, str] | None = None) -> Root:
+def open_root(uri: str, *, hadoop: Mapping[str, str] | None = None, patience_s: int | None = None) -> Root:
     """Return the output root at a path or a URI.
 
     Parameters
     ----------
     uri : str
-    hadoop : mapping, optional
-        Spark's settings, as `open_store` takes them.
+    hadoop, patience_s : optional
+        As `open_store` takes them.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def open_root(uri: str, *, hadoop: Mapping[str, str] | None = None) -> Root:
     """
     if not uri:
         raise ConfigError("output.root is not set", todo="set it in [output] or with --set output.root=DIR")
-    return Root(open_store(uri, hadoop=hadoop))
+    return Root(open_store(uri, hadoop=hadoop, patience_s=patience_s))
 
 
 def start_run(root: Root, *, run_date: date) -> Run:

@@ -35,6 +35,9 @@ _S3_NAMES = {
 }
 S3_SETTINGS = tuple(f"{_S3A}{name}" for name in (*_S3_NAMES, "connection.ssl.enabled", "path.style.access"))
 
+# Who types a command is told soon. A store that is away for a minute, as one that is started again, ends no night.
+COMMAND_S, NIGHT_S = 15, 90
+
 # Bytes of an object, wherever they lie: of an array no copy is made.
 Part = bytes | bytearray | memoryview
 
@@ -145,7 +148,7 @@ def checked_name(name: str) -> str:
     return whole
 
 
-def open_store(uri: str, *, hadoop: Mapping[str, str] | None = None) -> Store:
+def open_store(uri: str, *, hadoop: Mapping[str, str] | None = None, patience_s: int | None = None) -> Store:
     """Return the store at a URI or a path.
 
     Parameters
@@ -155,6 +158,8 @@ def open_store(uri: str, *, hadoop: Mapping[str, str] | None = None) -> Store:
         "@" in a URI of S3 or GCS is refused: a place is no place for a secret.
     hadoop : mapping, optional
         Spark's settings, of which `spark.hadoop.fs.s3a.*` tell endpoint and keys.
+    patience_s : int, optional
+        How long a request is repeated that is not answered, in seconds; by default as people wait.
 
     Raises
     ------
@@ -179,7 +184,8 @@ def open_store(uri: str, *, hadoop: Mapping[str, str] | None = None) -> Store:
         return HdfsStore(f"hdfs://{host}", "/" + below.strip("/") if below.strip("/") else "")
     from musicrec.storage.object_store import ObjectStore
 
-    return ObjectStore(*_place(uri, scheme), options=_s3_options(hadoop or {}) if EXTRAS[scheme] == "s3" else ())
+    options = _s3_options(hadoop or {}) if EXTRAS[scheme] == "s3" else ()
+    return ObjectStore(*_place(uri, scheme), options, COMMAND_S if patience_s is None else patience_s)
 
 
 def _place(uri: str, scheme: str) -> tuple[str, str, str]:

@@ -29,6 +29,7 @@ from musicrec.storage.lease import locked
 from musicrec.storage.outputs import check_output, neighbors_directory, replace_output, staged_neighbors
 from musicrec.storage.plain import without_secrets
 from musicrec.storage.retention import drop_failed
+from musicrec.storage.stores import NIGHT_S
 from musicrec.vectors import ids
 from musicrec.vectors.read import VectorsInput, check_vectors, read_vectors, refuse_repeated_ids
 from musicrec.vectors.write import write_rows
@@ -53,7 +54,7 @@ def join_vectors(session: SparkSession, config: Config, source: VectorsInput, *,
     MusicrecError
         One of its kinds; what stood in the output before is then still there.
     """
-    root = runs.open_root(config.output.root, hadoop=hadoop_settings(session))
+    root = runs.open_root(config.output.root, hadoop=hadoop_settings(session), patience_s=NIGHT_S)
     with locked(root, application=application_of(session)) as lease:
         check_output(root, overwrite=overwrite)
         drop_failed(root)

@@ -14,7 +14,7 @@ import pytest
 from musicrec.cli import main
 from musicrec.doctor import examine
 from musicrec.errors import ConfigError, StorageError
-from musicrec.storage import object_clients
+from musicrec.storage import object_clients, stores
 from musicrec.storage.promises import check_promises
 from musicrec.storage.runs import Root
 from musicrec.storage.stores import MissingError, Store, open_store
@@ -188,8 +188,7 @@ def test_a_store_that_cannot_be_used_is_told_before_the_work(
     bucket: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     changed: dict[str, str], says: str, todo: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(object_clients, "RETRIES", 1)
-    monkeypatch.setattr(object_clients, "RETRY_S", 2)
+    monkeypatch.setattr(stores, "COMMAND_S", 2)
     for name, value in changed.items():
         monkeypatch.setenv(name, value)
     assert main(["refresh", "--set", "input.tracks=x", "--set", f"output.root={bucket}"]) == 1
@@ -227,9 +226,8 @@ def test_an_endpoint_that_hangs_is_not_waited_for_for_ever(bucket: str, monkeypa
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         monkeypatch.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        for name, value in (("REQUEST_S", 1), ("RETRIES", 2), ("RETRY_S", 3)):
-            monkeypatch.setattr(object_clients, name, value)
+        monkeypatch.setattr(object_clients, "REQUEST_S", 1)
         begun = time.monotonic()
         with pytest.raises(StorageError, match="gives no answer"):
-            check_promises(open_store(bucket))
+            check_promises(open_store(bucket, patience_s=3))
         assert time.monotonic() - begun < 20
