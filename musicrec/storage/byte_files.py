@@ -73,12 +73,16 @@ def list_stored(uri: str, *, hadoop: Mapping[str, str]) -> list[StoredFile]:
     # Up to its first sign a pattern is the name of a place.
     fixed = re.match(r"[^*?\[\]{}]*", name)
     start = fixed[0].rpartition("/")[0] if fixed and fixed[0] != name else name
-    pattern = re.compile(_as_expression(name))
     found = [StoredFile(store, entry.name, entry.n_bytes) for entry in store.entries(start)]
-    if start != name:
-        return [file for file in found if pattern.fullmatch(file.name) or _is_below(file.name, pattern)]
-    skip = len(name) + 1 if name else 0
-    return [file for file in found if all(is_data(part) for part in file.name[skip:].split("/"))]
+    skip = len(start) + 1 if start else 0
+    found = [file for file in found if all(is_data(part) for part in file.name[skip:].split("/"))]
+    if start == name:
+        return found
+    try:
+        pattern = re.compile(_as_expression(name))
+    except re.error:
+        raise InputError("a pattern of files cannot be read", where=uri, todo="close its brackets") from None
+    return [file for file in found if pattern.fullmatch(file.name) or _is_below(file.name, pattern)]
 
 
 def _is_below(name: str, pattern: re.Pattern[str]) -> bool:
@@ -91,12 +95,17 @@ def _is_below(name: str, pattern: re.Pattern[str]) -> bool:
 
 def _as_expression(pattern: str) -> str:
     """Return a pattern of names, as Hadoop writes them, as a regular expression."""
-    signs = {"*": "[^/]*", "?": "[^/]", "{": "(?:", "}": ")", "[": "[", "]": "]"}
-    parts = re.split(r"(\*\*|[*?{}\[\],])", pattern)
+    signs = {"*": "[^/]*", "**": ".*", "?": "[^/]", "{": "(?:", "}": ")"}
+    parts = re.split(r"(\*\*|\[[^\]]+\]|[*?{},])", pattern)
     depth, made = 0, ""
     for part in parts:
         depth += {"{": 1, "}": -1}.get(part, 0)
-        made += ".*" if part == "**" else "|" if part == "," and depth else signs.get(part, re.escape(part))
+        if part.startswith("[") and part.endswith("]"):
+            # What is in brackets is one of some letters, or with a sign before them none of these.
+            letters = part[1:-1].replace("\\", "\\\\").replace("[", "\\[")
+            made += f"[^{letters[1:]}]" if letters[0] in "!^" else f"[{letters}]"
+        else:
+            made += "|" if part == "," and depth else signs.get(part, re.escape(part))
     return made
 
 

@@ -230,7 +230,8 @@ def _as_version(number: int, entry: Mapping[str, Any]) -> Version:
 
 def _read_version(root: Root, number: int) -> Version | None:
     """Return an entry, None where it is broken: it tells nothing, and is no reason to end a night."""
-    with contextlib.suppress(StorageError, ValueError, KeyError, TypeError, AttributeError):
+    # A store that gives no answer is another matter: what stands there may be what is live.
+    with contextlib.suppress(MissingError, ValueError, KeyError, TypeError, AttributeError):
         return _as_version(number, json.loads(root.store.get(_name(number))))
     return None
 

@@ -80,7 +80,7 @@ class ObjectStore:
         tag : str
             What `get_tagged` gave with it.
         """
-        return self._write(name, content, mode={"e_tag": tag})
+        return self._write(name, content, mode={"version" if self.kind == "gcs" else "e_tag": tag})
 
     def get(self, name: str) -> bytes:
         """Return an object; `MissingError` where there is none."""
@@ -91,7 +91,8 @@ class ObjectStore:
         obstore = self._package
         try:
             found = obstore.get(self._client, self._key(name))
-            return bytes(found.bytes()), found.meta["e_tag"] or ""
+            tag = found.meta["version"] if self.kind == "gcs" else found.meta["e_tag"]
+            return bytes(found.bytes()), tag or ""
         except _failures() as error:
             self._refuse(error, name)
 

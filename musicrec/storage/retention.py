@@ -5,14 +5,16 @@ All of it under the lock: what no run has under way, and no reader can have been
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 
 from musicrec.config import OutputConfig
+from musicrec.errors import StorageError
 from musicrec.storage.artifacts import newest_checkpoints
 from musicrec.storage.datasets import MODEL
 from musicrec.storage.history import MOVING, read_versions
 from musicrec.storage.outputs import is_set_aside
-from musicrec.storage.pointer import has_manifest
+from musicrec.storage.pointer import has_manifest, read_pointer
 from musicrec.storage.runs import PUBLISHED, SNAPSHOTS, STATE, WORK, Root
 
 SECONDS = 3600.0
@@ -99,6 +101,10 @@ def _kept(root: Root, keep: OutputConfig, standing: list[str]) -> set[str]:
             break
         if version.action in MOVING and version.at:
             until = min(version.at, now)
+    with contextlib.suppress(StorageError):
+        # Whatever became of its entry: readers are led there.
+        pointer = read_pointer(root)
+        live |= {str(pointer["run_id"]), str(pointer.get("pinned"))}
     if latest is None:
-        return {run_id for run_id in standing if has_manifest(root, run_id)}
+        return {run_id for run_id in standing if has_manifest(root, run_id)} | (live & set(standing))
     return (kept | live) & set(standing)

@@ -177,6 +177,8 @@ def open_store(uri: str, *, hadoop: Mapping[str, str] | None = None, patience_s:
             f"no store of kind {scheme}://",
             todo=f"give a directory, or one of {', '.join(f'{name}://' for name in EXTRAS)}",
         )  # fmt: skip
+    if "://" not in uri:
+        raise ConfigError(f"no URI of a store: {uri!r}", todo=f"write {scheme}://...")
     if scheme == "hdfs":
         from musicrec.storage.hdfs_store import HdfsStore
 

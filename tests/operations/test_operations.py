@@ -12,13 +12,16 @@ import pytest
 
 from musicrec.cli import main
 from musicrec.config import OutputConfig
+from musicrec.errors import StorageError
 from musicrec.operations import diff
 from musicrec.operations.shown_times import span_of, told_age
+from musicrec.operations.versions import collect_garbage
 from musicrec.storage import history, lease
 from musicrec.storage.datasets import RECOMMENDATIONS, STATUS
 from musicrec.storage.lease import locked
 from musicrec.storage.pointer import read_pointer
 from musicrec.storage.runs import HISTORY, Root, open_root, start_run
+from musicrec.storage.stores import Store
 from tests.roots import DAY, night, pointer_of, publish_run, read_lists, stage, write_tables
 
 ALL = OutputConfig(keep_snapshots=9)
@@ -180,6 +183,29 @@ def test_garbage_is_told_and_then_deleted(root: Root, capsys: pytest.CaptureFixt
         assert run(capsys, "gc", *given)[0] == 5
     assert run(capsys, "gc", *given)[0] == 0
     assert root.snapshots() == root.works() == names[2:]
+
+
+def test_what_is_live_is_no_garbage_whatever_became_of_its_entry(root: Root) -> None:
+    keep = OutputConfig(keep_snapshots=1, keep_hours=0)
+    live = [night(root, keep=ALL) for _ in range(4)][-1]
+    root.store.put(f"{HISTORY}/00000004.json", b"{")
+    collect_garbage(root, keep, is_trial=False)
+    assert live in root.snapshots()
+    assert read_lists(root, read_pointer(root)) == live
+
+
+def test_a_store_that_gives_no_answer_deletes_nothing(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    names, get = [night(root, keep=ALL) for _ in range(4)], type(root.store).get
+
+    def fail(self: Store, name: str) -> bytes:
+        if name.endswith("00000004.json"):
+            raise StorageError("the store gives no answer")
+        return get(self, name)
+
+    monkeypatch.setattr(type(root.store), "get", fail)
+    with pytest.raises(StorageError, match="gives no answer"):
+        collect_garbage(root, OutputConfig(keep_snapshots=1, keep_hours=0), is_trial=False)
+    assert root.snapshots() == names
 
 
 def test_a_lease_is_freed_on_a_store_alone(root: Root, capsys: pytest.CaptureFixture[str]) -> None:

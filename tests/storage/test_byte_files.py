@@ -8,6 +8,7 @@ import pytest
 
 from musicrec.errors import InputError
 from musicrec.storage import byte_files, uris
+from musicrec.storage.stores import open_store
 
 ODD = [
     "a[b].csv",
@@ -101,3 +102,39 @@ def test_whether_one_place_is_within_another(tmp_path: Path) -> None:
     assert uris.is_within(str(tmp_path), str(tmp_path))
     assert not uris.is_within(str(tmp_path), str(tmp_path / "songs"))
     assert not uris.is_within("/a/bc", "/a/b")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("d", "201.csv 202.csv 203.csv a.csv day=1/b.csv"), ("d/*.csv", "201.csv 202.csv 203.csv a.csv"),
+        ("d/20[1-2].csv", "201.csv 202.csv"), ("d/20[!1].csv", "202.csv 203.csv"), ("d/20[^13].csv", "202.csv"),
+        ("d/{201,a}.csv", "201.csv a.csv"), ("d/20?.csv", "201.csv 202.csv 203.csv"), ("d/**.csv", "201.csv 202.csv 203.csv a.csv day=1/b.csv"),
+        ("d/*", "201.csv 202.csv 203.csv a.csv day=1/b.csv"), ("d/day=*", "day=1/b.csv"), ("d/a.csv", "a.csv"),
+        ("nowhere", ""),
+    ],
+)  # fmt: skip
+def test_patterns_find_in_a_store_what_they_mean(bucket: str, pattern: str, found: str) -> None:
+    """What others write beside data, or have not committed, is none."""
+    store = open_store(bucket)
+    names = (
+        "201.csv",
+        "202.csv",
+        "203.csv",
+        "a.csv",
+        "day=1/b.csv",
+        "_SUCCESS",
+        "_temporary/0/x.csv",
+        ".hid/y.csv",
+    )
+    for name in names:
+        store.put(f"d/{name}", b"x")
+    listed = byte_files.list_stored(f"{bucket}/{pattern}", hadoop={})
+    start = len(bucket.partition("://")[2].partition("/")[2]) + len("/d/")
+    assert [file.name[start:] for file in listed] == found.split()
+
+
+def test_a_pattern_that_does_not_close_is_told(bucket: str) -> None:
+    open_store(bucket).put("d/a", b"x")
+    with pytest.raises(InputError, match="pattern of files"):
+        byte_files.list_stored(f"{bucket}/d/{{a", hadoop={})
