@@ -127,7 +127,8 @@ def says_unknown_scheme(error: Exception) -> bool:
 def application_of(session: SparkSession) -> str:
     """Return what a cluster manager calls the application; empty where nobody would start it again."""
     found = session.conf.get("spark.app.id", "") or ""
-    return "" if found.startswith("local-") else found
+    # One application of Spark Connect serves many, and is no sign of who holds what.
+    return "" if found.startswith("local-") or not lists_files_here(session) else found
 
 
 def start_session(settings: SparkConfig, *, app_name: str, machine: Machine) -> SparkSession:

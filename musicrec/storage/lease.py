@@ -171,7 +171,7 @@ def _acquire(root: Root, me: dict[str, Any]) -> str:
         if held.get("owner") == me["owner"]:
             # It was made, and the answer got lost.
             return tag
-        is_same = bool(me["application"]) and held.get("application") == me["application"]
+        is_same = bool(me["application"]) and held.get("application") == me["application"] and not _lives(held)
         if held and not is_same and (age := _age(store)) < EXPIRES_S:
             told = f"another run holds the lock ({_told(held)}, renewed {age:.0f} s ago)"
             raise LockError(told, where=root.where(LOCK), todo=WAIT_OR_UNLOCK)
@@ -226,6 +226,20 @@ def _age(store: Store) -> float:
     finally:
         with contextlib.suppress(StorageError):
             store.delete([probe])
+
+
+def _lives(held: dict[str, Any]) -> bool:
+    """Return whether the process that holds the lease is one of this machine, and lives."""
+    process = held.get("process")
+    if held.get("host") != socket.gethostname() or type(process) is not int:
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _told(held: dict[str, Any]) -> str:

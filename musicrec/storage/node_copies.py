@@ -98,7 +98,9 @@ def _directory() -> str:
     # In a directory that everybody may write somebody else may have put something in the way.
     if found.st_uid != os.getuid() or found.st_mode & 0o077 or directory.is_symlink():
         return make_scratch("musicrec-copies-")
-    for old in directory.glob("*/*"):
-        if time.time() - old.stat().st_mtime > MAX_AGE_S:
-            drop(old)
+    for old in directory.rglob("*"):
+        # Others may sweep, too.
+        with contextlib.suppress(OSError):
+            if old.is_file() and time.time() - old.stat().st_mtime > MAX_AGE_S:
+                old.unlink()
     return str(directory)

@@ -107,13 +107,20 @@ def test_whether_one_place_is_within_another(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pattern", "found"),
     [
-        ("d", "201.csv 202.csv 203.csv a.csv day=1/b.csv"), ("d/*.csv", "201.csv 202.csv 203.csv a.csv"),
-        ("d/20[1-2].csv", "201.csv 202.csv"), ("d/20[!1].csv", "202.csv 203.csv"), ("d/20[^13].csv", "202.csv"),
-        ("d/{201,a}.csv", "201.csv a.csv"), ("d/20?.csv", "201.csv 202.csv 203.csv"), ("d/**.csv", "201.csv 202.csv 203.csv a.csv day=1/b.csv"),
-        ("d/*", "201.csv 202.csv 203.csv a.csv day=1/b.csv"), ("d/day=*", "day=1/b.csv"), ("d/a.csv", "a.csv"),
+        ("d", "201.csv 202.csv 203.csv a.csv day=1/b.csv"),
+        ("d/*", "201.csv 202.csv 203.csv a.csv day=1/b.csv"),
+        ("d/**.csv", "201.csv 202.csv 203.csv a.csv day=1/b.csv"),
+        ("d/*.csv", "201.csv 202.csv 203.csv a.csv"),
+        ("d/20?.csv", "201.csv 202.csv 203.csv"),
+        ("d/20[1-2].csv", "201.csv 202.csv"),
+        ("d/20[!1].csv", "202.csv 203.csv"),
+        ("d/20[^13].csv", "202.csv"),
+        ("d/{201,a}.csv", "201.csv a.csv"),
+        ("d/day=*", "day=1/b.csv"),
+        ("d/a.csv", "a.csv"),
         ("nowhere", ""),
     ],
-)  # fmt: skip
+)
 def test_patterns_find_in_a_store_what_they_mean(bucket: str, pattern: str, found: str) -> None:
     """What others write beside data, or have not committed, is none."""
     store = open_store(bucket)

@@ -80,12 +80,19 @@ def test_a_lease_can_be_freed_by_hand(bucket: str) -> None:
 
 
 def test_the_same_application_takes_its_lease_over_at_once(bucket: str) -> None:
+    """As a cluster manager starts a driver again; not where its process lives, such as two runs of one session."""
     root = runs.open_root(bucket)
     with lease.locked(root, application="application_1_0001") as first:
-        with pytest.raises(LockError), lease.locked(root, application="application_1_0002"):
-            pass
-        with lease.locked(root, application="application_1_0001"):
-            first.check()
+        for application in ("application_1_0001", "application_1_0002"):
+            with pytest.raises(LockError), lease.locked(root, application=application):
+                pass
+        first.check()
+    held = {"owner": "x", "host": "elsewhere", "process": 1, "application": "application_1_0001"}
+    root.store.put(lease.LOCK, json.dumps(held).encode())
+    with pytest.raises(LockError), lease.locked(root, application="application_1_0002"):
+        pass
+    with lease.locked(root, application="application_1_0001"):
+        pass
 
 
 def test_who_has_lost_the_lease_is_told(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
