@@ -107,7 +107,7 @@ def refresh(
                     log.info(sentence)
             snapshot = _run(context, header, relations)
         run.note("published", **header)
-        lease.check()
+        lease.confirm()
         drop_old(root, config.output, is_over=True)
     log.info("published %s", snapshot)
     return snapshot

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -16,7 +15,7 @@ from musicrec.errors import ConfigError, StorageError
 from musicrec.operations.shown_times import told_time
 from musicrec.shown import without_controls
 from musicrec.storage import history, retention
-from musicrec.storage.history import MOVING, PUBLISH, ROLLBACK, Version
+from musicrec.storage.history import PUBLISH, ROLLBACK
 from musicrec.storage.lease import locked
 from musicrec.storage.numbers import RUN_ID
 from musicrec.storage.pointer import has_manifest, read_pointer
@@ -25,6 +24,8 @@ from musicrec.storage.runs import HISTORY, MANIFEST, Root
 from musicrec.storage.snapshots import load_snapshot
 
 N_LISTED = 20
+# What an entry says of a snapshot itself.
+_ABOUT = ("run_id", "snapshot", "published_at", "schema_version", "manifest_sha256", "files")
 
 
 def print_history(root: Root, *, n: int = N_LISTED) -> None:
@@ -117,11 +118,15 @@ def _live(root: Root) -> int:
 
 
 def _before(root: Root, base: int) -> str:
-    """Return the run that was published before that which is current."""
-    moving = [version for version in history.read_versions(root) if version.action in MOVING]
-    (current,) = [version for version in moving if version.number == base]
-    for version in _published_before(moving, current):
-        if version.run_id != current.run_id and has_manifest(root, version.run_id):
+    """Return the run that was published before that which is current; no more entries are read than it takes."""
+    versions = history.read_versions(root)
+    current = next(version for version in versions if version.number == base)
+    is_behind = current.action != ROLLBACK
+    for version in versions:
+        if version.run_id == current.run_id:
+            # Behind the entry that it was made by, whatever came between.
+            is_behind = is_behind or version.action != ROLLBACK
+        elif is_behind and version.action == PUBLISH and has_manifest(root, version.run_id):
             return version.run_id
     raise StorageError(
         "there is no earlier snapshot to go back to", where=root.where(HISTORY),
@@ -129,23 +134,16 @@ def _before(root: Root, base: int) -> str:
     )  # fmt: skip
 
 
-def _published_before(moving: list[Version], current: Version) -> Iterator[Version]:
-    """Yield what was published before the current run was, the latest first."""
-    published = [version for version in moving if version.action == PUBLISH]
-    own = [version.number for version in published if version.run_id == current.run_id]
-    first = min(own, default=current.number)
-    return (version for version in published if version.number < first)
-
-
 def _described(root: Root, run_id: str) -> dict[str, Any]:
     """Return what a pointer says of a run's snapshot, as when it was published."""
-    known = [version for version in history.read_versions(root) if version.run_id == run_id]
-    known = [version for version in known if version.entry.get("manifest_sha256") and version.entry.get("files")]
-    content = root.snapshot(run_id).get(MANIFEST)
-    if known:
-        names = ("run_id", "snapshot", "published_at", "schema_version", "manifest_sha256", "files")
-        return {name: known[0].entry[name] for name in names}
-    paths = [entry.name for entry in root.snapshot(run_id).entries() if entry.name != MANIFEST]
-    at: datetime | None = next((v.at for v in history.read_versions(root) if v.run_id == run_id), None)
-    about = describe(run_id, content, paths)
+    at: datetime | None = None
+    for version in history.read_versions(root):
+        if version.run_id == run_id:
+            if {"manifest_sha256", "files"} <= set(version.entry):
+                return {name: version.entry[name] for name in _ABOUT}
+            at = version.at
+    # Of before there were such entries.
+    snapshot = root.snapshot(run_id)
+    paths = [entry.name for entry in snapshot.entries() if entry.name != MANIFEST]
+    about = describe(run_id, snapshot.get(MANIFEST), paths)
     return {**about, "published_at": at.isoformat(timespec="seconds") if at else about["published_at"]}

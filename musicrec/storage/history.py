@@ -34,7 +34,7 @@ class Version:
     Attributes
     ----------
     number : int
-        Its place in the order of versions, from 1; 0 where it is not noted yet.
+        Its place in the order of versions, from 1.
     action : {"publish", "rollback", "backfill"}
     run_id : str
     at : datetime or None

@@ -16,7 +16,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,8 @@ WAIT_OR_UNLOCK = (
 class Lease:
     """What a run holds while it works."""
 
-    def __init__(self) -> None:
-        self._lost = threading.Event()
+    def __init__(self, is_held: Callable[[], bool] = lambda: True) -> None:
+        self._lost, self._is_held = threading.Event(), is_held
 
     def lose(self) -> None:
         """Note that somebody else has it."""
@@ -59,6 +59,12 @@ class Lease:
                 "another run has taken over the lease of this one, which did not renew it in time",
                 todo="look at the network and at what held this process up; the other run goes on",
             )
+
+    def confirm(self) -> None:
+        """Ask the store whether it is held, before what cannot be taken back; raises as `check`."""
+        if not self._is_held():
+            self.lose()
+        self.check()
 
 
 @contextlib.contextmanager
@@ -144,7 +150,11 @@ def _leased(root: Root, application: str) -> Iterator[Lease]:
         "application": application,
     }  # fmt: skip
     tag = _acquire(root, me)
-    lease, is_over = Lease(), threading.Event()
+
+    def is_held() -> bool:
+        return _read(root.store)[0].get("owner") == me["owner"]
+
+    lease, is_over = Lease(is_held), threading.Event()
     renewing = threading.Thread(target=_renew, args=(root.store, me, tag, lease, is_over), daemon=True)
     renewing.start()
     try:

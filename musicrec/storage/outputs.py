@@ -77,10 +77,12 @@ def replace_output(run: Run, *, report: dict[str, Any]) -> None:
         root.store.delete_all(f"{WORK}/{run_id}")
 
 
-def is_set_aside(root: Root, run_id: str) -> bool:
-    """Return whether a run that was cut holds what stood in the output, and nothing stands there."""
-    is_there = VECTOR_NEIGHBORS.name in root.store.children()
-    return not is_there and REPLACED_NEIGHBORS.name in root.store.children(f"{WORK}/{run_id}")
+def set_aside(root: Root) -> list[str]:
+    """Return the runs that were cut and hold what stood in the output, as long as nothing stands there."""
+    # Only directories are renamed.
+    if root.store.path() is None or Path(neighbors_directory(root)).exists():
+        return []
+    return [run_id for run_id in root.works() if Path(root.work(run_id).uri, REPLACED_NEIGHBORS.name).is_dir()]
 
 
 def _published(root: Root) -> list[str]:
@@ -109,7 +111,5 @@ def _swap(run: Run, staged: Path) -> None:
 
 
 def _put_back(root: Root, target: Path) -> None:
-    replaced = [Path(root.work(run_id).uri, REPLACED_NEIGHBORS.name) for run_id in root.works()]
-    replaced = [directory for directory in replaced if directory.is_dir()]
-    if replaced and not target.exists():
-        replaced[-1].rename(target)
+    if replaced := set_aside(root):
+        Path(root.work(replaced[-1]).uri, REPLACED_NEIGHBORS.name).rename(target)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from musicrec.errors import StorageError
@@ -15,7 +14,7 @@ from musicrec.storage.files import sync_files
 from musicrec.storage.plain import as_json
 from musicrec.storage.pointer import read_pointer
 from musicrec.storage.rows import FileRecord
-from musicrec.storage.runs import MANIFEST, REPORT, SNAPSHOTS, Root, Run
+from musicrec.storage.runs import MANIFEST, REPORT, SNAPSHOTS, Root, Run, utc_now
 
 
 def publish(
@@ -57,7 +56,7 @@ def publish(
         {"path": REPORT, "bytes": len(page), "sha256": hashlib.sha256(page).hexdigest()},
     ]
     files.sort(key=lambda each: str(each["path"]))
-    content = as_json({**manifest, "finished_at": _now(), "files": files}).encode()
+    content = as_json({**manifest, "finished_at": utc_now(), "files": files}).encode()
     run.snapshot.put(MANIFEST, content)
     if (directory := run.snapshot.path()) is not None:
         sync_files(directory)
@@ -86,15 +85,11 @@ def describe(run_id: str, manifest: bytes, paths: Iterable[str]) -> dict[str, An
     return {
         "run_id": run_id,
         "snapshot": f"{SNAPSHOTS}/{run_id}",
-        "published_at": _now(),
+        "published_at": utc_now(),
         "schema_version": SCHEMA_VERSION,
         "manifest_sha256": hashlib.sha256(manifest).hexdigest(),
         "files": tables,
     }
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def is_older_than_live(root: Root, run_id: str) -> bool:

@@ -13,7 +13,7 @@ from musicrec.errors import StorageError
 from musicrec.storage.artifacts import newest_checkpoints
 from musicrec.storage.datasets import MODEL
 from musicrec.storage.history import MOVING, read_versions
-from musicrec.storage.outputs import is_set_aside
+from musicrec.storage.outputs import set_aside
 from musicrec.storage.pointer import has_manifest, read_pointer
 from musicrec.storage.runs import PUBLISHED, SNAPSHOTS, STATE, WORK, Root
 
@@ -63,7 +63,8 @@ def drop_failed(
         As in `drop_old`.
     """
     standing = set(root.snapshots()) if left is None else left
-    failed = [run_id for run_id in root.works() if run_id not in standing and not is_set_aside(root, run_id)]
+    standing |= set(set_aside(root))
+    failed = [run_id for run_id in root.works() if run_id not in standing]
     if is_over:
         for run_id in () if is_trial else failed:
             root.store.delete_all(f"{WORK}/{run_id}")
@@ -83,28 +84,27 @@ def drop_failed(
 
 def _kept(root: Root, keep: OutputConfig, standing: list[str]) -> set[str]:
     """Return the runs whose snapshots stay; where nobody knows what is current all that are whole do."""
-    kept: set[str] = set()
-    live: set[str] = set()
-    now, latest = datetime.now(UTC), None
+    kept, live, named = set[str](), set[str](), set[str | None]()
+    now, is_any = datetime.now(UTC), False
     until = now
     for version in read_versions(root):
-        if latest is None:
-            latest = version
-            live |= {str(version.entry.get("pinned"))}
+        if not is_any:
+            named.add(version.entry.get("pinned"))
+        is_any = True
         # Whoever has read the pointer a moment before the next version was made may read on for so long.
-        age = (now - until).total_seconds()
-        is_wanted = len(kept) < keep.keep_snapshots or age < keep.keep_hours * SECONDS
+        is_young = (now - until).total_seconds() < keep.keep_hours * SECONDS
+        is_wanted = len(kept) < keep.keep_snapshots or is_young
+        if not is_wanted and len(live) >= N_LIVE:
+            break
         if version.run_id in standing:
             kept |= {version.run_id} if is_wanted else set()
-            live |= {version.run_id} if version.action in MOVING and len(live) <= N_LIVE else set()
-        if not is_wanted and len(live) > N_LIVE:
-            break
+            live |= {version.run_id} if version.action in MOVING and len(live) < N_LIVE else set()
         if version.action in MOVING and version.at:
             until = min(version.at, now)
     with contextlib.suppress(StorageError):
         # Whatever became of its entry: readers are led there.
         pointer = read_pointer(root)
-        live |= {str(pointer["run_id"]), str(pointer.get("pinned"))}
-    if latest is None:
-        return {run_id for run_id in standing if has_manifest(root, run_id)} | (live & set(standing))
-    return (kept | live) & set(standing)
+        named |= {pointer["run_id"], pointer.get("pinned")}
+    if not is_any:
+        kept = {run_id for run_id in standing if has_manifest(root, run_id)}
+    return {run_id for run_id in standing if run_id in kept | live or run_id in named}

@@ -125,7 +125,7 @@ def start_run(root: Root, *, run_date: date) -> Run:
         standing.append(str(json.loads(root.store.get(POINTER))["run_id"]))
     while True:
         run = Run(f"{day}-{take_number(root.store, NUMBERS, day=day, standing=standing):03d}", root)
-        state = as_json(_state(run.run_id, "running", {"started_at": _now()}))
+        state = as_json(_state(run.run_id, "running", {"started_at": utc_now()}))
         # Where two have taken one number, one of them makes this.
         if run.work.create(STATE, state.encode()):
             return run
@@ -142,10 +142,11 @@ def read_state(root: Root, run_id: str) -> dict[str, Any]:
 
 
 def _state(run_id: str, state: str, more: Mapping[str, Any]) -> dict[str, Any]:
-    return {"run_id": run_id, "state": state, "noted_at": _now(), **more}
+    return {"run_id": run_id, "state": state, "noted_at": utc_now(), **more}
 
 
-def _now() -> str:
+def utc_now() -> str:
+    """Return the time as files tell it, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

@@ -74,7 +74,7 @@ def join_vectors(session: SparkSession, config: Config, source: VectorsInput, *,
                 "stages": context.stages,
                 "config": config_as_dict(config)["neighbors"],
             }
-            lease.check()
+            lease.confirm()
             replace_output(run, report=report)
     log.info("wrote %s", neighbors_directory(root))
     return root.uri

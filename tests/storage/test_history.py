@@ -5,7 +5,9 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
+import duckdb
 import pytest
 
 from musicrec.config import OutputConfig
@@ -13,7 +15,7 @@ from musicrec.errors import LockError, StorageError
 from musicrec.storage import artifacts, history, retention
 from musicrec.storage.lease import locked
 from musicrec.storage.pointer import read_pointer
-from musicrec.storage.runs import HISTORY, POINTER, STATE, Root, Run
+from musicrec.storage.runs import HISTORY, POINTER, STATE, Root, Run, open_root
 from musicrec.storage.snapshots import open_snapshot
 from musicrec.storage.stores import Store
 from tests.roots import AT_ONCE, DAY, night, pointer_of, publish_run, read_lists, stage
@@ -72,6 +74,35 @@ def test_readers_in_a_loop_see_no_error(root: Root, dates: list[date]) -> None:
         reader.join()
     assert failures == []
     assert len(set(read)) > 1
+
+
+def test_duckdb_reads_a_directory_while_twenty_nights_are_published(tmp_path: Path) -> None:
+    """By the pointer's own list of files, as a reader of a bucket does, which may not list."""
+    root, found, is_over = open_root(str(tmp_path / "out")), set[tuple[str, int]](), threading.Event()
+    names = [night(root, keep=OutputConfig())]
+    failures: list[BaseException] = []
+
+    def look() -> None:
+        try:
+            with duckdb.connect() as engine:
+                while not is_over.is_set():
+                    files = [
+                        f"{root.uri}/published/{name}" for name in pointer_of(root)["files"]["recommendations"]
+                    ]
+                    rows = engine.execute("SELECT track_id FROM read_parquet(?)", [files]).fetchall()
+                    found.update((row[0], len(rows)) for row in rows)
+        except BaseException as error:
+            failures.append(error)
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    names += [night(root, keep=OutputConfig()) for _ in range(20)]
+    is_over.set()
+    reader.join()
+    assert failures == []
+    assert {n for _, n in found} == {3}
+    assert {run_id for run_id, _ in found} <= set(names)
+    assert len(found) > 3
 
 
 def test_the_history_says_what_was_current(root: Root) -> None:
@@ -337,7 +368,9 @@ def test_what_failed_goes_before_the_next_run_but_for_its_training(root: Root) -
     assert last in standing(root)
 
 
-def test_neighbors_that_were_set_aside_do_not_go(root: Root) -> None:
+def test_neighbors_that_were_set_aside_do_not_go(tmp_path: Path) -> None:
+    """Only a directory is renamed: in a bucket nothing is set aside."""
+    root = open_root(str(tmp_path / "out"))
     run, _ = stage(root)
     root.store.delete_all(f"published/snapshots/{run.run_id}")
     root.store.put(f"work/{run.run_id}/replaced-neighbors/x", b"")
