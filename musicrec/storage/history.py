@@ -92,7 +92,7 @@ def commit(root: Root, about: Mapping[str, Any], *, action: str, base: int) -> d
     LockError
         Another one has published, or rolled back, meanwhile.
     StorageError
-        It could not be written.
+        It could not be written, or the snapshot is gone: the entry leads nowhere, and is passed over.
     """
     before = _read_version(root, base) if base else None
     pinned = about["run_id"] if action == ROLLBACK else before.entry.get("pinned") if before else None
@@ -108,8 +108,18 @@ def commit(root: Root, about: Mapping[str, Any], *, action: str, base: int) -> d
         if _make(root, entry):
             break
     if action in MOVING:
+        _check_stands(root, entry)
         move_pointer(root, entry)
     return entry
+
+
+def _check_stands(root: Root, entry: Mapping[str, Any]) -> None:
+    """Look at the snapshot once more, now that retention knows that it is wanted (`retention.drop_old`)."""
+    if not has_manifest(root, entry["run_id"]):
+        raise StorageError(
+            f"the snapshot of run {entry['run_id']} was deleted this moment; what was current before stays so",
+            where=root.snapshot(entry["run_id"]).uri, todo="musicrec history --root ROOT lists what there is",
+        )  # fmt: skip
 
 
 def _make(root: Root, entry: Mapping[str, Any]) -> bool:

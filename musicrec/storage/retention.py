@@ -15,7 +15,8 @@ from musicrec.storage.datasets import MODEL
 from musicrec.storage.history import MOVING, read_versions
 from musicrec.storage.outputs import set_aside
 from musicrec.storage.pointer import has_manifest, read_pointer
-from musicrec.storage.runs import PUBLISHED, SNAPSHOTS, STATE, WORK, Root
+from musicrec.storage.runs import MANIFEST, PUBLISHED, SNAPSHOTS, STATE, WORK, Root
+from musicrec.storage.stores import MissingError
 
 SECONDS = 3600.0
 # The current one, and that which a reader may have opened a moment before.
@@ -41,10 +42,9 @@ def drop_old(root: Root, keep: OutputConfig, *, is_over: bool, is_trial: bool = 
     standing = root.snapshots()
     kept = _kept(root, keep, standing)
     old = [run_id for run_id in standing if run_id not in kept]
-    places = [f"{PUBLISHED}/{SNAPSHOTS}/{run_id}" for run_id in old]
-    for place in () if is_trial else places:
-        root.store.delete_all(place)
-    return places + drop_failed(root, left=kept, is_over=is_over, is_trial=is_trial)
+    gone = [run_id for run_id in old if is_trial or _drop_snapshot(root, run_id, keep)]
+    left = set(standing) - set(gone)
+    return [_place(run_id) for run_id in gone] + drop_failed(root, left=left, is_over=is_over, is_trial=is_trial)
 
 
 def drop_failed(
@@ -80,6 +80,29 @@ def drop_failed(
         if not is_trial:
             root.store.delete_all(place) if rest == names else root.store.delete(rest)
     return gone
+
+
+def _drop_snapshot(root: Root, run_id: str, keep: OutputConfig) -> bool:
+    """Delete a snapshot; return False where it was made current meanwhile, and stays.
+
+    Whoever makes it current takes no lock, and looks for its manifest once that is done (`history.commit`). The
+    manifest goes first, then the history is looked at again: of the two, one sees what the other did.
+    """
+    snapshot = root.snapshot(run_id)
+    manifest = b""
+    with contextlib.suppress(MissingError):
+        manifest = snapshot.get(MANIFEST)
+    snapshot.delete([MANIFEST])
+    if run_id in _kept(root, keep, root.snapshots()):
+        if manifest:
+            snapshot.put(MANIFEST, manifest)
+        return False
+    root.store.delete_all(_place(run_id))
+    return True
+
+
+def _place(run_id: str) -> str:
+    return f"{PUBLISHED}/{SNAPSHOTS}/{run_id}"
 
 
 def _kept(root: Root, keep: OutputConfig, standing: list[str]) -> set[str]:

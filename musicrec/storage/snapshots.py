@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -51,34 +51,33 @@ class Snapshot:
         return f"{self.store.uri}/{name}"
 
     def check_sizes(self) -> None:
-        """Look at each file of a directory, without reading it.
+        """Look at each file, without reading it.
 
         Raises
         ------
         StorageError
             One is missing, or of another size.
         """
+        found = {entry.name: entry.n_bytes for entry in self.store.entries()}
         for name in self.files:
-            if fault := self._fault_of_size(name):
+            if fault := self._fault_of_size(name, found):
                 raise _broken(fault, self.where(name))
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """Read all files, and yield those that are not as published, each with what is wrong."""
+        found = {entry.name: entry.n_bytes for entry in self.store.entries()}
         for name in self.files:
-            if fault := self._fault_of_size(name) or self._fault_of(name):
+            if fault := self._fault_of_size(name, found) or self._fault_of(name):
                 yield name, fault
-        for entry in self.store.entries():
-            if entry.name not in self.files and entry.name != MANIFEST:
-                yield entry.name, "was not published with it"
+        for name in found:
+            if name not in self.files and name != MANIFEST:
+                yield name, "was not published with it"
 
-    def _fault_of_size(self, name: str) -> str:
-        try:
-            n_bytes = self.store.stat(name).n_bytes
-        except MissingError:
+    def _fault_of_size(self, name: str, found: Mapping[str, int]) -> str:
+        """Return what is wrong with a file, given the bytes of all that there are."""
+        if name not in found:
             return "is missing"
-        except StorageError as error:
-            return error.what
-        expected = self.files[name][0]
+        n_bytes, expected = found[name], self.files[name][0]
         return "" if n_bytes == expected else f"has {n_bytes} bytes, and was published with {expected}"
 
     def _fault_of(self, name: str) -> str:

@@ -3,8 +3,10 @@
 import json
 import re
 import uuid
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -15,14 +17,16 @@ from musicrec.config import OutputConfig
 from musicrec.errors import StorageError
 from musicrec.operations import diff
 from musicrec.operations.shown_times import span_of, told_age
-from musicrec.operations.versions import collect_garbage
+from musicrec.operations.versions import collect_garbage, rollback
 from musicrec.storage import history, lease
 from musicrec.storage.datasets import RECOMMENDATIONS, STATUS
 from musicrec.storage.lease import locked
+from musicrec.storage.local_store import LocalStore
 from musicrec.storage.pointer import read_pointer
 from musicrec.storage.runs import HISTORY, Root, open_root, start_run
+from musicrec.storage.snapshots import open_snapshot
 from musicrec.storage.stores import Store
-from tests.roots import DAY, night, pointer_of, publish_run, read_lists, stage, write_tables
+from tests.roots import AT_ONCE, DAY, night, pointer_of, publish_run, read_lists, stage, write_tables
 
 ALL = OutputConfig(keep_snapshots=9)
 
@@ -111,6 +115,64 @@ def test_a_run_under_way_does_not_publish_over_a_rollback(root: Root) -> None:
     with pytest.raises(lease.LockError, match=f"rollback of {first} by"):
         publish_run(begun, tables, base=base)
     assert pointer_of(root)["run_id"] == first
+
+
+CALLS = ("get", "put", "create", "replace_if", "get_tagged", "stat", "delete", "delete_all", "entries", "children")
+
+
+def interrupted(work: Callable[[], object], other: Callable[[], object], *, at: int) -> bool:
+    """Do the work, and the other between two of its calls of the store; return whether there were so many."""
+    calls, depth = iter(range(at + 1)), [0]
+    with pytest.MonkeyPatch.context() as patch:
+        for name in CALLS:
+            original = getattr(LocalStore, name)
+
+            def call(*given: Any, _original: Any = original, **named: Any) -> Any:
+                # The other's own calls find none left; and one call that makes others is one.
+                if depth[0] == 0 and next(calls, None) == at:
+                    other()
+                depth[0] += 1
+                try:
+                    return _original(*given, **named)
+                finally:
+                    depth[0] -= 1
+
+            patch.setattr(LocalStore, name, call)
+        work()
+    return next(calls, None) is None
+
+
+@pytest.mark.parametrize("is_rollback_cut", [True, False])
+def test_what_is_made_live_while_it_is_deleted_is_whole_or_not_live(tmp_path: Path, is_rollback_cut: bool) -> None:
+    is_any_left, at, outcomes = True, 0, set()
+    while is_any_left:
+        root = open_root(str(tmp_path / str(at)))
+        first, _, third = (night(root, keep=ALL) for _ in range(3))
+        is_live: list[bool] = []
+
+        def take_back(root: Root = root, first: str = first, is_live: list[bool] = is_live) -> None:
+            try:
+                rollback(root, to=first)
+                is_live.append(True)
+            except StorageError:
+                is_live.append(False)
+
+        def collect(root: Root = root) -> None:
+            collect_garbage(root, AT_ONCE, is_trial=False)
+
+        works = (take_back, collect) if is_rollback_cut else (collect, take_back)
+        is_any_left = interrupted(*works, at=at)
+        if is_any_left:
+            (outcome,) = is_live
+            assert read_pointer(root)["run_id"] == (first if outcome else third), at
+            assert list(open_snapshot(root).faults()) == [], at
+            # What nobody wants goes with the next night, and the history goes on.
+            last = night(root)
+            assert read_lists(root, read_pointer(root)) == last
+            outcomes.add(outcome)
+        at += 1
+    assert outcomes == {True, False}
+    assert at > 10
 
 
 def test_what_was_published_before_files_were_named_is_taken_back(root: Root) -> None:
