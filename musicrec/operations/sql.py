@@ -46,8 +46,10 @@ def _duckdb(table: str, snapshot: Snapshot, names: Sequence[str]) -> str:
 
 
 def _spark(table: str, snapshot: Snapshot, _: Sequence[str]) -> str:
-    # As Spark's own connector is called.
-    place = _place(table, snapshot).replace("s3://", "s3a://", 1)
+    # As Spark's own connectors are called; Azure's is told the account with the container.
+    scheme, _, below = _place(table, snapshot).partition("://")
+    scheme = "abfss" if scheme == "az" and "@" in below.partition("/")[0] else {"s3": "s3a"}.get(scheme, scheme)
+    place = f"{scheme}://{below}" if below else scheme
     return f"CREATE OR REPLACE TEMPORARY VIEW {table} USING parquet OPTIONS (path {_quoted(place, escape=True)});"
 
 

@@ -13,6 +13,8 @@ from musicrec.storage.lease import holder
 from musicrec.storage.pointer import read_pointer
 from musicrec.storage.runs import Root, read_state
 
+KILLED = "the last run was killed"
+
 
 def report_status(root: Root, *, max_age_s: float | None = None) -> tuple[list[str], list[str]]:
     """Return lines that say how things stand, and what is not well.
@@ -31,6 +33,12 @@ def report_status(root: Root, *, max_age_s: float | None = None) -> tuple[list[s
     held = holder(root)
     live, faults = _live(root, max_age_s)
     latest, more = _latest(root, is_held=bool(held))
+    if not held and (held := holder(root)):
+        # A run began while we looked.
+        latest, more = _latest(root, is_held=True)
+    elif more == [KILLED]:
+        # It may have ended between the two looks.
+        latest, more = _latest(root, is_held=False)
     under_way = f"under way  {held}" if held else "under way  nothing"
     return [*live, *latest, under_way], [*faults, *more]
 
@@ -60,7 +68,7 @@ def _latest(root: Root, *, is_held: bool) -> tuple[list[str], list[str]]:
     line = f"last run   {latest.get('run_id')}: {' '.join(_told(latest))}"
     outcome = latest.get("state")
     if outcome == "running" and not is_held:
-        return [f"{line}, but nobody holds the lock: it was killed"], ["the last run was killed"]
+        return [f"{line}, but nobody holds the lock: it was killed"], [KILLED]
     return [line], [f"the last run {outcome}"] if outcome in ("failed", "refused") else []
 
 

@@ -73,7 +73,8 @@ def list_stored(uri: str, *, hadoop: Mapping[str, str]) -> list[StoredFile]:
     # Up to its first sign a pattern is the name of a place.
     fixed = re.match(r"[^*?\[\]{}]*", name)
     start = fixed[0].rpartition("/")[0] if fixed and fixed[0] != name else name
-    found = [StoredFile(store, entry.name, entry.n_bytes) for entry in store.entries(start)]
+    # An object without bytes is how some tools mark a folder.
+    found = [StoredFile(store, entry.name, entry.n_bytes) for entry in store.entries(start) if entry.n_bytes]
     skip = len(start) + 1 if start else 0
     found = [file for file in found if all(is_data(part) for part in file.name[skip:].split("/"))]
     if start == name:

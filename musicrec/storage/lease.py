@@ -17,6 +17,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,14 @@ def holder(root: Root) -> str:
             return path.read_text(errors="replace").strip() or "unknown"
         return ""
     held, _ = _read(root.store)
-    return _told(held) if held and _age(root.store) < EXPIRES_S else ""
+    if not held:
+        return ""
+    try:
+        age = _age(root.store)
+    except StorageError:
+        # Who may only read has no clock but the own one, and takes no lease by it.
+        age = (datetime.now(UTC) - root.store.stat(LOCK).written).total_seconds()
+    return _told(held) if age < EXPIRES_S else ""
 
 
 def unlock(root: Root) -> str:

@@ -8,6 +8,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 # What Java leaves as it is in a path.
 SAFE = "/:@&=+$,;!*'()~"
+# Other names for the scheme of one store.
+ONE_STORE = {"s3a": "s3", "abfs": "az", "abfss": "az"}
 
 
 def exists(path: str) -> bool:
@@ -19,10 +21,23 @@ def is_within(uri: str, place: str) -> bool:
     """Return whether a path or URI is below a directory or a place of a store, or is it."""
     path, directory = local_path(uri), local_path(place)
     if path is None or directory is None:
-        inner, outer = (each.replace("s3a://", "s3://", 1).rstrip("/") + "/" for each in (uri, place))
-        return inner.startswith(outer)
+        if path is not None or directory is not None:
+            return False
+        (store, account, inner), (other, theirs, outer) = _parts(uri), _parts(place)
+        # Where a URI does not name the account, the environment does, and it may be that one.
+        is_same = store == other and (account == theirs or not (account and theirs))
+        return is_same and f"{inner}/".startswith(f"{outer}/" if outer else "")
     inner, outer = os.path.realpath(path), os.path.realpath(directory)
     return os.path.isdir(outer) and os.path.commonpath([inner, outer]) == outer
+
+
+def _parts(uri: str) -> tuple[str, str, str]:
+    """Return the store of a URI however its scheme is written, Azure's account where it is named, and the rest."""
+    scheme, _, place = uri.partition("://")
+    bucket, _, below = place.partition("/")
+    scheme = ONE_STORE.get(scheme, scheme)
+    bucket, _, account = bucket.partition("@") if scheme == "az" else (bucket, "", "")
+    return f"{scheme}://{bucket}", account.partition(".")[0], below.strip("/")
 
 
 def local_path(uri: str) -> str | None:

@@ -15,7 +15,7 @@ import pytest
 from musicrec.cli import main
 from musicrec.config import OutputConfig
 from musicrec.errors import StorageError
-from musicrec.operations import diff
+from musicrec.operations import diff, sql, status
 from musicrec.operations.shown_times import span_of, told_age
 from musicrec.operations.versions import collect_garbage, rollback
 from musicrec.storage import history, lease
@@ -24,8 +24,8 @@ from musicrec.storage.lease import locked
 from musicrec.storage.local_store import LocalStore
 from musicrec.storage.pointer import read_pointer
 from musicrec.storage.runs import HISTORY, Root, open_root, start_run
-from musicrec.storage.snapshots import open_snapshot
-from musicrec.storage.stores import Store
+from musicrec.storage.snapshots import Snapshot, open_snapshot
+from musicrec.storage.stores import Store, open_store
 from tests.roots import AT_ONCE, DAY, night, pointer_of, publish_run, read_lists, stage, write_tables
 
 ALL = OutputConfig(keep_snapshots=9)
@@ -347,6 +347,51 @@ def test_statements_are_those_of_the_engine(tmp_path: Path, capsys: pytest.Captu
     _, out, _ = run(capsys, "sql", "--root", root.uri, "--dialect", "athena")
     assert "`rank` int," in out
     assert f"o\\'ut/published/snapshots/{run_id}/status/'" in out
+
+
+@pytest.mark.parametrize(
+    ("uri", "place"),
+    [
+        ("s3://b/out", "s3a://b/out"),
+        ("gs://b/out", "gs://b/out"),
+        ("abfss://c@one.dfs.core.windows.net/out", "abfss://c@one.dfs.core.windows.net/out"),
+    ],
+)
+def test_places_are_told_to_spark_as_its_connectors_call_them(uri: str, place: str) -> None:
+    snapshot = Snapshot(open_store(uri), "2026-01-02-001", {}, {})
+    assert f"(path '{place}/status/')" in sql._spark("status", snapshot, [])
+
+
+@pytest.mark.parametrize("second", [("process 1", "running"), ("", "published")], ids=["begins", "and ends"])
+def test_a_run_that_begins_while_the_status_looks_was_not_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: tuple[str, str]
+) -> None:
+    root = open_root(str(tmp_path / "out"))
+    night(root)
+    started = start_run(root, run_date=DAY)
+    started.note("published")
+    # Who holds the lock at each look, and what the run says of itself from then on.
+    looks = iter([("", "running"), second])
+
+    def look(_: Root) -> str:
+        held, state = next(looks)
+        started.note(state)
+        return held
+
+    monkeypatch.setattr(status, "holder", look)
+    assert status.report_status(root)[1] == []
+
+
+def test_who_may_only_read_is_told_who_holds_the_lease(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = open_root(bucket)
+    night(root)
+    with locked(root):
+
+        def refuse(self: Store, name: str, *parts: bytes) -> None:
+            raise StorageError("access denied", where=name)
+
+        monkeypatch.setattr(type(root.store), "put", refuse)
+        assert lease.holder(root).startswith("process")
 
 
 def test_statements_for_spark_run_there(spark, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -104,6 +104,28 @@ def test_whether_one_place_is_within_another(tmp_path: Path) -> None:
     assert not uris.is_within("/a/bc", "/a/b")
 
 
+AZURE = "abfss://c@one.dfs.core.windows.net"
+
+
+@pytest.mark.parametrize(
+    ("uri", "place", "is_within"),
+    [
+        ("s3://b/out", "s3a://b/", True),
+        ("s3://b/out", "s3://b", True),
+        ("s3://b/outer", "s3://b/out", False),
+        ("s3://bc/out", "s3://b", False),
+        ("gs://b/out", "s3://b", False),
+        ("/b/out", "s3://b", False),
+        (f"{AZURE}/songs/out", "az://c/songs", True),
+        ("az://c/songs/out", f"{AZURE}/songs", True),
+        (f"{AZURE}/songs/out", f"{AZURE.replace('dfs', 'blob')}/songs", True),
+        (f"{AZURE}/songs/out", f"{AZURE.replace('one', 'two')}/songs", False),
+    ],
+)
+def test_a_place_of_a_store_has_several_names(uri: str, place: str, is_within: bool) -> None:
+    assert uris.is_within(uri, place) == is_within
+
+
 @pytest.mark.parametrize(
     ("pattern", "found"),
     [
@@ -136,6 +158,9 @@ def test_patterns_find_in_a_store_what_they_mean(bucket: str, pattern: str, foun
     )
     for name in names:
         store.put(f"d/{name}", b"x")
+    # So some tools mark a folder.
+    store.put("d/day=1", b"")
+    store.put("d/empty.csv", b"")
     listed = byte_files.list_stored(f"{bucket}/{pattern}", hadoop={})
     start = len(bucket.partition("://")[2].partition("/")[2]) + len("/d/")
     assert [file.name[start:] for file in listed] == found.split()
