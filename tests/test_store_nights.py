@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -110,11 +111,10 @@ def counted(ask: Any, n_read: list[int]) -> Any:
 
 def copies_of(root: Root) -> list[Path]:
     """Return the copies of objects that this machine still has."""
-    place = root.uri.replace("://", "/", 1).split("/")[:2]
-    found = Path("/tmp", f"musicrec-copies-{os.getuid()}", *place).rglob("*")
-    return [
-        path for path in found if path.is_file() and not path.name.startswith(".") and "a%20night" in str(path)
-    ]
+    scheme, _, below = root.uri.partition("://")
+    place = quote(below, safe="/ ")
+    found = Path("/tmp", f"musicrec-copies-{os.getuid()}", scheme).rglob("*")
+    return [path for path in found if path.is_file() and not path.name.startswith(".") and place in str(path)]
 
 
 def test_vectors_in_a_bucket_are_joined_in_a_bucket(spark, keys_of_spark: dict[str, str], tmp_path: Path) -> None:

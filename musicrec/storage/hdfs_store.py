@@ -50,6 +50,11 @@ class HdfsStore:
         """The place."""
         return f"{self.service}{self.root}"
 
+    @property
+    def server(self) -> str:
+        """Nothing: the URI tells them apart."""
+        return ""
+
     def below(self, name: str) -> HdfsStore:
         """Return the store of what stands below a name."""
         return HdfsStore(self.service, self._path(name))

@@ -27,6 +27,11 @@ class LocalStore:
 
     uri: str
 
+    @property
+    def server(self) -> str:
+        """Nothing: the URI tells them apart."""
+        return ""
+
     def below(self, name: str) -> LocalStore:
         """Return the store of what stands below a name."""
         return LocalStore(str(self._path(name)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -44,7 +45,7 @@ def local_file(store: Store, name: str) -> str | None:
     own = store.path(name)
     if own is not None:
         return own
-    path = _place(store.uri) / quote(name, safe="/ ")
+    path = _place(store) / quote(name, safe="/ ")
     if path.exists():
         return str(path)
     with writing(path):
@@ -76,12 +77,14 @@ def cleared(store: Store) -> Iterator[None]:
 def drop_copies(store: Store) -> None:
     """Delete the copies that this machine has of what stands in a store."""
     if store.path() is None:
-        drop(_place(store.uri))
+        drop(_place(store))
 
 
-def _place(uri: str) -> Path:
-    scheme, _, below = uri.partition("://")
-    return Path(_directory(), scheme, quote(below, safe="/ "))
+def _place(store: Store) -> Path:
+    scheme, _, below = store.uri.partition("://")
+    # Two servers may have a bucket of one name.
+    server = hashlib.sha256(store.server.encode()).hexdigest()[:16] if store.server else "own"
+    return Path(_directory(), scheme, server, quote(below, safe="/ "))
 
 
 @cache

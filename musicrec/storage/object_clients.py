@@ -40,6 +40,12 @@ def find_client(kind: str, bucket: str, options: tuple[tuple[str, str], ...], *,
     return _make_client(kind, bucket, options, patience_s, _surroundings())
 
 
+def find_endpoints(options: tuple[tuple[str, str], ...]) -> list[str]:
+    """Return the servers that the client is told to ask; none where it asks the store's own."""
+    told = [dict(options).get("aws_endpoint", ""), *(os.environ.get(name, "") for name in _ENDPOINTS)]
+    return list(filter(None, told))
+
+
 def _surroundings() -> int:
     """Return a number that is another one where the client would find other credentials."""
     return hash(tuple(item for item in sorted(os.environ.items()) if item[0].startswith(_VARIABLES)))
@@ -61,9 +67,8 @@ def _make_client(
         },
     }
     given: Any = dict(options)
-    endpoints = [given.get("aws_endpoint", ""), *(os.environ.get(name, "") for name in _ENDPOINTS)]
     # Whoever gives an endpoint without TLS wants it.
-    http = {"allow_http": True} if any(each.startswith("http://") for each in endpoints) else {}
+    http = {"allow_http": True} if any(each.startswith("http://") for each in find_endpoints(options)) else {}
     client: Any = {"connect_timeout": f"{CONNECT_S}s", "timeout": f"{REQUEST_S}s", **http}
     shared: Any = {"client_options": client, "retry_config": retry}
     if kind == "azure":

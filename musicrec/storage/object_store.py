@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from musicrec.errors import ConfigError, StorageError
-from musicrec.storage.object_clients import find_client
+from musicrec.storage.object_clients import find_client, find_endpoints
 from musicrec.storage.stores import Entry, MissingError, Part, checked_name
 
 if TYPE_CHECKING:
@@ -54,6 +54,11 @@ class ObjectStore:
     def uri(self) -> str:
         """The place, without credentials."""
         return "/".join(filter(None, (f"{SCHEMES[self.kind]}://{self.bucket}", self.prefix)))
+
+    @property
+    def server(self) -> str:
+        """What tells stores of one URI apart: the endpoints, where the client is told any."""
+        return " ".join(find_endpoints(self.options))
 
     def below(self, name: str) -> ObjectStore:
         """Return the store of what stands below a name."""

@@ -66,6 +66,11 @@ class Store(Protocol):
         """The place, without credentials."""
         ...
 
+    @property
+    def server(self) -> str:
+        """What tells stores of one URI apart, as servers of buckets; empty where the URI does."""
+        ...
+
     def below(self, name: str) -> Store:
         """Return the store of what stands below a name."""
         ...

@@ -73,6 +73,19 @@ def test_a_node_keeps_one_copy_of_an_object(bucket: str, monkeypatch: pytest.Mon
     node_copies.drop_copies(store)
 
 
+def test_buckets_of_one_name_on_two_servers_share_no_copy(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = open_store(bucket)
+    ArrayFiles(one).write(0, array=np.arange(9))
+    other = open_store(bucket, hadoop={"spark.hadoop.fs.s3a.endpoint": "http://127.0.0.1:9"}, patience_s=1)
+    assert one.uri == other.uri
+    try:
+        assert node_copies.local_file(one, "00000.array.npy")
+        with pytest.raises(StorageError):
+            node_copies.local_file(other, "00000.array.npy")
+    finally:
+        node_copies.drop_copies(one)
+
+
 def test_a_full_disk_makes_no_copy_and_reads_all_the_same(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     store = open_store(bucket)
     files = ArrayFiles(store)
