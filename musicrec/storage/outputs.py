@@ -56,8 +56,16 @@ def check_output(root: Root, *, overwrite: bool) -> None:
         raise StorageError("the output exists", where=neighbors_directory(root), todo=todo)
 
 
-def replace_output(run: Run, *, report: dict[str, Any]) -> None:
+def replace_output(run: Run, *, n_files: int, report: dict[str, Any]) -> None:
     """Put what the run has staged in the place of what stood there, with its report; delete what failed runs left.
+
+    Parameters
+    ----------
+    run : Run
+    n_files : int
+        How many files its tasks have written, by numbers from 0: what else a listing finds is none of theirs.
+    report : dict
+        JSON values; the list of files is added.
 
     Raises
     ------
@@ -65,10 +73,10 @@ def replace_output(run: Run, *, report: dict[str, Any]) -> None:
         What stood there before stands there again.
     """
     root, files = run.root, staged_neighbors(run)
-    names = [f"{VECTOR_NEIGHBORS.name}/{name}" for name in files.names()]
+    names = [f"{VECTOR_NEIGHBORS.name}/{files.name(number)}" for number in range(n_files)]
     if root.store.path() is not None:
         _swap(run, Path(files.store.uri))
-    root.store.put(NEIGHBORS_REPORT, as_json({**report, "files": sorted(names)}).encode())
+    root.store.put(NEIGHBORS_REPORT, as_json({**report, "files": names}).encode())
     if root.store.path() is None:
         old = [entry.name for entry in root.store.entries(VECTOR_NEIGHBORS.name) if _is_ours(entry.name)]
         root.store.delete(set(old) - set(names))

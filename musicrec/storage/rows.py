@@ -47,7 +47,7 @@ class RowFiles:
         repeated : sequence of str
             Columns whose values repeat. Of keys and scores a dictionary is time for nothing.
         """
-        self.store.put(self._name(number), _as_parquet(rows, repeated))
+        self.store.put(self.name(number), _as_parquet(rows, repeated))
 
     def write_recorded(self, number: int, rows: pa.Table, *, repeated: Sequence[str] = ()) -> FileRecord:
         """Write rows that will be published, in the order of their first column; return the file's record.
@@ -59,14 +59,14 @@ class RowFiles:
         repeated : sequence of str
         """
         content, ids = _as_parquet(rows, repeated), rows.column(0)
-        self.store.put(self._name(number), content)
+        self.store.put(self.name(number), content)
         first, last = (ids[0].as_py(), ids[-1].as_py()) if rows.num_rows else (None, None)
         digest = hashlib.sha256(content).hexdigest()
-        return FileRecord(self._name(number), rows.num_rows, content.nbytes, digest, first, last)
+        return FileRecord(self.name(number), rows.num_rows, content.nbytes, digest, first, last)
 
     def read_piece(self, number: int, *, columns: list[str] | None = None) -> pa.Table:
         """Return the rows of one task, by the number that it wrote them under."""
-        return self._read(self._name(number), columns)
+        return self._read(self.name(number), columns)
 
     def read_named(self, name: str) -> pa.Table:
         """Return the rows of a file by its name."""
@@ -107,7 +107,8 @@ class RowFiles:
     def _entries(self) -> Iterator[Entry]:
         return (entry for entry in self.store.entries() if entry.name.startswith(self.prefix))
 
-    def _name(self, number: int) -> str:
+    def name(self, number: int) -> str:
+        """Return the name of the file of a task's number."""
         return f"{self.prefix}{number:05d}.parquet"
 
     def _unreadable(self, error: Exception, name: str) -> StorageError:

@@ -65,7 +65,7 @@ def join_vectors(session: SparkSession, config: Config, source: VectorsInput, *,
         with recorded(context, header=header), node_copies.cleared(run.work):
             start_workers(context)
             started = time.monotonic()
-            figures = _join(context, source)
+            n_files, figures = _join(context, source)
             report = {
                 "vectors": vectors,
                 "metric": source.metric,
@@ -75,13 +75,13 @@ def join_vectors(session: SparkSession, config: Config, source: VectorsInput, *,
                 "config": config_as_dict(config)["neighbors"],
             }
             lease.confirm()
-            replace_output(run, report=report)
+            replace_output(run, n_files=n_files, report=report)
     log.info("wrote %s", neighbors_directory(root))
     return root.uri
 
 
-def _join(context: Context, source: VectorsInput) -> dict[str, object]:
-    """Write the neighbors into the run's work and return what the report says of them."""
+def _join(context: Context, source: VectorsInput) -> tuple[int, dict[str, object]]:
+    """Write the neighbors into the run's work; return how many files, and what the report says of them."""
     read = read_vectors(context, source)
     with input_errors(source.uri):
         packed = write_packed(context, read.pieces(), n_rows=read.n)
@@ -104,14 +104,16 @@ def _join(context: Context, source: VectorsInput) -> dict[str, object]:
         staged = staged_neighbors(context.run)
         write = ids.row_writer(staged, shared, context.config.neighbors.k)
         found = write_neighbors(context, cells, family, truth, write=write)
+        n_files = int(found["n_units"])
     else:
         found = write_neighbors(context, cells, family, truth)
         songs = ids.as_embeddings(read.rows())
         numbered = write_vector_numbers(context, songs, n_songs=packed.n_songs)
         lists = write_lists(context, cells, numbered)
         write_rows(context, lists, whole_ids=read.has_whole_ids)
+        n_files = numbered.n_ranges
     about = {"n_vectors": packed.n_songs, "dim": survey["max_dim"], "half_precision": survey["is_half"]}
-    return {**about, **found}
+    return n_files, {**about, **found}
 
 
 def _with_neighbors_for_all(context: Context, *, n: int) -> Context:
