@@ -196,29 +196,36 @@ def test_a_night_outlives_a_server_that_is_away_for_twenty_seconds(
                 assert list(open_snapshot(root).faults()) == []
 
 
-# Runs a night, and dies right before it asks what is named.
+# Runs a night, and dies right before it asks what is named, or writes what holds a text.
 KILLED = """
 import os, signal, sys
 from musicrec.storage.object_store import ObjectStore
 from musicrec.cli import main
 
-kind, ending, *arguments = sys.argv[1:]
+kind, ending, text, *arguments = sys.argv[1:]
 def ask(self, name, *given, _ask=getattr(ObjectStore, kind), **named):
-    if isinstance(name, str) and f"{self.uri}/{name}".endswith(ending):
+    is_it = isinstance(name, str) and f"{self.uri}/{name}".endswith(ending)
+    if is_it and (not text or text.encode() in bytes(given[0])):
         os.killpg(os.getpgrp(), signal.SIGKILL)
     return _ask(self, name, *given, **named)
 setattr(ObjectStore, kind, ask)
 sys.exit(main(arguments))
 """
 POINTS = {
-    "before the encoder": ("put", "model/encoder.safetensors"),
-    "before the manifest": ("put", "manifest.json"),
-    "before the history": ("create", "history/00000002.json"),
-    "before the pointer": ("replace_if", "current.json"),
+    "before the run has a name": ("create", "state.json", ""),
+    "before the songs are numbered": ("put", "state.json", '"number"'),
+    "before the encoder": ("put", "model/encoder.safetensors", ""),
+    "before the cells": ("put", "state.json", '"cells"'),
+    "before the join": ("put", "state.json", '"join"'),
+    "before the lists": ("put", "state.json", '"sort"'),
+    "before the report": ("put", "report.html", ""),
+    "before the manifest": ("put", "manifest.json", ""),
+    "before the history": ("create", "history/00000002.json", ""),
+    "before the pointer": ("replace_if", "current.json", ""),
 }
 
 
-@pytest.mark.slow
+@pytest.mark.stores
 def test_a_driver_that_is_killed_leaves_the_old_night_and_the_next_publishes_its_rows(
     s3: servers.Server, bucket: str, tmp_path: Path
 ) -> None:
@@ -240,8 +247,8 @@ def test_a_driver_that_is_killed_leaves_the_old_night_and_the_next_publishes_its
     assert run() == 0, (tmp_path / "log").read_text()
     root = open_root(bucket)
     rows, live = tables_of(root), open_snapshot(root).run_id
-    for point, (kind, ending) in POINTS.items():
-        assert run(kind, ending) == -signal.SIGKILL, point
+    for point, killed in POINTS.items():
+        assert run(*killed) == -signal.SIGKILL, point
         assert open_snapshot(root).run_id == live, point
         assert list(open_snapshot(root).faults()) == [], point
         lease.unlock(root)
