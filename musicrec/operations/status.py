@@ -33,12 +33,10 @@ def report_status(root: Root, *, max_age_s: float | None = None) -> tuple[list[s
     held = holder(root)
     live, faults = _live(root, max_age_s)
     latest, more = _latest(root, is_held=bool(held))
-    if not held and (held := holder(root)):
-        # A run began while we looked.
-        latest, more = _latest(root, is_held=True)
-    elif more == [KILLED]:
-        # It may have ended between the two looks.
-        latest, more = _latest(root, is_held=False)
+    if more == [KILLED]:
+        # It may have begun while we looked, and ended, too.
+        held = holder(root)
+        latest, more = _latest(root, is_held=bool(held))
     under_way = f"under way  {held}" if held else "under way  nothing"
     return [*live, *latest, under_way], [*faults, *more]
 

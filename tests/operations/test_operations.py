@@ -248,10 +248,9 @@ def test_garbage_is_told_and_then_deleted(root: Root, capsys: pytest.CaptureFixt
 
 
 def test_what_is_live_is_no_garbage_whatever_became_of_its_entry(root: Root) -> None:
-    keep = OutputConfig(keep_snapshots=1, keep_hours=0)
     live = [night(root, keep=ALL) for _ in range(4)][-1]
     root.store.put(f"{HISTORY}/00000004.json", b"{")
-    collect_garbage(root, keep, is_trial=False)
+    collect_garbage(root, AT_ONCE, is_trial=False)
     assert live in root.snapshots()
     assert read_lists(root, read_pointer(root)) == live
 
@@ -266,7 +265,7 @@ def test_a_store_that_gives_no_answer_deletes_nothing(root: Root, monkeypatch: p
 
     monkeypatch.setattr(type(root.store), "get", fail)
     with pytest.raises(StorageError, match="gives no answer"):
-        collect_garbage(root, OutputConfig(keep_snapshots=1, keep_hours=0), is_trial=False)
+        collect_garbage(root, AT_ONCE, is_trial=False)
     assert root.snapshots() == names
 
 
