@@ -22,6 +22,7 @@ from musicrec.config_lists import ListsConfig
 from musicrec.config_renames import translate
 from musicrec.config_types import (
     AboveZero,
+    CatalogName,
     Count,
     Delimiter,
     Encoding,
@@ -76,6 +77,7 @@ class OutputConfig(Section):
     root: str = ""
     keep_snapshots: Count = 3
     keep_hours: Weight = 48.0
+    iceberg_catalog: CatalogName = ""
 
 
 class ModelExpert(Section):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -41,7 +41,20 @@ def _explain(model: type[BaseModel], item: Any, given_as: Mapping[str, str]) -> 
         return f"unknown key {name!r}; did you mean {_nearest_key(model, name)!r}?"
     shown = f"{name} (given as {given_as[name]})" if name in given_as else name
     told = LIST_WANTED if item["type"] == "tuple_type" else item["msg"]
+    # A pattern is no sentence.
+    told = (
+        f"Input should be {_description(model, item['loc'])}"
+        if item["type"] == "string_pattern_mismatch"
+        else told
+    )
     return f"{shown}: {told} (found {str(item['input'])[:60]!r})"
+
+
+def _description(model: type[BaseModel], place: Sequence[str | int]) -> str:
+    field = model.model_fields[str(place[0])]
+    if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+        return _description(field.annotation, place[1:])
+    return str(field.description)
 
 
 def _nearest_key(model: type[BaseModel], name: str) -> str:

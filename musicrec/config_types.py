@@ -27,6 +27,7 @@ def _known_encoding(name: str) -> str:
 Encoding = Annotated[str, AfterValidator(_known_encoding)]
 Delimiter = Annotated[str, Field(pattern=r"^[\x09\x20-\x7e]?$", description="one character, or empty")]
 # The description stands for a pattern where people read its range.
+CatalogName = Annotated[str, Field(pattern=r"^([\w-]+(\.[\w-]+)+)?$", description="CATALOG.NAMESPACE, or empty")]
 MemorySize = Annotated[str, Field(pattern=r"^\d+[mgMG]$", description="a whole number, then m or g")]
 
 

@@ -45,6 +45,7 @@ from musicrec.songs import newest_year
 from musicrec.spark.failures import input_errors
 from musicrec.spark.session import application_of, hadoop_settings
 from musicrec.storage import datasets, history, node_copies, runs
+from musicrec.storage.iceberg import check_catalog, follow
 from musicrec.storage.lease import locked
 from musicrec.storage.plain import without_secrets
 from musicrec.storage.promises import check_writable
@@ -87,6 +88,7 @@ def refresh(
     root = runs.open_root(config.output.root, hadoop=hadoop_settings(session), patience_s=NIGHT_S)
     _check_apart(config, root)
     check_writable(root)
+    check_catalog(root, config.output.iceberg_catalog)
     with locked(root, application=application_of(session)) as lease:
         base = history.settle(root)
         # First of all: the run needs the space.
@@ -109,6 +111,8 @@ def refresh(
         run.note("published", **header)
         lease.confirm()
         drop_old(root, config.output, is_over=True)
+        for table in follow(root, config.output.iceberg_catalog):
+            log.info("table %s.%s follows", config.output.iceberg_catalog, table)
     log.info("published %s", snapshot)
     return snapshot
 
@@ -133,6 +137,7 @@ def plan(session: SparkSession, config: Config, *, run_date: date) -> dict[str, 
     root = runs.open_root(config.output.root, hadoop=hadoop_settings(session), patience_s=NIGHT_S)
     _check_apart(config, root)
     check_writable(root)
+    check_catalog(root, config.output.iceberg_catalog)
     with input_errors(config.input.tracks):
         source = read_source(session, config.input, lists=config.lists)
         first_rows = preview(source)

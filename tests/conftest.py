@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.utils.config import Config as IcebergConfig
 from pyspark.sql import SparkSession
 
 from musicrec.config import Config, load_config
@@ -74,6 +76,21 @@ def bucket(s3: servers.Server, request: pytest.FixtureRequest, monkeypatch: pyte
         monkeypatch.setenv(name, value)
     name = re.sub(r"[^\w-]", " ", request.node.name).strip()
     return f"s3://{servers.BUCKET}/{name} {uuid.uuid4().hex[:8]}"
+
+
+def set_catalog(monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
+    """Configure the catalog `lake` of Iceberg, as the environment of a process does."""
+    for name, value in settings.items():
+        monkeypatch.setenv(f"PYICEBERG_CATALOG__LAKE__{name.upper()}", value)
+    # It is read once, when the package is loaded.
+    monkeypatch.setattr("pyiceberg.catalog._ENV_CONFIG", IcebergConfig())
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Catalog:
+    """A catalog of Iceberg in SQLite, by the name `lake`."""
+    set_catalog(monkeypatch, uri=f"sqlite:///{tmp_path / 'lake.db'}", warehouse=(tmp_path / "lake").as_uri())
+    return load_catalog("lake")
 
 
 @pytest.fixture(scope="session")

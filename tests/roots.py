@@ -20,6 +20,8 @@ from musicrec.storage.stores import Store, open_store
 DAY = date(2026, 1, 2)
 AT_ONCE = OutputConfig(keep_snapshots=1, keep_hours=0)
 N_PARTS = 3
+# Of the manifests of these nights, beside the run.
+MORE: dict[str, Any] = {}
 Tables = dict[Dataset, list[FileRecord]]
 
 
@@ -62,7 +64,9 @@ def stage(root: Root, day: date = DAY) -> tuple[Run, Tables]:
 
 
 def publish_run(run: Run, tables: Tables, *, base: int, promote: bool = True) -> str:
-    return publish(run, manifest={"run_id": run.run_id}, report="", tables=tables, base=base, promote=promote)
+    return publish(
+        run, manifest={"run_id": run.run_id, **MORE}, report="", tables=tables, base=base, promote=promote
+    )
 
 
 def night(root: Root, day: date = DAY, keep: OutputConfig = AT_ONCE, *, promote: bool = True) -> str:

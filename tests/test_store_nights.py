@@ -14,13 +14,16 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+import pyarrow.dataset as ds
 import pytest
+from pyiceberg.catalog import Catalog
 
 import musicrec
 from musicrec.config import OutputConfig
 from musicrec.operations.versions import collect_garbage
 from musicrec.storage import history, lease
 from musicrec.storage.object_store import ObjectStore
+from musicrec.storage.pointer import read_pointer
 from musicrec.storage.runs import Root, open_root, read_state
 from musicrec.storage.snapshots import open_snapshot
 from tests import servers
@@ -65,7 +68,7 @@ def told_by(root: Root) -> Iterator[tuple[str, bytes]]:
 
 def test_a_night_in_a_bucket_publishes_what_one_in_a_directory_does(
     spark, catalog, keys_of_spark: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, lake: Catalog,
 ) -> None:  # fmt: skip
     """From inputs in a bucket, too, in the driver's and the tasks' own processes, by what Spark was told."""
     caplog.set_level(logging.DEBUG, logger="musicrec")
@@ -79,6 +82,7 @@ def test_a_night_in_a_bucket_publishes_what_one_in_a_directory_does(
     for name, source in (("directory", str(catalog[0])), ("bucket", f"{uri}/in")):
         root = str(tmp_path / "out") if name == "directory" else f"{uri}/out"
         inputs = [f"input.{key}={source}/{key}" for key in ("playlists", "favorites")]
+        inputs += ["output.iceberg_catalog=lake.music"] if name == "directory" else []
         config = make_config(f"{source}/tracks", root, *inputs, "model.expert.gate_share=0.12", *CELLS)
         refresh(spark, config, run_date=DAY, with_report=True)
     in_directory, in_bucket = open_root(str(tmp_path / "out")), open_root(f"{uri}/out", hadoop=keys_of_spark)
@@ -86,6 +90,9 @@ def test_a_night_in_a_bucket_publishes_what_one_in_a_directory_does(
     assert {name.split("/")[0] for name in tables_of(in_bucket)} == {
         "recommendations", "user_recommendations", "status",
     }  # fmt: skip
+    for table in ("recommendations", "user_recommendations", "status"):
+        published = ds.dataset(str(tmp_path / "out/published" / read_pointer(in_directory)["snapshot"] / table))
+        assert lake.load_table(("music", table)).scan().to_arrow().equals(published.to_table())
     # What tasks have written the driver does not read again.
     assert n_read == [0]
     assert list(open_snapshot(in_bucket).faults()) == []

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 else:
     Commands = object
 
-OPERATIONS = ("status", "history", "rollback", "diff", "gc", "unlock", "sql")
+OPERATIONS = ("status", "history", "rollback", "diff", "gc", "unlock", "sql", "iceberg")
 DIALECTS = ("duckdb", "spark", "trino", "athena")
 
 
@@ -38,7 +38,7 @@ def add_command(commands: Commands, name: str, *, text: str, example: str) -> ar
 
 def add_operations(commands: Commands) -> None:
     """Add all commands of this room."""
-    for add in (_add_status, _add_history, _add_rollback, _add_diff, _add_gc, _add_unlock, _add_sql):
+    for add in (_add_status, _add_history, _add_rollback, _add_diff, _add_gc, _add_unlock, _add_sql, _add_iceberg):
         parser = add(commands)
         parser.add_argument("--root", required=True, metavar="URI", help="output.root of the refresh")
 
@@ -123,4 +123,14 @@ def _add_sql(commands: Commands) -> argparse.ArgumentParser:
         example="musicrec sql --root s3://bucket/lists --dialect trino",
     )  # fmt: skip
     parser.add_argument("--dialect", required=True, choices=DIALECTS)
+    return parser
+
+
+def _add_iceberg(commands: Commands) -> argparse.ArgumentParser:
+    parser = add_command(
+        commands, "iceberg",
+        text="have the tables of a catalog of Iceberg name the files of what is live, as runs and rollbacks do",
+        example="musicrec iceberg --root s3://bucket/lists --catalog lake.music",
+    )  # fmt: skip
+    parser.add_argument("--catalog", default="", metavar="CATALOG.NAMESPACE", help="by default the live run's")
     return parser

@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 from musicrec import console
 from musicrec.config import load_config
+from musicrec.errors import ConfigError
 from musicrec.operations import diff, sql, versions
 from musicrec.operations.shown_times import span_of
 from musicrec.operations.status import report_status
+from musicrec.storage import iceberg
 from musicrec.storage.lease import unlock
 from musicrec.storage.runs import Root, open_root
 
@@ -38,8 +40,11 @@ def _history(root: Root, arguments: argparse.Namespace) -> int:
 
 
 def _rollback(root: Root, arguments: argparse.Namespace) -> int:
+    catalogs = [iceberg.catalog_of(root)]
     entry = versions.rollback(root, to=arguments.to)
     console.show_result(f"{entry['run_id']} is live, as version {entry['version']}")
+    for name in dict.fromkeys([*catalogs, iceberg.catalog_of(root)]):
+        iceberg.follow(root, name)
     return 0
 
 
@@ -68,6 +73,17 @@ def _sql(root: Root, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _iceberg(root: Root, arguments: argparse.Namespace) -> int:
+    name = arguments.catalog or iceberg.catalog_of(root)
+    if not name:
+        todo = "give --catalog CATALOG.NAMESPACE, or set output.iceberg_catalog for the runs"
+        raise ConfigError("the run that is live has no catalog of Iceberg", where=root.uri, todo=todo)
+    iceberg.check_catalog(root, name)
+    changed = iceberg.follow(root, name)
+    console.show_result("\n".join(f"changed {name}.{table}" for table in changed) or f"{name} is as it should be")
+    return 0
+
+
 _OPERATIONS: dict[str, Callable[[Root, argparse.Namespace], int]] = {
     "status": _status,
     "history": _history,
@@ -76,4 +92,5 @@ _OPERATIONS: dict[str, Callable[[Root, argparse.Namespace], int]] = {
     "gc": _gc,
     "unlock": _unlock,
     "sql": _sql,
+    "iceberg": _iceberg,
 }

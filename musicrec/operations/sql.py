@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from musicrec.errors import StorageError
 from musicrec.storage.datasets import RECOMMENDATIONS, STATUS, USER_RECOMMENDATIONS
-from musicrec.storage.lookup import UNREADABLE
-from musicrec.storage.ranged import open_ranged
+from musicrec.storage.rows import columns_of
 from musicrec.storage.runs import Root
 from musicrec.storage.snapshots import Snapshot, open_snapshot
 
@@ -88,9 +83,5 @@ def _quoted(text: str, *, escape: bool = False) -> str:
 
 
 def _columns(snapshot: Snapshot, name: str, types: dict[str, str], *, quote: str = '"') -> str:
-    try:
-        with open_ranged(snapshot.store, name, n_bytes=snapshot.files[name][0]) as source:
-            schema: pa.Schema = pq.read_schema(source)
-    except UNREADABLE as error:
-        raise StorageError(f"cannot read the columns: {error}", where=snapshot.where(name)) from None
+    schema = columns_of(snapshot.store, name)
     return ",\n    ".join(f"{quote}{field.name}{quote} {types[str(field.type)]}" for field in schema)
