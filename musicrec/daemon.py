@@ -24,6 +24,7 @@ PRELOADED = (
     "musicrec.lists.short_tasks",
     "musicrec.lists.spread_tasks",
     "musicrec.neighbors.cell_tasks",
+    "musicrec.neighbors.item_tasks",
     "musicrec.neighbors.join_tasks",
     "musicrec.neighbors.pack",
     "musicrec.neighbors.truth_tasks",

@@ -102,15 +102,9 @@ WRITTEN_KEYS = _schema(piece=LongType(), n_rows=LongType(), n_repeated=LongType(
 # work where lists hold each once, and how many songs have it. Blobs of the 12 features: the middle one of the
 # known values, how many have it, how many are known.
 WRITTEN_TRACKS = _schema(
-    piece=LongType(),
-    n_rows=LongType(),
-    n_duplicates=LongType(),
-    recording=LongType(),
-    n_of_recording=LongType(),
-    values=VALUES,
-    n_of_value=KEYS,
-    n_known=KEYS,
-)
+    piece=LongType(), n_rows=LongType(), n_duplicates=LongType(), recording=LongType(),
+    n_of_recording=LongType(), values=VALUES, n_of_value=KEYS, n_known=KEYS,
+)  # fmt: skip
 
 # Artists of some songs: how many songs each has, and the sums of their inputs, artist by artist.
 ARTIST_BLOCKS = _schema(target=IntegerType(), part=IntegerType(), artists=KEYS, counts=KEYS, sums=SUMS)
@@ -186,6 +180,12 @@ BLOCKS = _schema(
 
 # A cell with the number of its items; `cell` is unique. `drawn` are rows of the cell's part that a sample has.
 CELLS = _schema(cell=LongType(), n_items=LongType(), drawn=ArrayType(LongType()))
+
+# Items of a part, blobs in the order in which they were asked for: int64 keys, n x n_facts int64 facts, vectors.
+SENT_ITEMS = _schema(part=LongType(), keys=KEYS, facts=KEYS, vectors=VECTORS)
+
+# How far the neighbors of some queries are at most: blobs of their rows among all, and of float64 distances.
+REACHES = _schema(queries=ROWS, reach=VALUES)
 
 # The nearest neighbors of the sample among a share of the items. Blobs of n_queries x k: int64 keys, groups,
 # of each n_groups, and cells, -1 where there is none, and float32 scores, NaN there.

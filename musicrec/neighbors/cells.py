@@ -10,14 +10,15 @@ import pyarrow as pa
 
 from musicrec.arrays import Ints
 from musicrec.context import Context
-from musicrec.neighbors import cell_tasks
+from musicrec.neighbors import cell_tasks, item_tasks
 from musicrec.neighbors.cell_tasks import CellSettings
 from musicrec.neighbors.item_files import ItemFiles
+from musicrec.neighbors.item_tasks import ItemSettings
 from musicrec.neighbors.pack import PackedSongs
 from musicrec.neighbors.plan import CellPlan
-from musicrec.neighbors.search.index import CellIndex, CellReader
+from musicrec.neighbors.search.index import CellIndex
 from musicrec.neighbors.search.items import Items, concatenate
-from musicrec.neighbors.search.spaces import Frame
+from musicrec.neighbors.search.spaces import Frame, Space
 from musicrec.spark.arrow import numbers
 from musicrec.spark.partitions import partition_targets
 from musicrec.storage import datasets
@@ -29,7 +30,8 @@ class Cells:
     """The stored items.
 
     `index` knows the cells of all tables, of which the first `n_cells` hold each item once; `drawn` are the items
-    of a sample; `repeated` are the `n_repeated` songs that share one with others, `schemas.REPEATED`.
+    of a sample, by rising key; `repeated` are the `n_repeated` songs that share one with others,
+    `schemas.REPEATED`.
     """
 
     settings: CellSettings
@@ -78,18 +80,15 @@ def write_cells(context: Context, packed: PackedSongs, plan: CellPlan) -> Cells:
         cell = numbers(found.column("cell"))
         counts[cell] = numbers(found.column("n_items"))
         index = CellIndex(np.concatenate([[0], np.cumsum(counts)]), settings.first_cells)
+        n_items, n_wanted = int(index.starts[settings.n_first]), context.config.neighbors.expert.n_truth_queries
+        sample = _drawn(index, found, n_items=n_items, n_wanted=n_wanted)
+        drawn = gather_items(context, files.read, index, sample, space=settings.space)
         return Cells(
             settings=settings,
             frame=plan.frame,
             n_songs=packed.n_songs,
             index=index,
-            drawn=_drawn(
-                CellReader(files.read, index),
-                index,
-                found,
-                n_items=int(index.starts[settings.n_first]),
-                n_wanted=context.config.neighbors.expert.n_truth_queries,
-            ),
+            drawn=drawn.take(np.argsort(drawn.keys)),
             repeated=repeated,
             n_repeated=repeated.count(),
             read=files.read,
@@ -99,7 +98,7 @@ def write_cells(context: Context, packed: PackedSongs, plan: CellPlan) -> Cells:
 def has_repeated_keys(cells: Cells) -> bool:
     """Return whether two songs have one key."""
     # Parts follow each other, those of the first table first; one without items is no file.
-    bounds = cells.index.starts[cells.index.first_cells]
+    bounds = cells.index.bounds
     filled = np.flatnonzero((np.diff(bounds) > 0) & (bounds[:-1] < cells.n_items))
     keys = [np.concatenate([cells.read(part).keys for part in filled.tolist()])[: cells.n_items]]
     if cells.n_repeated:
@@ -117,21 +116,40 @@ def _has_equal(keys: Ints) -> bool:
     return bool((ordered[1:] == ordered[:-1]).any())
 
 
-def _drawn(cells: CellReader, index: CellIndex, found: pa.Table, *, n_items: int, n_wanted: int) -> Items:
-    """Return the items of the sample by rising key.
+def gather_items(
+    context: Context, read: Callable[[int], Items], index: CellIndex, rows: Ints, *, space: Space
+) -> Items:
+    """Return some items, which tasks have sent.
+
+    Parameters
+    ----------
+    context : Context
+    read : callable
+        Returns the items of a part.
+    index : CellIndex
+    rows : int64 array, shape (n,)
+        Of all rows, at least one, rising.
+    space : Space
+        Of the vectors.
+    """
+    parts = np.unique(np.searchsorted(index.bounds, rows, side="right") - 1)
+    settings = ItemSettings(rows, parts, index, read)
+    found = item_tasks.as_items(context.numbers(len(parts)), settings=settings).toArrow().sort_by("part")
+    return concatenate([item_tasks.items_in(row, vector_type=space.vector_type) for row in found.to_pylist()])
+
+
+def _drawn(index: CellIndex, found: pa.Table, *, n_items: int, n_wanted: int) -> Ints:
+    """Return the rows of the items of the sample, rising.
 
     Songs are drawn by their hash. Where few are items, because most songs share theirs, that draws too few: then
     items are taken evenly.
     """
     parts = np.searchsorted(index.first_cells, numbers(found.column("cell")), side="right") - 1
-    firsts = index.starts[index.first_cells][parts]
     drawn = [
         first + np.array(rows)
-        for first, rows in zip(firsts, found.column("drawn").to_pylist(), strict=True)
+        for first, rows in zip(index.bounds[parts], found.column("drawn").to_pylist(), strict=True)
         if rows
     ]
     n_least = min(n_items, n_wanted)
     even = np.unique(np.linspace(0, n_items - 1, n_least).astype(np.int64))
-    rows = np.sort(np.concatenate(drawn)) if 2 * sum(map(len, drawn)) >= n_least else even
-    items = concatenate([cells.rows(row, row + 1) for row in rows.tolist()])
-    return items.take(np.argsort(items.keys))
+    return np.sort(np.concatenate(drawn)) if 2 * sum(map(len, drawn)) >= n_least else even

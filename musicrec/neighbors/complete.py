@@ -7,12 +7,12 @@ import pyarrow as pa
 
 from musicrec.arrays import Ints
 from musicrec.context import Context
-from musicrec.neighbors.cells import Cells
+from musicrec.messages import WRITTEN
+from musicrec.neighbors.cells import Cells, gather_items
 from musicrec.neighbors.join_tasks import Found, as_neighbors
-from musicrec.neighbors.search.index import CellReader
-from musicrec.neighbors.search.items import concatenate
 from musicrec.neighbors.search.top_k import Lists
 from musicrec.neighbors.truth import asking_points, search_cells
+from musicrec.spark.tasks import write_each_piece
 from musicrec.storage.rows import RowFiles
 
 # Items that are compared with all at most, about as many as those of which the truth is found. Where more lists
@@ -38,16 +38,21 @@ def complete_lists(context: Context, cells: Cells, short: Ints, *, units: Ints, 
     rows = short[:: max(1, -(-len(short) // MAX_COMPLETED))]
     if not len(rows):
         return
-    reader = CellReader(cells.read, cells.index)
-    queries = concatenate([reader.rows(row, row + 1) for row in rows.tolist()])
+    queries = gather_items(context, cells.read, cells.index, rows, space=cells.settings.space)
     asking, everywhere = asking_points(queries, cells.settings.space), np.full(len(queries), np.inf)
     lists, _ = search_cells(context, cells, queries, asking, everywhere, leaders=None, k=k)
     unit = np.searchsorted(units, rows, side="right") - 1
-    for number in np.unique(unit).tolist():
-        some = np.flatnonzero(unit == number)
+    numbers = np.unique(unit).tolist()
+
+    def completed(i: int) -> pa.Table:
+        some = np.flatnonzero(unit == numbers[i])
         found = Found(queries.keys[some], 0, Lists(lists.keys[some], lists.groups[some], lists.scores[some]))
-        before = files.read_piece(number)
+        before = files.read_piece(numbers[i])
         order = np.arange(before.num_rows)
-        order[rows[some] - units[number]] = before.num_rows + np.arange(len(some))
+        order[rows[some] - units[numbers[i]]] = before.num_rows + np.arange(len(some))
         both = pa.concat_tables([before, as_neighbors(found).cast(before.schema)])
-        files.write(number, both.take(pa.array(order)).combine_chunks())
+        return both.take(pa.array(order)).combine_chunks()
+
+    # A second attempt reads what the first one wrote, and writes the same.
+    write = write_each_piece(completed, lambda i, found: files.write(numbers[i], found))
+    context.numbers(len(numbers)).mapInArrow(write, WRITTEN).toArrow()

@@ -8,16 +8,16 @@ import numpy as np
 
 from musicrec.arrays import Doubles, Floats, Ints
 from musicrec.context import Context
+from musicrec.messages import REACHES, blob_of
 from musicrec.neighbors import truth_tasks
 from musicrec.neighbors.cells import Cells
 from musicrec.neighbors.search.hashing import Exact
-from musicrec.neighbors.search.index import CHUNK_ROWS, CellReader, cut_parts
+from musicrec.neighbors.search.index import cut_parts
 from musicrec.neighbors.search.items import Items
-from musicrec.neighbors.search.pruning import reach_within
 from musicrec.neighbors.search.spaces import Space
 from musicrec.neighbors.search.top_k import Lists, merge_lists
 from musicrec.neighbors.search.voronoi import Voronoi
-from musicrec.neighbors.truth_tasks import TruthSettings
+from musicrec.neighbors.truth_tasks import ReachSettings, TruthSettings
 from musicrec.spark.partitions import default_partitions
 
 
@@ -46,7 +46,7 @@ def find_truth(context: Context, cells: Cells) -> Truth | None:
         if isinstance(settings.family, Voronoi):
             leaders = settings.family.leaders.centers
             home = settings.family.assign(asking)[:, 0]
-            reach = _reach(queries, asking, home, cells, k=k)
+            reach = _reach(context, cells, queries, asking, home, k=k)
         lists, found = search_cells(context, cells, queries, asking, reach, leaders=leaders, k=k)
         return Truth(space, queries, lists.scores, found)
 
@@ -95,18 +95,17 @@ def asking_points(items: Items, space: Space) -> Floats:
     return space.as_found(vectors) if asking is None else asking
 
 
-def _reach(queries: Items, asking: Floats, home: Ints, cells: Cells, *, k: int) -> Doubles:
+def _reach(context: Context, cells: Cells, queries: Items, asking: Floats, home: Ints, *, k: int) -> Doubles:
     """Return how far the k-th of each query's list of its own cell is; no k nearest of all are farther."""
-    reader, index, settings = CellReader(cells.read, cells.index), cells.index, cells.settings
-    reach = np.full(len(queries), np.inf)
-    for i, cell in enumerate(home.tolist()):
-        start = int(index.starts[cell])
-        # The first of a cell that holds half of the catalog are enough.
-        stop = min(int(index.starts[cell + 1]), start + CHUNK_ROWS)
-        if stop > start:
-            items = reader.rows(start, stop)
-            points = settings.space.as_found(items.vectors.astype(np.float32))
-            reach[i] = reach_within(asking[i], queries.facts[i], points, items.facts, k=k, rules=settings.rules)
+    # Tasks with queries of neighboring cells read few parts each.
+    order, n_tasks = np.argsort(home, kind="stable"), min(len(home), default_partitions(context.session))
+    firsts = np.linspace(0, len(home), n_tasks + 1).astype(np.int64)
+    settings, reach = cells.settings, np.full(len(queries), np.inf)
+    task = ReachSettings(
+        k, queries, settings.space, settings.rules, asking, home, order, firsts, cells.index, cells.read
+    )
+    for row in truth_tasks.as_reaches(context.numbers(n_tasks), settings=task).toArrow().to_pylist():
+        reach[blob_of(REACHES, "queries", row["queries"])] = blob_of(REACHES, "reach", row["reach"])
     return reach
 
 

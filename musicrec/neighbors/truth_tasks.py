@@ -9,11 +9,11 @@ import numpy as np
 from pyspark.sql import DataFrame
 
 from musicrec.arrays import Doubles, Floats, Ints
-from musicrec.messages import TRUTHS, as_row, blob_of
-from musicrec.neighbors.search.index import CellIndex, CellReader, Spans
+from musicrec.messages import REACHES, TRUTHS, as_row, blob_of
+from musicrec.neighbors.search.index import CHUNK_ROWS, CellIndex, CellReader, Spans
 from musicrec.neighbors.search.items import Items
 from musicrec.neighbors.search.kernel import Meetings, Search, as_candidates
-from musicrec.neighbors.search.pruning import can_hold, radii
+from musicrec.neighbors.search.pruning import can_hold, radii, reach_within
 from musicrec.neighbors.search.rules import ListRules
 from musicrec.neighbors.search.spaces import Frame, Space
 from musicrec.neighbors.search.top_k import Lists
@@ -41,6 +41,56 @@ class TruthSettings:
     index: CellIndex
     shares: Ints
     read: Callable[[int], Items]
+
+
+@dataclass(frozen=True)
+class ReachSettings:
+    """What a task needs to know that looks at the cells at `home` (n,) of queries.
+
+    Task i has the queries order[firsts[i]] .. order[firsts[i + 1]]. Else as `TruthSettings`.
+    """
+
+    k: int
+    queries: Items
+    space: Space
+    rules: ListRules
+    asking: Floats
+    home: Ints
+    order: Ints
+    firsts: Ints
+    index: CellIndex
+    read: Callable[[int], Items]
+
+
+def as_reaches(numbers: DataFrame, *, settings: ReachSettings) -> DataFrame:
+    """Return `messages.REACHES`: how far the k-th of each query's list of its own cell is.
+
+    Parameters
+    ----------
+    numbers : DataFrame
+        `id`, the numbers of tasks, a partition each.
+    settings : ReachSettings
+    """
+
+    def look_batches(batches: Batches) -> Batches:
+        warm_up()
+        reader = CellReader(settings.read, settings.index)
+        for number in each_number(batches):
+            some = settings.order[settings.firsts[number] : settings.firsts[number + 1]]
+            yield as_row(REACHES, queries=some, reach=[_reach(reader, query, settings) for query in some.tolist()])
+
+    return numbers.mapInArrow(look_batches, REACHES)
+
+
+def _reach(reader: CellReader, query: int, settings: ReachSettings) -> float:
+    start, end = settings.index.starts[settings.home[query] :][:2].tolist()
+    if start == end:
+        return np.inf
+    # The first of a cell that holds half of the catalog are enough.
+    items = reader.rows(start, min(end, start + CHUNK_ROWS))
+    points = settings.space.as_found(items.vectors.astype(np.float32))
+    point, own = settings.asking[query], settings.queries.facts[query]
+    return reach_within(point, own, points, items.facts, k=settings.k, rules=settings.rules)
 
 
 def as_truths(shares: DataFrame, *, settings: TruthSettings) -> DataFrame:

@@ -39,6 +39,11 @@ class CellIndex:
         """Items of each cell, (n_cells,)."""
         return np.diff(self.starts)
 
+    @property
+    def bounds(self) -> Ints:
+        """The first row of each part, and the end, (n_parts + 1,)."""
+        return self.starts[self.first_cells]
+
 
 @dataclass(frozen=True)
 class Spans:
@@ -61,7 +66,7 @@ class CellReader:
 
     def __init__(self, read: Callable[[int], Items], index: CellIndex) -> None:
         self._read, self._index = read, index
-        self._bounds = index.starts[index.first_cells]
+        self._bounds = index.bounds
         self._parts: dict[int, Items] = {}
 
     def rows(self, start: int, stop: int) -> Items:
@@ -76,6 +81,10 @@ class CellReader:
                 start = end
             part += 1
         return concatenate(some)
+
+    def at(self, rows: Ints) -> Items:
+        """Return the items at some of all rows, at least one, rising."""
+        return concatenate([self.rows(row, row + 1) for row in rows.tolist()])
 
     def chunks(self, cells: Ints) -> Iterator[tuple[Items, Spans]]:
         """Yield the items of some cells, as many as are worth while at a time.
