@@ -130,14 +130,12 @@ class ObjectStore:
             Leave out what is not behind this name.
         """
         obstore, start = self._package, len(self._key("x")) - 1
+        behind = self._key(after) if after else ""
+        # Of Azure's servers some do not know where a list begins: they tell all, or nothing.
+        offset = None if self.kind == "azure" else behind or None
         try:
-            found = [
-                each
-                for some in obstore.list(
-                    self._client, self._place(prefix), offset=self._key(after) if after else None
-                )
-                for each in some
-            ]
+            asked = obstore.list(self._client, self._place(prefix), offset=offset)
+            found = [each for some in asked for each in some if each["path"] > behind]
         except _failures() as error:
             self._refuse(error, prefix)
         for each in sorted(found, key=lambda each: each["path"]):
