@@ -9,6 +9,7 @@ import pytest
 from musicrec.cli import main
 from musicrec.doctor import examine
 from musicrec.errors import ConfigError, StorageError
+from musicrec.storage.object_clients import find_client
 from musicrec.storage.stores import MissingError, Store, open_store
 from tests import servers
 
@@ -47,7 +48,7 @@ def test_whatever_is_asked_a_refusal_is_one_sentence_without_a_key(
         monkeypatch.setenv(name, value)
         if not value:
             monkeypatch.delenv(name)
-    store = open_store(container, patience_s=1)
+    store = open_store(container, patience_s=0)
     for ask in ASKED.values():
         with pytest.raises((StorageError, ConfigError), match=told) as error:
             ask(store)
@@ -107,3 +108,31 @@ def test_a_place_has_two_names_and_one_of_them_names_the_account(
     with pytest.raises(MissingError) as error:
         named.get("y")
     assert f"{servers.BUCKET}@{HOST}" in str(error.value)
+
+
+def test_containers_of_one_name_in_two_accounts_are_two_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+    for account in ("one", "two"):
+        monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", account)
+        told.append(open_store("az://lists/x").server)
+    assert told[0] != told[1]
+
+
+@pytest.mark.parametrize(
+    ("host", "endpoint"),
+    [
+        ("one.dfs.core.windows.net", "https://one.blob.core.windows.net"),
+        ("one.dfs.core.chinacloudapi.cn", "https://one.blob.core.chinacloudapi.cn"),
+        ("one", None),
+    ],
+)
+def test_an_account_is_asked_in_its_own_cloud(
+    monkeypatch: pytest.MonkeyPatch, host: str, endpoint: str | None
+) -> None:
+    for name in ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    told: Any = find_client("azure", f"c@{host}", (), patience_s=1)
+    assert (told.config["account_name"], told.config.get("endpoint")) == ("one", endpoint)
+    # An endpoint of one's own is what is meant.
+    monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", "http://127.0.0.1:9/one")
+    assert "endpoint" not in find_client("azure", f"c@{host}", (), patience_s=1).config
