@@ -44,7 +44,7 @@ _USERS = re.compile(
     r"(?<=://)(?:[^\s/?#@:\"']*:(?!\d{1,5}(?:[/?#]|$))\S*@|[^\s/?#:]*@|[^\s/?#@:\"']*:(?!\d{1,5}(?:\W|$))[^\s/?#@\"']+)"
 )
 # Stores whose containers stand where others have the user: no secret.
-_WITH_CONTAINER = ("abfs://", "abfss://", "wasb://", "wasbs://")
+_WITH_CONTAINER = ("az://", "abfs://", "abfss://", "wasb://", "wasbs://")
 
 
 def without_controls(text: str) -> str:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The tests of stores that need more than the suite installs: HDFS (a NameNode and a DataNode of the jars that Spark 2.4
-# came with; 220 MB, once) and DuckDB's client of S3, which is made for one version of DuckDB.
+# came with; 220 MB, once), Azurite as Azure's store (from npm; 190 MB, once), and DuckDB's client of S3, which is made
+# for one version of DuckDB.
 # Usage: bash scripts/stores.sh [PYTEST ARGUMENTS]; exit code 75 where something could not be fetched.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -29,5 +30,16 @@ if [ ! -x "$duckdb/bin/python" ]; then
     exit 75
   }
 fi
-export MUSICREC_HDFS_JARS="$jars" MUSICREC_DUCKDB_PYTHON="$duckdb/bin/python"
+azurite="$place/azurite"
+if [ ! -d "$azurite" ]; then
+  echo "installing Azurite"
+  command -v npm > /dev/null || { echo "npm is missing" >&2; exit 75; }
+  rm -rf "$azurite.part"
+  npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$azurite.part" azurite@3.35.0 || {
+    rm -rf "$azurite.part"
+    exit 75
+  }
+  mv "$azurite.part" "$azurite"
+fi
+export MUSICREC_HDFS_JARS="$jars" MUSICREC_DUCKDB_PYTHON="$duckdb/bin/python" MUSICREC_AZURITE="$azurite"
 exec .venv/bin/python -m pytest -m stores "$@"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Lint, types and tests, on a fresh machine too; with --slow the tests alone that take minutes, each of a rare claim;
 # with --versions the same rows from the oldest Spark and through Spark Connect (downloads Spark, 400 MB, once);
-# with --stores those of HDFS and of DuckDB on a bucket (downloads 220 MB, once).
+# with --stores those of HDFS, of Azure and of DuckDB on a bucket (downloads 300 MB, once).
 # Other arguments go to pytest: bash scripts/test.sh -k clean
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -69,13 +69,31 @@ def hdfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield uri
 
 
+@pytest.fixture(scope="session")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.AzureServer]:
+    """A server of Azure's containers, which `scripts/stores.sh` has put in place."""
+    with servers.azurite(tmp_path_factory.mktemp("azurite"), Path(os.environ["MUSICREC_AZURITE"])) as server:
+        yield server
+
+
 @pytest.fixture
 def bucket(s3: servers.Server, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URI of an empty place in a bucket, which this process may use."""
-    for name, value in s3.environment.items():
+    return place_in("s3", s3, request.node.name, monkeypatch)
+
+
+@pytest.fixture
+def container(azure: servers.AzureServer, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URI of an empty place in a container of Azure's, which this process may use."""
+    return place_in("az", azure, request.node.name, monkeypatch)
+
+
+def place_in(scheme: str, server: servers.Server, test: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let this process use a server, and return the URI of an empty place there."""
+    for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
-    name = re.sub(r"[^\w-]", " ", request.node.name).strip()
-    return f"s3://{servers.BUCKET}/{name} {uuid.uuid4().hex[:8]}"
+    name = re.sub(r"[^\w-]", " ", test).strip()
+    return f"{scheme}://{servers.BUCKET}/{name} {uuid.uuid4().hex[:8]}"
 
 
 def set_catalog(monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:

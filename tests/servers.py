@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
+import hmac
 import json
 import os
 import shutil
@@ -15,11 +18,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from pathlib import Path
 
 KEY, SECRET = "the-key-of-tests", "the-planted-secret-of-tests"
 # Of somebody who may not write.
 READER_KEY = "the-key-of-a-reader"
+# Azure's name an account, and its keys are read as Base64.
+ACCOUNT, ACCOUNT_KEY = "accountoftests", base64.b64encode(SECRET.encode()).decode()
 START_S = 60
 BUCKET = "lists"
 
@@ -69,6 +75,19 @@ class Server:
             self.process.kill()
             self.process.wait()
             self.process = None
+
+
+@dataclass
+class AzureServer(Server):
+    """A server of an account's containers."""
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What the client looks for."""
+        return {
+            "AZURE_STORAGE_ENDPOINT": self.endpoint, "AZURE_STORAGE_ACCOUNT_NAME": ACCOUNT,
+            "AZURE_STORAGE_ACCOUNT_KEY": ACCOUNT_KEY,
+        }  # fmt: skip
 
 
 def free_ports(n: int) -> list[int]:
@@ -158,6 +177,37 @@ def _wait_for_hdfs(uri: str) -> None:
             if time.monotonic() > until:
                 raise
             time.sleep(0.5)
+
+
+@contextlib.contextmanager
+def azurite(directory: Path, installed: Path) -> Iterator[AzureServer]:
+    """Run Azurite, Microsoft's emulator of Azure's blobs, with a container; `installed` is where npm put it."""
+    (port,) = free_ports(1)
+    command = [
+        "env", f"AZURITE_ACCOUNTS={ACCOUNT}:{ACCOUNT_KEY}", str(installed / "node_modules/.bin/azurite-blob"),
+        f"--blobPort={port}", "--blobHost=127.0.0.1", "--inMemoryPersistence", "--extentMemoryLimit=1024",
+        "--skipApiVersionCheck", "--disableTelemetry", "--silent",
+    ]  # fmt: skip
+    server = AzureServer(f"http://127.0.0.1:{port}/{ACCOUNT}", command, directory)
+    server.start()
+    try:
+        _make_container(server)
+        yield server
+    finally:
+        server.stop()
+
+
+def _make_container(server: AzureServer) -> None:
+    """Make the container: the client cannot, so the request is signed here."""
+    told = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": "2023-11-03"}
+    lines = [
+        "PUT", *[""] * 11, *(f"{name}:{value}" for name, value in told.items()),
+        f"/{ACCOUNT}/{ACCOUNT}/{BUCKET}", "restype:container",
+    ]  # fmt: skip
+    signed = hmac.digest(base64.b64decode(ACCOUNT_KEY), "\n".join(lines).encode(), hashlib.sha256)
+    told["Authorization"] = f"SharedKey {ACCOUNT}:{base64.b64encode(signed).decode()}"
+    url = f"{server.endpoint}/{BUCKET}?restype=container"
+    urllib.request.urlopen(urllib.request.Request(url, method="PUT", headers=told), timeout=START_S).close()
 
 
 @contextlib.contextmanager

@@ -61,7 +61,8 @@ def test_what_was_cut_off_shows_no_half_of_a_password() -> None:
 
 @pytest.mark.parametrize("text", [
     "hdfs://namenode:8020/data/songs@2024.csv", "s3://bucket/x@y", "http://localhost:8080, write to a@b.org",
-    "abfss://container@account.dfs.core.windows.net/songs", "key=5 mode=1, the key: 5", "author: Bob",
+    "abfss://container@account.dfs.core.windows.net/songs", "az://container@account/songs",
+    "key=5 mode=1, the key: 5", "author: Bob",
     "Kansas: Dust in the Wind", "did you mean 'model.n_epochs'?", "file:/data/my songs/a,b.csv", "[::1]:443",
     "columns: track_id <- Track URI, key <- Key", "a == b", "C:\\music\\songs.csv", "2 of 3 signatures",
     "50 % = half",

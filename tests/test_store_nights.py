@@ -28,7 +28,7 @@ from musicrec.storage.runs import Root, open_root, read_state
 from musicrec.storage.snapshots import open_snapshot
 from tests import servers
 from tests.conftest import ROOT, make_config, make_songs, refresh
-from tests.processes import PYTHON_JOB, settings_of, start_job
+from tests.processes import PYTHON_JOB, run_in_turn, settings_of, start_job
 from tests.roots import AT_ONCE, night
 
 DAY = date(2026, 3, 4)
@@ -326,3 +326,25 @@ def test_a_night_in_hdfs_publishes_what_one_in_a_directory_does(
     assert digests[0] == digests[1]
     (song, *_) = musicrec.similar(f"{hdfs}/a night", "song-0007")
     assert song["track_id"] == "song-0007"
+
+
+@pytest.mark.stores
+def test_a_night_in_azure_publishes_what_one_in_a_directory_does(
+    container: str, songs: Path, tmp_path: Path
+) -> None:
+    """From songs in the container, too; tasks find the account in their environment."""
+    root = open_root(f"{container}/out")
+    root.store.put("songs.csv", songs.read_bytes())
+    lines = {}
+    for place, tracks in ((str(tmp_path / "out"), str(songs)), (root.uri, f"{root.uri}/songs.csv")):
+        settings = [f"input.tracks={tracks}", f"output.root={place}", "neighbors.expert.exact_below=0"]
+        lines[place] = settings_of(*settings)
+    ended = run_in_turn(lines, tmp_path, {})
+    assert [each.code for each in ended.values()] == [0, 0], ended
+    assert tables_of(root) == tables_of(open_root(str(tmp_path / "out")))
+    assert list(open_snapshot(root).faults()) == []
+    assert musicrec.similar(root.uri, "song-0007")[0]["track_id"] == "song-0007"
+    for secret in (servers.ACCOUNT_KEY, servers.SECRET):
+        assert [name for name, content in told_by(root) if secret.encode() in content] == []
+        assert secret not in ended[root.uri].stderr
+    assert not copies_of(root)

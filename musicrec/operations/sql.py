@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 from musicrec.storage.datasets import RECOMMENDATIONS, STATUS, USER_RECOMMENDATIONS
@@ -12,6 +13,8 @@ from musicrec.storage.snapshots import Snapshot, open_snapshot
 TABLES = (RECOMMENDATIONS, USER_RECOMMENDATIONS, STATUS)
 TRINO = {"string": "varchar", "int32": "integer", "int64": "bigint", "float": "real", "double": "double"}
 HIVE = {"string": "string", "int32": "int", "int64": "bigint", "float": "float", "double": "double"}
+# A place of Azure's that names the account: container, account's host.
+_OF_AN_ACCOUNT = re.compile("^az://([^/@]+)@([^/]+)/")
 
 
 def statements(root: Root, *, dialect: str) -> Iterator[str]:
@@ -35,16 +38,16 @@ def statements(root: Root, *, dialect: str) -> Iterator[str]:
 
 
 def _duckdb(table: str, snapshot: Snapshot, names: Sequence[str]) -> str:
-    files = ",\n    ".join(_quoted(snapshot.where(name)) for name in names)
+    # It knows the account before the container.
+    places = [_OF_AN_ACCOUNT.sub(r"abfss://\2/\1/", snapshot.where(name)) for name in names]
+    files = ",\n    ".join(map(_quoted, places))
     # It is shown, and not run.
     return f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM read_parquet([\n    {files}\n]);"  # noqa: S608
 
 
 def _spark(table: str, snapshot: Snapshot, _: Sequence[str]) -> str:
-    # As Spark's own connectors are called; Azure's is told the account with the container.
-    scheme, _, below = _place(table, snapshot).partition("://")
-    scheme = "abfss" if scheme == "az" and "@" in below.partition("/")[0] else {"s3": "s3a"}.get(scheme, scheme)
-    place = f"{scheme}://{below}" if below else scheme
+    # As Spark's own connector is called.
+    place = re.sub("^s3://", "s3a://", _place(table, snapshot))
     return f"CREATE OR REPLACE TEMPORARY VIEW {table} USING parquet OPTIONS (path {_quoted(place, escape=True)});"
 
 
@@ -72,7 +75,8 @@ _WRITERS: dict[str, Callable[[str, Snapshot, Sequence[str]], str]] = {
 
 
 def _place(table: str, snapshot: Snapshot) -> str:
-    return f"{snapshot.store.uri}/{table}/"
+    """Return where a table's files are, in Azure's store as connectors of Hadoop's kind call it."""
+    return _OF_AN_ACCOUNT.sub(r"abfss://\1@\2/", f"{snapshot.store.uri}/{table}/")
 
 
 def _quoted(text: str, *, escape: bool = False) -> str:

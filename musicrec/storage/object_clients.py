@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 CONNECT_S, REQUEST_S = 5, 60
 # Not the number of tries ends a request, but the time.
 RETRIES, FIRST_PAUSE_S, LONGEST_PAUSE_S = 10_000, 0.2, 5.0
-# Where the client finds an endpoint by itself.
+_AZURE_ENDPOINTS = ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
+# Where the client finds an endpoint by itself; an account of Azure's is one, too.
 _ENDPOINTS = (
     "AWS_ENDPOINT",
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_S3",
     "GOOGLE_BASE_URL",
-    "AZURE_STORAGE_ENDPOINT",
+    *_AZURE_ENDPOINTS,
+    "AZURE_STORAGE_ACCOUNT_NAME",
 )
 # What begins the names of all variables that it looks at.
 _VARIABLES = ("AWS_", "GOOGLE_", "AZURE_", "OBJECT_STORE_")
@@ -72,10 +74,20 @@ def _make_client(
     client: Any = {"connect_timeout": f"{CONNECT_S}s", "timeout": f"{REQUEST_S}s", **http}
     shared: Any = {"client_options": client, "retry_config": retry}
     if kind == "azure":
-        container, _, account = bucket.partition("@")
-        if account:
-            given["account_name"] = account.partition(".")[0]
+        container, _, host = bucket.partition("@")
+        given |= _account_of(host)
         return store.AzureStore(container, config=given, **shared)
     make: Any = store.S3Store if kind == "s3" else store.GCSStore
     made: Client = make(bucket, config=given, **shared)
     return made
+
+
+def _account_of(host: str) -> dict[str, str]:
+    """Return what the client is told of Azure's account that a URI names; nothing where it names none."""
+    account, _, domain = host.partition(".")
+    if not account:
+        return {}
+    if not domain or any(os.environ.get(name) for name in _AZURE_ENDPOINTS):
+        return {"account_name": account}
+    # By an account's name alone the client finds those of one cloud only.
+    return {"account_name": account, "endpoint": f"https://{host.replace('.dfs.', '.blob.', 1)}"}

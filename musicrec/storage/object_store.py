@@ -24,7 +24,10 @@ SCHEMES = {"s3": "s3", "gcs": "gs", "azure": "az"}
 # Where the client asks last for credentials, at the machine itself: all others have given none.
 _NO_CREDENTIALS = "169.254.169.254"
 # What the client says where nobody answers.
-_NO_ANSWER = re.compile(r"(?i)timed? ?out|error sending request|connection|dns error|operation timed")
+_NO_ANSWER = re.compile(r"(?i)\btimed? ?out|error sending request|connection|dns error|operation timed")
+# Not every request of the client says by its error's class that it was refused.
+_REFUSED, _ASKED_WRONGLY = re.compile(r"status code: 40[13]\b"), re.compile(r"status code: 4\d\d\b")
+_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 CREDENTIALS = "give credentials where the store's own tools look for them, such as the environment"
 
 
@@ -130,14 +133,12 @@ class ObjectStore:
             Leave out what is not behind this name.
         """
         obstore, start = self._package, len(self._key("x")) - 1
+        behind = self._key(after) if after else ""
+        # Of Azure's servers some do not know where a list begins: they tell all, or nothing.
+        offset = None if self.kind == "azure" else behind or None
         try:
-            found = [
-                each
-                for some in obstore.list(
-                    self._client, self._place(prefix), offset=self._key(after) if after else None
-                )
-                for each in some
-            ]
+            asked = obstore.list(self._client, self._place(prefix), offset=offset)
+            found = [each for some in asked for each in some if each["path"] > behind]
         except _failures() as error:
             self._refuse(error, prefix)
         for each in sorted(found, key=lambda each: each["path"]):
@@ -221,33 +222,42 @@ class ObjectStore:
 
     @property
     def _client(self) -> Client:
-        return find_client(self.kind, self.bucket, self.options, patience_s=self.patience_s)
+        try:
+            return find_client(self.kind, self.bucket, self.options, patience_s=self.patience_s)
+        except _failures() as error:
+            # What is wrong has a name; the text around it may hold a value.
+            found = re.search(r"source: ([A-Z]\w+)", str(error))
+            told = f"the store's client finds wrong settings, or too few{f': {found[1]}' if found else ''}"
+            raise ConfigError(told, where=self.uri, todo=CREDENTIALS) from None
 
     def _no_bucket(self) -> StorageError:
-        return StorageError(f"no such bucket: {self.bucket}", where=self.uri, todo="make it, or name another")
+        what = "container" if self.kind == "azure" else "bucket"
+        return StorageError(f"no such {what}: {self.bucket}", where=self.uri, todo="make it, or name another")
 
     def _refuse(self, error: Exception, name: str) -> NoReturn:
         """Raise what a failure is in our words."""
         from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
         where = f"{self.uri}/{name}" if name else self.uri
-        code = _code(str(error))
-        if code == "NoSuchBucket":
+        said = str(error)
+        code = _code(said)
+        if code in _NO_BUCKET:
             raise self._no_bucket() from None
         if isinstance(error, FileNotFoundError):
             raise MissingError("no such object", where=where) from None
-        if isinstance(error, UnauthenticatedError | PermissionDeniedError):
+        if _NO_CREDENTIALS in said:
+            raise StorageError("no credentials were found", where=where, todo=CREDENTIALS) from None
+        if isinstance(error, UnauthenticatedError | PermissionDeniedError) or _REFUSED.search(said):
             raise StorageError(
                 f"the store refuses access{code and f': {code}'}", where=where, todo=CREDENTIALS
             ) from None
-        if _NO_CREDENTIALS in str(error):
-            raise StorageError("no credentials were found", where=where, todo=CREDENTIALS) from None
-        if _NO_ANSWER.search(str(error)):
+        if not code and _NO_ANSWER.search(said):
             raise StorageError(
                 "the store gives no answer", where=where,
                 todo="look at the network and at the endpoint, and run again",
             ) from None  # fmt: skip
-        raise StorageError(f"the store fails{code and f': {code}'}", where=where, todo="run again") from None
+        todo = "look at the URI and at the endpoint" if _ASKED_WRONGLY.search(said) else "run again"
+        raise StorageError(f"the store fails{code and f': {code}'}", where=where, todo=todo) from None
 
 
 def _code(said: str) -> str:

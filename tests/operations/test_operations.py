@@ -361,6 +361,17 @@ def test_places_are_told_to_spark_as_its_connectors_call_them(uri: str, place: s
     assert f"(path '{place}/status/')" in sql._spark("status", snapshot, [])
 
 
+def test_an_account_of_azures_is_told_to_each_engine_as_it_calls_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = "one.dfs.core.windows.net"
+    snapshot = Snapshot(open_store(f"abfss://c@{host}/o ut"), "2026-01-02-001", {}, {})
+    assert f"'abfss://{host}/c/o ut/status/x.parquet'" in sql._duckdb("status", snapshot, ["status/x.parquet"])
+    monkeypatch.setattr(sql, "_columns", lambda *_, **__: "")
+    assert f"'abfss://c@{host}/o ut/status/'" in sql._trino("status", snapshot, ["status/x.parquet"])
+    # Whoever names no account has it told by the engine's own settings.
+    plain = Snapshot(open_store("az://c/out"), "2026-01-02-001", {}, {})
+    assert "'az://c/out/status/x.parquet'" in sql._duckdb("status", plain, ["status/x.parquet"])
+
+
 @pytest.mark.parametrize("second", [("process 1", "running"), ("", "published")], ids=["begins", "and ends"])
 def test_a_run_that_begins_while_the_status_looks_was_not_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: tuple[str, str]

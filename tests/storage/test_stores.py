@@ -1,4 +1,4 @@
-"""A directory and S3 keep the same promises; a server that breaks them is refused, and no secret is told."""
+"""All kinds of stores keep the same promises; a server that breaks them is refused, and no secret is told."""
 
 import pickle
 import socket
@@ -136,6 +136,9 @@ def test_refusals_say_what_to_do_and_tell_no_secret(bucket: str, monkeypatch: py
     for secret in (servers.KEY, "a-planted-wrong-secret"):
         assert secret not in str(error.value)
         assert secret not in repr(error.value.__cause__)
+    # The client says of a list only that it failed.
+    with pytest.raises(StorageError, match="refuses access: SignatureDoesNotMatch"):
+        list(open_store(bucket).entries())
     for uri, told in (
         ("ftp://host/x", "no store of kind ftp"), ("s3://", "names no bucket"),
         ("s3://key:planted@bucket/x", "must not hold credentials"),
