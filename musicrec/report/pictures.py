@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pyspark.sql.types import StructType
 
 from musicrec.arrays import NO_SONG, Doubles, Floats, Ints, is_drawn
 from musicrec.catalog.clean import Catalog
@@ -25,8 +27,10 @@ from musicrec.report.page import Example, Occurrences, Pictures
 from musicrec.report.popularity import add_occurrences
 from musicrec.report.range_tasks import SeenSettings
 from musicrec.report.rival import Rival
+from musicrec.schemas import TRACKS
 from musicrec.songs import FEATURES
 from musicrec.spark.arrow import numbers
+from musicrec.spark.tasks import take_rows
 from musicrec.storage import datasets
 
 # Songs on the map and in the list of examples, scores at all ranks, and genres with a name.
@@ -164,13 +168,8 @@ def _rival_lists(
     rules, k = make_rules(context.config.lists), settings.k
     rival = Rival(*shipped.rival, shipped.artists)
     embedder = rival.ready()
-    # Pieces of tracks are ranges of songs.
     asked = np.sort(asked)
-    songs = pa.concat_tables(
-        tracks.read_piece(part, columns=embedder.columns).take(pa.array(asked[rows] - numbered.firsts[part]))
-        for part, rows in each_part(numbered.range_of(asked))
-    )
-    queries = embedder.items(songs, numbered.facts(asked))
+    queries = embedder.items(_songs_of(context, numbered, asked, columns=embedder.columns), numbered.facts(asked))
     pieces = tracks.pieces()
 
     def read(number: int) -> tuple[pa.Table, Ints]:
@@ -201,12 +200,17 @@ def _rival_lists(
 
 def _names(context: Context, numbered: Numbered, songs: Ints) -> dict[int, str]:
     """Return the names of songs, a few hundred, by their numbers, which rise."""
-    tracks, names = context.files(datasets.TRACKS), dict[int, str]()
-    for part, rows in each_part(numbered.range_of(songs)):
-        table = tracks.read_piece(part, columns=["track_id", "title", "artist"])
-        some = table.take(pa.array(songs[rows] - numbered.firsts[part])).to_pylist()
-        names |= dict(zip(songs[rows].tolist(), map(_name, some), strict=True))
-    return names
+    found = _songs_of(context, numbered, songs, columns=["track_id", "title", "artist"]).to_pylist()
+    return dict(zip(songs.tolist(), map(_name, found), strict=True))
+
+
+def _songs_of(context: Context, numbered: Numbered, songs: Ints, *, columns: list[str]) -> pa.Table:
+    """Return columns of a few songs, by their numbers, which rise."""
+    tracks, schema = context.files(datasets.TRACKS), StructType([TRACKS[name] for name in columns])
+    # Pieces of tracks are ranges of songs, and tasks read them: a few songs may stand in as many.
+    wanted = [(part, songs[some] - numbered.firsts[part]) for part, some in each_part(numbered.range_of(songs))]
+    read = partial(tracks.read_piece, columns=columns)
+    return take_rows(context.numbers(len(wanted)), wanted, read=read, schema=schema).toArrow()
 
 
 def _name(row: dict[str, Any]) -> str:

@@ -111,6 +111,34 @@ def read_pieces(
     return numbers_of_pieces.mapInArrow(read_batches, schema)
 
 
+def take_rows(
+    numbers_of_pieces: DataFrame,
+    wanted: Sequence[tuple[int, NDArray[np.int64]]],
+    *,
+    read: Read,
+    schema: StructType,
+) -> DataFrame:
+    """Return some rows of files that tasks have written, in this order; tasks read them.
+
+    Parameters
+    ----------
+    numbers_of_pieces : DataFrame
+        `id`, of `wanted`.
+    wanted : sequence of (int, int64 array)
+        The number that `read` knows a piece by, and rows of it.
+    read : callable
+    schema : StructType
+        Of the rows.
+    """
+
+    def take_batches(batches: Batches) -> Batches:
+        for number in each_number(batches):
+            piece, rows = wanted[number]
+            yield from read(piece).select(schema.names).take(pa.array(rows)).to_batches()
+
+    return numbers_of_pieces.mapInArrow(take_batches, schema)
+
+
 def write_each_piece(make: Read, write: Write) -> Callable[[Batches], Batches]:
     """Return what a task runs on `id`, numbers of pieces: it writes each, and yields `messages.WRITTEN`.
 
