@@ -9,6 +9,7 @@ from musicrec.storage.datasets import RECOMMENDATIONS, STATUS, USER_RECOMMENDATI
 from musicrec.storage.rows import columns_of
 from musicrec.storage.runs import Root
 from musicrec.storage.snapshots import Snapshot, open_snapshot
+from musicrec.storage.uris import connector_uri
 
 TABLES = (RECOMMENDATIONS, USER_RECOMMENDATIONS, STATUS)
 TRINO = {"string": "varchar", "int32": "integer", "int64": "bigint", "float": "real", "double": "double"}
@@ -75,8 +76,7 @@ _WRITERS: dict[str, Callable[[str, Snapshot, Sequence[str]], str]] = {
 
 
 def _place(table: str, snapshot: Snapshot) -> str:
-    """Return where a table's files are, in Azure's store as connectors of Hadoop's kind call it."""
-    return _OF_AN_ACCOUNT.sub(r"abfss://\1@\2/", f"{snapshot.store.uri}/{table}/")
+    return connector_uri(f"{snapshot.store.uri}/{table}/")
 
 
 def _quoted(text: str, *, escape: bool = False) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -61,18 +62,19 @@ class RemoteRows:
     def __getitem__(self, rows: Any) -> Any:
         if not isinstance(rows, slice) or rows.step not in (None, 1):
             return np.asarray(self)[rows]
-        first, last, _ = rows.indices(len(self))
-        return self._rows(first, max(first, last))
+        return self.slices([rows])
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
-        whole = self._rows(0, len(self))
+        whole = self.slices([slice(None)])
         return whole if dtype is None else whole.astype(dtype)
 
-    def _rows(self, first: int, last: int) -> NDArray[Any]:
+    def slices(self, several: Sequence[slice]) -> NDArray[Any]:
+        """Return the rows of several slices, one after the other; the store is asked once, for all."""
         width = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
-        begin, end = self.offset + first * width, self.offset + last * width
-        content = self.store.get_ranges(self.name, [(begin, end)])[0] if end > begin else b""
-        return np.frombuffer(bytearray(content), dtype=self.dtype).reshape(last - first, *self.shape[1:])
+        ends = [rows.indices(len(self))[:2] for rows in several]
+        asked = [(self.offset + first * width, self.offset + last * width) for first, last in ends if last > first]
+        content = b"".join(self.store.get_ranges(self.name, asked)) if asked else b""
+        return np.frombuffer(bytearray(content), dtype=self.dtype).reshape(-1, *self.shape[1:])
 
 
 def _name(number: int, name: str) -> str:

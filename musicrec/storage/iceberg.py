@@ -18,6 +18,7 @@ from musicrec.storage.pointer import read_pointer
 from musicrec.storage.rows import columns_of
 from musicrec.storage.runs import POINTER, PUBLISHED, Root
 from musicrec.storage.snapshots import open_snapshot
+from musicrec.storage.uris import connector_uri
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -246,7 +247,4 @@ def _forget(table: Table, kept: set[str]) -> None:
 def _location(root: Root, name: str) -> str:
     """Return where a file is, as engines that read Iceberg write it."""
     where = root.where(name)
-    scheme, _, below = where.partition("://")
-    if not below:
-        return f"file://{where}"
-    return f"abfss://{below}" if scheme == "az" and "@" in below.partition("/")[0] else where
+    return connector_uri(where) if "://" in where else f"file://{where}"

@@ -53,3 +53,8 @@ def local_path(uri: str) -> str | None:
 def file_uri(path: str) -> str:
     """Return the URI of a local file, as Spark says it."""
     return f"file://{quote(path, safe=SAFE)}"
+
+
+def connector_uri(uri: str) -> str:
+    """Return a place of a store as connectors of Hadoop's kind call it: Azure's, where the account is named."""
+    return re.sub("^az://(?=[^/@]+@)", "abfss://", uri)

@@ -124,6 +124,17 @@ def test_cells_are_read_without_room_for_copies(bucket: str, monkeypatch: pytest
     expected = np.concatenate([whole.vectors[:900], whole.vectors[1000:20_000]])
     np.testing.assert_array_equal(np.concatenate([items.vectors for items in found]), expected)
     np.testing.assert_array_equal(reader.rows(990, 1010).keys, np.arange(990, 1010))
+    # Of many rows of a part the store is asked once, not row by row.
+    requests, get = list[str](), type(files.store).get_ranges
+    monkeypatch.setattr(
+        type(files.store),
+        "get_ranges",
+        lambda self, name, ranges: requests.append(name) or get(self, name, ranges),
+    )
+    rows = np.array([3, 4, 990, 1000, 1500, 39_999])
+    reader = CellReader(files.read, index)
+    np.testing.assert_array_equal(reader.at(rows).vectors, whole.vectors[rows])
+    assert requests.count("00001.vectors.npy") <= 2  # Its head, and the rows.
 
 
 def test_what_is_not_there_is_told_by_its_place(bucket: str) -> None:

@@ -7,7 +7,7 @@ of the catalog is many tasks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,20 +71,25 @@ class CellReader:
 
     def rows(self, start: int, stop: int) -> Items:
         """Return rows start..stop of all rows, at least one."""
-        some = []
-        part = int(np.searchsorted(self._bounds, start, side="right")) - 1
-        while start < stop:
-            end = min(stop, int(self._bounds[part + 1]))
-            if end > start:
-                first = int(self._bounds[part])
-                some.append(self._part(part).take(slice(start - first, end - first)))
-                start = end
-            part += 1
-        return concatenate(some)
+        return self._ranges([(start, stop)])
 
     def at(self, rows: Ints) -> Items:
         """Return the items at some of all rows, at least one, rising."""
-        return concatenate([self.rows(row, row + 1) for row in rows.tolist()])
+        return self._ranges([(row, row + 1) for row in rows.tolist()])
+
+    def _ranges(self, ranges: Sequence[tuple[int, int]]) -> Items:
+        """Return the items of ranges of all rows, of which one at least is not empty; each part is read once."""
+        by_part: dict[int, list[slice]] = {}
+        for first, last in ranges:
+            start, part = first, int(np.searchsorted(self._bounds, first, side="right")) - 1
+            while start < last:
+                end = min(last, int(self._bounds[part + 1]))
+                if end > start:
+                    before = int(self._bounds[part])
+                    by_part.setdefault(part, []).append(slice(start - before, end - before))
+                    start = end
+                part += 1
+        return concatenate([self._part(part).slices(slices) for part, slices in by_part.items()])
 
     def chunks(self, cells: Ints) -> Iterator[tuple[Items, Spans]]:
         """Yield the items of some cells, as many as are worth while at a time.
@@ -116,10 +121,10 @@ class CellReader:
                     ranges.append((first, last))
                 n_held, first = n_held + last - first, last
                 if n_held == CHUNK_ROWS:
-                    yield concatenate([self.rows(*r) for r in ranges]), Spans(*np.array(spans).T.copy())
+                    yield self._ranges(ranges), Spans(*np.array(spans).T.copy())
                     ranges, spans, n_held = [], [], 0
         if ranges:
-            yield concatenate([self.rows(*r) for r in ranges]), Spans(*np.array(spans).T.copy())
+            yield self._ranges(ranges), Spans(*np.array(spans).T.copy())
 
     def _part(self, part: int) -> Items:
         if part not in self._parts:

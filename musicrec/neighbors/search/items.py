@@ -6,7 +6,9 @@ Wegman 1979, "Universal classes of hash functions").
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +31,18 @@ class Items:
     def take(self, rows: Ints | slice) -> Items:
         """Return some of the items, in this order."""
         return Items(self.keys[rows], self.facts[rows], self.vectors[rows])
+
+    def slices(self, several: Sequence[slice]) -> Items:
+        """Return the items of several slices of rows, one after the other."""
+        return Items(*(_slices(array, several) for array in (self.keys, self.facts, self.vectors)))
+
+
+def _slices(array: Any, several: Sequence[slice]) -> Any:
+    if len(several) == 1:
+        return array[several[0]]
+    # An array that is not in memory is asked once for all.
+    read = getattr(array, "slices", None)
+    return read(several) if read else np.concatenate([array[rows] for rows in several])
 
 
 def concatenate(several: list[Items]) -> Items:
