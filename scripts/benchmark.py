@@ -1,7 +1,8 @@
 """Measure on generated songs, and print Markdown tables, or write them into a section of a document.
 
 `refresh` gives wall and CPU time, Spark jobs, shuffle and peak memory of each stage of the nightly run, and draws
-them as a flame graph. `neighbors` compares the join with its peers (scripts/peers.py).
+them as a flame graph. `stores` compares a directory with stores of objects, and `neighbors` the join with its
+peers (scripts/peers.py).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from comparison import OURS, Outcome, Task, load_task, run_all
 from comparison_table import table_lines
 from nightly import make_catalog, night_lines, profile_night, run_night
 from peers import PACKAGES, PEERS
+from store_costs import measure_places, place_lines
 from vector_sets import MAKERS, SONG_LIKE, make_data
 
 from musicrec.errors import MusicrecError
@@ -30,24 +32,52 @@ def refresh(arguments: argparse.Namespace) -> int:
     """Time the nightly run on a generated catalog."""
     section = _section(arguments)
     with tempfile.TemporaryDirectory(prefix="musicrec-benchmark-") as scratch:
-        memory, catalog = arguments.driver_memory, (arguments.keep or Path(scratch)) / f"catalog-{arguments.songs}"
-        if not catalog.exists():
-            # Under another name until it is whole.
-            part = catalog.with_name(f"{catalog.name}.part")
-            make_catalog(part, n_songs=arguments.songs)
-            part.rename(catalog)
+        memory, catalog = arguments.driver_memory, _catalog(arguments, Path(scratch))
         nights = [
-            run_night(catalog, Path(scratch) / f"run-{i}", memory=memory, overrides=arguments.overrides)
+            run_night(
+                catalog,
+                f"{scratch}/run-{i}",
+                events=Path(scratch) / f"events-{i}",
+                memory=memory,
+                overrides=arguments.overrides,
+            )
             for i in range(arguments.repeats)
         ]
         if arguments.profile:
-            root = Path(scratch) / "profiled"
-            profile_night(catalog, root, arguments.profile, memory=memory, overrides=arguments.overrides)
+            profile_night(
+                catalog, f"{scratch}/profiled", arguments.profile, memory=memory, overrides=arguments.overrides
+            )
     text = "\n".join(night_lines(nights, n_songs=arguments.songs, memory=memory))
     print(f"\n{text}")
     if section:
         section.write(text)
     return 0
+
+
+def stores(arguments: argparse.Namespace) -> int:
+    """Time the nightly run in several places, in turn, and what operators ask of each."""
+    section = _section(arguments)
+    with tempfile.TemporaryDirectory(prefix="musicrec-benchmark-") as scratch:
+        catalog = _catalog(arguments, Path(scratch))
+        found = measure_places(
+            catalog, arguments.places, Path(scratch), repeats=arguments.repeats, memory=arguments.driver_memory,
+            n_versions=arguments.versions,
+        )  # fmt: skip
+    text = "\n".join(place_lines(found, n_songs=arguments.songs, n_versions=arguments.versions))
+    print(f"\n{text}")
+    if section:
+        section.write(text)
+    return 0
+
+
+def _catalog(arguments: argparse.Namespace, scratch: Path) -> Path:
+    catalog: Path = (arguments.keep or scratch) / f"catalog-{arguments.songs}"
+    if not catalog.exists():
+        # Under another name until it is whole.
+        part = catalog.with_name(f"{catalog.name}.part")
+        make_catalog(part, n_songs=arguments.songs)
+        part.rename(catalog)
+    return catalog
 
 
 def neighbors(arguments: argparse.Namespace) -> int:
@@ -130,6 +160,15 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         "--profile", type=Path, metavar="FILE", help="run once more and write a flame graph of Python, an SVG"
     )
     nightly.set_defaults(run=refresh)
+
+    several = commands.add_parser("stores", parents=[shared], help="time the nightly run in several places")
+    several.add_argument("--section", default="stores", metavar="NAME", help="stores by default")
+    several.add_argument(
+        "--places", type=lambda text: text.split(","), required=True, metavar="URI,...",
+        help="new roots, the one that others are compared with first",
+    )  # fmt: skip
+    several.add_argument("--versions", type=int, default=1000, metavar="N", help="length of the history")
+    several.set_defaults(run=stores)
 
     join = commands.add_parser("neighbors", parents=[shared], help="compare the neighbor join with its peers")
     _add_join_options(join)

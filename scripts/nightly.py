@@ -15,6 +15,8 @@ from event_log import EventLog, logging_into, read_events
 from flame_graph import profiled
 from watching import GIB, MIB, Finished, run_watched, seconds_of
 
+from musicrec.storage.stores import open_store
+
 ROOT = Path(__file__).parents[1]
 
 ALL_STAGES = "altogether"
@@ -37,10 +39,11 @@ class StageFigures:
 
 @dataclass(frozen=True)
 class Night:
-    """One run: its stages in order, all of them together last, and what the manifest says of the join."""
+    """One run: its stages in order, all together last, what the manifest says of the join, and what it said."""
 
     stages: list[StageFigures]
     neighbors: dict[str, Any]
+    said: str
 
 
 def make_catalog(out: Path, *, n_songs: int) -> None:
@@ -49,33 +52,34 @@ def make_catalog(out: Path, *, n_songs: int) -> None:
     subprocess.run([sys.executable, script, "--songs", str(n_songs), "--output", str(out)], check=True)
 
 
-def run_night(catalog: Path, root: Path, *, memory: str, overrides: list[str]) -> Night:
+def run_night(catalog: Path, root: str, *, events: Path, memory: str, overrides: list[str]) -> Night:
     """Run the refresh in a process of its own, watched.
 
     Parameters
     ----------
     catalog : path
         What `make_catalog` wrote.
-    root : path
+    root : str
         The output's root.
+    events : path
+        A directory to be made, for what Spark tells of the run.
     memory : str
         Of Spark's driver.
     overrides : list of str
         As `--set` takes them.
     """
-    events = root.with_name(f"{root.name}-events")
     events.mkdir()
     job = _run(_command(catalog, root, memory=memory, overrides=overrides), environment=logging_into(events))
-    manifest = json.loads((Path(job.out.strip().splitlines()[-1]) / "manifest.json").read_text())
-    return Night(stage_figures(manifest["stages"], job, read_events(events)), manifest["neighbors"])
+    manifest = json.loads(open_store(job.out.strip().splitlines()[-1]).get("manifest.json"))
+    return Night(stage_figures(manifest["stages"], job, read_events(events)), manifest["neighbors"], job.err)
 
 
-def profile_night(catalog: Path, root: Path, picture: Path, *, memory: str, overrides: list[str]) -> None:
+def profile_night(catalog: Path, root: str, picture: Path, *, memory: str, overrides: list[str]) -> None:
     """Run the refresh in a process of its own, and write a flame graph of it and its workers.
 
     Parameters
     ----------
-    catalog, root : path
+    catalog, root
         As for `run_night`.
     picture : path
         An SVG file.
@@ -92,7 +96,7 @@ def _run(command: list[str], *, environment: dict[str, str]) -> Finished:
     return job
 
 
-def _command(catalog: Path, root: Path, *, memory: str, overrides: list[str]) -> list[str]:
+def _command(catalog: Path, root: str, *, memory: str, overrides: list[str]) -> list[str]:
     settings = [
         f"input.tracks={catalog / 'tracks'}",
         f"input.playlists={catalog / 'playlists'}",
@@ -101,7 +105,7 @@ def _command(catalog: Path, root: Path, *, memory: str, overrides: list[str]) ->
         f"spark.driver_memory={memory}",
         *overrides,
     ]
-    command = [sys.executable, str(ROOT / "jobs/refresh.py")]
+    command = [sys.executable, str(ROOT / "scripts/counted_refresh.py")]
     for setting in settings:
         command += ["--set", setting]
     return command
