@@ -18,6 +18,7 @@ from watching import GIB, MIB, Finished, run_watched, seconds_of
 from musicrec.storage.stores import open_store
 
 ROOT = Path(__file__).parents[1]
+JOB = "jobs/refresh.py"
 
 ALL_STAGES = "altogether"
 # What the manifest says of the join.
@@ -52,7 +53,9 @@ def make_catalog(out: Path, *, n_songs: int) -> None:
     subprocess.run([sys.executable, script, "--songs", str(n_songs), "--output", str(out)], check=True)
 
 
-def run_night(catalog: Path, root: str, *, events: Path, memory: str, overrides: list[str]) -> Night:
+def run_night(
+    catalog: Path, root: str, *, events: Path, memory: str, overrides: list[str], job: str = JOB
+) -> Night:
     """Run the refresh in a process of its own, watched.
 
     Parameters
@@ -67,11 +70,14 @@ def run_night(catalog: Path, root: str, *, events: Path, memory: str, overrides:
         Of Spark's driver.
     overrides : list of str
         As `--set` takes them.
+    job : str
+        What runs it, below the project's directory.
     """
     events.mkdir()
-    job = _run(_command(catalog, root, memory=memory, overrides=overrides), environment=logging_into(events))
-    manifest = json.loads(open_store(job.out.strip().splitlines()[-1]).get("manifest.json"))
-    return Night(stage_figures(manifest["stages"], job, read_events(events)), manifest["neighbors"], job.err)
+    command = _command(catalog, root, memory=memory, overrides=overrides, job=job)
+    done = _run(command, environment=logging_into(events))
+    manifest = json.loads(open_store(done.out.strip().splitlines()[-1]).get("manifest.json"))
+    return Night(stage_figures(manifest["stages"], done, read_events(events)), manifest["neighbors"], done.err)
 
 
 def profile_night(catalog: Path, root: str, picture: Path, *, memory: str, overrides: list[str]) -> None:
@@ -96,7 +102,7 @@ def _run(command: list[str], *, environment: dict[str, str]) -> Finished:
     return job
 
 
-def _command(catalog: Path, root: str, *, memory: str, overrides: list[str]) -> list[str]:
+def _command(catalog: Path, root: str, *, memory: str, overrides: list[str], job: str = JOB) -> list[str]:
     settings = [
         f"input.tracks={catalog / 'tracks'}",
         f"input.playlists={catalog / 'playlists'}",
@@ -105,7 +111,7 @@ def _command(catalog: Path, root: str, *, memory: str, overrides: list[str]) -> 
         f"spark.driver_memory={memory}",
         *overrides,
     ]
-    command = [sys.executable, str(ROOT / "scripts/counted_refresh.py")]
+    command = [sys.executable, str(ROOT / job)]
     for setting in settings:
         command += ["--set", setting]
     return command

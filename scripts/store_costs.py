@@ -20,6 +20,7 @@ from musicrec.storage.snapshots import open_snapshot
 
 COMMANDS = ("status", "history", "rollback", "gc --dry-run", "sql --dialect duckdb", "similar")
 N_ASKED = 3
+COUNTED = "scripts/counted_refresh.py"
 
 
 @dataclass
@@ -53,9 +54,9 @@ def measure_places(
     found = [PlaceFigures(uri) for uri in places]
     for i in range(max(2, repeats)):
         for place in found:
-            events = scratch / f"events-{len(place.nights)}-{places.index(place.uri)}"
-            keep = ["output.keep_snapshots=9"]
-            place.nights.append(run_night(catalog, place.uri, events=events, memory=memory, overrides=keep))
+            events, keep = scratch / f"events-{i}-{places.index(place.uri)}", ["output.keep_snapshots=9"]
+            night = run_night(catalog, place.uri, events=events, memory=memory, overrides=keep, job=COUNTED)
+            place.nights.append(night)
             print(f"{place.uri}, night {i + 1}: {_wall(place.nights[-1]):.1f} s", flush=True)
     for place in found:
         root = open_root(place.uri)

@@ -6,27 +6,33 @@ import math
 import re
 import shlex
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from musicrec.errors import ConfigError, StorageError
+from musicrec.storage.history import read_versions
+from musicrec.storage.local_store import LocalStore
+from musicrec.storage.runs import open_root
 from musicrec.storage.sections import open_section
+from musicrec.storage.stores import open_store
 from tests.conftest import ROOT
 from tests.test_benchmark import JOB
 
-benchmark, comparison, event_log, flame_graph, growth, nightly, scaling, vector_sets, watching = map(
-    importlib.import_module,
-    ("benchmark", "comparison", "event_log", "flame_graph", "growth", "nightly", "scaling", "vector_sets",
-     "watching"),
-)  # fmt: skip
+benchmark, comparison, counted_refresh, event_log, flame_graph = map(
+    importlib.import_module, ("benchmark", "comparison", "counted_refresh", "event_log", "flame_graph")
+)
+growth, nightly, scaling, vector_sets, watching = map(
+    importlib.import_module, ("growth", "nightly", "scaling", "vector_sets", "watching")
+)
 
 
 @pytest.fixture
 def page(tmp_path: Path) -> Path:
     """A document with all sections, each empty."""
-    names = ("nightly", "join-20000", "scaling", "hard-sets", "growth")
+    names = ("nightly", "stores", "join-20000", "scaling", "hard-sets", "growth")
     text = "".join(f"## {name}\n\n<!-- begin: {name} -->\n<!-- end: {name} -->\n\n" for name in names)
     (tmp_path / "page.md").write_text(text)
     return tmp_path / "page.md"
@@ -93,6 +99,65 @@ def test_a_night_is_written_by_stage(
     assert f"- command: `{command}`" in lines
     assert "\n".join(lines[:7]) in capsys.readouterr().out
     assert page.read_text().replace("\n".join(lines) + "\n", "") == before
+
+
+COUNTED_NIGHT = """
+import sys
+import pyarrow as pa
+from datetime import UTC, datetime
+from musicrec.storage import history
+from musicrec.storage.datasets import RECOMMENDATIONS, STATUS
+from musicrec.storage.lease import locked
+from musicrec.storage.publish import publish
+from musicrec.storage.runs import open_root, start_run
+from tests.roots import DAY, write_tables
+root = open_root(next(word for word in sys.argv if word.startswith("output.root=")).split("=")[1])
+lists = pa.table({"track_id": ["a"], "rank": [1], "recommended_track_id": ["b"], "score": [0.5]})
+status = pa.table({"track_id": ["a"], "status": ["recommended"], "reason": [""], "n_recommendations": [1]})
+with locked(root):
+    base = history.settle(root)
+    run = start_run(root, run_date=DAY)
+    tables = write_tables(run, {RECOMMENDATIONS: [lists], STATUS: [status]})
+    manifest = {"run_id": run.run_id, "stages": [], "neighbors": {}}
+    print(publish(run, manifest=manifest, report="", tables=tables, base=base))
+    run.note("published")
+print(f"the driver read {2**20} published bytes, and {2**19} others", file=sys.stderr)
+"""
+
+
+def test_places_are_compared(tmp_path: Path, page: Path, monkeypatch: pytest.MonkeyPatch, bucket: str) -> None:
+    for name, text in (("counted_refresh.py", COUNTED_NIGHT), ("make_catalog.py", MAKE_NOTHING)):
+        (tmp_path / "scripts").mkdir(exist_ok=True)
+        (tmp_path / "scripts" / name).write_text(text)
+    monkeypatch.setattr(nightly, "ROOT", tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    places = f"{tmp_path / 'out'},{bucket}"
+    words = ("stores", "--songs", "300", "--places", places, "--versions", "5", "--write", str(page))
+    assert run(benchmark, monkeypatch, *words) == 0
+    lines = section(page, "stores")
+    assert lines[0] == "300 songs, median of 2 night(s) in each place, in turn"
+    (of_directory,) = (line for line in lines if re.match(r"\| directory \| \d+\.\d \| 1\.00 \|", line))
+    assert of_directory.endswith("| 1.000, 0.500 |")
+    assert sum(line.startswith("| s3 |") for line in lines) == 1
+    for command in ("status", "history", "rollback", "gc --dry-run", "similar"):
+        (row,) = (line for line in lines if line.startswith(f"| {command} |"))
+        assert all(0 < float(cell) < 60 for cell in row.split("|")[2:4])
+    # The history is as long as was asked, before the commands that were timed.
+    for uri in places.split(","):
+        assert next(read_versions(open_root(uri))).number == 5 + 3
+
+
+def test_what_the_driver_reads_is_counted(tmp_path: Path) -> None:
+    n_read: Counter[str] = Counter()
+    store = open_store(str(tmp_path))
+    for name in ("published/x", "work/y"):
+        store.put(name, b"12345")
+    get = counted_refresh.counted(LocalStore.get_tagged, n_read)
+    get(store, "published/x")
+    get(store.below("work"), "y")
+    ranges = counted_refresh.counted(LocalStore.get_ranges, n_read)
+    ranges(store.below("published"), "x", [(0, 2), (3, 4)])
+    assert n_read == {"published": 8, "other": 5}
 
 
 def test_a_stage_is_watched_from_its_start_to_its_end() -> None:

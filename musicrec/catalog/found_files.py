@@ -13,8 +13,7 @@ from musicrec.spark.failures import SPARK_ERRORS, input_errors
 from musicrec.spark.session import hadoop_settings, has_own_files, lists_files_here, says_unknown_scheme
 from musicrec.storage import byte_files, environment
 from musicrec.storage.byte_files import InputFile
-from musicrec.storage.stores import EXTRAS
-from musicrec.storage.uris import file_uri, local_path
+from musicrec.storage.uris import KINDS, file_uri, local_path
 
 
 def find_local_groups(
@@ -72,7 +71,7 @@ def _listed(session: SparkSession, uri: str) -> list[str] | None:
     try:
         return list_by_spark(session, uri).inputFiles()
     except SPARK_ERRORS as error:
-        is_ours = urlsplit(uri).scheme in EXTRAS and lists_files_here(session)
+        is_ours = urlsplit(uri).scheme in KINDS and lists_files_here(session)
         if is_ours and says_unknown_scheme(error):
             return None
         raise

@@ -16,13 +16,7 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from musicrec.errors import ConfigError, StorageError
-from musicrec.storage.uris import local_path
-
-# Schemes of stores, with the extra that brings the client.
-EXTRAS = {
-    "s3": "s3", "s3a": "s3", "gs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure", "hdfs": "hdfs",
-}  # fmt: skip
-
+from musicrec.storage.uris import KINDS, local_path
 
 # What Hadoop's S3A is told in Spark's settings, and what the client calls it.
 _S3A = "spark.hadoop.fs.s3a."
@@ -177,10 +171,10 @@ def open_store(uri: str, *, hadoop: Mapping[str, str] | None = None, patience_s:
 
         return LocalStore(str(Path(path).absolute()))
     scheme = urlsplit(uri).scheme
-    if scheme not in EXTRAS:
+    if scheme not in KINDS:
         raise ConfigError(
             f"no store of kind {scheme}://",
-            todo=f"give a directory, or one of {', '.join(f'{name}://' for name in EXTRAS)}",
+            todo=f"give a directory, or one of {', '.join(f'{name}://' for name in KINDS)}",
         )  # fmt: skip
     if "://" not in uri:
         raise ConfigError(f"no URI of a store: {uri!r}", todo=f"write {scheme}://...")
@@ -191,7 +185,7 @@ def open_store(uri: str, *, hadoop: Mapping[str, str] | None = None, patience_s:
         return HdfsStore(f"hdfs://{host}", "/" + below.strip("/") if below.strip("/") else "")
     from musicrec.storage.object_store import ObjectStore
 
-    options = _s3_options(hadoop or {}) if EXTRAS[scheme] == "s3" else ()
+    options = _s3_options(hadoop or {}) if KINDS[scheme] == "s3" else ()
     return ObjectStore(*_place(uri, scheme), options, COMMAND_S if patience_s is None else patience_s)
 
 
@@ -202,12 +196,12 @@ def _place(uri: str, scheme: str) -> tuple[str, str, str]:
     bucket, _, below = place.partition("/")
     if not bucket:
         raise ConfigError("the URI names no bucket", where=f"{scheme}://", todo=f"write {scheme}://BUCKET/PREFIX")
-    if "@" in bucket and EXTRAS[scheme] != "azure":
+    if "@" in bucket and KINDS[scheme] != "azure":
         raise ConfigError(
             "a URI must not hold credentials", where=f"{scheme}://...@{bucket.rpartition('@')[2]}",
             todo="put them where the store's own tools look for them",
         )  # fmt: skip
-    return EXTRAS[scheme], unquote(bucket), below.strip("/")
+    return KINDS[scheme], unquote(bucket), below.strip("/")
 
 
 def _s3_options(hadoop: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -8,8 +8,10 @@ from urllib.parse import quote, unquote, urlsplit
 
 # What Java leaves as it is in a path.
 SAFE = "/:@&=+$,;!*'()~"
-# Other names for the scheme of one store.
-ONE_STORE = {"s3a": "s3", "abfs": "az", "abfss": "az"}
+# Schemes of stores that we know, and the kind of each, which is the extra that brings its client.
+KINDS = {
+    "s3": "s3", "s3a": "s3", "gs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure", "hdfs": "hdfs",
+}  # fmt: skip
 
 
 def exists(path: str) -> bool:
@@ -35,9 +37,10 @@ def _parts(uri: str) -> tuple[str, str, str]:
     """Return the store of a URI however its scheme is written, Azure's account where it is named, and the rest."""
     scheme, _, place = uri.partition("://")
     bucket, _, below = place.partition("/")
-    scheme = ONE_STORE.get(scheme, scheme)
-    bucket, _, account = bucket.partition("@") if scheme == "az" else (bucket, "", "")
-    return f"{scheme}://{bucket}", account.partition(".")[0], below.strip("/")
+    # Of what Spark alone knows the scheme is the kind.
+    kind = KINDS.get(scheme, scheme)
+    bucket, _, account = bucket.partition("@") if kind == "azure" else (bucket, "", "")
+    return f"{kind}://{bucket}", account.partition(".")[0], below.strip("/")
 
 
 def local_path(uri: str) -> str | None:
