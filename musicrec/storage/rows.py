@@ -37,6 +37,10 @@ class RowFiles:
     store: Store
     prefix: str = "part-"
 
+    def name(self, number: int) -> str:
+        """Return the name of the file of a task's number."""
+        return f"{self.prefix}{number:05d}.parquet"
+
     def write(self, number: int, rows: pa.Table, *, repeated: Sequence[str] = ()) -> None:
         """Write the rows of a task. The file appears whole; a second attempt replaces it by the same rows.
 
@@ -106,10 +110,6 @@ class RowFiles:
 
     def _entries(self) -> Iterator[Entry]:
         return (entry for entry in self.store.entries() if entry.name.startswith(self.prefix))
-
-    def name(self, number: int) -> str:
-        """Return the name of the file of a task's number."""
-        return f"{self.prefix}{number:05d}.parquet"
 
     def _unreadable(self, error: Exception, name: str) -> StorageError:
         return StorageError(f"cannot read the rows: {error}", where=f"{self.store.uri}/{name}")
