@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from musicrec.errors import ConfigError, LockError, MusicrecError, StorageError, shorten
+from musicrec.errors import ConfigError, MusicrecError, StorageError, shorten
 from musicrec.shown import masked
 from musicrec.storage.datasets import RECOMMENDATIONS, STATUS, USER_RECOMMENDATIONS
 from musicrec.storage.pointer import read_pointer
@@ -203,7 +203,7 @@ def _follow_with(place: _Place, name: str, root: Root) -> bool:
             return _commit(table, root, names, run_id=pointer["run_id"])
         except (CommitFailedException, TableAlreadyExistsError):
             continue
-    raise LockError(f"the table {name} is changed by others all the time", where=".".join(place.namespace))
+    raise StorageError(f"the table {name} is changed by others all the time", where=".".join(place.namespace))
 
 
 def _commit(table: Table, root: Root, names: list[str], *, run_id: str) -> bool:
