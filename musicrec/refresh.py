@@ -45,7 +45,7 @@ from musicrec.songs import newest_year
 from musicrec.spark.failures import input_errors
 from musicrec.spark.session import application_of, hadoop_settings
 from musicrec.storage import datasets, history, node_copies, runs
-from musicrec.storage.iceberg import check_catalog, follow
+from musicrec.storage.iceberg import check_catalog, follow, prepare_catalog
 from musicrec.storage.lease import locked
 from musicrec.storage.plain import without_secrets
 from musicrec.storage.promises import check_writable
@@ -88,7 +88,7 @@ def refresh(
     root = runs.open_root(config.output.root, hadoop=hadoop_settings(session), patience_s=NIGHT_S)
     _check_apart(config, root)
     check_writable(root)
-    check_catalog(root, config.output.iceberg_catalog)
+    prepare_catalog(root, config.output.iceberg_catalog)
     with locked(root, application=application_of(session)) as lease:
         base = history.settle(root)
         # First of all: the run needs the space.
@@ -110,9 +110,10 @@ def refresh(
             snapshot = _run(context, header, relations)
         run.note("published", **header)
         lease.confirm()
-        drop_old(root, config.output, is_over=True)
+        # Before what they name until then is deleted.
         for table in follow(root, config.output.iceberg_catalog):
             log.info("table %s.%s follows", config.output.iceberg_catalog, table)
+        drop_old(root, config.output, is_over=True)
     log.info("published %s", snapshot)
     return snapshot
 

@@ -36,6 +36,8 @@ _NAMED = re.compile(
     r"(\"(?:[^\"\\\n]|\\.)*\"?|'[^'\n]*'?|(?:(?:Bearer|Basic)\s+)?[^\s,;&\"']+)",
     re.I,
 )
+# A token by what stands before it, wherever that is quoted.
+_BEARER = re.compile(r"(?i)\b(Bearer\s+)[^\s\"',;]{4,}")
 _SECRET_NAME = re.compile(_NAMES, re.I)
 
 # user:password@, up to the last @, as a password may hold one, or a slash; not a port. What has a colon and
@@ -56,7 +58,7 @@ def masked(text: str) -> str:
     """Return text with *** in place of the secrets that URIs and `name=value` may hold."""
     if "://" in text:
         text = _USERS.sub(_mask_user, text)
-    return _NAMED.sub(_mask_value, _PARAMETERS.sub(rf"\1{SECRET}", text))
+    return _BEARER.sub(rf"\1{SECRET}", _NAMED.sub(_mask_value, _PARAMETERS.sub(rf"\1{SECRET}", text)))
 
 
 def is_secret(name: str) -> bool:

@@ -118,7 +118,8 @@ def _read_by_driver(place: PlaceFigures) -> str:
         if told is None:
             raise SystemExit("the night does not say what its driver has read")
         most = [max(one, int(other)) for one, other in zip(most, told.groups(), strict=True)]
-    return ", ".join(f"{n / MIB:.3f}" for n in most)
+    # Files of a directory are opened past what counts.
+    return ", ".join(f"{n / MIB:.3f}" for n in most) if "://" in place.uri else "-"
 
 
 def _lengthen(root: Root, n_versions: int) -> None:

@@ -32,6 +32,7 @@ NAMED = (
     "{{'client_secret': '{}'}}", "fs.s3a.secret.key={}", "fs.s3a.session.token={}", "AWS_SECRET_ACCESS_KEY={}",
     "aws_session_token = {}", "fs.azure.account.key.name.dfs.core.windows.net={}", "AccountKey={}",
     "spark.hadoop.fs.s3a.access.key={}", "SharedAccessSignature={}", "db_password={}",
+    "Invalid header value b'Bearer {}'",
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Callable
 
 from musicrec import console
@@ -13,6 +14,7 @@ from musicrec.operations.shown_times import span_of
 from musicrec.operations.status import report_status
 from musicrec.storage import iceberg
 from musicrec.storage.lease import unlock
+from musicrec.storage.pointer import read_pointer
 from musicrec.storage.runs import Root, open_root
 
 
@@ -40,11 +42,13 @@ def _history(root: Root, arguments: argparse.Namespace) -> int:
 
 
 def _rollback(root: Root, arguments: argparse.Namespace) -> int:
-    catalogs = [iceberg.catalog_of(root)]
+    before = iceberg.catalog_of(root)
     entry = versions.rollback(root, to=arguments.to)
     console.show_result(f"{entry['run_id']} is live, as version {entry['version']}")
-    for name in dict.fromkeys([*catalogs, iceberg.catalog_of(root)]):
-        iceberg.follow(root, name)
+    with contextlib.ExitStack() as both:
+        # Where one of two catalogs fails the other follows all the same.
+        for name in dict.fromkeys((before, iceberg.catalog_of(root))):
+            both.callback(iceberg.follow, root, name)
     return 0
 
 
@@ -74,6 +78,7 @@ def _sql(root: Root, arguments: argparse.Namespace) -> int:
 
 
 def _iceberg(root: Root, arguments: argparse.Namespace) -> int:
+    read_pointer(root)
     name = arguments.catalog or iceberg.catalog_of(root)
     if not name:
         todo = "give --catalog CATALOG.NAMESPACE, or set output.iceberg_catalog for the runs"

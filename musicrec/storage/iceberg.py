@@ -6,38 +6,31 @@ finds catalogs, and the credentials for them and for the files, in `~/.pyiceberg
 
 from __future__ import annotations
 
-import threading
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from musicrec.errors import ConfigError, MusicrecError, StorageError, shorten
-from musicrec.shown import masked
-from musicrec.storage.datasets import RECOMMENDATIONS, STATUS, USER_RECOMMENDATIONS
+from musicrec.errors import ConfigError, MusicrecError, StorageError
+from musicrec.storage.datasets import RECOMMENDATIONS, STATUS, USER_RECOMMENDATIONS, Dataset
+from musicrec.storage.iceberg_catalogs import Namespace, in_time
 from musicrec.storage.pointer import read_pointer
 from musicrec.storage.rows import columns_of
-from musicrec.storage.runs import POINTER, PUBLISHED, Root
-from musicrec.storage.snapshots import open_snapshot
+from musicrec.storage.runs import POINTER, PUBLISHED, SNAPSHOTS, Root
+from musicrec.storage.snapshots import Snapshot, load_snapshot, open_snapshot
 from musicrec.storage.uris import connector_uri
 
 if TYPE_CHECKING:
-    from pyiceberg.catalog import Catalog
+    from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table
 
-Answer = TypeVar("Answer")
-DATASETS = (RECOMMENDATIONS, USER_RECOMMENDATIONS, STATUS)
-EXTRA = 'pip install "musicrec[iceberg]"'
-# The client knows no limit of time for some catalogs.
+_log = logging.getLogger("musicrec")
+ALWAYS_PUBLISHED = (RECOMMENDATIONS, STATUS)
+DATASETS = (*ALWAYS_PUBLISHED, USER_RECOMMENDATIONS)
 ASK_S, COMMIT_S = 30.0, 900.0
 # Of commits that lose against another one.
 N_TRIES = 10
-OF_ROOT, OF_RUN = "musicrec.root", "musicrec.run_id"
-# The files are the output's own: an engine that expires snapshots must leave them. A commit that lost is made anew
-# here, as what is current may have changed with it. Old metadata goes with the commits.
-PROPERTIES = {
-    "gc.enabled": "false", "commit.retry.num-retries": "0", "write.metadata.delete-after-commit.enabled": "true",
-    "write.metadata.previous-versions-max": "20",
-}  # fmt: skip
+# Of which run the rows of a table's snapshot are.
+OF_RUN = "musicrec.run_id"
 
 
 def check_catalog(root: Root, name: str) -> None:
@@ -55,14 +48,28 @@ def check_catalog(root: Root, name: str) -> None:
         The client is not installed, no such catalog is configured or it does not answer, a table of another
         origin has one of the names, or readers would not find the files.
     """
-    if not name:
-        return
-    if any(letter in root.uri for letter in "#?%"):
-        raise ConfigError("tables of Iceberg cannot name files whose place has a #, ? or %", where=root.uri)
-    try:
-        _in_time(name, lambda: _check(root, _Place.open(name)), ASK_S)
-    except StorageError as error:
-        raise ConfigError(error.what, where=error.where, todo=error.todo) from None
+    if name:
+        _refuse_place(root)
+        _configured(name, lambda: _check(root, Namespace.open(name)))
+
+
+def prepare_catalog(root: Root, name: str) -> None:
+    """Check the catalog, and make the namespace and the tables that each run publishes, where they are not there.
+
+    Parameters
+    ----------
+    root : Root
+    name : str
+        As `check_catalog` takes it.
+
+    Raises
+    ------
+    ConfigError
+        As there, or they cannot be made.
+    """
+    if name:
+        _refuse_place(root)
+        _configured(name, lambda: _prepare(root, Namespace.open(name)))
 
 
 def follow(root: Root, name: str) -> list[str]:
@@ -77,11 +84,11 @@ def follow(root: Root, name: str) -> list[str]:
     Raises
     ------
     StorageError
-        The catalog or the files' store fails; each table names all files of one snapshot all the same.
+        The catalog or the files' store fails, or a table is not ours; each table names all files of one snapshot.
     """
     try:
-        return _in_time(name, lambda: _follow(root, _Place.open(name)), COMMIT_S) if name else []
-    except StorageError as error:
+        return in_time(name, lambda: _follow(root, Namespace.open(name)), COMMIT_S) if name else []
+    except MusicrecError as error:
         raise StorageError(
             f"what is live is published, but tables of Iceberg are behind it: {error.what}", where=error.where,
             todo="`musicrec iceberg --root ROOT` brings them up to it, and so does the next run",
@@ -91,157 +98,135 @@ def follow(root: Root, name: str) -> list[str]:
 def catalog_of(root: Root) -> str:
     """Return the catalog of the run that is current; empty where it has none, or cannot be read."""
     try:
-        config = open_snapshot(root).manifest.get("config", {})
+        found: Any = open_snapshot(root).manifest
     except StorageError:
         return ""
-    return str(config.get("output", {}).get("iceberg_catalog", ""))
+    for key in ("config", "output", "iceberg_catalog"):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else ""
 
 
-@dataclass(frozen=True)
-class _Place:
-    """A namespace of a catalog."""
-
-    catalog: Catalog
-    namespace: tuple[str, ...]
-
-    @classmethod
-    def open(cls, name: str) -> _Place:
-        try:
-            from pyiceberg.catalog import load_catalog
-        except ImportError:
-            raise ConfigError("Iceberg needs a client that is not installed", where=name, todo=EXTRA) from None
-        catalog, *namespace = name.split(".")
-        if not all((catalog, *namespace, namespace)):
-            raise ConfigError(f"no name of a catalog and a namespace: {name!r}", todo="write CATALOG.NAMESPACE")
-        return cls(load_catalog(catalog), tuple(namespace))
+def _refuse_place(root: Root) -> None:
+    if any(letter in root.uri for letter in "#?%"):
+        raise ConfigError("tables of Iceberg cannot name files whose place has a #, ? or %", where=root.uri)
+    if connector_uri(root.uri).startswith("az://"):
+        what = "tables of Iceberg name Azure's files with their account, which output.root does not"
+        raise ConfigError(what, where=root.uri, todo="write abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/...")
 
 
-def _in_time(name: str, work: Callable[[], Answer], seconds: float) -> Answer:
-    """Return what a function returns; whatever fails in a client of many kinds is told in one sentence."""
-    done: list[Answer] = []
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            done.append(work())
-        except BaseException as error:
-            failed.append(error)
-
-    running = threading.Thread(target=run, daemon=True, name="iceberg")
-    running.start()
-    running.join(seconds)
-    if done:
-        return done[0]
-    if failed and isinstance(failed[0], MusicrecError):
-        raise failed[0]
-    said = (
-        shorten(f"{type(failed[0]).__name__}: {masked(str(failed[0]))}")
-        if failed
-        else f"no answer in {seconds:g} s"
-    )
-    raise StorageError(
-        f"the catalog of Iceberg fails: {said}", where=name,
-        todo="look at ~/.pyiceberg.yaml or PYICEBERG_CATALOG__..., and run again",
-    )  # fmt: skip
+def _configured(name: str, work: Callable[[], None]) -> None:
+    """Do what shows that the configuration is right, before a run."""
+    try:
+        in_time(name, work, ASK_S)
+    except StorageError as error:
+        raise ConfigError(error.what, where=error.where, todo=error.todo) from None
 
 
-def _check(root: Root, place: _Place) -> None:
+def _check(root: Root, place: Namespace) -> None:
     from pyiceberg.io import load_file_io
 
     for dataset in DATASETS:
-        _own_table(place, dataset.name, root)
+        place.own_table(dataset.name, root)
     # The catalog's client opens the files by its own means.
     pointer = _location(root, POINTER)
     load_file_io(place.catalog.properties, pointer).new_input(pointer).exists()
 
 
-def _own_table(place: _Place, name: str, root: Root) -> Table | None:
-    """Return a table, None where there is none yet; one that we have not made is refused: its rows would go."""
-    from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+def _prepare(root: Root, place: Namespace) -> None:
+    from pyspark.sql.pandas.types import to_arrow_schema
 
-    try:
-        table = place.catalog.load_table((*place.namespace, name))
-    except (NoSuchTableError, NoSuchNamespaceError):
-        return None
-    if table.properties.get(OF_ROOT) != root.uri:
-        raise ConfigError(
-            f"the table {name} is not one of this output: its property {OF_ROOT} is not {root.uri}",
-            where=".".join((place.catalog.name, *place.namespace)),
-            todo="name another namespace in output.iceberg_catalog",
-        )  # fmt: skip
-    return table
+    _check(root, place)
+    place.make()
+    for dataset in ALWAYS_PUBLISHED:
+        if place.own_table(dataset.name, root) is None:
+            place.make_table(dataset.name, root, to_arrow_schema(dataset.schema))
 
 
-def _follow(root: Root, place: _Place) -> list[str]:
-    place.catalog.create_namespace_if_not_exists(place.namespace)
-    kept = {*root.snapshots()}
-    changed = [dataset.name for dataset in DATASETS if _follow_with(place, dataset.name, root)]
+def _follow(root: Root, place: Namespace) -> list[str]:
+    read_pointer(root)
+    place.make()
+    changed = [dataset.name for dataset in DATASETS if _follow_with(place, dataset, root)]
     for dataset in DATASETS:
-        if (table := _own_table(place, dataset.name, root)) is not None:
-            _forget(table, kept)
+        _forget(place, dataset, root)
     return changed
 
 
-def _follow_with(place: _Place, name: str, root: Root) -> bool:
+def _follow_with(place: Namespace, dataset: Dataset, root: Root) -> bool:
     """Have a table name the files of what is current; return whether it named others."""
-    from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError
+    from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError, ValidationException
 
     for _ in range(N_TRIES):
         # The table first: who makes another snapshot current meanwhile changes the table after it, and so one of
         # the two commits fails and looks again.
-        table = _own_table(place, name, root)
+        table = place.own_table(dataset.name, root)
         pointer = read_pointer(root)
-        names = [f"{PUBLISHED}/{each}" for each in pointer.get("files", {}).get(name, [])]
         try:
-            if table is None:
-                if not names:
-                    return False
-                table = place.catalog.create_table(
-                    (*place.namespace, name), schema=columns_of(root.store, names[0]),
-                    properties={**PROPERTIES, OF_ROOT: root.uri},
-                )  # fmt: skip
-            return _commit(table, root, names, run_id=pointer["run_id"])
-        except (CommitFailedException, TableAlreadyExistsError):
+            return _name_files(place, table, dataset, load_snapshot(root, pointer), root)
+        except (CommitFailedException, TableAlreadyExistsError, ValidationException):
             continue
-    raise StorageError(f"the table {name} is changed by others all the time", where=".".join(place.namespace))
+        except (OSError, StorageError):
+            # What is current no more may be deleted.
+            if read_pointer(root) == pointer:
+                raise
+    raise StorageError(f"the table {dataset.name} is changed by others all the time", where=str(place.namespace))
 
 
-def _commit(table: Table, root: Root, names: list[str], *, run_id: str) -> bool:
+def _name_files(place: Namespace, table: Table | None, dataset: Dataset, live: Snapshot, root: Root) -> bool:
     from pyiceberg.expressions import AlwaysTrue
+    from pyiceberg.io.pyarrow import parquet_files_to_data_files
+    from pyiceberg.table import TableProperties
 
-    files = [_location(root, name) for name in names]
-    named = {task.file.file_path for task in table.scan().plan_files()}
-    if named == set(files):
+    names = live.names(dataset)
+    if table is None and not names:
         return False
-    about = {OF_RUN: run_id}
+    columns = columns_of(live.store, names[0]) if names else None
+    table = table or place.make_table(dataset.name, root, columns)
+    # A file without rows tells readers nothing, and not all of them pass over it.
+    n_rows = {file["path"]: file.get("rows", 1) for file in live.manifest["files"]}
+    wanted = {_location(root, f"{PUBLISHED}/{SNAPSHOTS}/{live.run_id}/{name}") for name in names if n_rows[name]}
+    named = _named_by(table)
+    if {file.file_path for file in named} == wanted:
+        return False
     with table.transaction() as change:
-        if files:
+        if columns is not None:
             with change.update_schema() as update:
-                update.union_by_name(columns_of(root.store, names[0]))
-        if named:
-            change.delete(AlwaysTrue(), snapshot_properties=about)
-        if files:
-            # Whether the table has them was looked at above, by fewer reads.
-            change.add_files(files, snapshot_properties=about, check_duplicate_files=False)
+                update.union_by_name(columns)
+        # Our files name columns, and know no numbers of theirs.
+        names_of = change.table_metadata.schema().name_mapping.model_dump_json()
+        change.set_properties({TableProperties.DEFAULT_NAME_MAPPING: names_of})
+        added = parquet_files_to_data_files(table.io, change.table_metadata, iter(sorted(wanted)))
+        with change.update_snapshot(snapshot_properties={OF_RUN: live.run_id}).overwrite() as snapshot:
+            snapshot.delete_by_predicate(AlwaysTrue())
+            for file in named:
+                snapshot.delete_data_file(file)
+            for file in added:
+                snapshot.append_data_file(file)
     return True
 
 
-def _forget(table: Table, kept: set[str]) -> None:
-    """Take out what the table remembers of snapshots that are deleted: their rows cannot be read any more."""
-    from pyiceberg.exceptions import CommitFailedException
-
+def _named_by(table: Table) -> list[DataFile]:
+    """Return all files of a table, also those that a plan of a scan leaves out."""
     current = table.current_snapshot()
-    gone = [
-        each.snapshot_id
-        for each in table.metadata.snapshots
-        if each != current and each.summary is not None and each.summary.get(OF_RUN, "") not in {*kept, ""}
-    ]
-    if gone:
-        try:
-            table.maintenance.expire_snapshots().by_ids(gone).commit()
-        except CommitFailedException:
-            # Whoever changed it meanwhile does this, too.
+    manifests = current.manifests(table.io) if current else []
+    return [entry.data_file for manifest in manifests for entry in manifest.fetch_manifest_entry(table.io)]
+
+
+def _forget(place: Namespace, dataset: Dataset, root: Root) -> None:
+    """Take out what a table remembers of snapshots that are deleted: their rows cannot be read any more."""
+    try:
+        table = place.own_table(dataset.name, root)
+        if table is None:
             return
+        kept, held = {*root.snapshots(), ""}, {ref.snapshot_id for ref in table.metadata.refs.values()}
+        runs = {
+            each.snapshot_id: each.summary.get(OF_RUN, "") for each in table.metadata.snapshots if each.summary
+        }
+        gone = [number for number, run_id in runs.items() if run_id not in kept and number not in held]
+        if gone:
+            table.maintenance.expire_snapshots().by_ids(gone).commit()
+    except Exception as error:
+        # Somebody else has done it, or the next one does: it harms nobody meanwhile.
+        _log.info("the table %s still remembers what is deleted: %s", dataset.name, type(error).__name__)
 
 
 def _location(root: Root, name: str) -> str:

@@ -13,6 +13,11 @@ KINDS = {
     "s3": "s3", "s3a": "s3", "gs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure", "hdfs": "hdfs",
 }  # fmt: skip
 
+# Of an account that is named alone.
+AZURE_HOST = "dfs.core.windows.net"
+# What some call them whom we do not ask to.
+_OLD_NAMES = {"s3n": "s3", "wasb": "azure", "wasbs": "azure"}
+
 
 def exists(path: str) -> bool:
     """Return whether something stands at a path."""
@@ -38,7 +43,7 @@ def _parts(uri: str) -> tuple[str, str, str]:
     scheme, _, place = uri.partition("://")
     bucket, _, below = place.partition("/")
     # Of what Spark alone knows the scheme is the kind.
-    kind = KINDS.get(scheme, scheme)
+    kind = {**KINDS, **_OLD_NAMES}.get(scheme, scheme)
     bucket, _, account = bucket.partition("@") if kind == "azure" else (bucket, "", "")
     return f"{kind}://{bucket}", account.partition(".")[0], below.strip("/")
 
@@ -60,4 +65,5 @@ def file_uri(path: str) -> str:
 
 def connector_uri(uri: str) -> str:
     """Return a place of a store as connectors of Hadoop's kind call it: Azure's, where the account is named."""
-    return re.sub("^az://(?=[^/@]+@)", "abfss://", uri)
+    named = re.sub(r"^az://([^/@]+@[^/.]+)(?=/|$)", rf"az://\1.{AZURE_HOST}", uri)
+    return re.sub("^az://(?=[^/@]+@)", "abfss://", named)

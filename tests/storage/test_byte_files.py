@@ -117,6 +117,8 @@ AZURE = "abfss://c@one.dfs.core.windows.net"
         ("gs://b/out", "s3://b", False),
         ("/b/out", "s3://b", False),
         (f"{AZURE}/songs/out", "az://c/songs", True),
+        (f"{AZURE}/songs/out", f"{AZURE.replace('abfss', 'wasbs')}/songs", True),
+        ("s3://b/songs/out", "s3n://b/songs", True),
         ("az://c/songs/out", f"{AZURE}/songs", True),
         (f"{AZURE}/songs/out", f"{AZURE.replace('dfs', 'blob')}/songs", True),
         (f"{AZURE}/songs/out", f"{AZURE.replace('one', 'two')}/songs", False),

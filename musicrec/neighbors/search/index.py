@@ -78,18 +78,20 @@ class CellReader:
         return self._ranges([(row, row + 1) for row in rows.tolist()])
 
     def _ranges(self, ranges: Sequence[tuple[int, int]]) -> Items:
-        """Return the items of ranges of all rows, of which one at least is not empty; each part is read once."""
-        by_part: dict[int, list[slice]] = {}
+        """Return the items of ranges of all rows, of which one at least is not empty; each part is asked once."""
+        by_part: list[tuple[int, list[slice]]] = []
         for first, last in ranges:
             start, part = first, int(np.searchsorted(self._bounds, first, side="right")) - 1
             while start < last:
                 end = min(last, int(self._bounds[part + 1]))
                 if end > start:
                     before = int(self._bounds[part])
-                    by_part.setdefault(part, []).append(slice(start - before, end - before))
+                    if not by_part or by_part[-1][0] != part:
+                        by_part.append((part, []))
+                    by_part[-1][1].append(slice(start - before, end - before))
                     start = end
                 part += 1
-        return concatenate([self._part(part).slices(slices) for part, slices in by_part.items()])
+        return concatenate([self._part(part).slices(slices) for part, slices in by_part])
 
     def chunks(self, cells: Ints) -> Iterator[tuple[Items, Spans]]:
         """Yield the items of some cells, as many as are worth while at a time.
