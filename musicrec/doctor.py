@@ -14,7 +14,7 @@ from packaging.specifiers import SpecifierSet
 from musicrec import __version__
 from musicrec.errors import ConfigError, StorageError
 from musicrec.shown import one_line
-from musicrec.storage import environment
+from musicrec.storage import environment, iceberg
 from musicrec.storage.kernel_cache import kernels_directory
 from musicrec.storage.programs import MEND_PYTHON, MIN_JAVA, MIN_PYTHON, java_version, python_answer
 from musicrec.storage.promises import check_writable
@@ -174,9 +174,18 @@ def _of_root(uri: str) -> list[Finding]:
     except (ConfigError, StorageError) as error:
         return [Finding(name, ": ".join(filter(None, (error.what, error.where))), error.todo)]
     directory = root.store.path()
-    if directory is None:
-        return [Finding(name, f"keeps its promises ({root.uri})"), _published(root)]
-    return [Finding(name, f"can be written ({root.uri})"), _space("free space", directory), _published(root)]
+    told = [Finding(name, f"{'keeps its promises' if directory is None else 'can be written'} ({root.uri})")]
+    told += [_space("free space", directory)] if directory else []
+    return [*told, _published(root), *_of_catalog(root, iceberg.catalog_of(root))]
+
+
+def _of_catalog(root: Root, name: str) -> list[Finding]:
+    """Ask the catalog of Iceberg that the live run has, where it has one."""
+    try:
+        iceberg.check_catalog(root, name)
+    except ConfigError as error:
+        return [Finding("Iceberg", ": ".join(filter(None, (error.what, error.where))), error.todo)]
+    return [Finding("Iceberg", f"{name} answers")] if name else []
 
 
 def _published(root: Root) -> Finding:

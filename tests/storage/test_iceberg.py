@@ -11,6 +11,7 @@ from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import NoSuchIcebergTableError
 from pyiceberg.table import Table
 
+from musicrec import doctor
 from musicrec.cli import main
 from musicrec.config import OutputConfig, load_config
 from musicrec.errors import ConfigError, MusicrecError, StorageError
@@ -347,8 +348,10 @@ def test_a_rollback_takes_the_tables_with_it(
     assert live_in_lake() == {first}
     assert main(["rollback", "--root", root.uri, "--to", second]) == 0
     assert live_in_lake() == {second}
+    assert [(found.found, found.fix) for found in doctor.examine(root.uri)][-1] == (f"{NAME} answers", "")
     # What is live changes also where the catalog is gone; the sentence says what is not done.
     set_catalog(monkeypatch, uri="sqlite:////nowhere/lake.db")
+    assert "the catalog of Iceberg fails" in doctor.examine(root.uri)[-1].found
     assert main(["rollback", "--root", root.uri]) == 1
     assert "tables of Iceberg are behind it" in capsys.readouterr().err
     assert pointer_of(root)["run_id"] == first
