@@ -111,6 +111,8 @@ def test_a_standalone_cluster_shares_nothing_but_a_bucket_and_loses_a_worker(
         command = [
             SUBMIT, "--master", cluster.master, "--conf", "spark.executor.memory=1g", "--conf",
             "spark.sql.shuffle.partitions=8", "--conf", "spark.driver.host=127.0.0.1",
+            # Executors of one address would look for each other's files on a disk that they do not share.
+            "--conf", "spark.shuffle.readHostLocalDisk=false",
             "--py-files", str(ROOT / "dist/musicrec.zip"), str(ROOT / "jobs/refresh.py"),
             *settings_of(f"input.tracks={bucket}/in", f"output.root={bucket}/out", *same),
         ]  # fmt: skip
