@@ -40,13 +40,12 @@ def _explain(model: type[BaseModel], item: Any, given_as: Mapping[str, str]) -> 
     if item["type"] == "extra_forbidden":
         return f"unknown key {name!r}; did you mean {_nearest_key(model, name)!r}?"
     shown = f"{name} (given as {given_as[name]})" if name in given_as else name
-    told = LIST_WANTED if item["type"] == "tuple_type" else item["msg"]
-    # A pattern is no sentence.
-    told = (
-        f"Input should be {_description(model, item['loc'])}"
-        if item["type"] == "string_pattern_mismatch"
-        else told
-    )
+    told = item["msg"]
+    if item["type"] == "tuple_type":
+        told = LIST_WANTED
+    elif item["type"] == "string_pattern_mismatch":
+        # A pattern is no sentence.
+        told = f"Input should be {_description(model, item['loc'])}"
     return f"{shown}: {told} (found {str(item['input'])[:60]!r})"
 
 

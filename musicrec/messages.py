@@ -181,8 +181,8 @@ BLOCKS = _schema(
 # A cell with the number of its items; `cell` is unique. `drawn` are rows of the cell's part that a sample has.
 CELLS = _schema(cell=LongType(), n_items=LongType(), drawn=ArrayType(LongType()))
 
-# Items of a part, blobs in the order in which they were asked for: int64 keys, n x n_facts int64 facts, vectors.
-SENT_ITEMS = _schema(part=LongType(), keys=KEYS, facts=KEYS, vectors=VECTORS)
+# Some items, blobs in the order in which they were asked for: int64 keys, n x n_facts int64 facts, vectors.
+SENT_ITEMS = _schema(keys=KEYS, facts=KEYS, vectors=VECTORS)
 
 # How far the neighbors of some queries are at most: blobs of their rows among all, and of float64 distances.
 REACHES = _schema(queries=ROWS, reach=VALUES)

@@ -88,8 +88,8 @@ def refresh(
     root = runs.open_root(config.output.root, hadoop=hadoop_settings(session), patience_s=NIGHT_S)
     _check_apart(config, root)
     check_writable(root)
-    prepare_catalog(root, config.output.iceberg_catalog)
     with locked(root, application=application_of(session)) as lease:
+        prepare_catalog(root, config.output.iceberg_catalog)
         base = history.settle(root)
         # First of all: the run needs the space.
         drop_old(root, config.output, is_over=False)

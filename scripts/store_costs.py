@@ -118,7 +118,7 @@ def _read_by_driver(place: PlaceFigures) -> str:
         if told is None:
             raise SystemExit("the night does not say what its driver has read")
         most = [max(one, int(other)) for one, other in zip(most, told.groups(), strict=True)]
-    # Files of a directory are opened past what counts.
+    # Of a directory nothing is counted: files are opened by their paths.
     return ", ".join(f"{n / MIB:.3f}" for n in most) if "://" in place.uri else "-"
 
 

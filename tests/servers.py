@@ -104,6 +104,16 @@ def free_ports(n: int) -> list[int]:
 
 
 @contextlib.contextmanager
+def running(server: Server) -> Iterator[Server]:
+    """Start a server, and end it with the block."""
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
 def seaweed(directory: Path) -> Iterator[Server]:
     """Run SeaweedFS, with a bucket: S3 as it should be."""
     s3, master, volume, filer = free_ports(4)
@@ -120,12 +130,9 @@ def seaweed(directory: Path) -> Iterator[Server]:
         "-volume.max=50",
     ]  # fmt: skip
     server = Server(f"http://127.0.0.1:{s3}", command, directory)
-    server.start()
-    try:
+    with running(server):
         _make_bucket(server)
         yield server
-    finally:
-        server.stop()
 
 
 @contextlib.contextmanager
@@ -189,12 +196,9 @@ def azurite(directory: Path, installed: Path) -> Iterator[AzureServer]:
         "--skipApiVersionCheck", "--disableTelemetry", "--silent",
     ]  # fmt: skip
     server = AzureServer(f"http://127.0.0.1:{port}/{ACCOUNT}", command, directory)
-    server.start()
-    try:
+    with running(server):
         _make_container(server)
         yield server
-    finally:
-        server.stop()
 
 
 def _make_container(server: AzureServer) -> None:
@@ -220,11 +224,8 @@ def rclone(directory: Path) -> Iterator[Server]:
         f"--auth-key={KEY},{SECRET}",
     ]  # fmt: skip
     server = Server(f"http://127.0.0.1:{port}", command, directory)
-    server.start()
-    try:
+    with running(server):
         yield server
-    finally:
-        server.stop()
 
 
 def _program(name: str) -> str:

@@ -134,7 +134,7 @@ def gather_items(
     """
     parts = np.unique(np.searchsorted(index.bounds, rows, side="right") - 1)
     settings = ItemSettings(rows, parts, index, read)
-    found = item_tasks.as_items(context.numbers(len(parts)), settings=settings).toArrow().sort_by("part")
+    found = item_tasks.as_items(context.numbers(len(parts)), settings=settings).toArrow()
     return concatenate([item_tasks.items_in(row, vector_type=space.vector_type) for row in found.to_pylist()])
 
 

@@ -26,7 +26,7 @@ class ItemSettings:
 
 
 def as_items(numbers: DataFrame, *, settings: ItemSettings) -> DataFrame:
-    """Return `messages.SENT_ITEMS`, a row for each part.
+    """Return `messages.SENT_ITEMS`, a row for each part, in their order.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def as_items(numbers: DataFrame, *, settings: ItemSettings) -> DataFrame:
         for part in settings.parts[list(each_number(batches))].tolist():
             first, last = np.searchsorted(settings.rows, bounds[part : part + 2])
             items = reader.at(settings.rows[first:last])
-            yield as_row(SENT_ITEMS, part=part, keys=items.keys, facts=items.facts, vectors=items.vectors)
+            yield as_row(SENT_ITEMS, keys=items.keys, facts=items.facts, vectors=items.vectors)
 
     return numbers.mapInArrow(send_batches, SENT_ITEMS)
 
@@ -55,6 +55,6 @@ def items_in(row: dict[str, bytes], *, vector_type: str) -> Items:
         As the space of the join says.
     """
     keys, facts, vectors = (
-        blob_of(SENT_ITEMS, name, row[name], vector_type=vector_type) for name in SENT_ITEMS.names[1:]
+        blob_of(SENT_ITEMS, name, row[name], vector_type=vector_type) for name in SENT_ITEMS.names
     )
     return Items(keys, facts.reshape(len(keys), -1), vectors.reshape(len(keys), -1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from pyspark.sql import DataFrame
@@ -76,21 +77,24 @@ def as_reaches(numbers: DataFrame, *, settings: ReachSettings) -> DataFrame:
         warm_up()
         reader = CellReader(settings.read, settings.index)
         for number in each_number(batches):
-            some = settings.order[settings.firsts[number] : settings.firsts[number + 1]]
-            yield as_row(REACHES, queries=some, reach=[_reach(reader, query, settings) for query in some.tolist()])
+            some = settings.order[settings.firsts[number] : settings.firsts[number + 1]].tolist()
+            of_cells = groupby(some, key=lambda query: int(settings.home[query]))
+            reach = [one for cell, queries in of_cells for one in _reaches(reader, cell, list(queries), settings)]
+            yield as_row(REACHES, queries=some, reach=reach)
 
     return numbers.mapInArrow(look_batches, REACHES)
 
 
-def _reach(reader: CellReader, query: int, settings: ReachSettings) -> float:
-    start, end = settings.index.starts[settings.home[query] :][:2].tolist()
+def _reaches(reader: CellReader, cell: int, queries: list[int], settings: ReachSettings) -> list[float]:
+    """Return how far the k-th of the cell's items is from each of some queries; it is read once for all."""
+    start, end = settings.index.starts[cell : cell + 2].tolist()
     if start == end:
-        return np.inf
+        return [np.inf] * len(queries)
     # The first of a cell that holds half of the catalog are enough.
     items = reader.rows(start, min(end, start + CHUNK_ROWS))
     points = settings.space.as_found(items.vectors.astype(np.float32))
-    point, own = settings.asking[query], settings.queries.facts[query]
-    return reach_within(point, own, points, items.facts, k=settings.k, rules=settings.rules)
+    asking, own, k, rules = settings.asking, settings.queries.facts, settings.k, settings.rules
+    return [reach_within(asking[i], own[i], points, items.facts, k=k, rules=rules) for i in queries]
 
 
 def as_truths(shares: DataFrame, *, settings: TruthSettings) -> DataFrame:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from musicrec.storage.datasets import RECOMMENDATIONS, STATUS, USER_RECOMMENDATIONS
-from musicrec.storage.rows import columns_of
+from musicrec.storage.datasets import TABLES
+from musicrec.storage.lookup import columns_of
 from musicrec.storage.runs import Root
 from musicrec.storage.snapshots import Snapshot, open_snapshot
 from musicrec.storage.uris import connector_uri
 
-TABLES = (RECOMMENDATIONS, USER_RECOMMENDATIONS, STATUS)
 TRINO = {"string": "varchar", "int32": "integer", "int64": "bigint", "float": "real", "double": "double"}
 HIVE = {"string": "string", "int32": "int", "int64": "bigint", "float": "float", "double": "double"}
 # A place of Azure's that names the account: container, account's host.
@@ -87,5 +86,5 @@ def _quoted(text: str, *, escape: bool = False) -> str:
 
 
 def _columns(snapshot: Snapshot, name: str, types: dict[str, str], *, quote: str = '"') -> str:
-    schema = columns_of(snapshot.store, name)
+    schema = columns_of(snapshot, name)
     return ",\n    ".join(f"{quote}{field.name}{quote} {types[str(field.type)]}" for field in schema)

@@ -70,6 +70,8 @@ CHANGED = Dataset("changed", "OCCURRENCES")
 RECOMMENDATIONS = Dataset("recommendations", "RECOMMENDATIONS", is_published=True)
 USER_RECOMMENDATIONS = Dataset("user_recommendations", "USER_RECOMMENDATIONS", is_published=True)
 STATUS = Dataset("status", "STATUS", is_published=True)
+# The tables of a snapshot; the last has files only where there are favorites.
+TABLES = (RECOMMENDATIONS, STATUS, USER_RECOMMENDATIONS)
 # vectors: what the join for anyone's vectors writes, and what it replaces meanwhile
 VECTOR_NEIGHBORS = Dataset("neighbors")
 STAGED_NEIGHBORS = Dataset("staged-neighbors")

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from musicrec.errors import ConfigError, MusicrecError, StorageError
-from musicrec.storage.datasets import RECOMMENDATIONS, STATUS, USER_RECOMMENDATIONS, Dataset
+from musicrec.storage.datasets import RECOMMENDATIONS, STATUS, TABLES, Dataset
 from musicrec.storage.iceberg_catalogs import Namespace, in_time
+from musicrec.storage.lookup import columns_of
 from musicrec.storage.pointer import read_pointer
-from musicrec.storage.rows import columns_of
 from musicrec.storage.runs import POINTER, PUBLISHED, SNAPSHOTS, Root
 from musicrec.storage.snapshots import Snapshot, load_snapshot, open_snapshot
 from musicrec.storage.uris import connector_uri
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
 
 _log = logging.getLogger("musicrec")
+# The others are made when there is one to publish.
 ALWAYS_PUBLISHED = (RECOMMENDATIONS, STATUS)
-DATASETS = (*ALWAYS_PUBLISHED, USER_RECOMMENDATIONS)
 ASK_S, COMMIT_S = 30.0, 900.0
 # Of commits that lose against another one.
 N_TRIES = 10
@@ -125,7 +125,7 @@ def _configured(name: str, work: Callable[[], None]) -> None:
 def _check(root: Root, place: Namespace) -> None:
     from pyiceberg.io import load_file_io
 
-    for dataset in DATASETS:
+    for dataset in TABLES:
         place.own_table(dataset.name, root)
     # The catalog's client opens the files by its own means.
     pointer = _location(root, POINTER)
@@ -145,8 +145,8 @@ def _prepare(root: Root, place: Namespace) -> None:
 def _follow(root: Root, place: Namespace) -> list[str]:
     read_pointer(root)
     place.make()
-    changed = [dataset.name for dataset in DATASETS if _follow_with(place, dataset, root)]
-    for dataset in DATASETS:
+    changed = [dataset.name for dataset in TABLES if _follow_with(place, dataset, root)]
+    for dataset in TABLES:
         _forget(place, dataset, root)
     return changed
 
@@ -179,7 +179,7 @@ def _name_files(place: Namespace, table: Table | None, dataset: Dataset, live: S
     names = live.names(dataset)
     if table is None and not names:
         return False
-    columns = columns_of(live.store, names[0]) if names else None
+    columns = columns_of(live, names[0]) if names else None
     table = table or place.make_table(dataset.name, root, columns)
     # A file without rows tells readers nothing, and not all of them pass over it.
     n_rows = {file["path"]: file.get("rows", 1) for file in live.manifest["files"]}

@@ -16,11 +16,29 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from musicrec.errors import StorageError
+from musicrec.storage.ranged import open_ranged
+from musicrec.storage.snapshots import Snapshot
 
 # What pyarrow raises of a file that it cannot make sense of: any part of its head may be wrong.
 UNREADABLE = (OSError, ValueError, LookupError, NotImplementedError, pa.ArrowException)
 # Rows that are held at once, and bytes that are read at once.
 BATCH_ROWS, BUFFER_BYTES = 65_536, 1 << 20
+
+
+def columns_of(snapshot: Snapshot, name: str) -> pa.Schema:
+    """Return the names and types of the columns of a snapshot's file.
+
+    Raises
+    ------
+    StorageError
+        It cannot be read.
+    """
+    try:
+        with open_ranged(snapshot.store, name, n_bytes=snapshot.files[name][0]) as file:
+            found: pa.Schema = pq.read_schema(file)
+    except UNREADABLE as error:
+        raise StorageError(f"cannot read the columns: {error}", where=snapshot.where(name)) from None
+    return found
 
 
 def find_rows(

@@ -115,22 +115,6 @@ class RowFiles:
         return StorageError(f"cannot read the rows: {error}", where=f"{self.store.uri}/{name}")
 
 
-def columns_of(store: Store, name: str) -> pa.Schema:
-    """Return the names and types of a file's columns.
-
-    Raises
-    ------
-    StorageError
-        It cannot be read.
-    """
-    try:
-        with open_ranged(store, name, n_bytes=store.stat(name).n_bytes) as file:
-            found: pa.Schema = pq.read_schema(file)
-    except (OSError, pa.ArrowException) as error:
-        raise StorageError(f"cannot read the columns: {error}", where=f"{store.uri}/{name}") from None
-    return found
-
-
 def _as_parquet(rows: pa.Table, repeated: Sequence[str]) -> memoryview:
     sink, settings = pa.BufferOutputStream(), {"compression": "zstd", "compression_level": 1}
     pq.write_table(
